@@ -1,0 +1,69 @@
+# Needs python3 (3.11 to 3.13), make and git. Everything else goes into .venv, in the versions of requirements.lock.
+# `make help` lists what there is.
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test lint bench up
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+venv: $(VENV)/installed  ## the environment alone, in .venv (PYTHON=python3.12 chooses the interpreter)
+
+demo: venv  ## everything on this machine, 120 calls, until Ctrl-C (EXIT=1: ends by itself)
+	@$(BIN)/trunkline demo $(if $(filter-out 0,$(EXIT)),--exit) $(ARGS)
+
+test: venv  ## every test, on real Postgres and Redis (ARGS="tests/unit -k retry")
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: venv  ## ruff, mypy --strict, who may import whom
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: venv  ## the list of measurements, or one: NAME=dial (ARGS="--json --check")
+	@$(BIN)/python -m bench $(if $(NAME),$(NAME),--list) $(ARGS)
+
+up: venv  ## the Procfile's processes, with the settings of the environment (DATABASE_URL, REDIS_URL, TRUNKLINE_*)
+	@$(BIN)/trunkline up $(ARGS)
+
+# Without a Redis on this machine an interpreter that the wheel of one fits is preferred.
+$(BIN)/python:
+	@set -e; fits='import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))'; chosen=; \
+	if [ -n "$(PYTHON)" ]; then names="$(PYTHON)"; \
+	elif [ -n "$$REDIS_URL" ] || command -v redis-server >/dev/null || command -v valkey-server >/dev/null; then \
+	  names="python3 python3.13 python3.12 python3.11"; \
+	else names="python3.12 python3.11 python3 python3.13"; fi; \
+	for name in $$names; do \
+	  if $$name -c "$$fits" 2>/dev/null; then chosen=$$name; break; fi; \
+	done; \
+	if [ -z "$$chosen" ]; then \
+	  echo "No Python 3.11 to 3.13 among: $$names (python3 is $$(python3 --version 2>&1 || echo missing))." >&2; \
+	  echo "Install one (Debian 12+: apt install python3 python3-venv; macOS: brew install python@3.12; anywhere: uv python" \
+	    "install 3.12), then: make PYTHON=/path/to/python3 ..." >&2; \
+	  exit 1; \
+	fi; \
+	echo "creating $(VENV) with $$($$chosen --version)"; \
+	if ! $$chosen -m venv $(VENV); then \
+	  rm -rf $(VENV); \
+	  echo "$$chosen cannot create a virtual environment. Debian keeps that apart: apt install python3-venv" >&2; \
+	  exit 1; \
+	fi
+
+# Exactly the lock, nothing resolved. greenswitch is published as source only; setuptools, which builds it and the editable
+# install, comes from the lock as well, on platforms too where nothing else asks for it.
+$(VENV)/locked: requirements.lock | $(BIN)/python
+	@echo "installing requirements.lock into $(VENV) (a minute or two, once)"
+	@awk '/^[^ ]/ { take = /^setuptools==/ } take' requirements.lock | sed 's/ ; .* \\$$/ \\/' > $(VENV)/build.txt
+	@$(PIP) install --require-hashes --only-binary :all: -r $(VENV)/build.txt
+	@$(PIP) install --require-hashes --only-binary :all: --no-binary greenswitch --no-build-isolation -r requirements.lock
+	@touch $@
+
+$(VENV)/installed: $(VENV)/locked pyproject.toml
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@

@@ -1,0 +1,47 @@
+"""Attempts into their lanes. A lane is an RQ queue; the job's id is the attempt's, its work is always the same."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import cache
+from uuid import UUID
+
+from redis import Redis
+from rq.serializers import JSONSerializer
+
+from budget.scripts import run
+
+#: Where RQ finds the work of every dial job.
+DIAL_FUNCTION = "controller.dial.dial"
+#: s; longer than any wait inside a dial job.
+JOB_TIMEOUT_S = 30
+#: s; how long RQ keeps a finished job for an operator to look at.
+RESULT_TTL_S = 3600
+#: Attempts in one script call; longer ones would hold Redis up.
+CHUNK = 500
+
+
+@cache
+def job_data() -> bytes:
+    """RQ's packed (function, instance, args, kwargs): no argument, because the job's id says it all."""
+    return zlib.compress(JSONSerializer.dumps((DIAL_FUNCTION, None, [], {})))
+
+
+def iso_now() -> str:
+    """UTC now as RQ writes it."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def push(redis: Redis, items: Sequence[tuple[UUID, str]]) -> int:
+    """Appends ``(attempt id, lane)`` to their lanes and returns how many were new.
+
+    Idempotent: one already laned, popped or leased is left alone. Raises ``redis.exceptions.RedisError`` when Redis is
+    away; nothing is lost then, the feeder pushes from Postgres.
+    """
+    added = 0
+    for start in range(0, len(items), CHUNK):
+        flat = [text for attempt, lane in items[start : start + CHUNK] for text in (str(attempt), lane)]
+        added += int(run(redis, "push", iso_now(), job_data(), JOB_TIMEOUT_S, RESULT_TTL_S, *flat))
+    return added

@@ -1,0 +1,162 @@
+"""``dial``: the RQ job of one attempt. Wait for the slot, claim in Postgres, tombstone and originate on one link at once.
+
+From the claim on, Postgres knows the attempt may be out; from the tombstone on, the switch does. Whatever dies in
+between, one of the two can be asked.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import gevent
+from redis.exceptions import RedisError
+from rq import get_current_job
+
+from budget import permits
+from calls.evidence import End, Evidence, Source, State
+from calls.ids import call_ref
+from controller import commands
+from controller.esl import EslError
+from store import attempts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from controller.board import Board
+
+log = logging.getLogger(__name__)
+
+#: s before the slot at which the claim starts; a claim takes 2-4 ms, and earlier would hold the row for nothing.
+CLAIM_LEAD_S = 0.015
+
+
+@dataclass
+class Dial:
+    """One permit on its way to the wire. ``target``: monotonic time at which the INVITE may leave."""
+
+    board: Board
+    permit: permits.Grant
+    carrier_id: UUID
+    target: float
+    record: Callable[[Evidence], None]
+    requeue: bool = False  # set when the slot was burned before anything was written
+
+
+#: Permits of this process whose job is running, by attempt id.
+DIALS: dict[str, Dial] = {}
+
+
+def dial() -> str:
+    """RQ's entry. The job's id is the attempt's; what came with the permit waits in :data:`DIALS`."""
+    job = get_current_job()
+    if job is None or job.id not in DIALS:
+        raise RuntimeError("a dial job runs only under a permit: let the controller take it from its lane")
+    return place_call(DIALS[job.id])
+
+
+def place_call(d: Dial) -> str:
+    """Dials one attempt or says why not: ``sent``, ``burned: ...``, ``refused: ...``, ``unacknowledged``.
+
+    Raises ``psycopg.Error`` when Postgres fails at the claim: nothing was sent then, and the sweep of popped attempts
+    asks Postgres whether the claim stands.
+    """
+    board, permit, settings = d.board, d.permit, d.board.settings
+    use_by = d.target + settings.slot_grace_ms / 1000
+    gevent.sleep(max(0.0, d.target - CLAIM_LEAD_S - time.monotonic()))
+    if not board.may_dial or time.monotonic() > use_by:
+        return _burn(d, "late" if board.may_dial else "switch down", claimed=False)
+    claim = attempts.claim(
+        board.db,
+        permit.attempt_id,
+        fence=permit.fence,
+        epoch=permit.epoch,
+        switch=settings.switch,
+        carrier_id=d.carrier_id,
+        now=datetime.now(UTC),
+        pdd_s=settings.pdd_s,
+    )
+    if isinstance(claim, attempts.Refused):
+        permits.release(board.redis, permit.attempt_id, permit.fence, linger_us=0)
+        return f"refused: {claim.reason}"
+    wire = _wire(d, claim)
+    if wire is None:
+        return "refused: not dialable"
+    gevent.sleep(max(0.0, d.target - time.monotonic()))
+    if not board.originates.acquire(timeout=max(0.0, use_by - time.monotonic())):
+        return _burn(d, "link busy", claimed=True)
+    try:
+        if permit.attempt_id in board.kills:
+            d.record(_never_sent(permit.attempt_id, "customer_cancel", board.kills.pop(permit.attempt_id)))
+            return "refused: canceled"
+        if time.monotonic() > use_by or not board.may_dial:
+            return _burn(d, "late", claimed=True)
+        try:
+            _, originate = board.link.write(wire)
+        except EslError as error:
+            return f"unacknowledged: {error}"
+        _mark_claimed(d)
+        try:
+            reply = originate.wait(settings.esl_command_timeout_s)
+        except EslError as error:
+            # Reconcile asks the switch: tombstone or channel there, or never sent.
+            return f"unacknowledged: {error}"
+    finally:
+        board.originates.release()
+    if not reply.startswith("+OK"):
+        d.record(_never_sent(permit.attempt_id, "never_sent", None))
+        return f"refused: {reply}"
+    return "sent"
+
+
+def _wire(d: Dial, claim: attempts.Claimed) -> list[commands.Command] | None:
+    """Tombstone and originate, or None (and an end on record) when a stored value is not fit for the wire."""
+    settings, attempt = d.board.settings, d.permit.attempt_id
+    fork = None
+    if claim.agent_kind == "websocket":
+        fork = f"ws://{settings.relay_host}:{settings.relay_port}/fork/{attempt}"
+    try:
+        return [
+            commands.hash_insert(settings.tombstone_realm, attempt, d.permit.fence),
+            commands.originate(
+                attempt_id=attempt,
+                call_ref=call_ref(claim.call_id),
+                tenant=claim.tenant_name,
+                gateway=claim.gateway,
+                to_number=claim.to_number,
+                from_number=claim.from_number,
+                originate_timeout_s=claim.pdd_s + claim.ring_timeout_s,
+                max_duration_s=claim.max_duration_s,
+                fork_url=fork,
+            ),
+        ]
+    except commands.CommandError as error:
+        log.error("not dialable", extra={"attempt": str(attempt), "error": str(error)})
+        d.record(_never_sent(attempt, "not_dialable", None))
+        return None
+
+
+def _burn(d: Dial, why: str, *, claimed: bool) -> str:
+    """The slot passed unused. The claim is taken back by its own fence; the attempt returns to the front of its lane."""
+    if claimed and not attempts.unclaim(d.board.db, d.permit.attempt_id, d.permit.fence, datetime.now(UTC)):
+        return f"burned: {why}, and no longer ours"
+    d.requeue = True
+    return f"burned: {why}"
+
+
+def _mark_claimed(d: Dial) -> None:
+    try:
+        permits.mark_claimed(d.board.redis, d.permit.attempt_id, d.permit.fence)
+    except RedisError:
+        log.warning("claim not marked; the sweep will", extra={"attempt": str(d.permit.attempt_id)})
+
+
+def _never_sent(attempt_id: UUID, cause: str, requested_by: str | None) -> Evidence:
+    """Proof by ourselves: nothing of this attempt went onto the wire."""
+    now = datetime.now(UTC)
+    end = End(cause, now, local=True, requested_by=requested_by)
+    return Evidence(attempt_id, f"never_sent:{attempt_id}", Source.RECONCILE, State.ENDED, now, end)

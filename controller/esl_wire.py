@@ -1,0 +1,110 @@
+"""The narrow way onto the event socket: a :class:`Command`, and the last gate before the socket.
+
+FreeSWITCH ends a command at an empty line, so one newline too many inside a value is a second command (reproduced with
+the stock client). Nothing is escaped here; what is not on a list is refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from uuid import UUID
+
+MAX_COMMAND_BYTES = 8192
+_PRINTABLE = re.compile(rb"[\x20-\x7e]+(?:\n[\x20-\x7e]+)*\n\n")
+_VERBS = frozenset({b"api", b"auth", b"bgapi", b"event", b"filter", b"sendmsg", b"userauth"})
+_APIS = frozenset(
+    (
+        b"fsctl global_getvar hash originate show sofia status uuid_audio_fork uuid_break uuid_dump uuid_exists"
+        b" uuid_getvar uuid_kill uuid_send_dtmf uuid_setvar version"
+    ).split()
+)
+_BUILDER = object()  # known to this module alone: a Command comes from command() or not at all
+
+
+class CommandError(ValueError):
+    """A value that may not go onto the wire. The text names the field and what it should be, never a secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One validated command. ``kind`` names it in logs and errors; ``wire`` is what the switch reads.
+
+    ``empty_ok``: the API answers nothing for "nothing there", which the switch turns into ``-ERR no reply``.
+    """
+
+    kind: str
+    wire: bytes = field(repr=False)  # may hold the password or a number
+    empty_ok: bool
+    builder: object = field(repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.builder is not _BUILDER:
+            raise CommandError("a Command is made by the builders of controller.commands, never by hand")
+        check_wire(self.wire)
+
+
+def command(kind: str, *lines: str, empty_ok: bool = False) -> Command:
+    """For the builders alone: one command from its lines. Raises CommandError for anything but printable ASCII."""
+    for line in lines:
+        if not line or not line.isascii() or not line.isprintable():
+            raise CommandError(f"{kind}: only printable ASCII goes onto the wire, and no empty line")
+    return Command(kind, ("\n".join(lines) + "\n\n").encode("ascii"), empty_ok, _BUILDER)
+
+
+def check_wire(wire: bytes) -> None:
+    """The last gate, independent of every builder: exactly one command of an allowed kind, or CommandError."""
+    if len(wire) > MAX_COMMAND_BYTES:
+        raise CommandError(f"a command of {len(wire)} bytes; {MAX_COMMAND_BYTES} are allowed")
+    if _PRINTABLE.fullmatch(wire) is None:
+        raise CommandError("a command is printable lines and one empty line at its end, nothing else")
+    words = wire.split(None, 2)
+    if words[0] not in _VERBS:
+        raise CommandError(f"no command of ours begins with {words[0][:20]!r}")
+    if words[0] in (b"api", b"bgapi") and (len(words) < 2 or words[1] not in _APIS):
+        raise CommandError(f"{words[0].decode()}: not an API command of ours")
+
+
+def gate(item: Command) -> bytes:
+    """The bytes of a command for the socket, checked once more."""
+    if not isinstance(item, Command):
+        raise CommandError(f"only a Command goes onto the wire, not a {type(item).__name__}")
+    check_wire(item.wire)
+    return item.wire
+
+
+# --- what a value may be ---------------------------------------------------------------------------------------------
+
+
+def matcher(pattern: str, meaning: str) -> Callable[[str, str], str]:
+    """A check ``(field, value) -> value`` for text that matches ``pattern`` whole."""
+    compiled = re.compile(pattern, re.ASCII)
+
+    def check(name: str, value: str) -> str:
+        if not isinstance(value, str) or compiled.fullmatch(value) is None:
+            raise CommandError(f"{name}: give {meaning}")
+        return value
+
+    return check
+
+
+def one_of(name: str, value: str, allowed: frozenset[str]) -> str:
+    """``value`` when it is on the list."""
+    if not isinstance(value, str) or value not in allowed:
+        raise CommandError(f"{name}: give one of {', '.join(sorted(allowed))}")
+    return value
+
+
+def whole(name: str, value: int, low: int, high: int) -> int:
+    """A whole number in ``low``..``high``."""
+    if type(value) is not int or not low <= value <= high:
+        raise CommandError(f"{name}: give a whole number from {low} to {high}")
+    return value
+
+
+def uuid(name: str, value: UUID) -> str:
+    """A UUID in its usual text form."""
+    if not isinstance(value, UUID):
+        raise CommandError(f"{name}: give a UUID")
+    return str(value)

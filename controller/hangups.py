@@ -1,0 +1,112 @@
+"""Commands for live calls: rows written by the API, an agent or the watchdog, carried out here and acknowledged.
+
+A hangup may come before its channel exists. It is kept and carried out at CHANNEL_CREATE, so it is never lost between
+the claim and the first ring.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+from uuid import UUID
+
+import gevent
+import psycopg
+from gevent.event import Event
+from redis.exceptions import RedisError
+from store.listen import listen
+
+from calls.evidence import Evidence
+from controller import commands
+from controller.board import Board
+from controller.esl import EslError
+from store import attempts
+from store import commands as rows
+
+log = logging.getLogger(__name__)
+
+#: s; open commands are read this often even if no notification came.
+SWEEP_S = 2.0
+
+
+class CommandRunner:
+    """One switch's. Each open row is carried out until it is acknowledged; doing it twice is harmless."""
+
+    def __init__(self, board: Board, suspect: Callable[[], None]) -> None:
+        self._board = board
+        self._suspect = suspect
+        self._woken = Event()
+
+    def run(self) -> None:
+        """Until killed."""
+        ear = gevent.spawn(self._hear)
+        try:
+            while True:
+                self._woken.clear()
+                if self._board.link.up:
+                    try:
+                        self.sweep()
+                    except (psycopg.Error, RedisError, EslError, OSError) as error:
+                        log.warning("commands wait", extra={"error": str(error)})
+                self._woken.wait(SWEEP_S)
+        finally:
+            ear.kill()
+
+    def wake(self) -> None:
+        self._woken.set()
+
+    def _hear(self) -> None:
+        for _channel, payload in listen(self._board.settings, ["call_commands"]):
+            if not payload or payload.split(" ", 1)[0] == self._board.settings.switch:
+                self._woken.set()
+
+    def sweep(self) -> None:
+        """Carries out every open command of this switch."""
+        open_rows = rows.list_open(self._board.db, self._board.settings.switch)
+        if not open_rows:
+            return
+        states = attempts.states(self._board.db, [r.attempt_id for r in open_rows])
+        for row in open_rows:
+            state = states.get(row.attempt_id)
+            if state is None or state.state == "ended":
+                self._board.kills.pop(row.attempt_id, None)
+                rows.finish(self._board.db, row.id, "already ended", datetime.now(UTC))
+                continue
+            who = "platform" if row.verb == "probe" else row.requested_by
+            killed = self.kill(row.attempt_id, who)
+            if killed:
+                rows.finish(self._board.db, row.id, "killed", datetime.now(UTC))
+            elif row.verb == "probe":
+                self._suspect()
+                rows.finish(self._board.db, row.id, "absent", datetime.now(UTC))
+            else:
+                self._board.kills[row.attempt_id] = who
+
+    def kill(self, attempt: UUID, who: str) -> bool:
+        """Names who asked on the channel itself (its last event tells), then ends it. False: there is no such channel."""
+        said, killed = self._board.link.write(
+            [commands.uuid_setvar(attempt, "trunkline_hangup_by", who), commands.uuid_kill(attempt, "NORMAL_CLEARING")]
+        )
+        timeout = self._board.settings.esl_command_timeout_s
+        said.wait(timeout)
+        return killed.wait(timeout).startswith("+OK")
+
+    def on_created(self, attempt: UUID) -> None:
+        """CHANNEL_CREATE: a hangup that came too early is due now."""
+        if attempt in self._board.kills:
+            gevent.spawn(self._kill_early, attempt)
+
+    def _kill_early(self, attempt: UUID) -> None:
+        who = self._board.kills.get(attempt)
+        if who is None:
+            return
+        try:
+            if self.kill(attempt, who):
+                self._board.kills.pop(attempt, None)
+        except EslError:
+            self._woken.set()
+
+    def on_ended(self, evidence: Evidence) -> None:
+        if self._board.kills.pop(evidence.attempt_id, None) is not None:
+            self._woken.set()

@@ -1,0 +1,173 @@
+"""Reconcile: what the rows say beside what the switch says, by questions only the switch can answer.
+
+Two rounds before anything is concluded: ``show channels`` lags by up to a second, and a hangup event may still be on its
+way to Postgres.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from uuid import UUID
+
+import gevent
+import psycopg
+from gevent.event import Event
+from redis.exceptions import RedisError
+
+from budget import permits
+from calls.evidence import End, Evidence, Source, State
+from controller import commands
+from controller.board import Board
+from controller.esl import EslError
+from controller.evidence import from_dump
+from store import attempts, carriers, switches
+
+log = logging.getLogger(__name__)
+
+#: s between the two rounds; longer than the lag of ``show channels``.
+ROUND_S = 1.2
+#: s; a row younger than this may not have reached the switch yet.
+YOUNG_S = 2.0
+
+
+@dataclass
+class Reconciler:
+    """One switch's. ``run`` loops; ``now_please`` asks for a pass at once (after a reconnect)."""
+
+    board: Board
+    record: Callable[[Evidence], None]
+    backlog: Callable[[], int]
+    _asked: Event = field(default_factory=Event)
+    _suspects: dict[UUID, float] = field(default_factory=dict)  # absent since (monotonic)
+    _orphans: dict[UUID, float] = field(default_factory=dict)
+    _core_since: datetime | None = None
+    _catch_up: bool = True
+    drift: int = 0
+
+    def now_please(self) -> None:
+        self._catch_up = True
+        self._asked.set()
+
+    def run(self) -> None:
+        """Until killed. A server or switch that is away only delays it."""
+        while True:
+            self._asked.clear()
+            if self.board.link.up:
+                try:
+                    self.one_pass()
+                except (EslError, psycopg.Error, RedisError, OSError, ValueError) as error:
+                    log.warning("reconcile broke off", extra={"error": str(error)})
+            again = bool(self._suspects or self._orphans)
+            self._asked.wait(ROUND_S if again else self.board.settings.reconcile_interval_s)
+
+    def one_pass(self) -> None:
+        """One round over all live rows, channels and leases of this switch."""
+        settings, link = self.board.settings, self.board.link
+        self._note_core()
+        listed = self._channels()
+        rows = {r.attempt_id: r for r in attempts.list_live(self.board.db, settings.switch)}
+        now = datetime.now(UTC)
+        present: list[UUID] = []
+        for attempt, row in rows.items():
+            if row.claimed_at is None or (now - row.claimed_at).total_seconds() < YOUNG_S:
+                continue
+            if attempt in listed or link.call(commands.uuid_exists(attempt)).strip() == "true":
+                self._suspects.pop(attempt, None)
+                present.append(attempt)
+                if self._catch_up and row.state != State.IN_PROGRESS:
+                    self._adopt(attempt)
+            else:
+                self._suspect(attempt, row)
+        for gone in set(self._suspects) - set(rows):
+            del self._suspects[gone]
+        permits.renew(self.board.redis, settings, present)
+        self._kill_orphans(listed - set(rows))
+        self._free_leaks(set(rows) | listed)
+        self._catch_up = False
+
+    def _note_core(self) -> None:
+        """A new Core-UUID is a restarted switch: its channels and its tombstones are gone."""
+        core = self.board.link.call(commands.global_getvar("core_uuid")).strip()
+        self._core_since = switches.seen(self.board.db, self.board.settings.switch, core, datetime.now(UTC))
+
+    def _channels(self) -> set[UUID]:
+        """Our channels on the switch. With none, FreeSWITCH leaves out ``rows`` altogether."""
+        reply = self.board.link.call(commands.show_channels())
+        found: set[UUID] = set()
+        for row in json.loads(reply).get("rows", []):
+            # presence_data says whose it is: other channels of a shared switch are none of our business.
+            if str(row.get("presence_data", "")).startswith("call_"):
+                found.add(UUID(row["uuid"]))
+        return found
+
+    def _adopt(self, attempt: UUID) -> None:
+        """Events of a live channel may have been missed: its own dump says how far it is."""
+        dump = self.board.link.call(commands.uuid_dump(attempt))
+        evidence = from_dump(attempt, dump, datetime.now(UTC))
+        if evidence is not None:
+            self.record(evidence)
+
+    def _suspect(self, attempt: UUID, row: attempts.LiveAttempt) -> None:
+        """No channel. The second round decides: never sent, or sent and lost."""
+        since = self._suspects.setdefault(attempt, time.monotonic())
+        waited = time.monotonic() - since
+        if waited < ROUND_S or self.backlog() > 0:
+            return
+        reply = self.board.link.call(commands.hash_select(self.board.settings.tombstone_realm, attempt)).strip()
+        tombstone = reply not in ("", "-ERR no reply") and not reply.startswith("-ERR")
+        restarted = self._core_since is None or row.claimed_at is None or row.claimed_at < self._core_since
+        if not tombstone and not restarted and waited < self.board.settings.esl_grace_s:
+            return  # a command may still sit in a lost link's socket
+        # A restarted switch has lost its tombstones: their absence proves nothing then.
+        cause = "lost" if tombstone or restarted else "never_sent"
+        now = datetime.now(UTC)
+        end = End(
+            cause,
+            now,
+            local=cause == "never_sent",
+            ringing_at=row.ringing_at,
+            early_at=row.early_at,
+            answered_at=row.answered_at,
+        )
+        log.warning("row without channel", extra={"attempt": str(attempt), "cause": cause, "state": row.state})
+        self.drift += 1
+        self._suspects.pop(attempt, None)
+        self.record(Evidence(attempt, f"reconcile:{attempt}", Source.RECONCILE, State.ENDED, now, end))
+
+    def _kill_orphans(self, unknown: set[UUID]) -> None:
+        """A channel of ours whose row has ended: nobody watches it any more, so it must not go on."""
+        now = time.monotonic()
+        for attempt in unknown:
+            if now - self._orphans.setdefault(attempt, now) < ROUND_S:
+                continue
+            state = attempts.states(self.board.db, [attempt]).get(attempt)
+            if state is not None and state.state == "ended":
+                log.warning("channel without row", extra={"attempt": str(attempt)})
+                self.board.link.call(commands.uuid_kill(attempt, "NORMAL_CLEARING"))
+                self.drift += 1
+        self._orphans = {a: t for a, t in self._orphans.items() if a in unknown}
+
+    def _free_leaks(self, alive: set[UUID]) -> None:
+        """A lease of this switch whose attempt has ended and whose channel is gone: its release was lost."""
+        known = [c.id for c in carriers.list_limits(self.board.db)]
+        held = [
+            x
+            for x in permits.leases(self.board.redis, known)
+            if x.switch == self.board.settings.switch and x.attempt_id not in alive
+        ]
+        states = attempts.states(self.board.db, [x.attempt_id for x in held]) if held else {}
+        for lease in held:
+            state = states.get(lease.attempt_id)
+            if state is None or state.state == "ended":
+                log.warning("lease without call", extra={"attempt": str(lease.attempt_id)})
+                permits.release(self.board.redis, lease.attempt_id, lease.fence)
+                self.drift += 1
+
+
+def spawn(reconciler: Reconciler) -> gevent.Greenlet:
+    return gevent.spawn(reconciler.run)

@@ -1,0 +1,78 @@
+"""PCM and the playback files the switch reads.
+
+Audio is L16: signed 16-bit little-endian samples, 8,000 a second, one channel; 16 bytes are one millisecond.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import struct
+from pathlib import Path
+from uuid import UUID
+
+SAMPLE_RATE = 8000
+BYTES_PER_MS = SAMPLE_RATE * 2 // 1000
+FRAME_MS = 20
+FRAME_BYTES = FRAME_MS * BYTES_PER_MS
+
+_NAME = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}-[0-9]{1,9}[.]wav")
+
+
+def wav(pcm: bytes) -> bytes:
+    """A RIFF/WAVE file holding ``pcm`` (L16, 8 kHz, mono)."""
+    head = struct.pack(
+        "<4sI4s4sIHHIIHH4sI",
+        b"RIFF", 36 + len(pcm), b"WAVE", b"fmt ", 16, 1, 1, SAMPLE_RATE, SAMPLE_RATE * 2, 2, 16, b"data", len(pcm),
+    )  # fmt: skip
+    return head + pcm
+
+
+class AudioFiles:
+    """Playback files of one relay: ``<root>/<switch>/<attempt>-<number>.wav``.
+
+    The directory can be entered but not listed by others, and names hold the attempt's UUID: the switch may run as
+    another user and must read the file, nobody else can find it. Raises ``OSError`` when the directory is unusable.
+    """
+
+    def __init__(self, root: str | Path, switch: str) -> None:
+        self.directory = Path(root) / switch
+        self._held: dict[UUID, set[Path]] = {}
+
+    def open(self) -> int:
+        """Make the directory and remove what an earlier relay of this switch left; returns how many files that was."""
+        self.directory.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
+        self.directory.mkdir(mode=0o711, exist_ok=True)
+        removed = 0
+        for entry in os.scandir(self.directory):
+            if _NAME.fullmatch(entry.name):
+                os.unlink(entry.path)
+                removed += 1
+        return removed
+
+    def write(self, attempt: UUID, number: int, pcm: bytes) -> Path:
+        """Write one chunk and return its path. 6 kB on tmpfs: short enough for the event loop."""
+        path = self.directory / f"{attempt}-{number}.wav"
+        path.write_bytes(wav(pcm))
+        path.chmod(0o644)
+        self._held.setdefault(attempt, set()).add(path)
+        return path
+
+    def remove(self, attempt: UUID, path: Path) -> None:
+        """Remove one file; a file already gone is fine."""
+        path.unlink(missing_ok=True)
+        held = self._held.get(attempt)
+        if held is not None:
+            held.discard(path)
+            if not held:
+                del self._held[attempt]
+
+    def remove_all(self, attempt: UUID) -> None:
+        """Remove every file of the attempt that is still there."""
+        for path in self._held.pop(attempt, set()):
+            path.unlink(missing_ok=True)
+
+    @property
+    def count(self) -> int:
+        """Files not yet removed; nought when no call is up."""
+        return sum(map(len, self._held.values()))

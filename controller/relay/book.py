@@ -1,0 +1,109 @@
+"""What the relay reads from and writes to Postgres. The store is synchronous, so it is asked in threads."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+from uuid import UUID
+
+import psycopg
+from psycopg_pool import PoolTimeout
+
+from store import attempts
+from store import relay as rows
+from store.pool import Database
+
+log = logging.getLogger(__name__)
+
+#: Facts that may wait for Postgres; past it the newest are dropped, for they explain a call but do not decide it.
+_NOTES = 10_000
+_THREADS = 4
+
+
+class BookClosed(Exception):
+    """Postgres did not answer."""
+
+
+class Book(Protocol):
+    """Who the agent of an attempt is, and where facts go."""
+
+    async def agent_for(self, attempt: UUID) -> rows.RelayCall | None:
+        """The call behind the attempt, or None. Raises :class:`BookClosed`."""
+        ...
+
+    async def live(self) -> list[UUID]:
+        """Attempts that were claimed for this switch and have not ended. Raises :class:`BookClosed`."""
+        ...
+
+    def note(self, attempt: UUID, type_: str, at: datetime, data: Mapping[str, Any]) -> None:
+        """Record a fact of the attempt; never waits."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Note:
+    attempt: UUID
+    type: str
+    at: datetime
+    data: Mapping[str, Any]
+
+
+class StoreBook:
+    """:class:`Book` on Postgres. :meth:`run` writes the facts, in order."""
+
+    def __init__(self, db: Database, switch: str) -> None:
+        self._db = db
+        self._switch = switch
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="book")
+        self._notes: asyncio.Queue[_Note] = asyncio.Queue(_NOTES)
+
+    async def agent_for(self, attempt: UUID) -> rows.RelayCall | None:
+        try:
+            return await self._run(rows.agent_for, self._db, attempt)
+        except (psycopg.Error, PoolTimeout) as error:
+            raise BookClosed(str(error)) from error
+
+    async def live(self) -> list[UUID]:
+        try:
+            return [row.attempt_id for row in await self._run(attempts.list_live, self._db, self._switch)]
+        except (psycopg.Error, PoolTimeout) as error:
+            raise BookClosed(str(error)) from error
+
+    def note(self, attempt: UUID, type_: str, at: datetime, data: Mapping[str, Any]) -> None:
+        try:
+            self._notes.put_nowait(_Note(attempt, type_, at, data))
+        except asyncio.QueueFull:
+            log.error("attempt %s: %s not recorded, too much waits for Postgres", attempt, type_)
+
+    async def run(self) -> None:
+        """Write facts until cancelled. Each is tried again while Postgres is away."""
+        while True:
+            note = await self._notes.get()
+            while True:
+                try:
+                    await self._run(rows.note, self._db, note.attempt, note.type, note.at, dict(note.data))
+                    break
+                except (psycopg.OperationalError, PoolTimeout) as error:
+                    log.warning("facts wait for Postgres: %s", error)
+                    await asyncio.sleep(1.0)
+                except psycopg.Error:
+                    log.exception("attempt %s: %s not recorded", note.attempt, note.type)
+                    break
+            self._notes.task_done()
+
+    async def drain(self, timeout_s: float) -> None:
+        """Wait until every fact is written; raises ``TimeoutError``."""
+        async with asyncio.timeout(timeout_s):
+            await self._notes.join()
+
+    def close(self) -> None:
+        """Give the threads back."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _run(self, fn: Any, *args: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, fn, *args)

@@ -1,0 +1,142 @@
+"""What the agent says, on its way to the callee: chunks into files, files onto the switch, marks back."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID, uuid4
+
+from controller.relay.audio import AudioFiles
+from controller.relay.pacing import Player
+from controller.relay.switch import Switch, SwitchDown
+from settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    number: int
+    path: Path
+
+
+class Downlink:
+    """Playback of one call. Times are of the event loop's clock.
+
+    ``on_mark(name, played)`` hears of marks; the name None is :meth:`at_end`'s. ``on_sound(at)`` hears once when the
+    callee begins to hear the agent.
+    """
+
+    def __init__(
+        self,
+        attempt: UUID,
+        switch: Switch,
+        files: AudioFiles,
+        settings: Settings,
+        on_mark: Callable[[str | None, bool], None],
+        on_sound: Callable[[float], None],
+    ) -> None:
+        self._attempt = attempt
+        self._switch = switch
+        self._files = files
+        self._player = Player(
+            first_ms=settings.relay_first_chunk_ms,
+            chunk_ms=settings.relay_chunk_ms,
+            max_buffer_ms=int(settings.relay_max_buffer_s * 1000),
+        )
+        self._on_mark = on_mark
+        self._on_sound: Callable[[float], None] | None = on_sound
+        self._sent: dict[str, _Sent] = {}  # by the id the switch calls the playback by
+        self._kick = asyncio.Event()
+        self._clock = asyncio.get_running_loop().time
+
+    def open(self) -> None:
+        """The callee answered: play."""
+        self._player.open()
+        self._kick.set()
+
+    def feed(self, pcm: bytes) -> bool:
+        """Take audio in; False when more than ``relay_max_buffer_s`` would wait (nothing of it was taken)."""
+        taken = self._player.feed(pcm, self._clock())
+        self._kick.set()
+        return taken
+
+    def mark(self, name: str) -> None:
+        """Report ``name`` once everything fed so far was played."""
+        self._report(self._player.mark(name))
+
+    def at_end(self) -> None:
+        """Report None once everything fed so far was played."""
+        self._report(self._player.mark(None))
+
+    def clear(self) -> None:
+        """Silence now: the switch breaks what it plays and forgets what it holds."""
+        cleared = self._player.clear()
+        if cleared.outstanding:
+            self._switch.break_all(self._attempt)
+        for sent in self._sent.values():
+            self._files.remove(self._attempt, sent.path)
+        self._sent.clear()
+        for name in cleared.marks:
+            self._on_mark(name, False)
+
+    def started(self, playback: str, at: float) -> None:
+        """The switch began to play ``playback`` (its Event-UUID or path) at ``at``."""
+        if self._on_sound is not None and any(playback in (key, str(s.path)) for key, s in self._sent.items()):
+            hear, self._on_sound = self._on_sound, None
+            hear(at)
+
+    def finished(self, playback: str, at: float) -> None:
+        """The switch is through with ``playback``; one that was cleared is not known any more."""
+        sent = self._sent.get(playback)
+        if sent is None:
+            return
+        self.started(playback, at)  # its start was not heard of
+        over, marks = self._player.finished(sent.number, at)
+        self._forget(over)
+        self._report(marks)
+        self._kick.set()
+
+    async def run(self) -> None:
+        """Hand out chunks in time, until cancelled."""
+        while True:
+            now = self._clock()
+            over, marks = self._player.overdue(now)
+            self._forget(over)
+            self._report(marks)
+            wake = self._player.wake_at(now)
+            if self._switch.up:
+                while (chunk := self._player.due(now)) is not None:
+                    self._play(chunk.number, chunk.pcm)
+                wake = self._player.wake_at(now)
+            elif wake is not None:
+                wake = max(wake, now + 0.1)  # what is due waits for the link
+            self._kick.clear()
+            try:
+                async with asyncio.timeout_at(wake):
+                    await self._kick.wait()
+            except TimeoutError:
+                continue
+
+    def _play(self, number: int, pcm: bytes) -> None:
+        # No await between the decision and the write: a clear must find either nothing sent or all of it.
+        playback = str(uuid4())
+        path = self._files.write(self._attempt, number, pcm)
+        self._sent[playback] = _Sent(number, path)
+        try:
+            self._switch.play(self._attempt, path, playback)
+        except SwitchDown:
+            log.warning("attempt %s: the link to the switch fell while audio was due", self._attempt)
+
+    def _forget(self, numbers: list[int]) -> None:
+        if not numbers:
+            return
+        for playback in [key for key, sent in self._sent.items() if sent.number in numbers]:
+            self._files.remove(self._attempt, self._sent.pop(playback).path)
+
+    def _report(self, names: list[str | None]) -> None:
+        for name in names:
+            self._on_mark(name, True)

@@ -1,0 +1,72 @@
+"""Where the relay may connect to: the guard against server-side request forgery.
+
+An agent's address is the customer's text. It is resolved once, every answer is judged, and the connection goes to the
+judged address, so that a second look-up cannot change the target in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
+
+class AddressRefused(ValueError):
+    """The agent's address may not be connected to; the text says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """``url`` as the agent's server knows it, and the one address to connect to."""
+
+    url: str
+    host: str  # the judged IP address
+    port: int
+    secure: bool
+
+
+def is_public(address: str) -> bool:
+    """True for an address on the public Internet; loopback, private, link-local, multicast and the like are not."""
+    ip = ipaddress.ip_address(address.split("%", 1)[0])
+    if isinstance(ip, ipaddress.IPv6Address):
+        embedded = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
+        if embedded is None and ip in _NAT64:
+            embedded = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+        if embedded is not None and not is_public(str(embedded)):
+            return False
+    return ip.is_global and not ip.is_multicast
+
+
+async def judge(url: str, *, allow_private: bool, timeout_s: float) -> Target:
+    """Resolve ``url`` and return where to connect, or raise :class:`AddressRefused` (or ``TimeoutError``)."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise AddressRefused(f"agent url: {error}") from error
+    if parts.scheme not in ("ws", "wss") or not parts.hostname:
+        raise AddressRefused("agent url: give ws://host/path or wss://host/path")
+    if parts.username is not None or parts.password is not None:
+        raise AddressRefused("agent url: no user name or password in the address")
+    secure = parts.scheme == "wss"
+    port = port or (443 if secure else 80)
+    try:
+        async with asyncio.timeout(timeout_s):
+            found = await asyncio.get_running_loop().getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise AddressRefused(f"agent url: cannot resolve {parts.hostname}: {error}") from error
+    addresses = [str(info[4][0]) for info in found]
+    if not addresses:
+        raise AddressRefused(f"agent url: {parts.hostname} has no address")
+    if not allow_private:
+        for address in addresses:
+            if not is_public(address):
+                raise AddressRefused(
+                    f"agent url: {parts.hostname} is {address}, which is not a public address; "
+                    "use a public one, or set TRUNKLINE_AGENT_ALLOW_PRIVATE on your own network"
+                )
+    return Target(url=url, host=addresses[0], port=port, secure=secure)

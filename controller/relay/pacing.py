@@ -1,0 +1,178 @@
+"""When which piece of the agent's audio goes to the switch. No input or output, no clock of its own.
+
+The switch plays files one after the other without a gap, provided the next one is queued before the current one ends.
+Too few queued: gaps. Too many: a barge-in has more to flush, and marks come late. So a chunk is handed out when at most
+one chunk's time is left to play, or, when less than a chunk has been gathered, ``lead_ms`` before the switch runs dry.
+All times are seconds of any one monotonic clock.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from controller.relay.audio import BYTES_PER_MS
+
+#: A chunk of which nothing was heard this long after its reckoned end counts as played (s).
+OVERDUE_S = 2.0
+#: A parked channel looks at its queue every 20 ms.
+_START_S = 0.02
+#: The switch holds at most 256 private events per channel; we stay far away from that.
+_MAX_OUTSTANDING = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """One playback file to be. ``number`` counts up from 1 within the call."""
+
+    number: int
+    pcm: bytes
+    ends_at: int  # bytes of the stream played once this chunk is
+
+    @property
+    def seconds(self) -> float:
+        return len(self.pcm) / (BYTES_PER_MS * 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class Cleared:
+    """What a clear threw away."""
+
+    outstanding: bool  # something was on the switch: it must be told to break
+    marks: list[str | None]  # never reached
+
+
+class Player:
+    """The agent's audio of one call on its way to the switch."""
+
+    def __init__(self, *, first_ms: int, chunk_ms: int, max_buffer_ms: int, lead_ms: int = 60) -> None:
+        self._first = first_ms * BYTES_PER_MS
+        self._chunk = chunk_ms * BYTES_PER_MS
+        self._chunk_s = chunk_ms / 1000
+        self._lead_s = lead_ms / 1000
+        self._max = max_buffer_ms * BYTES_PER_MS
+        self._buffer = bytearray()
+        self._fed = 0  # bytes of the stream taken in
+        self._played = 0  # bytes of the stream the callee has heard, or that were cleared
+        self._marks: deque[tuple[int, str | None]] = deque()
+        self._sent: deque[tuple[Chunk, float]] = deque()  # on the switch, with the reckoned end
+        self._dry_at = 0.0  # when the switch will have nothing left
+        self._last_feed = 0.0
+        self._number = 0
+        self._open = False
+
+    @property
+    def outstanding(self) -> int:
+        """Chunks on the switch that are not known to have been played."""
+        return len(self._sent)
+
+    @property
+    def buffered_ms(self) -> float:
+        """ms of audio taken in and not yet handed out."""
+        return len(self._buffer) / BYTES_PER_MS
+
+    def open(self) -> None:
+        """The callee answered: audio may go out. Before, it is only gathered."""
+        self._open = True
+
+    def feed(self, pcm: bytes, now: float) -> bool:
+        """Take in whole samples. False when the buffer is full: then nothing of ``pcm`` was taken."""
+        if len(self._buffer) + len(pcm) > self._max:
+            return False
+        self._buffer += pcm
+        self._fed += len(pcm)
+        self._last_feed = now
+        return True
+
+    def mark(self, name: str | None) -> list[str | None]:
+        """Remember ``name`` at this place of the stream; returns the marks that are reached already (it, or none)."""
+        self._marks.append((self._fed, name))
+        return self._reached()
+
+    def due(self, now: float) -> Chunk | None:
+        """The chunk to hand to the switch now, if one is due. It counts as handed over."""
+        size = self._due_size(now)
+        if not size:
+            return None
+        pcm = bytes(self._buffer[:size])
+        del self._buffer[:size]
+        self._number += 1
+        chunk = Chunk(self._number, pcm, self._fed - len(self._buffer))
+        self._dry_at = max(self._dry_at, now + _START_S) + chunk.seconds
+        self._sent.append((chunk, self._dry_at))
+        return chunk
+
+    def _due_size(self, now: float) -> int:
+        have = len(self._buffer)
+        if not self._open or not have or len(self._sent) >= _MAX_OUTSTANDING:
+            return 0
+        left = self._dry_at - now
+        if left <= 0:
+            # Silence on the line: the first piece is short; a word shorter than that goes once nothing follows it.
+            ready = have >= self._first or now - self._last_feed >= self._lead_s
+        elif have >= self._chunk:
+            ready = left <= self._chunk_s
+        else:
+            ready = left <= self._lead_s
+        return min(have, self._chunk) if ready else 0
+
+    def wake_at(self, now: float) -> float | None:
+        """When to ask :meth:`due` and :meth:`overdue` again if nothing else happens; None: only when fed or told."""
+        times = []
+        if self._open and self._buffer and len(self._sent) < _MAX_OUTSTANDING:
+            left = self._dry_at - now
+            if left <= 0:
+                times.append(self._last_feed + self._lead_s)
+            else:
+                times.append(self._dry_at - (self._chunk_s if len(self._buffer) >= self._chunk else self._lead_s))
+        if self._sent:
+            times.append(self._sent[0][1] + OVERDUE_S)
+        return min(times) if times else None
+
+    def finished(self, number: int, at: float) -> tuple[list[int], list[str | None]]:
+        """The switch played chunk ``number`` to its end at ``at``.
+
+        Returns the chunks that are over now (it, and earlier ones whose end was not heard of) and the marks reached.
+        An unknown number (cleared before) is neither.
+        """
+        if all(chunk.number != number for chunk, _ in self._sent):
+            return [], []
+        over = []
+        while self._sent:
+            chunk, _ = self._sent.popleft()
+            over.append(chunk.number)
+            self._played = chunk.ends_at
+            if chunk.number == number:
+                break
+        # The next one starts where this one ended: reckon its and the later ends anew, so that no error adds up.
+        end = at
+        for i, (chunk, _) in enumerate(self._sent):
+            end += chunk.seconds
+            self._sent[i] = (chunk, end)
+        self._dry_at = end
+        return over, self._reached()
+
+    def overdue(self, now: float) -> tuple[list[int], list[str | None]]:
+        """Chunks whose end should have been heard of long ago count as played; as :meth:`finished`."""
+        over = []
+        while self._sent and now - self._sent[0][1] >= OVERDUE_S:
+            chunk, _ = self._sent.popleft()
+            over.append(chunk.number)
+            self._played = chunk.ends_at
+        return over, self._reached()
+
+    def clear(self) -> Cleared:
+        """Throw away everything not yet played."""
+        cleared = Cleared(outstanding=bool(self._sent), marks=[name for _, name in self._marks])
+        self._buffer.clear()
+        self._marks.clear()
+        self._sent.clear()
+        self._played = self._fed
+        self._dry_at = 0.0
+        return cleared
+
+    def _reached(self) -> list[str | None]:
+        names: list[str | None] = []
+        while self._marks and self._marks[0][0] <= self._played:
+            names.append(self._marks.popleft()[1])
+        return names

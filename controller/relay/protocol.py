@@ -1,0 +1,191 @@
+"""What the relay and an agent say to each other: docs/agent-protocol.md, version 1. Parsing and building only."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from controller.relay.audio import BYTES_PER_MS, FRAME_MS, SAMPLE_RATE
+from controller.relay.texts import json_values
+
+VERSION = 1
+SUBPROTOCOL = "trunkline.agent.v1"
+#: Bytes; a longer message of an agent closes its socket. 1 MiB of base64 is 49 s of audio.
+MAX_MESSAGE_BYTES = 1 << 20
+MAX_MARK_CHARS = 128
+MAX_DIGITS = 32
+
+_DIGITS = re.compile(r"[0-9A-D*#]{1,%d}" % MAX_DIGITS)
+
+
+class ProtocolError(ValueError):
+    """A message that is not of the protocol. ``code`` is for programs, the text names the field and the remedy."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The agent will talk: callee audio may flow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """Audio to play: L16, 8 kHz, mono, whole samples."""
+
+    pcm: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Tell me when everything before this was played."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Clear:
+    """Stop playing at once and forget what is queued."""
+
+
+@dataclass(frozen=True, slots=True)
+class SendDtmf:
+    """Send these digits to the callee."""
+
+    digits: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hangup:
+    """End the call: now, or once everything sent so far was played."""
+
+    after_playback: bool
+
+
+Message = Ready | Media | Mark | Clear | SendDtmf | Hangup
+
+
+def parse(frame: str | bytes) -> list[Message]:
+    """The messages in one WebSocket message of an agent. Raises :class:`ProtocolError`."""
+    if isinstance(frame, bytes):
+        return [_media(frame)]
+    try:
+        values = json_values(frame)
+    except ValueError as error:
+        raise ProtocolError("bad_json", str(error)) from error
+    return [_message(value) for value in values]
+
+
+def _media(pcm: bytes) -> Media:
+    if len(pcm) % 2:
+        raise ProtocolError("bad_audio", "audio: an odd number of bytes; send whole 16-bit samples")
+    return Media(pcm)
+
+
+def _message(value: object) -> Message:
+    if not isinstance(value, dict):
+        raise ProtocolError("bad_message", "a message is a JSON object with a field event")
+    match value.get("event"):
+        case "ready":
+            return Ready()
+        case "media":
+            payload = value.get("payload")
+            if not isinstance(payload, str):
+                raise ProtocolError("bad_audio", "media.payload: give base64 text of L16 samples")
+            try:
+                return _media(base64.b64decode(payload, validate=True))
+            except binascii.Error as error:
+                raise ProtocolError("bad_audio", f"media.payload: not base64: {error}") from error
+        case "mark":
+            name = value.get("name")
+            if not isinstance(name, str) or not 1 <= len(name) <= MAX_MARK_CHARS:
+                raise ProtocolError("bad_message", f"mark.name: give a text of 1 to {MAX_MARK_CHARS} characters")
+            return Mark(name)
+        case "clear":
+            return Clear()
+        case "dtmf":
+            digits = value.get("digits")
+            if not isinstance(digits, str) or not _DIGITS.fullmatch(digits):
+                raise ProtocolError("bad_message", f"dtmf.digits: give 1 to {MAX_DIGITS} of 0-9 A-D * #")
+            return SendDtmf(digits)
+        case "hangup":
+            after = value.get("after_playback", False)
+            if not isinstance(after, bool):
+                raise ProtocolError("bad_message", "hangup.after_playback: give true or false")
+            return Hangup(after)
+        case event:
+            raise ProtocolError(
+                "unknown_event", f"event: {str(event)[:40]!r} is not ready, media, mark, clear, dtmf or hangup"
+            )
+
+
+def _text(event: str, fields: Mapping[str, Any]) -> str:
+    return json.dumps({"event": event, **fields}, separators=(",", ":"))
+
+
+def start(
+    *,
+    call: str,
+    attempt: UUID,
+    to: str,
+    from_: str,
+    variables: Mapping[str, Any],
+    metadata: Mapping[str, Any],
+    resumed: bool,
+) -> str:
+    """The first text to an agent: whose call this is. ``resumed``: the call was already under way."""
+    return _text(
+        "start",
+        {
+            "version": VERSION,
+            "call": {
+                "id": call,
+                "attempt": str(attempt),
+                "to": to,
+                "from": from_,
+                "variables": dict(variables),
+                "metadata": dict(metadata),
+            },
+            "audio": {
+                "encoding": "L16",
+                "sample_rate": SAMPLE_RATE,
+                "channels": 1,
+                "frame_bytes": FRAME_MS * BYTES_PER_MS,
+            },
+            "resumed": resumed,
+        },
+    )
+
+
+def answered(at: datetime) -> str:
+    """The callee picked up at ``at``."""
+    return _text("answered", {"at": at.isoformat()})
+
+
+def mark(name: str, *, played: bool) -> str:
+    """The mark was reached (``played``) or its audio was thrown away."""
+    return _text("mark", {"name": name, "played": played})
+
+
+def dtmf(digit: str, duration_ms: int | None) -> str:
+    """The callee pressed a key."""
+    return _text("dtmf", {"digit": digit} | ({} if duration_ms is None else {"duration_ms": duration_ms}))
+
+
+def stop(reason: str, *, by: str | None, cause: str | None) -> str:
+    """The last text: no audio flows any more."""
+    return _text("stop", {"reason": reason, "by": by, "cause": cause})
+
+
+def error(code: str, detail: str) -> str:
+    """What the agent sent was not understood or not carried out."""
+    return _text("error", {"code": code, "detail": detail})

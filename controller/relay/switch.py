@@ -1,0 +1,86 @@
+"""What the relay asks of the switch, one method a deed. Every text on the wire comes from an allow-list builder."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+from uuid import UUID
+
+from controller import commands
+from controller.esl_errors import LinkDown, refusal
+from controller.frames import Event, parse_plain
+from controller.relay.link import Link
+
+log = logging.getLogger(__name__)
+
+SwitchDown = LinkDown
+
+#: The media bug's name on the channel.
+FORK = "trunkline"
+
+
+class Switch:
+    """The command link of one switch. Every method raises :class:`SwitchDown` when there is no connection."""
+
+    def __init__(self, link: Link, *, fork_base: str) -> None:
+        self._link = link
+        self._fork_base = fork_base  # ws://127.0.0.1:8090/fork
+
+    @property
+    def up(self) -> bool:
+        return self._link.up
+
+    async def wait_up(self, timeout_s: float) -> None:
+        """As :meth:`Link.wait_up`."""
+        await self._link.wait_up(timeout_s)
+
+    def play(self, attempt: UUID, path: Path, playback: str) -> None:
+        """Queue a file behind what plays; gapless. Its events carry ``playback``. Written before this returns."""
+        self._tell(attempt, commands.playback(attempt, str(path), playback))
+
+    def break_all(self, attempt: UUID) -> None:
+        """Silence at once, and nothing queued any more. Written before this returns; no link: nothing plays on long."""
+        try:
+            self._tell(attempt, commands.uuid_break(attempt))
+        except SwitchDown:
+            log.warning("attempt %s: no link to the switch for a break", attempt)
+
+    def send_dtmf(self, attempt: UUID, digits: str) -> None:
+        """Send digits to the callee."""
+        self._tell(attempt, commands.uuid_send_dtmf(attempt, digits))
+
+    async def exists(self, attempt: UUID) -> bool:
+        """Whether the channel is there."""
+        return (await self._link.ask(commands.uuid_exists(attempt))).strip() == "true"
+
+    async def look(self, attempt: UUID) -> Event | None:
+        """The channel as it is now (headers as in an event), or None when there is none."""
+        dump = await self._link.ask(commands.uuid_dump(attempt))
+        return None if refusal(dump) else parse_plain(dump.encode())
+
+    async def hang_up(self, attempt: UUID, *, by: str, reason: str) -> bool:
+        """Hang up and leave on the channel who wanted it and why. False: there is no such channel (any more)."""
+        for name, value in (("trunkline_hangup_by", by), ("trunkline_end_reason", reason)):
+            reply = self._link.write(commands.uuid_setvar(attempt, name, value))
+            reply.add_done_callback(lambda done: _complain(attempt, done))
+        return not refusal(await self._link.ask(commands.uuid_kill(attempt, "NORMAL_CLEARING")))
+
+    async def fork_again(self, attempt: UUID) -> bool:
+        """Open the media socket anew: after a lost socket the old bug must be stopped first. False: refused."""
+        self._link.write(commands.audio_fork_stop(attempt))  # -ERR when there is no bug: as wanted
+        start = commands.audio_fork_start(attempt, f"{self._fork_base}/{attempt}")
+        return not refusal(await self._link.ask(start))
+
+    def _tell(self, attempt: UUID, command: commands.Command) -> None:
+        self._link.write(command).add_done_callback(lambda done: _complain(attempt, done))
+
+
+def _complain(attempt: UUID, done: asyncio.Future[str]) -> None:
+    if done.cancelled():
+        return
+    if error := done.exception():
+        log.warning("attempt %s: %s", attempt, error)
+    elif refusal(done.result()):
+        # Most often the channel is gone and its event on the way.
+        log.info("attempt %s: the switch said %s", attempt, done.result()[:200])

@@ -1,0 +1,139 @@
+"""Wires one controller together and keeps it running until SIGTERM."""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+import signal
+
+import gevent
+
+from budget.connect import connect
+from budget.worker import DialRunner
+from calls.evidence import Evidence, State
+from calls.retry import RetryRules
+from controller import commands
+from controller.board import Board
+from controller.esl import EslError, EslLink
+from controller.evidence import LocalRefusal, from_event
+from controller.hangups import CommandRunner
+from controller.pump import Pumps
+from controller.reconcile import Reconciler
+from controller.writer import EventWriter
+from settings import Settings, get_settings
+from store.pool import open_database
+
+log = logging.getLogger(__name__)
+
+
+class Controller:
+    """One process, one switch, two links."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.db = open_database(settings, f"controller-{settings.switch}", cooperative=True)
+        self.redis = connect(settings)
+        rng = random.Random()
+        self.link = EslLink(settings, role="commands", rng=rng)
+        self.events = EslLink(settings, role="events", rng=rng)
+        self.board = Board(settings, self.db, self.redis, self.link, self.events)
+        rules = RetryRules.from_gaps(
+            busy_s=settings.retry_busy_s,
+            no_answer_s=settings.retry_no_answer_s,
+            carrier_s=settings.retry_carrier_s,
+            capacity_s=settings.retry_capacity_s,
+        )
+        self.writer = EventWriter(self.board, rules)
+        self.reconciler = Reconciler(self.board, self.writer.record, lambda: self.writer.backlog)
+        self.commands = CommandRunner(self.board, self.reconciler.now_please)
+        self.runner = DialRunner(self.redis, f"dial-{settings.switch}")
+        self.pumps = Pumps(self.board, self.runner, self.writer.record)
+
+    def run(self) -> None:
+        """Until SIGTERM: then no new dial, the evidence at hand is written, the links are closed. Live calls go on."""
+        self.writer.on_ended = self.commands.on_ended
+        self.events.on_event(self._on_event)
+        self.events.on_up(self._on_events_up)
+        self.link.on_up(self._on_up)
+        greenlets = self.writer.run()
+        self.events.start()
+        self.link.start()
+        greenlets += [gevent.spawn(self.reconciler.run), gevent.spawn(self.commands.run)]
+        try:
+            self.pumps.run()
+            with gevent.Timeout(10, False):
+                while self.writer.backlog:
+                    gevent.sleep(0.02)
+        finally:
+            gevent.killall(greenlets, timeout=2)
+            self.link.stop()
+            self.events.stop()
+            self.db.close()
+
+    def stop(self) -> None:
+        self.board.stopping.set()
+
+    def _on_events_up(self) -> None:
+        # What happened while nobody listened is unknown: only the switch can say.
+        self.reconciler.now_please()
+        self.pumps.wake_all()
+
+    def _on_up(self) -> None:
+        self.reconciler.now_please()
+        self.commands.wake()
+        self.pumps.wake_all()
+
+    def _on_event(self, event: dict[str, object]) -> None:
+        seen = from_event(event)
+        if isinstance(seen, LocalRefusal):
+            self._on_local_refusal(seen)
+        elif isinstance(seen, Evidence):
+            if seen.state is State.DIALING:
+                self.board.created.add(seen.attempt_id)
+                self.commands.on_created(seen.attempt_id)
+            self.writer.record(seen)
+
+    def _on_local_refusal(self, refusal: LocalRefusal) -> None:
+        """BACKGROUND_JOB says -ERR. With a channel its hangup tells more; without one this is the only word there is."""
+        if refusal.attempt_id in self.board.created:
+            return
+        gevent.spawn(self._confirm_refusal, refusal)
+
+    def _confirm_refusal(self, refusal: LocalRefusal) -> None:
+        try:
+            exists = self.link.call(commands.uuid_exists(refusal.attempt_id)).strip() == "true"
+        except EslError:
+            return  # reconcile will ask again
+        if not exists and refusal.attempt_id not in self.board.created:
+            self.writer.record(refusal.evidence)
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line; everything given as ``extra`` is a field."""
+
+    _PLAIN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, object] = {
+            "ts": self.formatTime(record, "%Y-%m-%dT%H:%M:%S"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "msg": record.getMessage(),
+        }
+        line.update({k: v for k, v in record.__dict__.items() if k not in self._PLAIN})
+        if record.exc_info:
+            line["error"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
+
+
+def main() -> None:
+    """The process's entry, after the patch."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonLines())
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    logging.getLogger("rq.worker").setLevel(logging.WARNING)
+    controller = Controller(get_settings())
+    gevent.signal_handler(signal.SIGTERM, controller.stop)
+    gevent.signal_handler(signal.SIGINT, controller.stop)
+    controller.run()

@@ -1,0 +1,105 @@
+"""The event writer: evidence in, one transaction per few milliseconds out, then what an end sets free.
+
+Evidence waits here while Postgres is away; it is never dropped. One attempt always goes through the same shard, and the
+rules are such that order does not matter anyway.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import gevent
+import psycopg
+from gevent.queue import Empty, Queue
+from redis.exceptions import RedisError
+
+from budget import permits
+from calls.evidence import Evidence, State
+from calls.retry import RetryRules
+from controller import commands
+from controller.board import Board
+from controller.esl import EslError
+from store import attempts
+
+log = logging.getLogger(__name__)
+
+
+class EventWriter:
+    """``record`` may be called by any greenlet and returns at once."""
+
+    def __init__(self, board: Board, rules: RetryRules) -> None:
+        self._board = board
+        self._rules = rules
+        self._timers = attempts.Timers.of(board.settings)
+        self._queues: list[Queue[Evidence]] = [Queue() for _ in range(board.settings.event_shards)]
+        self._idle = [True] * len(self._queues)
+        self.on_ended: Callable[[Evidence], None] = lambda _: None
+
+    def record(self, evidence: Evidence) -> None:
+        self._queues[evidence.attempt_id.int % len(self._queues)].put(evidence)
+
+    @property
+    def backlog(self) -> int:
+        """Observations not yet in Postgres."""
+        return sum(q.qsize() for q in self._queues) + self._idle.count(False)
+
+    def run(self) -> list[gevent.Greenlet]:
+        """Starts the shards."""
+        return [gevent.spawn(self._shard, i) for i in range(len(self._queues))]
+
+    def _shard(self, index: int) -> None:
+        queue, settings = self._queues[index], self._board.settings
+        while True:
+            self._idle[index] = True
+            batch = [queue.get()]
+            self._idle[index] = False
+            gevent.sleep(settings.event_batch_ms / 1000)
+            while len(batch) < settings.event_batch_max:
+                try:
+                    batch.append(queue.get_nowait())
+                except Empty:
+                    break
+            self._apply(batch)
+
+    def _apply(self, batch: list[Evidence]) -> None:
+        wait = 0.05
+        while True:
+            try:
+                applied = attempts.apply_evidence(
+                    self._board.db, batch, rules=self._rules, timers=self._timers, now=datetime.now(UTC)
+                )
+                break
+            except (psycopg.Error, OSError) as error:
+                log.warning("evidence waits for Postgres", extra={"count": len(batch), "error": str(error)})
+                gevent.sleep(wait)
+                wait = min(wait * 2, 2.0)
+        ends = {e.attempt_id: e for e in batch if e.state is State.ENDED}
+        for row in applied:
+            end = ends.get(row.attempt_id)
+            if end is not None and row.state is State.ENDED:
+                self._free(row, end)
+
+    def _free(self, row: attempts.Applied, evidence: Evidence) -> None:
+        """After the end is committed: the channel is given back, then the tombstone goes."""
+        self.on_ended(evidence)
+        if row.fence is not None:
+            try:
+                permits.release(self._board.redis, row.attempt_id, row.fence, linger_us=self._linger_us(evidence))
+            except (RedisError, OSError):
+                log.warning("lease not released; reconcile will", extra={"attempt": str(row.attempt_id)})
+        try:
+            self._board.link.write([commands.hash_delete(self._board.settings.tombstone_realm, row.attempt_id)])
+        except EslError:
+            log.debug("tombstone left", extra={"attempt": str(row.attempt_id)})
+
+    def _linger_us(self, evidence: Evidence) -> int | None:
+        """None: the carrier's own. A cancel before any 1xx: FreeSWITCH goes on sending that INVITE until timer T1X64."""
+        end = evidence.end
+        if end is None or end.local:
+            return 0
+        silent = end.ringing_at is None and end.early_at is None and end.answered_at is None
+        if silent and end.sip_code is None:
+            return int(self._board.settings.sip_death_s * 1_000_000)
+        return None

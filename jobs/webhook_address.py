@@ -1,0 +1,110 @@
+"""Where a webhook may go: a customer names the address, so it must not lead into our own network (SSRF).
+
+The name is resolved once, every address it has must be public, and the connection is made to the very address that was
+checked; so a name server that answers differently the second time gains nothing.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+#: (host, port) -> addresses as text. Raises OSError when the name does not resolve.
+Lookup = Callable[[str, int], Sequence[str]]
+
+#: TLS ports a receiver may use; others are the doors of databases and of our own services.
+PORTS = frozenset({443, 8443})
+
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_REFUSED = (
+    ipaddress.ip_network("192.0.0.0/24"),  # protocol assignments
+    ipaddress.ip_network("192.88.99.0/24"),  # 6to4 relays
+    ipaddress.ip_network("168.63.129.16/32"),  # Azure's wire server: public by number, internal by meaning
+    ipaddress.ip_network("2002::/16"),  # 6to4: carries any IPv4 address inside
+    ipaddress.ip_network("2001::/32"),  # Teredo: the same
+    ipaddress.ip_network("64:ff9b:1::/48"),  # local-use NAT64
+    ipaddress.ip_network("fec0::/10"),  # site-local, withdrawn but routed
+    ipaddress.ip_network("::/96"),  # IPv4-compatible, withdrawn
+)
+
+
+class AddressRefused(Exception):
+    """This URL is not delivered to; the message says why. Trying again later may help only if the name changes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A checked destination: connect to ``address``, speak to ``host``."""
+
+    scheme: str
+    host: str
+    port: int
+    address: str
+    path: str  # with the query
+
+    @property
+    def host_header(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        default = 443 if self.scheme == "https" else 80
+        return host if self.port == default else f"{host}:{self.port}"
+
+
+def is_public(address: IPAddress) -> bool:
+    """Whether ``address`` lies in the open Internet: not private, local, shared, multicast, or one of those in disguise."""
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is not None:
+            return is_public(address.ipv4_mapped)
+        if address in _NAT64:
+            return is_public(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
+    if any(address in network for network in _REFUSED if network.version == address.version):
+        return False
+    return address.is_global and not address.is_multicast and not address.is_reserved
+
+
+def origin(url: str) -> str:
+    """``scheme://host:port`` of ``url`` in lower case; the whole text when it is no URL. Groups deliveries by receiver."""
+    try:
+        parts = urlsplit(url)
+        return f"{parts.scheme}://{(parts.hostname or '').lower()}:{parts.port or ''}"
+    except ValueError:
+        return url
+
+
+def system_lookup(host: str, port: int) -> list[str]:
+    """Every address of ``host``, by the system's resolver; cooperative under gevent."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+def resolve(url: str, *, allow_private: bool, lookup: Lookup = system_lookup) -> Target:
+    """The one address to connect to for ``url``.
+
+    Raises :class:`AddressRefused`: not https, user-info, another port than :data:`PORTS`, a name that does not resolve, or
+    one of whose addresses is not public. ``allow_private`` (laboratory) lifts all of these but the last two's form.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise AddressRefused("not a URL") from None
+    host = parts.hostname
+    if parts.scheme not in ("https", "http") or not host or parts.username is not None or parts.password is not None:
+        raise AddressRefused("not an https URL with a host and without user-info")
+    port = port or (443 if parts.scheme == "https" else 80)
+    if not allow_private and (parts.scheme != "https" or port not in PORTS):
+        raise AddressRefused("only https on port 443 or 8443 is delivered to")
+    try:
+        addresses = lookup(host, port)
+        parsed = [ipaddress.ip_address(address.partition("%")[0]) for address in addresses]
+    except (OSError, UnicodeError, ValueError):
+        raise AddressRefused("the name does not resolve") from None
+    if not parsed:
+        raise AddressRefused("the name does not resolve")
+    if not allow_private and not all(is_public(address) for address in parsed):
+        raise AddressRefused("the name leads to an address that is not public")
+    path = parts.path or "/"
+    return Target(parts.scheme, host, port, str(parsed[0]), f"{path}?{parts.query}" if parts.query else path)

@@ -1,0 +1,144 @@
+"""Every limit and timer of Trunkline: one documented place.
+
+Each field names its unit in its description and is read from the environment as ``TRUNKLINE_<NAME>`` (upper case);
+``DATABASE_URL`` and ``REDIS_URL`` keep their customary names. ``python -m settings`` prints the table.
+Errors: a value out of range raises ``pydantic.ValidationError`` that names the field.
+"""
+
+from __future__ import annotations
+
+import socket
+from functools import lru_cache
+
+from pydantic import AliasChoices, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Read once per process by :func:`get_settings`; tests build their own."""
+
+    model_config = SettingsConfigDict(env_prefix="TRUNKLINE_", extra="ignore", frozen=True, populate_by_name=True)
+
+    # --- servers -------------------------------------------------------------------------------------------------
+    database_url: str = Field(
+        "postgresql:///trunkline",
+        validation_alias=AliasChoices("DATABASE_URL", "database_url"),
+        description="libpq address of Postgres, the truth",
+    )
+    redis_url: str = Field(
+        "redis://127.0.0.1:6379/0",
+        validation_alias=AliasChoices("REDIS_URL", "redis_url"),
+        description="address of Redis, the moment",
+    )
+    db_pool_size: int = Field(8, ge=1, le=100, description="Postgres connections per process")
+    db_statement_timeout_ms: int = Field(5000, ge=100, description="ms; no statement may run longer")
+    db_pool_timeout_s: float = Field(3.0, gt=0, description="s; longest wait for a free Postgres connection")
+    redis_timeout_s: float = Field(2.0, gt=0, description="s; longest wait for one Redis reply")
+
+    # --- web -----------------------------------------------------------------------------------------------------
+    web_host: str = Field("127.0.0.1", description="address the API listens on")
+    web_port: int = Field(8080, ge=0, le=65535, description="port the API listens on")
+    max_body_bytes: int = Field(65_536, ge=1024, description="bytes; a larger request body is refused (413)")
+    max_metadata_bytes: int = Field(16_384, ge=0, description="bytes; metadata as compact JSON, at most")
+    max_variables_bytes: int = Field(16_384, ge=0, description="bytes; agent_variables as compact JSON, at most")
+    idempotency_ttl_s: int = Field(72 * 3600, ge=3600, description="s; how long an Idempotency-Key is remembered")
+    default_expires_s: int = Field(24 * 3600, ge=1, description="s; a call not dialed by then ends as expired")
+
+    # --- the switch ----------------------------------------------------------------------------------------------
+    switch: str = Field("fs1", pattern=r"^[a-z0-9][a-z0-9-]{0,31}$", description="name of the switch beside this process")
+    esl_host: str = Field("127.0.0.1", description="event socket address of the switch")
+    esl_port: int = Field(8021, ge=1, le=65535, description="event socket port of the switch")
+    esl_user: str = Field("", description="user@domain of directory for userauth; empty means auth by password alone")
+    esl_password: str = Field("", description="event socket password; there is no default on purpose")
+    esl_connect_timeout_s: float = Field(3.0, gt=0, description="s; TCP connect, auth and first reply together")
+    esl_command_timeout_s: float = Field(2.0, gt=0, description="s; one command's reply; later the link is closed")
+    esl_ping_interval_s: float = Field(1.0, gt=0, description="s; between pings of an idle command link")
+    esl_backoff_min_s: float = Field(0.2, gt=0, description="s; first wait before a reconnect")
+    esl_backoff_max_s: float = Field(10.0, gt=0, description="s; longest wait before a reconnect")
+    esl_max_frame_bytes: int = Field(1 << 20, ge=1 << 16, description="bytes; a larger ESL frame closes the link")
+    esl_grace_s: float = Field(3.0, ge=0, description="s; how long a command may sit in a lost link's socket buffer")
+    heartbeat_missed: int = Field(3, ge=1, description="heartbeats missed in a row before a switch counts as down")
+    heartbeat_interval_s: float = Field(20.0, gt=0, description="s; the switch's own heartbeat interval")
+    max_unacked_originates: int = Field(2, ge=1, description="originates written and not yet acknowledged, per link")
+    event_batch_ms: float = Field(5.0, ge=0, description="ms; events are gathered this long before one transaction")
+    event_batch_max: int = Field(200, ge=1, description="events per transaction, at most")
+    event_shards: int = Field(4, ge=1, le=64, description="greenlets that apply events, one call always on one of them")
+    reconcile_interval_s: float = Field(10.0, gt=0, description="s; between two comparisons of rows and channels")
+    tombstone_realm: str = Field("trunkline", pattern=r"^[a-z]+$", description="realm of mod_hash that holds tombstones")
+
+    # --- the life of a call --------------------------------------------------------------------------------------
+    popped_deadline_s: float = Field(5.0, gt=0, description="s; popped from a lane but not claimed: back to its front")
+    pdd_s: int = Field(25, ge=1, le=120, description="s; INVITE to first 18x; past it the carrier is silent")
+    ring_timeout_s: int = Field(30, ge=5, le=120, description="s; default ring time, first 18x to answer")
+    ring_grace_s: float = Field(5.0, ge=0, description="s; added to the ring time before the watchdog asks the switch")
+    max_duration_s: int = Field(3600, ge=10, le=14400, description="s; default longest talk time")
+    duration_grace_s: float = Field(30.0, ge=0, description="s; added to the longest talk time before the watchdog asks")
+    probe_grace_s: float = Field(3.0, gt=0, description="s; how long the switch has to answer the watchdog's question")
+    max_attempts: int = Field(3, ge=1, le=10, description="attempts of one call over all reasons together")
+    retry_busy_s: int = Field(120, ge=1, description="s; gap after a busy line")
+    retry_no_answer_s: int = Field(600, ge=1, description="s; gap after no answer")
+    retry_carrier_s: int = Field(5, ge=1, description="s; gap after a proven carrier fault, nobody rang")
+    retry_capacity_s: int = Field(2, ge=1, description="s; gap after a full trunk; uses up no attempt")
+
+    # --- the budget ----------------------------------------------------------------------------------------------
+    slot_horizon_ms: int = Field(200, ge=10, le=1000, description="ms; a slot is reserved at most this far ahead")
+    slot_grace_ms: float = Field(10.0, gt=0, description="ms (G); not written by slot + G: the slot is burned")
+    slot_lead_ms: float = Field(25.0, ge=0, description="ms; the earliest slot lies this far ahead, to cover the way")
+    round_trip_ms: float = Field(5.0, gt=0, description="ms (R); a slower permit reply burns its slot")
+    jitter_ms: float = Field(20.0, ge=0, description="ms (J); grant-to-INVITE spread that the pacing pays for")
+    lease_s: float = Field(60.0, gt=5, description="s; an unrenewed lease becomes suspect; it frees nothing")
+    lease_renew_s: float = Field(10.0, gt=0, description="s; between renewals of leases of live channels")
+    linger_ms: int = Field(250, ge=0, description="ms; a channel still counts this long after its end")
+    sip_death_s: float = Field(6.0, gt=0, description="s; timer T1X64: an unanswered INVITE is dead after this")
+    pump_idle_s: float = Field(1.0, gt=0, description="s; a carrier without work is looked at this often, unless woken")
+    dial_greenlets: int = Field(200, ge=1, description="dial jobs in flight per controller")
+
+    # --- jobs ----------------------------------------------------------------------------------------------------
+    feeder_interval_s: float = Field(0.25, gt=0, description="s; between two looks for due attempts")
+    feeder_batch: int = Field(500, ge=1, description="attempts pushed per look, at most")
+    audit_interval_s: float = Field(10.0, gt=0, description="s; queued rows missing from their lane are pushed again")
+    watchdog_interval_s: float = Field(0.5, gt=0, description="s; between two looks for passed deadlines")
+    webhook_timeout_s: float = Field(10.0, gt=0, description="s; one delivery, connect to last byte")
+    webhook_interval_s: float = Field(0.2, gt=0, description="s; between two looks for due deliveries, unless woken")
+    webhook_concurrency: int = Field(32, ge=1, description="deliveries in flight per dispatcher")
+    webhook_per_url: int = Field(4, ge=1, description="deliveries in flight per address")
+    webhook_allow_private: bool = Field(False, description="deliver to private addresses (laboratory only)")
+
+    # --- the relay and agents ------------------------------------------------------------------------------------
+    relay_host: str = Field("127.0.0.1", description="address mod_audio_fork connects to; loopback on purpose")
+    relay_port: int = Field(8090, ge=0, le=65535, description="port mod_audio_fork connects to")
+    relay_audio_dir: str = Field("/dev/shm/trunkline", description="directory for playback files; tmpfs")
+    relay_prebuffer_frames: int = Field(100, ge=1, description="20 ms frames kept while the agent is not ready")
+    relay_chunk_ms: int = Field(400, ge=40, le=2000, description="ms of agent audio in one playback file")
+    relay_first_chunk_ms: int = Field(100, ge=20, le=1000, description="ms of agent audio in a turn's first file")
+    agent_connect_timeout_s: float = Field(5.0, gt=0, description="s; TCP, TLS and WebSocket upgrade to the agent")
+    agent_ready_timeout_s: float = Field(5.0, gt=0, description="s; from connected to the agent's ready")
+    agent_allow_private: bool = Field(False, description="connect to agents on private and loopback addresses")
+    relay_fork_timeout_s: float = Field(3.0, gt=0, description="s; from answer to the media socket being up")
+    relay_max_buffer_s: float = Field(120.0, gt=0, description="s; agent audio kept for playback per call, at most")
+    announcement_dir: str = Field("", description="directory of announcement audio the switch can read; empty: none")
+
+
+@lru_cache(maxsize=1)
+def get_settings() -> Settings:
+    """The process's settings, read from the environment once."""
+    return Settings()
+
+
+def process_name(role: str) -> str:
+    """``role@host`` for logs and connection names."""
+    return f"{role}@{socket.gethostname()}"
+
+
+def table() -> str:
+    """The settings as a Markdown table: environment name, default, meaning with unit."""
+    rows = ["| environment | default | meaning |", "|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        alias = field.validation_alias
+        env = alias.choices[0] if isinstance(alias, AliasChoices) else f"TRUNKLINE_{name.upper()}"
+        rows.append(f"| `{env}` | `{field.default!r}` | {field.description} |")
+    return "\n".join(rows)
+
+
+if __name__ == "__main__":
+    print(table())

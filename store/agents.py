@@ -1,0 +1,92 @@
+"""Agents: who talks to the callee. ``websocket`` (the customer's own bot) or ``announcement`` (audio, no bot)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from psycopg import errors
+
+from calls.ids import new_uuid7
+from store.pool import Database
+from store.queries import load
+from store.records import all_rows, one_row
+from store.tenants import NameTaken
+
+_SQL = load("agents")
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """``url`` (ws:// or wss://) for kind websocket, ``audio`` (a .wav file name) for kind announcement."""
+
+    id: UUID
+    tenant_id: UUID
+    name: str
+    kind: str
+    url: str | None
+    audio: str | None
+    created_at: datetime
+
+
+def create(
+    db: Database,
+    *,
+    tenant_id: UUID,
+    name: str,
+    kind: str,
+    url: str | None = None,
+    audio: str | None = None,
+    agent_id: UUID | None = None,
+) -> Agent:
+    """A new agent of the tenant.
+
+    Errors: :class:`store.tenants.NameTaken`; ``ValueError`` naming the field for anything else that does not fit.
+    """
+    if kind not in ("websocket", "announcement"):
+        raise ValueError(f"kind: {kind!r} is not known: use 'websocket' or 'announcement'")
+    if kind == "websocket" and not (url or "").startswith(("ws://", "wss://")):
+        raise ValueError("url: a websocket agent needs a ws:// or wss:// address")
+    if kind == "announcement" and audio is None:
+        raise ValueError("audio: an announcement agent needs the name of a .wav file")
+    params = {
+        "id": agent_id or new_uuid7(),
+        "tenant_id": tenant_id,
+        "name": name,
+        "kind": kind,
+        "url": url,
+        "audio": audio,
+    }
+    try:
+        with db.connection() as conn:
+            agent = one_row(conn, Agent, _SQL["create"], params)
+    except errors.UniqueViolation as error:
+        raise NameTaken(f"name: the tenant has an agent {name!r} already: choose another name") from error
+    except errors.ForeignKeyViolation as error:
+        raise ValueError(f"tenant_id: there is no tenant {tenant_id}: create it first") from error
+    except errors.CheckViolation as error:
+        raise ValueError(
+            "agent: name must be 1 to 63 lower-case letters, digits or '-'; audio letters, digits, '_' or '-' and '.wav'"
+            f" (broken: {error.diag.constraint_name})"
+        ) from error
+    assert agent is not None
+    return agent
+
+
+def get(db: Database, tenant_id: UUID, agent_id: UUID) -> Agent | None:
+    """The tenant's agent; None also when it is another tenant's."""
+    with db.connection() as conn:
+        return one_row(conn, Agent, _SQL["get"], {"tenant_id": tenant_id, "id": agent_id})
+
+
+def get_by_name(db: Database, tenant_id: UUID, name: str) -> Agent | None:
+    """The tenant's agent of that name, or None."""
+    with db.connection() as conn:
+        return one_row(conn, Agent, _SQL["get_by_name"], {"tenant_id": tenant_id, "name": name})
+
+
+def list_agents(db: Database, tenant_id: UUID) -> list[Agent]:
+    """The tenant's agents by name."""
+    with db.connection() as conn:
+        return all_rows(conn, Agent, _SQL["list"], {"tenant_id": tenant_id})

@@ -1,0 +1,183 @@
+"""The way to Postgres: one pool per process, one transaction per ``connection()``.
+
+Works in gevent-patched and in plain threaded processes; a process that is meant to be cooperative says so and is
+refused at start-up when psycopg was imported before the patch (its waits would then stop the whole hub).
+Every wait is bounded: for a connection by ``db_pool_timeout_s``, in a statement by ``db_statement_timeout_ms`` (on the
+server), in an idle transaction by five times that, on a dead network by TCP_TIMEOUT_MS.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg import errors
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.rows import TupleRow
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+from settings import Settings, process_name
+
+T = TypeVar("T")
+Conn = psycopg.Connection[TupleRow]
+
+#: ms; a peer that acknowledges nothing for so long is gone, in either direction.
+TCP_TIMEOUT_MS = 10_000
+#: s; the pool's own reconnecting gives up after this, so that the next caller starts afresh instead of a long backoff.
+RECONNECT_S = 2.0
+#: s; first and longest wait between two tries of Database.run.
+RETRY_MIN_S, RETRY_MAX_S = 0.01, 1.0
+
+#: The transaction was rolled back by the server; the same one may well pass next time.
+ROLLED_BACK: tuple[type[Exception], ...] = (errors.SerializationFailure, errors.DeadlockDetected, errors.LockNotAvailable)
+
+log = logging.getLogger("trunkline.store")
+
+
+class NotCooperative(RuntimeError):
+    """psycopg would block the gevent hub."""
+
+
+def assert_cooperative() -> None:
+    """Raise :class:`NotCooperative` unless psycopg waits through gevent's patched ``select``."""
+    remedy = (
+        "make 'from gevent import monkey; monkey.patch_all()' the first statement of the process's entry point,"
+        " before anything that imports psycopg"
+    )
+    try:
+        from gevent import monkey
+    except ImportError as error:
+        raise NotCooperative(f"gevent is not installed; {remedy}") from error
+    for module in ("select", "socket", "threading"):
+        if not monkey.is_module_patched(module):
+            raise NotCooperative(f"gevent has not patched {module}: {remedy}")
+    wait = psycopg.waiting.wait
+    if wait is getattr(psycopg.waiting, "wait_c", None) or wait.__name__ not in ("wait_poll", "wait_select"):
+        raise NotCooperative(f"psycopg was imported before the patch and waits by {wait.__name__}: {remedy}")
+
+
+def session_options(statement_timeout_ms: int) -> str:
+    """libpq ``options`` of every session: UTC, and no statement, transaction or dead peer keeps locks for ever."""
+    values = {
+        "TimeZone": "UTC",
+        "statement_timeout": statement_timeout_ms,
+        "idle_in_transaction_session_timeout": 5 * statement_timeout_ms,
+        "tcp_user_timeout": TCP_TIMEOUT_MS,
+        "tcp_keepalives_idle": 5,
+        "tcp_keepalives_interval": 2,
+        "tcp_keepalives_count": 3,
+    }
+    return " ".join(f"-c {name}={value}" for name, value in values.items())
+
+
+def conninfo(settings: Settings, role: str, *, statement_timeout_ms: int | None = None) -> str:
+    """libpq connection string of one process role, with names and time limits."""
+    timeout = settings.db_statement_timeout_ms if statement_timeout_ms is None else statement_timeout_ms
+    given = str(conninfo_to_dict(settings.database_url).get("options") or "")
+    return make_conninfo(
+        settings.database_url,
+        application_name=process_name(role)[:63],
+        options=f"{given} {session_options(timeout)}".strip(),
+        connect_timeout=max(2, int(settings.db_pool_timeout_s)),
+        keepalives_idle=5,
+        keepalives_interval=2,
+        keepalives_count=3,
+        tcp_user_timeout=TCP_TIMEOUT_MS,
+    )
+
+
+class Database:
+    """A pool with a name. Close it at the end of the process."""
+
+    def __init__(self, pool: ConnectionPool[Conn]) -> None:
+        self._pool = pool
+
+    @contextmanager
+    def connection(self) -> Iterator[Conn]:
+        """A live connection and one transaction: committed at the end of the block, rolled back on an exception.
+
+        Errors: ``psycopg_pool.PoolTimeout`` (a ``psycopg.OperationalError``) when none is free in time.
+        """
+        with self._pool.connection() as conn:
+            yield conn
+
+    def run(self, unit: Callable[[Conn], T], *, attempts: int = 5, lost: bool = True) -> T:
+        """``unit(connection)`` in one transaction, again after a deadlock, a serialization failure or a lost connection.
+
+        ``unit`` must be idempotent: a connection lost at COMMIT does not tell whether it was committed. Give
+        ``lost=False`` where that is not so; then only transactions the server rolled back are repeated.
+        Errors: what the last of ``attempts`` tries raised.
+        """
+        for tried in range(1, attempts + 1):
+            try:
+                with self.connection() as conn:
+                    return unit(conn)
+            except ROLLED_BACK as error:
+                if tried == attempts:
+                    raise
+                log.info("transaction rolled back (%s), try %d of %d", type(error).__name__, tried, attempts)
+            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+                if not lost or tried == attempts or not _is_lost(error):
+                    raise
+                log.warning("Postgres connection lost (%s), try %d of %d", error, tried, attempts)
+            time.sleep(random.uniform(0.5, 1.0) * min(RETRY_MAX_S, RETRY_MIN_S * 4 ** (tried - 1)))
+        raise AssertionError("attempts must be at least 1")
+
+    def ping(self) -> None:
+        """Raise ``psycopg.OperationalError`` when Postgres does not answer in time."""
+        with self.connection() as conn:
+            conn.execute("SELECT 1")
+
+    def close(self) -> None:
+        """Close every connection; a second call does nothing."""
+        self._pool.close()
+
+    def __enter__(self) -> Database:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _is_lost(error: Exception) -> bool:
+    """The server went away, is starting or stopping, or no connection came in time; not: the statement was too slow."""
+    if isinstance(error, (PoolTimeout, psycopg.InterfaceError)):
+        return True
+    state = getattr(error, "sqlstate", None)
+    return state is None or state[:2] == "08" or state in ("57P01", "57P02", "57P03", "53300", "25P03")
+
+
+def open_database(settings: Settings, role: str, *, cooperative: bool, wait_s: float = 0.0) -> Database:
+    """The process's database. ``role`` becomes ``application_name`` (web, controller, feeder ...).
+
+    ``cooperative=True`` asserts that psycopg yields to gevent. ``wait_s`` > 0 waits so long for a first connection and
+    raises ``PoolTimeout`` after it; 0 returns at once, and the pool connects when Postgres is there.
+    """
+    if cooperative:
+        assert_cooperative()
+    kwargs: dict[str, Any] = {"prepare_threshold": 2}
+    pool: ConnectionPool[Conn] = ConnectionPool(
+        conninfo(settings, role),
+        connection_class=psycopg.Connection[TupleRow],
+        kwargs=kwargs,
+        min_size=1,
+        max_size=settings.db_pool_size,
+        timeout=settings.db_pool_timeout_s,
+        reconnect_timeout=RECONNECT_S,
+        # Without it more than half of the checkouts after a server restart hand out a dead connection.
+        check=ConnectionPool.check_connection,
+        name=role,
+        open=True,
+    )
+    if wait_s > 0:
+        try:
+            pool.wait(wait_s)
+        except PoolTimeout:
+            pool.close()
+            raise
+    return Database(pool)

@@ -1,0 +1,108 @@
+"""The rows of a call as typed, frozen dataclasses. Times are aware and in UTC."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What the enterprise asked, and how far it got. ``attempt_count`` counts towards ``max_attempts``; ``sequence`` is
+    the last webhook sequence given out; ``webhook_url`` None: the tenant's.
+    """
+
+    id: UUID
+    tenant_id: UUID
+    agent_id: UUID
+    to_number: str
+    from_number: str
+    priority: str
+    route: str
+    lane: str
+    status: str
+    status_at: datetime
+    end_reason: str | None
+    sip_code: int | None
+    q850_cause: int | None
+    hangup_by: str | None
+    answered_by: str | None
+    attempt_count: int
+    max_attempts: int
+    ring_timeout_s: int
+    max_duration_s: int
+    cancel_requested: bool
+    due_at: datetime
+    expires_at: datetime
+    metadata: dict[str, Any]
+    agent_variables: dict[str, Any]
+    client_reference: str | None
+    webhook_url: str | None
+    sequence: int
+    created_at: datetime
+    answered_at: datetime | None
+    ended_at: datetime | None
+
+    @property
+    def ended(self) -> bool:
+        """No further attempt will be made."""
+        return self.status not in LIVE_STATUSES
+
+
+LIVE_STATUSES = frozenset({"queued", "dialing", "ringing", "in_progress"})
+STATUSES = LIVE_STATUSES | {"completed", "failed", "no_answer", "busy", "canceled", "expired", "blocked"}
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One dial; ``id`` is the RQ job, the lease, the channel UUID and the SIP Call-ID. ``number`` counts from 1."""
+
+    id: UUID
+    call_id: UUID
+    number: int
+    lane: str
+    state: str
+    due_at: datetime
+    deadline_at: datetime | None
+    probes: int
+    pushed_epoch: int | None
+    pushed_at: datetime | None
+    switch: str | None
+    carrier_id: UUID | None
+    gateway: str | None
+    fence: int | None
+    epoch: int | None
+    claimed_at: datetime | None
+    ringing_at: datetime | None
+    early_at: datetime | None
+    answered_at: datetime | None
+    ended_at: datetime | None
+    evidence: str | None
+    evidence_key: str | None
+    outcome: str | None
+    end_reason: str | None
+    retry_class: str | None
+    uncertain: bool
+    cause: str | None
+    q850_cause: int | None
+    sip_code: int | None
+    sip_phrase: str | None
+    hangup_by: str | None
+    decided: str | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CallEvent:
+    """One thing that was seen or decided. ``at`` is the witness's time, ``recorded_at`` ours."""
+
+    id: int
+    call_id: UUID
+    attempt_id: UUID | None
+    source: str
+    type: str
+    at: datetime
+    data: dict[str, Any]
+    recorded_at: datetime

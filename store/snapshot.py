@@ -1,0 +1,78 @@
+"""The public form of a call: what the API answers and every webhook carries."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from calls.ids import agent_ref, call_ref
+from store.rows import Attempt, Call
+
+
+def stamp(at: datetime | None) -> str | None:
+    """RFC 3339 in UTC with a fraction and ``Z``."""
+    return None if at is None else at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def snapshot(call: Call) -> dict[str, Any]:
+    """The whole call as JSON types. ``agent_variables`` stay inside: they are the agent's business, and may be large."""
+    return {
+        "id": call_ref(call.id),
+        "status": call.status,
+        "status_at": stamp(call.status_at),
+        "to": call.to_number,
+        "from": call.from_number,
+        "agent_id": agent_ref(call.agent_id),
+        "priority": call.priority,
+        "end_reason": call.end_reason,
+        "hangup_by": call.hangup_by,
+        "answered_by": call.answered_by,
+        "sip_code": call.sip_code,
+        "q850_cause": call.q850_cause,
+        "attempt_count": call.attempt_count,
+        "max_attempts": call.max_attempts,
+        "ring_timeout_s": call.ring_timeout_s,
+        "max_duration_s": call.max_duration_s,
+        "cancel_requested": call.cancel_requested,
+        "due_at": stamp(call.due_at),
+        "expires_at": stamp(call.expires_at),
+        "created_at": stamp(call.created_at),
+        "answered_at": stamp(call.answered_at),
+        "ended_at": stamp(call.ended_at),
+        "client_reference": call.client_reference,
+        "metadata": call.metadata,
+        "sequence": call.sequence,
+    }
+
+
+def attempt_snapshot(attempt: Attempt) -> dict[str, Any]:
+    """One dial as JSON types; shown in webhooks and in the call's list of attempts."""
+    return {
+        "id": str(attempt.id),
+        "number": attempt.number,
+        "state": attempt.state,
+        "outcome": attempt.outcome,
+        "end_reason": attempt.end_reason,
+        "uncertain": attempt.uncertain,
+        "cause": attempt.cause,
+        "q850_cause": attempt.q850_cause,
+        "sip_code": attempt.sip_code,
+        "sip_phrase": attempt.sip_phrase,
+        "hangup_by": attempt.hangup_by,
+        "due_at": stamp(attempt.due_at),
+        "dialed_at": stamp(attempt.claimed_at),
+        "ringing_at": stamp(attempt.ringing_at),
+        "early_at": stamp(attempt.early_at),
+        "answered_at": stamp(attempt.answered_at),
+        "ended_at": stamp(attempt.ended_at),
+    }
+
+
+def webhook_body(kind: str, at: datetime, call: Call, attempt: Attempt) -> dict[str, Any]:
+    """Standard Webhooks body ``{type, timestamp, data}``; ``call.sequence`` must be the one of this event."""
+    return {
+        "type": kind,
+        "timestamp": stamp(at),
+        "api_version": "v1",
+        "data": {**snapshot(call), "attempt": attempt_snapshot(attempt)},
+    }

@@ -1,0 +1,52 @@
+-- part: limits
+k.id, k.name, k.max_channels, k.cps::float8 AS cps, k.window_ms, k.jitter_ms, k.linger_ms, k.invite_cost, k.paused, k.pdd_s
+
+-- part: endpoint
+e.id, e.carrier_id, e.gateway, e.address, e.enabled
+
+-- name: put_carrier
+INSERT INTO carriers AS k (id, name, max_channels, cps, window_ms, jitter_ms, linger_ms, invite_cost, pdd_s, paused)
+VALUES (%(id)s, %(name)s, %(max_channels)s, %(cps)s::float8, %(window_ms)s, %(jitter_ms)s, %(linger_ms)s, %(invite_cost)s,
+        %(pdd_s)s, %(paused)s)
+ON CONFLICT (name) DO UPDATE SET
+    max_channels = excluded.max_channels, cps = excluded.cps, window_ms = excluded.window_ms,
+    jitter_ms = excluded.jitter_ms, linger_ms = excluded.linger_ms, invite_cost = excluded.invite_cost,
+    pdd_s = excluded.pdd_s, paused = excluded.paused
+RETURNING {limits};
+
+-- name: put_endpoint
+INSERT INTO endpoints AS e (id, carrier_id, gateway, address, enabled)
+VALUES (%(id)s, %(carrier_id)s, %(gateway)s, %(address)s, %(enabled)s)
+ON CONFLICT (gateway) DO UPDATE SET
+    carrier_id = excluded.carrier_id, address = excluded.address, enabled = excluded.enabled
+RETURNING {endpoint};
+
+-- name: lock_routes
+-- Two who change routes at once take turns; readers go on.
+LOCK TABLE routes IN SHARE ROW EXCLUSIVE MODE;
+
+-- name: delete_route
+DELETE FROM routes WHERE name = %(name)s;
+
+-- name: prefix_owner
+SELECT prefix, name FROM routes WHERE prefix = ANY(%(prefixes)s) ORDER BY prefix LIMIT 1;
+
+-- name: insert_route
+INSERT INTO routes (id, name, prefix, carrier_id, tier, weight)
+SELECT id, name, prefix, carrier_id, tier, weight FROM jsonb_populate_recordset(NULL::routes, %(rows)s);
+
+-- name: list_limits
+SELECT {limits} FROM carriers k ORDER BY k.name;
+
+-- name: list_endpoints
+SELECT {endpoint} FROM endpoints e ORDER BY e.gateway;
+
+-- name: list_routes
+SELECT name, prefix, array_agg(carrier_id ORDER BY tier, weight DESC, carrier_id)
+FROM routes GROUP BY name, prefix ORDER BY name, prefix;
+
+-- name: route_for
+SELECT name FROM routes WHERE prefix = ANY(%(prefixes)s) ORDER BY length(prefix) DESC, name LIMIT 1;
+
+-- name: set_paused
+UPDATE carriers SET paused = %(paused)s WHERE id = %(id)s;

@@ -1,0 +1,16 @@
+-- Column lists of typed rows, in one place. Explicit on purpose: a prepared SELECT * fails when a migration adds a column.
+
+-- part: tenant
+t.id, t.name, t.webhook_url, t.webhook_secret, t.weight, t.paused, t.created_at
+
+-- part: call
+c.id, c.tenant_id, c.agent_id, c.to_number, c.from_number, c.priority, c.route, c.lane, c.status, c.status_at,
+c.end_reason, c.sip_code, c.q850_cause, c.hangup_by, c.answered_by, c.attempt_count, c.max_attempts, c.ring_timeout_s,
+c.max_duration_s, c.cancel_requested, c.due_at, c.expires_at, c.metadata, c.agent_variables, c.client_reference,
+c.webhook_url, c.sequence, c.created_at, c.answered_at, c.ended_at
+
+-- part: attempt
+a.id, a.call_id, a.number, a.lane, a.state, a.due_at, a.deadline_at, a.probes, a.pushed_epoch, a.pushed_at, a.switch,
+a.carrier_id, a.gateway, a.fence, a.epoch, a.claimed_at, a.ringing_at, a.early_at, a.answered_at, a.ended_at, a.evidence,
+a.evidence_key, a.outcome, a.end_reason, a.retry_class, a.uncertain, a.cause, a.q850_cause, a.sip_code, a.sip_phrase,
+a.hangup_by, a.decided, a.created_at

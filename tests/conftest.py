@@ -1,0 +1,68 @@
+"""Real Postgres and Redis for every test that asks; see trunkline/servers.py for where they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from settings import Settings
+from trunkline import guests
+from trunkline.servers import GivenServer, RedisServer, Server, postgres_server, redis_server
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """The session's Postgres server; ``.url`` names a database where others can be created. Do not stop it."""
+    server = postgres_server()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def migrated_template(postgres: Server) -> Iterator[str]:
+    """Name of a database with every migration applied and nobody connected: CREATE DATABASE ... TEMPLATE."""
+    from store.migrate import migrate  # not above: the pure tests need no store
+
+    url = guests.create_database(postgres.url, "template")
+    migrate(url)
+    yield guests.database_name(url)
+    guests.drop_database(postgres.url, url)
+
+
+@pytest.fixture(scope="module")
+def postgres_url(postgres: Server, migrated_template: str) -> Iterator[str]:
+    """A fresh, migrated database for this test module."""
+    url = guests.create_database(postgres.url, "test", template=migrated_template)
+    yield url
+    guests.drop_database(postgres.url, url)
+
+
+@pytest.fixture(scope="session")
+def redis_database() -> Iterator[tuple[str, bool]]:
+    """The session's Redis URL and whether the server is a guest house, where our mark has to stay."""
+    server: RedisServer | GivenServer = redis_server()
+    taken = isinstance(server, GivenServer)
+    url = guests.take_redis_database(server.url) if taken else server.url
+    yield url, taken
+    if taken:
+        guests.give_back_redis(url)
+    server.close()
+
+
+@pytest.fixture
+def redis_url(redis_database: tuple[str, bool]) -> str:
+    """A Redis database that is empty when the test starts."""
+    url, taken = redis_database
+    guests.empty_redis(url, taken=taken)
+    return url
+
+
+@pytest.fixture
+def settings(postgres_url: str, redis_url: str) -> Callable[..., Settings]:
+    """``settings(web_port=0, ...)``: settings with this test's database and Redis."""
+
+    def build(**changes: object) -> Settings:
+        return Settings.model_validate({"database_url": postgres_url, "redis_url": redis_url, **changes})
+
+    return build

@@ -1,0 +1,319 @@
+"""Real Postgres and Redis for the tests and the demo, gone without a trace afterwards.
+
+``DATABASE_URL`` / ``REDIS_URL`` name servers to use; otherwise private ones are started from what the machine has
+(trunkline/programs.py). A private Postgres listens on a Unix socket in a directory of its own (no port, no password); a
+private Redis on a loopback port with a password of its own; both keep their address over ``stop()``, ``kill()`` and
+``start()``. Neither survives a power cut: fsync and persistence are off.
+
+Somebody else's server is a guest house: databases get unique names and are dropped; an empty Redis database is taken.
+Errors: :class:`trunkline.programs.NoServer` (nothing to start), :class:`ServerFailed` (with the end of its log).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import pathlib
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from typing import Protocol
+
+import psycopg
+import redis
+
+from trunkline.children import Child, Keeper, User
+from trunkline.programs import NoServer, postgres_programs, reachable, redis_program, unprivileged_user
+
+START_S = 30.0
+POSTGRES_OPTIONS = {
+    "listen_addresses": "",
+    "max_connections": "200",
+    "shared_buffers": "64MB",
+    # A crash of the machine may lose these databases; a kill -9 of the server does not.
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "max_wal_size": "512MB",
+    # Inside the data directory, so that a killed server leaves nothing in /dev/shm.
+    "dynamic_shared_memory_type": "mmap",
+    "jit": "off",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+}
+
+
+class ServerFailed(RuntimeError):
+    """A server did not start; the text ends with the last lines of its log."""
+
+
+class Server(Protocol):
+    """A running server, ours or given."""
+
+    @property
+    def url(self) -> str:
+        """Its address: a libpq URL of a database where others can be created, or a redis:// URL."""
+
+    def close(self) -> None:
+        """End it and remove its data if it is ours."""
+
+
+class GivenServer:
+    """A server somebody else runs: it is never stopped from here."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def close(self) -> None:
+        """Nothing: it is not ours."""
+
+
+class _Private:
+    """What the two private servers share: a directory, a log, a child, a keeper."""
+
+    name: str
+
+    def __init__(self, directory: pathlib.Path) -> None:
+        self.directory = directory
+        self.log = directory / "log"
+        self._keeper = Keeper(directory)
+        self._child: Child | None = None
+
+    @property
+    def child(self) -> Child:
+        if self._child is None:
+            raise RuntimeError(f"the private {self.name} is closed")
+        return self._child
+
+    @property
+    def pid(self) -> int | None:
+        """The server's pid while it runs."""
+        return self.child.pid
+
+    def _answers(self) -> bool:
+        raise NotImplementedError
+
+    def start(self) -> None:
+        """Start it (again, at the same address) and return when it answers."""
+        deadline = time.monotonic() + START_S
+        while True:
+            with self.log.open("ab") as log:
+                self.child.start(log)
+            while self.child.pid is not None and time.monotonic() < deadline:
+                if self._answers():
+                    return
+                time.sleep(0.02)
+            # After a kill -9 the old server's children may still be on their way out: try again until the deadline.
+            if time.monotonic() >= deadline or not self._worth_retrying():
+                self.child.kill()
+                raise ServerFailed(f"the private {self.name} did not start:\n{self._tail()}")
+            time.sleep(0.1)
+
+    def _worth_retrying(self) -> bool:
+        return False
+
+    def _tail(self) -> str:
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-12:])
+
+    def stop(self) -> None:
+        """Orderly and fast: clients are disconnected. The data stays until close()."""
+        self.child.stop()
+
+    def kill(self) -> None:
+        """kill -9."""
+        self.child.kill()
+
+    def restart(self) -> None:
+        """stop() and start()."""
+        self.stop()
+        self.start()
+
+    def close(self) -> None:
+        """End it and remove its directory; a second call does nothing."""
+        if self._child is None:
+            return
+        self._child.stop()
+        self._child = None
+        self._keeper.close()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+class PostgresServer(_Private):
+    """A private Postgres; `url` names its database `postgres`."""
+
+    name = "Postgres"
+
+    def __init__(self) -> None:
+        self._user = unprivileged_user()
+        super().__init__(_private_directory("trunkline-pg-", self._user))
+        try:
+            programs = postgres_programs(self._user, self.directory / "wheel")
+            self._data = self.directory / "data"
+            self._initdb(programs)
+            arguments = [f"--{name}={value}" for name, value in POSTGRES_OPTIONS.items()]
+            self._child = Child(
+                [str(programs / "postgres"), "-D", str(self._data), "-k", str(self.directory), *arguments],
+                keeper=self._keeper,
+                end=signal.SIGINT,  # the fast shutdown
+                environ=_plain_environment(self.directory),
+                directory=self.directory,
+                user=self._user,
+            )
+            self.start()
+        except BaseException:
+            self._abandon()
+            raise
+
+    def _abandon(self) -> None:
+        if self._child is not None:
+            self._child.kill()
+            self._child = None
+        self._keeper.close()
+
+    @property
+    def url(self) -> str:
+        """libpq address of the database `postgres`, as the superuser `trunkline`."""
+        return self.database_url("postgres")
+
+    def database_url(self, database: str) -> str:
+        """libpq address of another database of this server."""
+        return f"postgresql://trunkline@/{database}?host={self.directory}"
+
+    def _initdb(self, programs: pathlib.Path) -> None:
+        user = self._user
+        options = ["-U", "trunkline", "-E", "UTF8", "--locale=C", "-A", "trust", "--no-sync"]
+        command = [str(programs / "initdb"), "-D", str(self._data), *options]
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=self.directory,
+            env=_plain_environment(self.directory),
+            user=user.uid if user else None,
+            group=user.gid if user else None,
+            extra_groups=[] if user else None,
+        )
+        if done.returncode != 0:
+            raise ServerFailed(f"initdb failed: {(done.stderr or done.stdout).strip()}")
+
+    def _answers(self) -> bool:
+        try:
+            psycopg.connect(self.url, connect_timeout=2).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def _worth_retrying(self) -> bool:
+        return "still in use" in self._tail()
+
+    def close(self) -> None:
+        """End it and remove its directory; a second call does nothing."""
+        if self._child is not None:
+            self._child.stop()
+            self._free_shared_memory()
+        super().close()
+
+    def _free_shared_memory(self) -> None:
+        # Only a killed server leaves its pid file, whose 7th line names the System V segment it has left too.
+        with contextlib.suppress(FileNotFoundError):
+            lines = (self._data / "postmaster.pid").read_text().splitlines()
+            if len(lines) > 6 and len(lines[6].split()) == 2 and sys.platform.startswith("linux"):
+                ctypes.CDLL(None).shmctl(int(lines[6].split()[1]), 0, None)
+
+
+class RedisServer(_Private):
+    """A private Redis without persistence: a restart is a wipe. `url` names database 0."""
+
+    name = "Redis"
+
+    def __init__(self) -> None:
+        program = redis_program()
+        super().__init__(_private_directory("trunkline-redis-", None))
+        self._password = secrets.token_urlsafe(18)
+        for left in (4, 3, 2, 1, 0):
+            self._port = free_port()
+            self._child = Child(
+                [str(program), str(self._write_config())],
+                keeper=self._keeper,
+                environ=_plain_environment(self.directory),
+                directory=self.directory,
+            )
+            try:
+                self.start()
+                return
+            except ServerFailed:
+                # Somebody took the port between the look and the start.
+                if left == 0 or "in use" not in self._tail():
+                    self._child = None
+                    self._keeper.close()
+                    raise
+
+    @property
+    def port(self) -> int:
+        """The loopback port."""
+        return self._port
+
+    @property
+    def url(self) -> str:
+        """redis:// address with the password."""
+        return f"redis://:{self._password}@127.0.0.1:{self._port}/0"
+
+    def _write_config(self) -> pathlib.Path:
+        # A file, not arguments: everybody can read the arguments of a process.
+        path = self.directory / "redis.conf"
+        path.write_text(
+            f"bind 127.0.0.1\nport {self._port}\nrequirepass {self._password}\ndaemonize no\n"
+            f'save ""\nappendonly no\ndir {self.directory}\n'
+        )
+        path.chmod(0o600)
+        return path
+
+    def _answers(self) -> bool:
+        try:
+            with contextlib.closing(redis.Redis.from_url(self.url, socket_timeout=2)) as client:
+                return bool(client.ping())
+        except redis.exceptions.RedisError:
+            return False
+
+
+def postgres_server() -> PostgresServer | GivenServer:
+    """The Postgres of ``DATABASE_URL``, else a private one."""
+    url = os.environ.get("DATABASE_URL")
+    return GivenServer(url) if url else PostgresServer()
+
+
+def redis_server() -> RedisServer | GivenServer:
+    """The Redis of ``REDIS_URL`` (an empty database of it, see trunkline/guests.py), else a private one."""
+    url = os.environ.get("REDIS_URL")
+    return GivenServer(url) if url else RedisServer()
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _plain_environment(directory: pathlib.Path) -> dict[str, str]:
+    return {"HOME": str(directory), "PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}
+
+
+def _private_directory(prefix: str, user: User | None) -> pathlib.Path:
+    """A fresh directory only `user` (and root) can enter, at a place `user` can get to."""
+    for place in (tempfile.gettempdir(), "/tmp", "/var/tmp"):  # noqa: S108
+        if reachable(pathlib.Path(place).resolve(), user):
+            directory = pathlib.Path(tempfile.mkdtemp(prefix=prefix, dir=place)).resolve()
+            if user is not None:
+                os.chown(directory, user.uid, user.gid)
+            return directory
+    raise NoServer(f"user {user.name if user else ''!r} can enter no temporary directory: set TMPDIR to one it can")

@@ -1,0 +1,156 @@
+"""Schemas of what the API answers: documentation, and what the tests hold every answer against."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from marshmallow import Schema, fields
+
+_TIME = {"format": "date-time"}
+_CALL = "call_0190b2c3d4e57f60718293a4b5c6d7e8"
+_AGENT = "agent_0190b2c3d4e57f60718293a4b5c6d7e8"
+STATUSES = (
+    "queued", "dialing", "ringing", "in_progress",
+    "completed", "failed", "no_answer", "busy", "canceled", "expired", "blocked",
+)  # fmt: skip
+PRIORITIES = ("urgent", "normal", "bulk")
+AGENT_KINDS = ("websocket", "announcement")
+
+
+def _text(description: str, *, null: bool = False, data_key: str | None = None, **metadata: Any) -> fields.String:
+    described = {"description": description, **metadata}
+    return fields.String(required=True, allow_none=null, data_key=data_key, metadata=described)
+
+
+def _time(description: str, *, null: bool = False) -> fields.String:
+    return _text(description, null=null, **_TIME)
+
+
+def _whole(description: str, *, null: bool = False) -> fields.Integer:
+    return fields.Integer(required=True, allow_none=null, metadata={"description": description})
+
+
+class FieldErrorAnswer(Schema):
+    """One fault of one field."""
+
+    pointer = fields.String(metadata={"description": "RFC 6901 pointer into the body"})
+    parameter = fields.String(metadata={"description": "name of a query parameter"})
+    header = fields.String(metadata={"description": "name of a header"})
+    code = _text("stable code for programs")
+    detail = _text("what is wrong and what would be right")
+
+
+class ProblemAnswer(Schema):
+    """RFC 9457 problem."""
+
+    type = _text("urn:trunkline:problem:<code>")
+    title = _text("the HTTP status in words")
+    status = _whole("the HTTP status")
+    detail = _text("what went wrong and what to do")
+    instance = _text("path of the request")
+    code = _text("stable code for programs")
+    request_id = _text("as in X-Request-Id; leads to the log")
+    errors = fields.List(fields.Nested(FieldErrorAnswer))
+    retry_after_s = fields.Integer(metadata={"description": "s; as in Retry-After"})
+
+
+class CallAnswer(Schema):
+    """A call and all that is known of it now."""
+
+    id = _text("the call", example=_CALL)
+    status = _text("where the call is; all but the first four are final", enum=list(STATUSES))
+    status_at = _time("since when")
+    to = _text("number dialed, E.164", example="+4930123456")
+    from_ = _text("number shown, E.164", data_key="from", example="+442079460000")
+    agent_id = _text("who talks", example=_AGENT)
+    priority = _text("class of service", enum=list(PRIORITIES))
+    end_reason = _text("why it ended, of a closed list", null=True)
+    hangup_by = _text("who ended it", null=True)
+    answered_by = _text("what answered, where it is known", null=True)
+    sip_code = _whole("the carrier's final SIP answer", null=True)
+    q850_cause = _whole("Q.850 cause", null=True)
+    attempt_count = _whole("attempts so far that count towards max_attempts, a waiting one included")
+    max_attempts = _whole("attempts over all reasons together")
+    ring_timeout_s = _whole("s; first ringing to answer")
+    max_duration_s = _whole("s; longest talk")
+    cancel_requested = fields.Boolean(required=True, metadata={"description": "a hangup was asked for"})
+    due_at = _time("not dialed before; later after a retry was decided")
+    expires_at = _time("not dialed after")
+    created_at = _time("accepted")
+    answered_at = _time("answered", null=True)
+    ended_at = _time("ended", null=True)
+    client_reference = _text("yours", null=True)
+    metadata = fields.Dict(required=True, metadata={"description": "yours; returned as sent"})
+    sequence = _whole("of the last webhook about this call")
+
+
+class CallPage(Schema):
+    """A page of calls, newest first."""
+
+    data = fields.List(fields.Nested(CallAnswer), required=True)
+    has_more = fields.Boolean(required=True)
+    next_cursor = _text("give it as starting_after; null on the last page", null=True)
+
+
+class EventAnswer(Schema):
+    """One thing that was seen or decided."""
+
+    id = _text("the event")
+    type = _text("what")
+    source = _text("who saw or decided it")
+    at = _time("when it happened")
+    attempt_id = _text("the attempt, as the switch and the carrier know it", null=True)
+    data = fields.Dict(required=True)
+
+
+class EventList(Schema):
+    """Everything known of a call in the order it was recorded."""
+
+    data = fields.List(fields.Nested(EventAnswer), required=True)
+
+
+class AttemptAnswer(Schema):
+    """One dial."""
+
+    id = _text("UUID: channel UUID on the switch and SIP Call-ID at the carrier")
+    number = _whole("1, 2, 3 ... within the call")
+    state = _text("where the attempt is", enum=["queued", "dialing", "ringing", "early", "in_progress", "ended"])
+    outcome = _text("how it ended", null=True)
+    end_reason = _text("why, of a closed list", null=True)
+    uncertain = fields.Boolean(required=True, metadata={"description": "our cancel may have crossed an answer"})
+    cause = _text("the switch's hangup cause", null=True)
+    q850_cause = _whole("Q.850 cause", null=True)
+    sip_code = _whole("the carrier's final SIP answer", null=True)
+    sip_phrase = _text("its words", null=True)
+    hangup_by = _text("who ended it", null=True)
+    due_at = _time("not dialed before")
+    dialed_at = _time("handed to the switch", null=True)
+    ringing_at = _time("first 180", null=True)
+    early_at = _time("first 183 with audio", null=True)
+    answered_at = _time("answered", null=True)
+    ended_at = _time("ended", null=True)
+
+
+class AttemptList(Schema):
+    """Every dial of a call, first one first."""
+
+    data = fields.List(fields.Nested(AttemptAnswer), required=True)
+
+
+class AgentAnswer(Schema):
+    """Who talks to whoever answers."""
+
+    id = _text("the agent", example=_AGENT)
+    name = _text("unique in your account")
+    kind = _text("websocket: your own server; announcement: plays audio", enum=list(AGENT_KINDS))
+    url = _text("websocket: address", null=True)
+    audio = _text("announcement: file", null=True)
+    created_at = _time("created")
+
+
+class AgentPage(Schema):
+    """A page of agents, newest first."""
+
+    data = fields.List(fields.Nested(AgentAnswer), required=True)
+    has_more = fields.Boolean(required=True)
+    next_cursor = _text("give it as starting_after; null on the last page", null=True)

@@ -1,0 +1,218 @@
+"""Strict fields: each takes exactly one JSON type, and its refusal carries a stable code and the remedy."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields
+
+from calls import ids, numbers
+from web.runtime import runtime
+
+#: Never inside a short text: control characters, and what the switch's command grammar gives a meaning to.
+FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029{}|,]")
+_TIME = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt]([0-9]{2}:[0-9]{2}:[0-9]{2})(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
+)
+_CODES = {"required": "required", "null": "wrong_type", "type": "wrong_type", "invalid": "wrong_type"}
+
+
+class Fault(str):
+    """A validation message that also carries its stable code."""
+
+    __slots__ = ("code",)
+    code: str
+
+    def __new__(cls, code: str, detail: str) -> Fault:
+        made = super().__new__(cls, detail)
+        made.code = code
+        return made
+
+
+def fault(code: str, detail: str) -> ValidationError:
+    return ValidationError([Fault(code, detail)])
+
+
+def require_clean(text: str) -> None:
+    """Refuses control characters, line breaks and ``{ } | ,``."""
+    found = FORBIDDEN.search(text)
+    if found is not None:
+        name = found[0] if found[0].isprintable() else f"U+{ord(found[0]):04X}"
+        raise fault("bad_character", f"holds {name}; control characters, line breaks and {{ }} | , are not allowed")
+
+
+class _Coded:
+    """Gives marshmallow's own messages (required, null, wrong type) a code and our words."""
+
+    expected = "another type"
+
+    def make_error(self, key: str, **_: object) -> ValidationError:
+        if key == "required":
+            return fault("required", "is required")
+        if key == "null":
+            return fault("wrong_type", f"must be {self.expected}, not null; leave the field out instead")
+        return fault(_CODES.get(key, key), f"must be {self.expected}")
+
+
+class Text(_Coded, fields.String):  # type: ignore[misc]  # make_error is ours
+    """A JSON string without control characters and ``{ } | ,``, of ``minimum`` to ``maximum`` characters."""
+
+    expected = "a string"
+
+    def __init__(self, *, maximum: int, minimum: int = 1, pattern: str | None = None, remedy: str = "", **more: Any):
+        metadata = {"minLength": minimum, "maxLength": maximum, **more.pop("metadata", {})}
+        if pattern is not None:
+            metadata["pattern"] = f"^{pattern}$"
+        super().__init__(metadata=metadata, **more)
+        self._minimum, self._maximum, self._remedy = minimum, maximum, remedy
+        self._pattern = re.compile(pattern) if pattern is not None else None
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **_: Any) -> str:
+        if not isinstance(value, str):
+            raise self.make_error("type")
+        require_clean(value)
+        if not self._minimum <= len(value) <= self._maximum:
+            raise fault("bad_length", f"must have {self._minimum} to {self._maximum} characters, not {len(value)}")
+        if self._pattern is not None and self._pattern.fullmatch(value) is None:
+            raise fault("bad_format", self._remedy)
+        return value
+
+
+class Choice(_Coded, fields.String):  # type: ignore[misc]
+    """One of a closed list of strings."""
+
+    def __init__(self, choices: Sequence[str], **more: Any):
+        super().__init__(metadata={"enum": list(choices), **more.pop("metadata", {})}, **more)
+        self._choices = tuple(choices)
+        self.expected = "one of " + ", ".join(choices)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **_: Any) -> str:
+        if not isinstance(value, str):
+            raise self.make_error("type")
+        if value not in self._choices:
+            raise fault("bad_value", f"must be {self.expected}")
+        return value
+
+
+class Whole(_Coded, fields.Integer):  # type: ignore[misc]
+    """A JSON integer from ``minimum`` to ``maximum``; no "30", no 30.0, no true."""
+
+    def __init__(self, minimum: int, maximum: int, **more: Any):
+        metadata = {"minimum": minimum, "maximum": maximum, **more.pop("metadata", {})}
+        super().__init__(strict=True, metadata=metadata, **more)
+        self._minimum, self._maximum = minimum, maximum
+        self.expected = f"an integer from {minimum} to {maximum}"
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **_: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise self.make_error("type")
+        return self._in_range(value)
+
+    def _in_range(self, value: int) -> int:
+        if not self._minimum <= value <= self._maximum:
+            raise fault("out_of_range", f"must be {self.expected}")
+        return value
+
+
+class QueryWhole(Whole):
+    """The same in a query, where everything is text: digits only."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **_: Any) -> int:
+        if not isinstance(value, str) or re.fullmatch(r"[0-9]{1,9}", value) is None:
+            raise self.make_error("type")
+        return self._in_range(int(value))
+
+
+class Moment(_Coded, fields.DateTime):  # type: ignore[misc]
+    """RFC 3339 with an offset (``Z`` or ``+01:00``); becomes an aware UTC datetime, cut to microseconds."""
+
+    expected = "an RFC 3339 time with an offset, such as 2026-03-01T09:30:00Z"
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **_: Any) -> datetime:
+        if not isinstance(value, str):
+            raise self.make_error("type")
+        match = _TIME.fullmatch(value)
+        try:
+            if match is None:
+                raise ValueError(value)
+            fraction = (match[3] or ".0")[:7]
+            parsed = datetime.fromisoformat(f"{match[1]}T{match[2]}{fraction:0<7}{match[4].upper()}").astimezone(UTC)
+        except (ValueError, OverflowError):
+            raise fault("bad_format", f"must be {self.expected}") from None
+        return parsed
+
+
+class Object(_Coded, fields.Dict):  # type: ignore[misc]
+    """A JSON object, kept as it is; at most as many bytes of compact JSON as the setting named ``limit`` says."""
+
+    expected = "an object"
+
+    def __init__(self, limit: str, names: str | None = None, **more: Any):
+        super().__init__(**more)
+        self._limit = limit
+        self._names = re.compile(names) if names is not None else None
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise self.make_error("type")
+        most = int(getattr(runtime().settings, self._limit))
+        size = len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
+        if size > most:
+            raise fault("too_large", f"must have at most {most} bytes as compact JSON, not {size}")
+        for name in value if self._names is not None else ():
+            if self._names is not None and self._names.fullmatch(name) is None:
+                raise fault("bad_name", f"the name {name[:40]!r} must match {self._names.pattern}")
+        return value
+
+
+class Reference(_Coded, fields.String):  # type: ignore[misc]
+    """``<kind>_<32 hex>``; becomes the UUID behind it."""
+
+    expected = "a string"
+
+    def __init__(self, kind: ids.RefKind, **more: Any):
+        super().__init__(metadata={"pattern": f"^{kind}_[0-9a-f]{{32}}$", **more.pop("metadata", {})}, **more)
+        self._kind = kind
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> Any:
+        if not isinstance(value, str):
+            raise self.make_error("type")
+        try:
+            return ids.parse_ref(self._kind, value)
+        except ValueError as error:
+            raise fault("bad_format", str(error)) from None
+
+
+class Telephone(_Coded, fields.String):  # type: ignore[misc]
+    """An E.164 number that ``parse`` (of calls.numbers) lets pass; becomes its exact text."""
+
+    expected = "a string"
+
+    def __init__(self, parse: Callable[[str], numbers.Number], **more: Any):
+        super().__init__(metadata={"pattern": "^[+][1-9][0-9]{5,14}$", **more.pop("metadata", {})}, **more)
+        self._parse = parse
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> str:
+        if not isinstance(value, str):
+            raise self.make_error("type")
+        try:
+            return self._parse(value).e164
+        except numbers.NumberError as error:
+            raise fault(error.code, error.detail) from None
+
+
+class Request(Schema):
+    """A schema whose unknown fields are refused by name, with the list of those that exist."""
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        known = ", ".join(sorted(field.data_key or name for name, field in self.load_fields.items()))
+        self.error_messages = {
+            **self.error_messages,
+            "unknown": Fault("unknown_field", f"is not known here; known are: {known}"),
+            "type": Fault("wrong_type", "must be an object"),
+        }

@@ -1,0 +1,62 @@
+"""Addresses a customer gives us, as far as they can be judged without asking the network.
+
+Whoever connects judges again: then the name is resolved and the address it leads to is checked.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from web.api.fields import Text, fault
+from web.runtime import runtime
+
+_VISIBLE = re.compile(r"[!-~]+")
+_HOST = re.compile(r"(?=.{1,253}\Z)([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.?)+\Z")
+
+
+class Url(Text):
+    """An absolute URL of one of ``schemes``.
+
+    The first is always allowed; the others, and private addresses, only where the setting named ``private`` is on.
+    """
+
+    def __init__(self, schemes: tuple[str, ...], private: str, **more: Any):
+        super().__init__(maximum=2048, metadata={"format": "uri", **more.pop("metadata", {})}, **more)
+        self._schemes, self._private = schemes, private
+        self.expected = f"a {schemes[0]}:// URL"
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **more: Any) -> str:
+        text = super()._deserialize(value, attr, data, **more)
+        private = bool(getattr(runtime().settings, self._private))
+        try:
+            parts = urlsplit(text)
+            host, port = parts.hostname, parts.port
+        except ValueError:
+            raise fault("bad_format", f"must be {self.expected}") from None
+        if _VISIBLE.fullmatch(text) is None or "\\" in text or not host or parts.fragment:
+            raise fault("bad_format", f"must be {self.expected} of visible ASCII characters, with a host and no fragment")
+        if parts.scheme not in (self._schemes if private else self._schemes[:1]):
+            raise fault("bad_scheme", f"must be {self.expected}")
+        if parts.username is not None or parts.password is not None:
+            raise fault("user_info", "must not hold a user name or password")
+        if port == 0:
+            raise fault("bad_format", "port 0 leads nowhere")
+        _require_public(host, private)
+        return text
+
+
+def _require_public(host: str, private: bool) -> None:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        if _HOST.fullmatch(host) is None:
+            raise fault("bad_format", "the host is no valid name") from None
+        if not private and (host.rstrip(".").lower() == "localhost" or host.rstrip(".").lower().endswith(".localhost")):
+            raise fault("private_address", "must lead to a public address") from None
+        return
+    if not private and not address.is_global:
+        raise fault("private_address", "must lead to a public address")

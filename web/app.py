@@ -1,0 +1,38 @@
+"""The HTTP application: every route, every guard, put together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+import psycopg
+from flask import Flask
+from redis import Redis
+
+from settings import Settings
+from store.pool import Database
+from web import auth, docs, health, problems, requestlog
+from web.api import agents, calls
+from web.runtime import Runtime, install, utc_now
+
+
+def create_app(
+    settings: Settings, *, database: Database, redis: Redis, now: Callable[[], datetime] = utc_now
+) -> Flask:
+    """A WSGI application on the given parts; it opens and closes nothing itself."""
+    app = Flask("web", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    app.config["TRAP_BAD_REQUEST_ERRORS"] = False
+    app.config["PROPAGATE_EXCEPTIONS"] = False
+    app.url_map.strict_slashes = True
+    app.url_map.merge_slashes = False
+    install(app.extensions, Runtime(settings, database, redis, now))
+    requestlog.register(app)
+    auth.register(app)
+    # Postgres away, or too slow to answer: the same to whoever asks.
+    problems.register(app, (psycopg.OperationalError, psycopg.InterfaceError))
+    health.register(app)
+    api = docs.configure(app)
+    for blueprint in (calls.blueprint, agents.blueprint):
+        api.register_blueprint(blueprint)
+    return app

@@ -1,0 +1,104 @@
+"""The API's description: OpenAPI 3.1 at /v1/openapi.json and Swagger UI at /v1/docs, every byte from this machine."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import flask_smorest
+from flask import Blueprint, Flask, Response, render_template_string, send_from_directory, url_for
+from flask_smorest.utils import prepare_response
+from werkzeug.exceptions import NotFound
+
+from web.api.answers import ProblemAnswer
+from web.problems import MEDIA_TYPE
+
+_DIST = Path(str(files("flask_swagger_ui"))) / "dist"
+_OWN = Path(__file__).parent / "static"
+_FILES = {
+    "swagger-ui.css": _DIST,
+    "swagger-ui-bundle.js": _DIST,
+    "favicon-32x32.png": _DIST,
+    "docs.js": _OWN,
+}
+#: The browser itself refuses what is not ours; Swagger UI needs inline styles and images from data: addresses.
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>Trunkline API</title>
+<link rel="icon" href="{{ asset('favicon-32x32.png') }}">
+<link rel="stylesheet" href="{{ asset('swagger-ui.css') }}">
+</head>
+<body>
+<div id="swagger-ui" data-spec="{{ spec }}"></div>
+<script src="{{ asset('swagger-ui-bundle.js') }}"></script>
+<script src="{{ asset('docs.js') }}"></script>
+</body>
+</html>
+"""
+_DESCRIPTION = """Places telephone calls by program and reports how each one went.
+
+Every request needs an API key: `Authorization: Bearer tl_...`. Times are RFC 3339 in UTC, numbers E.164, lengths of time
+in seconds. What goes wrong comes as `application/problem+json` (RFC 9457) with a stable `code`, the fields at fault in
+`errors` and a `request_id`."""
+
+
+class Api(flask_smorest.Api):  # type: ignore[misc]
+    """flask-smorest with our problems in place of its errors, documented only where they occur."""
+
+    DEFAULT_ERROR_RESPONSE_NAME = None
+    ERROR_SCHEMA = ProblemAnswer
+
+    def _register_error_handlers(self) -> None:
+        """None: web.problems handles every failure of the app."""
+
+    def _register_responses(self) -> None:
+        for status in HTTPStatus:
+            if status >= 400:
+                response: dict[str, Any] = {"description": status.phrase, "schema": self.ERROR_SCHEMA}
+                prepare_response(response, self.spec, MEDIA_TYPE)
+                self.spec.components.response(status.name, response, lazy=True)
+
+
+def configure(app: Flask) -> Api:
+    """Serve the description and the page; returns the Api to register blueprints with."""
+    app.config.update(
+        API_TITLE="Trunkline",
+        API_VERSION="v1",
+        OPENAPI_VERSION="3.1.0",
+        OPENAPI_URL_PREFIX="/v1",
+        OPENAPI_JSON_PATH="openapi.json",
+        API_SPEC_OPTIONS={
+            "info": {"description": _DESCRIPTION, "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"}},
+            "servers": [{"url": "/"}],
+            "components": {"securitySchemes": {"api_key": {"type": "http", "scheme": "bearer", "bearerFormat": "tl_"}}},
+            "security": [{"api_key": []}],
+        },
+    )
+    api = Api(app)
+    page = Blueprint("docs", __name__, url_prefix="/v1/docs")
+    page.add_url_rule("", view_func=_page, endpoint="page")
+    page.add_url_rule("/<string:name>", view_func=_asset, endpoint="asset")
+    app.register_blueprint(page)
+    return api
+
+
+def _page() -> Response:
+    html = render_template_string(
+        _PAGE, spec=url_for("api-docs.openapi_json"), asset=lambda name: url_for("docs.asset", name=name)
+    )
+    return Response(html, mimetype="text/html", headers={"Content-Security-Policy": _POLICY})
+
+
+def _asset(name: str) -> Response:
+    directory = _FILES.get(name)
+    if directory is None:
+        raise NotFound
+    return send_from_directory(directory, name, max_age=86_400)

@@ -1,0 +1,109 @@
+"""Reading a JSON body strictly: what one parser would repair and the next would refuse is refused here.
+
+Refused beyond RFC 8259: duplicate names, NaN and Infinity, numbers beyond a double, characters Postgres cannot keep (U+0000
+and lone surrogates), nesting deeper than :data:`MAX_DEPTH`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any, NoReturn
+
+from flask import Request
+
+from web.problems import FieldError, Problem, invalid
+
+#: Levels of nesting, the body itself being the first.
+MAX_DEPTH = 32
+_MAX_INTEGER_DIGITS = 40
+
+
+class _Malformed(ValueError):
+    """The text is not the JSON we take; the message says why."""
+
+
+def read_json(request: Request) -> Any:
+    """The body as Python values.
+
+    Raises ``Problem`` 415 (not JSON, or compressed), 400 (malformed), 422 (a character or depth we cannot keep), and
+    werkzeug's ``RequestEntityTooLarge`` over the app's ``MAX_CONTENT_LENGTH``.
+    """
+    if request.mimetype != "application/json" or request.headers.get("Content-Encoding", "identity") != "identity":
+        raise Problem(415, "unsupported_media_type", "Send the body as application/json, uncompressed.")
+    data = request.get_data()
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise _malformed(f"the body is not UTF-8 at byte {error.start}") from None
+    try:
+        value = json.loads(
+            text, object_pairs_hook=_object, parse_constant=_constant, parse_float=_float, parse_int=_integer
+        )
+    except json.JSONDecodeError as error:
+        raise _malformed(f"{error.msg} at line {error.lineno}, column {error.colno}") from None
+    except _Malformed as error:
+        raise _malformed(str(error)) from None
+    except RecursionError:
+        raise _malformed(f"nested deeper than {MAX_DEPTH} levels") from None
+    _check_content(value)
+    return value
+
+
+def pointer(*steps: str | int) -> str:
+    """RFC 6901 pointer to ``steps`` below the body."""
+    return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in steps)
+
+
+def _malformed(detail: str) -> Problem:
+    return Problem(400, "malformed_json", f"The body is not acceptable JSON: {detail}.")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        seen: set[str] = set()
+        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        raise _Malformed(f"the name {twice[:64]!r} appears twice in one object")
+    return members
+
+
+def _constant(text: str) -> NoReturn:
+    raise _Malformed(f"{text} is not a JSON number")
+
+
+def _float(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise _Malformed("a number is beyond the range of a double")
+    return value
+
+
+def _integer(text: str) -> int:
+    if len(text) > _MAX_INTEGER_DIGITS:
+        raise _Malformed(f"an integer has more than {_MAX_INTEGER_DIGITS} digits")
+    return int(text)
+
+
+def _check_content(value: Any) -> None:
+    """Iterative on purpose: the depth it refuses must not be able to exhaust the stack."""
+    waiting: list[tuple[tuple[str | int, ...], Any]] = [((), value)]
+    while waiting:
+        steps, item = waiting.pop()
+        if len(steps) >= MAX_DEPTH and isinstance(item, (dict, list)):
+            raise invalid(FieldError(pointer(steps[0]), "too_deep", f"nested deeper than {MAX_DEPTH} levels"))
+        if isinstance(item, str):
+            _check_text(steps, item)
+        elif isinstance(item, dict):
+            for name, child in item.items():
+                _check_text(steps or ("",), name)
+                waiting.append(((*steps, name), child))
+        elif isinstance(item, list):
+            waiting.extend(((*steps, index), child) for index, child in enumerate(item))
+
+
+def _check_text(steps: tuple[str | int, ...], text: str) -> None:
+    if "\x00" in text or any("\ud800" <= character <= "\udfff" for character in text):
+        # The value is named by the first step alone: a deeper name may itself hold what cannot be sent back.
+        where = pointer(*steps[:1]) if steps[:1] != ("",) else ""
+        raise invalid(FieldError(where, "bad_character", "holds U+0000 or half of a surrogate pair; leave it out"))

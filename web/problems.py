@@ -1,0 +1,145 @@
+"""RFC 9457 problems: the one shape in which this API says no.
+
+Every refusal carries ``type``, ``title``, ``status``, ``detail``, ``instance``, a stable ``code``, the ``request_id`` and,
+where fields are at fault, ``errors``: one entry a fault with ``code``, ``detail`` and exactly one of ``pointer`` (RFC 6901,
+into the body), ``parameter`` (query) or ``header``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any, Literal
+
+from flask import Flask, Response, current_app, g, has_request_context, request
+from werkzeug.exceptions import HTTPException, InternalServerError
+
+MEDIA_TYPE = "application/problem+json"
+#: Headers of werkzeug's own refusals that must survive the change of shape.
+_KEPT_HEADERS = ("Allow", "Retry-After")
+
+#: Code and sentence of the refusals that come from the framework, by HTTP status.
+_BY_STATUS: dict[int, tuple[str, str]] = {
+    400: ("bad_request", "The request could not be read."),
+    404: ("not_found", "There is nothing at this address."),
+    405: ("method_not_allowed", "This address does not take that method; see the Allow header."),
+    408: ("request_timeout", "The request did not arrive in time."),
+    413: ("body_too_large", "The request body is too large."),
+    415: ("unsupported_media_type", "Send the body as application/json, uncompressed."),
+}
+
+Place = Literal["pointer", "parameter", "header"]
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One fault of one field: where it is, a stable code, and what would be right."""
+
+    where: str
+    code: str
+    detail: str
+    place: Place = "pointer"
+
+    def as_dict(self) -> dict[str, str]:
+        return {self.place: self.where, "code": self.code, "detail": self.detail}
+
+
+@dataclass(eq=False)
+class Problem(Exception):
+    """Raised anywhere below a view; becomes the answer. ``extra`` adds members beside the standard ones."""
+
+    status: int
+    code: str
+    detail: str
+    errors: Sequence[FieldError] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.status} {self.code}: {self.detail}"
+
+
+def invalid(*errors: FieldError) -> Problem:
+    """422: the request was understood, but these fields are wrong."""
+    names = ", ".join(dict.fromkeys(error.where or "the body" for error in errors))
+    return Problem(422, "invalid_request", f"Nothing was accepted. Correct: {names}.", errors)
+
+
+def not_found(kind: str) -> Problem:
+    """404, in the same words whether the thing does not exist or belongs to another tenant."""
+    return Problem(404, "not_found", f"There is no such {kind} for this API key.")
+
+
+def problem_response(problem: Problem) -> Response:
+    """The answer that ``problem`` stands for."""
+    body: dict[str, Any] = {
+        "type": f"urn:trunkline:problem:{problem.code}",
+        "title": HTTPStatus(problem.status).phrase,
+        "status": problem.status,
+        "detail": problem.detail,
+        "code": problem.code,
+        **problem.extra,
+    }
+    if has_request_context():
+        body["instance"] = request.path
+        body["request_id"] = g.request_id
+    if problem.errors:
+        body["errors"] = [error.as_dict() for error in problem.errors]
+    retry_after = problem.headers.get("Retry-After")
+    if retry_after is not None:
+        body["retry_after_s"] = int(retry_after)
+    response = current_app.response_class(current_app.json.dumps(body), status=problem.status, mimetype=MEDIA_TYPE)
+    response.headers.update(problem.headers)
+    return response
+
+
+def from_http_exception(error: HTTPException) -> Problem:
+    """werkzeug's refusal in our shape; its own text may quote the request, so ours is used."""
+    status = error.code or 500
+    headers = {name: value for name, value in error.get_headers() if name in _KEPT_HEADERS}
+    if status >= 500:
+        return internal()
+    code, detail = _BY_STATUS.get(status, (HTTPStatus(status).phrase.lower().replace(" ", "_"), HTTPStatus(status).phrase))
+    return Problem(status, code, detail, headers=headers)
+
+
+def internal() -> Problem:
+    """500: our fault; the request id leads to the log line with the reason."""
+    return Problem(500, "internal_error", "Something failed here. It is logged under this request_id.")
+
+
+def unavailable(part: str) -> Problem:
+    """503: a part we cannot do without is away; nothing was accepted."""
+    return Problem(
+        503,
+        f"{part}_unavailable",
+        "A part this request needs is away for the moment. Nothing was accepted; try again.",
+        headers={"Retry-After": "1"},
+    )
+
+
+def register(app: Flask, unavailable_errors: tuple[type[Exception], ...]) -> None:
+    """Make every failure of ``app`` a problem. ``unavailable_errors``: what the store raises when Postgres is away."""
+
+    def on_problem(error: Problem) -> Response:
+        return problem_response(error)
+
+    def on_http(error: HTTPException) -> Response:
+        if isinstance(error, InternalServerError) and error.original_exception is not None:
+            app.logger.error("unhandled error", exc_info=error.original_exception)
+        return problem_response(from_http_exception(error))
+
+    def on_unavailable(error: Exception) -> Response:
+        app.logger.warning("postgres is away: %s", type(error).__name__)
+        return problem_response(unavailable("database"))
+
+    def on_other(error: Exception) -> Response:
+        app.logger.error("unhandled error", exc_info=error)
+        return problem_response(internal())
+
+    app.register_error_handler(Problem, on_problem)
+    app.register_error_handler(HTTPException, on_http)
+    for kind in unavailable_errors:
+        app.register_error_handler(kind, on_unavailable)
+    app.register_error_handler(Exception, on_other)

@@ -1,0 +1,20 @@
+"""``web.wsgi:app`` for gunicorn with gevent workers. Never preloaded: the patch must come before everything else."""
+
+from gevent import monkey
+
+monkey.patch_all()
+
+# ruff: noqa: E402
+import atexit
+
+from budget.connect import connect
+from settings import get_settings
+from store.pool import open_database
+from web.app import create_app
+from web.logs import log_to_stderr
+
+log_to_stderr()
+_settings = get_settings()
+_database = open_database(_settings, "web", cooperative=True)
+atexit.register(_database.close)
+app = create_app(_settings, database=_database, redis=connect(_settings))
