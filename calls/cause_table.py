@@ -2,13 +2,13 @@
 
 Sources: FreeSWITCH's SIP to cause mapping (mod_sofia), RFC 3261 and RFC 3398 (SIP and Q.850), RFC 8197 and RFC 8688
 (607, 608), RFC 8224 (identity), ATIS-1000099 (603 "Network Blocked"), and recorded events of FreeSWITCH 1.10.12.
-Where a witness did not prove that nobody rang, the row says ``UNKNOWN``: such an attempt is never redialed.
+Where nothing proves that nobody rang, the row says ``UNKNOWN``: such an attempt is never redialed. The proof is the
+carrier's final code from a witness that followed the leg (so it would have seen the ring), not the cause alone.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 from calls.evidence import Outcome, RetryClass
 from calls.phrases import Text
@@ -24,14 +24,6 @@ BLOCKED = "blocked"
 OWN_CAUSES = frozenset({NEVER_SENT, CARRIER_SILENCE, RING_SILENCE, LOST, CUSTOMER_CANCEL, EXPIRED, BLOCKED})
 
 
-class Progress(StrEnum):
-    """How far an unanswered attempt is known to have come."""
-
-    NONE = "none"  # the witness followed the leg to its end and there was no 18x: nobody rang
-    RANG = "rang"  # an 18x, with or without media, was seen
-    UNSEEN = "unseen"  # no 18x was seen, by a witness that did not follow the leg: somebody may have rung
-
-
 @dataclass(frozen=True, slots=True)
 class Row:
     """A row matches when every condition that is given holds."""
@@ -45,7 +37,7 @@ class Row:
     codes: frozenset[int] | None = None  # the carrier's final SIP answer; a row with codes needs one
     coded: bool | None = None  # whether the carrier gave a final answer at all
     text: Text | None = None
-    progress: frozenset[Progress] | None = None
+    rang: bool | None = None  # whether any 18x, with or without media, was seen
     own_cancel: bool | None = None  # whether our own CANCEL ended it
     local: bool | None = None  # whether the switch refused it without an INVITE
     requested: frozenset[str] | None = None  # who asked for the hangup; a row with it needs somebody
@@ -58,10 +50,6 @@ def _names(names: str) -> frozenset[str]:
 def _codes(*codes: int) -> frozenset[int]:
     return frozenset(codes)
 
-
-_SILENT = frozenset({Progress.NONE})
-_RANG = frozenset({Progress.RANG})
-_NO_RING = frozenset({Progress.NONE, Progress.UNSEEN})
 
 _CUSTOMERS = _names("customer agent operator")
 _PLATFORM = _names("platform")
@@ -92,26 +80,26 @@ _C = RetryClass
 # fmt: off
 ROWS: tuple[Row, ...] = (
     # Ends of ours: no channel ever was.
-    Row(_FAILED, "not_sent", _C.NOT_SENT, causes=_names(NEVER_SENT), progress=_NO_RING),
+    Row(_FAILED, "not_sent", _C.NOT_SENT, causes=_names(NEVER_SENT), rang=False),
     Row(_EXPIRED, "expired", _C.POLICY, "platform", causes=_names(EXPIRED)),
     Row(_BLOCKED, "blocked", _C.POLICY, "platform", causes=_names(BLOCKED)),
     Row(_CANCELED, "canceled", _C.CANCELED, "customer", causes=_names(CUSTOMER_CANCEL)),
 
     # Refused inside our own switch. With a ring seen it cannot be this attempt's own refusal.
-    Row(_FAILED, "switch_local", _C.SWITCH_LOCAL, local=True, progress=_NO_RING),
-    Row(_FAILED, "switch_local", _C.SWITCH_LOCAL, causes=_LOCAL, coded=False, progress=_NO_RING),
+    Row(_FAILED, "switch_local", _C.SWITCH_LOCAL, local=True, rang=False),
+    Row(_FAILED, "switch_local", _C.SWITCH_LOCAL, causes=_LOCAL, coded=False, rang=False),
 
     # A redirect we refuse. The switch drops its own leg, so it looks like a CANCEL of ours.
-    Row(_FAILED, "carrier_redirect", _C.UNKNOWN, "carrier", True, codes=_REDIRECT, progress=_RANG),
+    Row(_FAILED, "carrier_redirect", _C.UNKNOWN, "carrier", True, codes=_REDIRECT, rang=True),
     Row(_FAILED, "carrier_redirect", _C.CARRIER_FAULT, "carrier", codes=_REDIRECT),
     Row(_FAILED, "carrier_redirect", _C.CARRIER_FAULT, "carrier",
-        causes=_names("REQUESTED_CHAN_UNAVAIL"), own_cancel=True, progress=_SILENT),
+        causes=_names("REQUESTED_CHAN_UNAVAIL"), own_cancel=True, rang=False),
 
     # Somebody of ours hung up before an answer; the CANCEL may have crossed a 200. The platform kills only what
     # outlived its deadline: that is a timeout, not a wish.
     Row(_CANCELED, "canceled", _C.CANCELED, None, True, causes=_CANCEL, coded=False, requested=_CUSTOMERS),
     Row(_NO_ANSWER, "no_answer", _C.NO_ANSWER, "platform", True,
-        causes=_CANCEL, coded=False, requested=_PLATFORM, progress=_RANG),
+        causes=_CANCEL, coded=False, requested=_PLATFORM, rang=True),
     Row(_FAILED, "carrier_silence", _C.UNKNOWN, "platform", True, causes=_CANCEL, coded=False, requested=_PLATFORM),
     Row(_CANCELED, "canceled", _C.CANCELED, "platform", True, causes=_CANCEL, coded=False, own_cancel=True),
 
@@ -120,13 +108,13 @@ ROWS: tuple[Row, ...] = (
     Row(_FAILED, "identity_refused", _C.CARRIER_BLOCK, "carrier", codes=_codes(428, 436, 437, 438)),
     Row(_FAILED, "identity_refused", _C.CARRIER_BLOCK, "carrier", codes=_codes(403, 429, 603), text=Text.IDENTITY),
     Row(_FAILED, "carrier_capacity", _C.CARRIER_CAPACITY, "carrier",
-        codes=_MAY_SPEAK_OF_CAPACITY, text=Text.CAPACITY, progress=_SILENT),
-    Row(_FAILED, "carrier_capacity", _C.CARRIER_CAPACITY, "carrier", codes=_codes(429), progress=_SILENT),
+        codes=_MAY_SPEAK_OF_CAPACITY, text=Text.CAPACITY, rang=False),
+    Row(_FAILED, "carrier_capacity", _C.CARRIER_CAPACITY, "carrier", codes=_codes(429), rang=False),
     Row(_FAILED, "carrier_capacity", _C.CARRIER_CAPACITY, "carrier",
-        codes=_codes(480, 500, 502, 503), causes=_CIRCUIT, progress=_SILENT),
-    Row(_FAILED, "carrier_account", _C.CARRIER_FAULT, "carrier", codes=_codes(401, 402, 407), progress=_SILENT),
+        codes=_codes(480, 500, 502, 503), causes=_CIRCUIT, rang=False),
+    Row(_FAILED, "carrier_account", _C.CARRIER_FAULT, "carrier", codes=_codes(401, 402, 407), rang=False),
     Row(_FAILED, "carrier_account", _C.CARRIER_FAULT, "carrier",
-        codes=_codes(403, 503), text=Text.MONEY, progress=_SILENT),
+        codes=_codes(403, 503), text=Text.MONEY, rang=False),
     Row(_FAILED, "carrier_block", _C.CARRIER_BLOCK, "carrier", codes=_codes(603), text=Text.BLOCKED),
     Row(_FAILED, "carrier_block", _C.CARRIER_BLOCK, "carrier", codes=_codes(401, 402, 403, 407, 607, 608)),
     Row(_FAILED, "declined", _C.DECLINED, "callee", codes=_codes(603)),
@@ -135,13 +123,13 @@ ROWS: tuple[Row, ...] = (
     Row(_NO_ANSWER, "unavailable", _C.NO_ANSWER, "carrier", codes=_codes(480)),
     # After ringing, 408 and 487 are the carrier's own ring timer. Before it, 408 is also what the switch notes when
     # nothing came at all, and then somebody may have rung.
-    Row(_NO_ANSWER, "no_answer", _C.NO_ANSWER, "carrier", codes=_codes(408, 487), progress=_RANG),
+    Row(_NO_ANSWER, "no_answer", _C.NO_ANSWER, "carrier", codes=_codes(408, 487), rang=True),
     Row(_FAILED, "carrier_silence", _C.UNKNOWN, "carrier", True, codes=_codes(408)),
-    Row(_FAILED, "carrier_fault", _C.CARRIER_FAULT, "carrier", codes=_REFUSED, progress=_SILENT),
+    Row(_FAILED, "carrier_fault", _C.CARRIER_FAULT, "carrier", codes=_REFUSED, rang=False),
     Row(_FAILED, "carrier_fault", _C.UNKNOWN, "carrier", True, codes=_REFUSED),
 
     # Our own timeouts.
-    Row(_NO_ANSWER, "no_answer", _C.NO_ANSWER, "platform", True, causes=_TIMEOUT, progress=_RANG),
+    Row(_NO_ANSWER, "no_answer", _C.NO_ANSWER, "platform", True, causes=_TIMEOUT, rang=True),
     Row(_FAILED, "carrier_silence", _C.UNKNOWN, "platform", True, causes=_TIMEOUT),
 
     # No code survived: the cause alone. CALL_REJECTED does not tell the callee's refusal from the network's.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from calls.cause_table import END_REASONS, OWN_CAUSES, ROWS, Progress, Row
+from calls.cause_table import END_REASONS, OWN_CAUSES, ROWS, Row
 from calls.evidence import End, Outcome, RetryClass
 from calls.phrases import Text, subject_of
 
-__all__ = ["END_REASONS", "OWN_CAUSES", "Verdict", "classify", "normalize", "progress_of"]
+__all__ = ["END_REASONS", "OWN_CAUSES", "Verdict", "classify", "normalize"]
 
 # A BYE may carry any of these and still be a side hanging up: a carrier's menu that says busy hangs up with busy.
 _HANGUPS = frozenset(
@@ -58,27 +58,15 @@ def normalize(end: End) -> End:
     )
 
 
-def progress_of(end: End) -> Progress:
-    """How far the unanswered attempt came, as far as ``end`` proves it.
-
-    Only a witness that followed the leg can prove that nobody rang. It shows by the SIP side of its report: the
-    disposition or the carrier's final code. A bare cause (a background job's reply, a question's answer) is no proof.
-    """
-    if end.ringing_at is not None or end.early_at is not None:
-        return Progress.RANG
-    followed = end.disposition is not None or end.sip_code is not None
-    return Progress.NONE if followed else Progress.UNSEEN
-
-
 def classify(end: End) -> Verdict:
     """The meaning of ``end``. Total: every end has one, ``lost`` at the worst."""
     end = normalize(end)
     if end.answered_at is not None:
         return _answered(end)
-    progress = progress_of(end)
+    rang = end.ringing_at is not None or end.early_at is not None
     text = subject_of(end.sip_phrase)
     for row in ROWS:
-        if _matches(row, end, progress, text):
+        if _matches(row, end, rang, text):
             by = row.hangup_by
             if row.outcome is Outcome.CANCELED and end.requested_by is not None:
                 by = end.requested_by
@@ -86,12 +74,12 @@ def classify(end: End) -> Verdict:
     raise AssertionError("the table's last row matches everything")
 
 
-def _matches(row: Row, end: End, progress: Progress, text: Text | None) -> bool:
+def _matches(row: Row, end: End, rang: bool, text: Text | None) -> bool:
     return (
         (row.causes is None or end.cause in row.causes)
         and (row.codes is None or end.sip_code in row.codes)
         and (row.text is None or text is row.text)
-        and (row.progress is None or progress in row.progress)
+        and (row.rang is None or rang is row.rang)
         and (row.own_cancel is None or (end.disposition == "send_cancel") is row.own_cancel)
         and (row.local is None or end.local is row.local)
         and (row.coded is None or (end.sip_code is not None) is row.coded)

@@ -95,6 +95,8 @@ class End:
     ``cause`` is FreeSWITCH's name (``USER_BUSY``), or a name of ours in lower case where no channel existed
     (``never_sent``, ``carrier_silence``, ``ring_silence``, ``lost``, ``customer_cancel``, ``expired``, ``blocked``).
     ``sip_code`` and ``sip_phrase`` are the carrier's final answer, never the 487 the switch notes for its own CANCEL.
+    Give them only from a witness that followed the leg to its end (hangup event, CDR), with the ring times it saw: a code
+    without a ring time proves that nobody rang.
     """
 
     cause: str

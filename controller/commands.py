@@ -1,22 +1,22 @@
 """The commands Trunkline may give a switch: one builder each, and no other way for text to reach the event socket.
 
 Every builder raises :class:`CommandError` naming the field; none escapes anything, because originate alone parses its
-text in several passes with different rules. Sources: mod_event_socket, mod_commands, mod_hash, mod_sofia, mod_audio_fork
-and the recorded traces.
+text in several passes with different rules. Sources: mod_event_socket, mod_commands, mod_hash, mod_sofia,
+mod_audio_fork and the recorded traces.
 """
 
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Sequence
 from uuid import UUID
 
-from calls.ids import call_ref
+from calls.ids import parse_ref
 from calls.numbers import NumberError, parse_caller_id, parse_destination
-from controller.esl_wire import Command, CommandError, check_wire, command, gate, matcher, one_of, uuid, whole
+from controller.esl_wire import Command, CommandError, command, matcher, one_of, uuid, whole, wire
 
-__all__ = ["Command", "CommandError", "check_wire", "gate"]  # and every builder below
+__all__ = ["Command", "CommandError", "wire"]  # and every builder below
 
 NOBODY = UUID(int=0)  # a channel that never exists: the cheapest question there is
 
@@ -26,81 +26,91 @@ _tenant = matcher(r"[a-z0-9][a-z0-9-]{0,62}", "a tenant name: a-z, 0-9 and -, at
 _realm = matcher(r"[a-z]{1,32}", "a realm of 1 to 32 letters a-z")
 _bugname = matcher(r"[a-z][a-z0-9_]{0,31}", "a bug name: a-z, 0-9 and _, at most 32")
 _digits = matcher(r"[0-9A-D*#]{1,32}", "1 to 32 of 0-9 A-D * #")
-_tag = matcher(r"[A-Za-z0-9-]{1,64}", "1 to 64 of A-Z a-z 0-9 -")
+_tag = matcher(r"[A-Za-z0-9._-]{1,64}", "1 to 64 of A-Z a-z 0-9 . _ -")
+_reason = matcher(r"[a-z][a-z_]{0,63}", "a reason of a-z and _, at most 64")
 _file = matcher(r"/[A-Za-z0-9._/-]{1,254}", "an absolute path of A-Z a-z 0-9 . _ / -, at most 255")
 _secret = matcher(r"[\x21-\x7e]{1,128}", "1 to 128 printable ASCII characters, no space")
 _user = matcher(r"[A-Za-z0-9._-]{1,64}@[A-Za-z0-9._-]{1,128}", "user@domain")
 
-CODECS = frozenset({"PCMU", "PCMA", "G722", "OPUS"})
-HANGUP_CAUSES = frozenset(
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+CODECS = _names("PCMU PCMA G722 OPUS")
+HANGUP_CAUSES = _names(
     "ALLOTTED_TIMEOUT CALL_REJECTED MANAGER_REQUEST NORMAL_CLEARING NORMAL_UNSPECIFIED NO_ANSWER ORIGINATOR_CANCEL"
-    " PROGRESS_TIMEOUT RECOVERY_ON_TIMER_EXPIRE USER_BUSY".split()
+    " PROGRESS_TIMEOUT RECOVERY_ON_TIMER_EXPIRE USER_BUSY"
 )
-REQUESTERS = frozenset({"customer", "agent", "operator", "platform"})
-READABLE_VARIABLES = frozenset(
+REQUESTERS = _names("customer agent operator platform")
+#: The only variables ever set on a live channel: notes of ours that its last event then carries.
+NOTES: dict[str, Callable[[str, str], str]] = {
+    "trunkline_hangup_by": lambda name, value: one_of(name, value, REQUESTERS),
+    "trunkline_end_reason": _reason,
+}
+READABLE_VARIABLES = _names(
     "accountcode endpoint_disposition hangup_cause presence_data read_codec read_rate rtp_use_codec_string"
     " sip_call_id sip_gateway_name sip_hangup_disposition sip_term_status trunkline_attempt trunkline_call"
-    " trunkline_hangup_by".split()
+    " trunkline_hangup_by trunkline_end_reason"
 )
-EVENTS = frozenset(
+GLOBALS = _names("core_uuid hostname switchname")
+EVENTS = _names(
     "BACKGROUND_JOB CHANNEL_ANSWER CHANNEL_CREATE CHANNEL_DESTROY CHANNEL_EXECUTE CHANNEL_EXECUTE_COMPLETE"
     " CHANNEL_HANGUP CHANNEL_HANGUP_COMPLETE CHANNEL_PROGRESS CHANNEL_PROGRESS_MEDIA DTMF HEARTBEAT MEDIA_BUG_START"
-    " MEDIA_BUG_STOP PLAYBACK_START PLAYBACK_STOP RECORD_START RECORD_STOP SHUTDOWN".split()
+    " MEDIA_BUG_STOP PLAYBACK_START PLAYBACK_STOP RECORD_START RECORD_STOP SHUTDOWN"
 )
 #: These carry no channel variables (switch_channel.c), so a filter on a variable removes them.
-WITHOUT_VARIABLES = frozenset({"BACKGROUND_JOB", "DTMF", "HEARTBEAT", "SHUTDOWN"})
-SUBCLASSES = frozenset(
+WITHOUT_VARIABLES = _names("BACKGROUND_JOB DTMF HEARTBEAT SHUTDOWN")
+SUBCLASSES = _names(
     "mod_audio_fork::buffer_overrun mod_audio_fork::connect mod_audio_fork::connect_failed mod_audio_fork::disconnect"
     " mod_audio_fork::error mod_audio_fork::json mod_audio_fork::kill_audio mod_audio_fork::play_audio"
     " mod_audio_fork::transcription mod_audio_fork::transfer sofia::gateway_add sofia::gateway_delete"
-    " sofia::gateway_state".split()
+    " sofia::gateway_state"
 )
 
 
 # --- dialing ---------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dial:
-    """One call to place. Times in seconds. ``relay_port``: open the audio fork to the relay on answer."""
+def originate(
+    *,
+    attempt_id: UUID,
+    call_ref: str,
+    tenant: str,
+    gateway: str,
+    to_number: str,
+    from_number: str,
+    originate_timeout_s: int,
+    max_duration_s: int,
+    fork_url: str | None = None,
+    codecs: Sequence[str] = ("PCMU", "PCMA"),
+) -> Command:
+    """``bgapi originate`` of one INVITE transaction to one gateway; the job's id is the attempt's.
 
-    attempt_id: UUID
-    call_id: UUID
-    tenant: str
-    number: str  # exact E.164, dialable
-    caller_id: str  # exact E.164
-    gateway: str
-    originate_timeout_s: int  # from the INVITE: the time to the first 18x plus the ring time
-    max_duration_s: int  # from the answer; the switch itself hangs up then, controller or not
-    codecs: Sequence[str] = ("PCMU", "PCMA")
-    relay_port: int | None = None
-    bugname: str = "trunkline"
-
-
-def originate(dial: Dial) -> Command:
-    """``bgapi originate`` of one INVITE transaction to one gateway; its job's id is the attempt's.
-
-    No ``|`` and no ``,`` between legs, redirects fatal: no second INVITE can leave the switch by this command.
+    Numbers are exact E.164 and parsed again here. ``originate_timeout_s`` runs from the INVITE (time to the first 18x
+    plus ring time); ``max_duration_s`` from the answer, kept by the switch itself, controller or not. ``fork_url``:
+    open the audio fork to the relay on answer. No ``|``, no ``,`` between legs and redirects fatal: this command can
+    never send a second INVITE transaction.
     """
-    attempt = uuid("attempt_id", dial.attempt_id)
+    attempt = uuid("attempt_id", attempt_id)
     try:
-        number = parse_destination(dial.number).e164
-        caller = parse_caller_id(dial.caller_id).e164
-    except (NumberError, TypeError) as error:
-        raise CommandError(f"number or caller_id: {error}") from None
-    if not dial.codecs:
+        number = parse_destination(to_number).e164
+        caller = parse_caller_id(from_number).e164
+        call = parse_ref("call", call_ref)
+    except (NumberError, ValueError, TypeError, AttributeError) as error:
+        raise CommandError(f"to_number, from_number or call_ref: {error}") from None
+    if not codecs:
         raise CommandError(f"codecs: give at least one of {', '.join(sorted(CODECS))}")
-    codecs = [one_of("codecs", codec, CODECS) for codec in dial.codecs]
-    limit = whole("max_duration_s", dial.max_duration_s, 1, 86_400)
-    call = uuid("call_id", dial.call_id)
+    names = [one_of("codecs", codec, CODECS) for codec in codecs]
+    limit = whole("max_duration_s", max_duration_s, 1, 86_400)
     variables = {
         "origination_uuid": attempt,
         "sip_invite_call_id": attempt,
         "trunkline_attempt": attempt,
-        "trunkline_call": call,
-        "presence_data": call_ref(dial.call_id),
-        "accountcode": _tenant("tenant", dial.tenant),
-        "originate_timeout": str(whole("originate_timeout_s", dial.originate_timeout_s, 1, 300)),
+        "trunkline_call": str(call),
+        "presence_data": call_ref,
+        "accountcode": _tenant("tenant", tenant),
+        "originate_timeout": str(whole("originate_timeout_s", originate_timeout_s, 1, 300)),
         "ignore_early_media": "true",
         "outbound_redirect_fatal": "true",
         "origination_caller_id_number": caller,
@@ -109,33 +119,33 @@ def originate(dial: Dial) -> Command:
     }
     parts = [f"{name}={_token(name, value)}" for name, value in variables.items()]
     # ^^: makes the colon the separator of this one list; a comma would end the variable.
-    parts.append("absolute_codec_string=" + ("^^:" + ":".join(codecs) if len(codecs) > 1 else codecs[0]))
+    parts.append("absolute_codec_string=" + ("^^:" + ":".join(names) if len(names) > 1 else names[0]))
     # The switch spells it with two T; a cause it does not know silently becomes NORMAL_CLEARING.
     parts.append(f"execute_on_answer='sched_hangup +{limit} ALLOTTED_TIMEOUT'")
-    if dial.relay_port is not None:
-        parts.append(f"api_on_answer='{_fork_start(dial.attempt_id, dial.relay_port, dial.bugname, 8000)}'")
-    target = f"sofia/gateway/{_gateway('gateway', dial.gateway)}/{number}"
-    return command(
-        "originate", f"bgapi originate {{{','.join(parts)}}}{target} &park()", f"Job-UUID: {attempt}"
-    )
+    if fork_url is not None:
+        parts.append(f"api_on_answer='{_fork_start(attempt_id, fork_url, 'trunkline', 8000)}'")
+    target = f"sofia/gateway/{_gateway('gateway', gateway)}/{number}"
+    return command("originate", f"bgapi originate {{{','.join(parts)}}}{target} &park()", f"Job-UUID: {attempt}")
 
 
-def tombstone(realm: str, attempt_id: UUID, fence: int) -> Command:
-    """Written before the originate, on the same link: proves later that it was, or was not, sent."""
+def hash_insert(realm: str, attempt_id: UUID, fence: int) -> Command:
+    """The tombstone: written before the originate on the same link, it proves later whether that was sent."""
     value = whole("fence", fence, 0, 2**63 - 1)
-    return command("tombstone", f"api hash insert/{_realm('realm', realm)}/{uuid('attempt_id', attempt_id)}/{value}")
+    return command("hash_insert", f"api hash insert/{_key(realm, attempt_id)}/{value}")
 
 
-def tombstone_get(realm: str, attempt_id: UUID) -> Command:
-    """The fence in the tombstone, or the empty text when there is none."""
-    key = f"{_realm('realm', realm)}/{uuid('attempt_id', attempt_id)}"
-    return command("tombstone_get", f"api hash select/{key}", empty_ok=True)
+def hash_select(realm: str, attempt_id: UUID) -> Command:
+    """The fence in the tombstone, or the empty text when there is none: see esl_replies.fence."""
+    return command("hash_select", f"api hash select/{_key(realm, attempt_id)}", empty_ok=True)
 
 
-def tombstone_delete(realm: str, attempt_id: UUID) -> Command:
-    """Once the end is committed. A tombstone that is not there is CommandRefused (``-ERR Not found``)."""
-    key = f"{_realm('realm', realm)}/{uuid('attempt_id', attempt_id)}"
-    return command("tombstone_delete", f"api hash delete/{key}")
+def hash_delete(realm: str, attempt_id: UUID) -> Command:
+    """Once the end is committed. A tombstone that is not there answers ``-ERR Not found``."""
+    return command("hash_delete", f"api hash delete/{_key(realm, attempt_id)}")
+
+
+def _key(realm: str, attempt_id: UUID) -> str:
+    return f"{_realm('realm', realm)}/{uuid('attempt_id', attempt_id)}"
 
 
 # --- a channel -------------------------------------------------------------------------------------------------------
@@ -146,10 +156,10 @@ def uuid_kill(attempt_id: UUID, cause: str = "NORMAL_CLEARING") -> Command:
     return command("uuid_kill", f"api uuid_kill {uuid('attempt_id', attempt_id)} {one_of('cause', cause, HANGUP_CAUSES)}")
 
 
-def hangup_by(attempt_id: UUID, who: str) -> Command:
-    """Note on the channel who asks for the hangup; the end event carries it. Write it just before uuid_kill."""
-    who = one_of("who", who, REQUESTERS)
-    return command("hangup_by", f"api uuid_setvar {uuid('attempt_id', attempt_id)} trunkline_hangup_by {who}")
+def uuid_setvar(attempt_id: UUID, name: str, value: str) -> Command:
+    """A note on the channel (see NOTES): who hangs up, and why. Write it just before uuid_kill."""
+    value = NOTES[one_of("name", name, frozenset(NOTES))](name, value)
+    return command("uuid_setvar", f"api uuid_setvar {uuid('attempt_id', attempt_id)} {name} {value}")
 
 
 def uuid_exists(attempt_id: UUID) -> Command:
@@ -178,19 +188,21 @@ def uuid_break(attempt_id: UUID) -> Command:
     return command("uuid_break", f"api uuid_break {uuid('attempt_id', attempt_id)} all")
 
 
-def send_dtmf(attempt_id: UUID, digits: str) -> Command:
+def uuid_send_dtmf(attempt_id: UUID, digits: str) -> Command:
     """Press keys towards the callee."""
-    return command("send_dtmf", f"api uuid_send_dtmf {uuid('attempt_id', attempt_id)} {_digits('digits', digits)}")
+    return command("uuid_send_dtmf", f"api uuid_send_dtmf {uuid('attempt_id', attempt_id)} {_digits('digits', digits)}")
 
 
-def playback(attempt_id: UUID, path: str, directory: str, tag: str) -> Command:
-    """Queue a file of ``directory`` behind what plays, without a gap. ``tag`` returns as Application-UUID.
+def playback(attempt_id: UUID, path: str, tag: str, *, under: Sequence[str]) -> Command:
+    """Queue a file behind what plays, without a gap. It must lie in one of the directories ``under``.
 
-    ``sendmsg`` with event-lock, never uuid_broadcast, which starts 180 ms late after every file.
+    ``tag`` returns in its events as Application-UUID. By ``sendmsg`` with event-lock, never uuid_broadcast, which
+    starts every file 180 ms late.
     """
-    root = posixpath.normpath(_file("directory", directory))
-    if root in ("/", "//") or posixpath.normpath(_file("path", path)) != path or not path.startswith(root + "/"):
-        raise CommandError(f"path: give a plain path of a file under {root}")
+    roots = [posixpath.normpath(_file("under", directory)) for directory in under]
+    plain = posixpath.normpath(_file("path", path)) == path and not path.startswith("//")
+    if not plain or not any(path.startswith(root + "/") for root in roots):
+        raise CommandError(f"path: give the plain path of a file under {' or '.join(roots) or 'some directory'}")
     return command(
         "playback",
         f"sendmsg {uuid('attempt_id', attempt_id)}",
@@ -213,25 +225,26 @@ def hangup(attempt_id: UUID, cause: str = "NORMAL_CLEARING") -> Command:
     )
 
 
-def _fork_start(attempt_id: UUID, port: int, bugname: str, rate: int) -> str:
+def _fork_start(attempt_id: UUID, url: str, bugname: str, rate: int) -> str:
     """The only text of its kind: a start without a rate kills the switch's whole process."""
     channel = uuid("attempt_id", attempt_id)
-    port = whole("relay_port", port, 1, 65_535)
-    if rate not in (8000, 16000):
+    port = re.fullmatch(rf"ws://127\.0\.0\.1:([0-9]{{1,5}})/fork/{channel}", url) if isinstance(url, str) else None
+    if port is None or not 1 <= int(port[1]) <= 65_535:
+        raise CommandError("url: give ws://127.0.0.1:<port>/fork/<attempt>; audio leaves the switch on loopback only")
+    if rate not in (8000, 16_000):
         raise CommandError("rate: give 8000 or 16000")
-    url = f"ws://127.0.0.1:{port}/fork/{channel}"
     return f"uuid_audio_fork {channel} start {url} mono {rate // 1000}k {_bugname('bugname', bugname)}"
 
 
-def fork_start(attempt_id: UUID, port: int, bugname: str = "trunkline", rate: int = 8000) -> Command:
-    """Open the audio fork to the relay on loopback. Only for an answered channel: without SDP it kills the switch."""
-    return command("fork_start", f"api {_fork_start(attempt_id, port, bugname, rate)}")
+def audio_fork_start(attempt_id: UUID, url: str, bugname: str = "trunkline", rate: int = 8000) -> Command:
+    """Open the audio fork to the relay. Only on an answered channel: on one without SDP it kills the switch."""
+    return command("audio_fork_start", f"api {_fork_start(attempt_id, url, bugname, rate)}")
 
 
-def fork_stop(attempt_id: UUID, bugname: str = "trunkline") -> Command:
-    """Close the audio fork; needed before it can be started again, also when the socket was lost."""
+def audio_fork_stop(attempt_id: UUID, bugname: str = "trunkline") -> Command:
+    """Close the audio fork; needed before it can be started again, also when its socket was lost."""
     name = _bugname("bugname", bugname)
-    return command("fork_stop", f"api uuid_audio_fork {uuid('attempt_id', attempt_id)} stop {name}")
+    return command("audio_fork_stop", f"api uuid_audio_fork {uuid('attempt_id', attempt_id)} stop {name}")
 
 
 # --- the switch ------------------------------------------------------------------------------------------------------
@@ -255,9 +268,9 @@ def version() -> Command:
     return command("version", "api version")
 
 
-def core_uuid() -> Command:
-    """The id of the switch's running process: another one means a restart."""
-    return command("core_uuid", "api global_getvar core_uuid", empty_ok=True)
+def global_getvar(name: str) -> Command:
+    """A global variable; ``core_uuid`` is the id of the running process: another one means a restart."""
+    return command("global_getvar", f"api global_getvar {one_of('name', name, GLOBALS)}", empty_ok=True)
 
 
 def gateway_status(gateway: str) -> Command:
@@ -273,15 +286,14 @@ def pause_outbound(paused: bool) -> Command:
 # --- the link --------------------------------------------------------------------------------------------------------
 
 
-def auth(password: str) -> Command:
-    return command("auth", f"auth {_secret('esl_password', password)}")
-
-
-def userauth(user: str, password: str) -> Command:
-    """Log in as a user of the directory, whose allowed commands the switch itself limits."""
-    if ":" in password:
+def auth(*, user: str, password: str) -> Command:
+    """Log in: by the password alone, or as ``user@domain`` of the directory, whom the switch itself can limit."""
+    secret = _secret("esl_password", password)
+    if not user:
+        return command("auth", f"auth {secret}")
+    if ":" in secret:
         raise CommandError("esl_password: the password of a directory user may hold no colon")
-    return command("userauth", f"userauth {_user('esl_user', user)}:{_secret('esl_password', password)}")
+    return command("auth", f"userauth {_user('esl_user', user)}:{secret}")
 
 
 def subscribe(events: Sequence[str], subclasses: Sequence[str] = ()) -> Command:

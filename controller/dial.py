@@ -21,7 +21,7 @@ from budget import permits
 from calls.evidence import End, Evidence, Source, State
 from calls.ids import call_ref
 from controller import commands
-from controller.esl import EslError
+from controller.esl import EslError, LinkDown
 from store import attempts
 
 if TYPE_CHECKING:
@@ -30,10 +30,6 @@ if TYPE_CHECKING:
     from controller.board import Board
 
 log = logging.getLogger(__name__)
-
-#: s before the slot at which the claim starts; a claim takes 2-4 ms, and earlier would hold the row for nothing.
-CLAIM_LEAD_S = 0.015
-
 
 @dataclass
 class Dial:
@@ -67,7 +63,7 @@ def place_call(d: Dial) -> str:
     """
     board, permit, settings = d.board, d.permit, d.board.settings
     use_by = d.target + settings.slot_grace_ms / 1000
-    gevent.sleep(max(0.0, d.target - CLAIM_LEAD_S - time.monotonic()))
+    gevent.sleep(max(0.0, d.target - settings.claim_lead_ms / 1000 - time.monotonic()))
     if not board.may_dial or time.monotonic() > use_by:
         return _burn(d, "late" if board.may_dial else "switch down", claimed=False)
     claim = attempts.claim(
@@ -97,7 +93,9 @@ def place_call(d: Dial) -> str:
             return _burn(d, "late", claimed=True)
         try:
             _, originate = board.link.write(wire)
-        except EslError as error:
+        except LinkDown as error:
+            if not error.maybe_sent:
+                return _burn(d, "switch down", claimed=True)
             return f"unacknowledged: {error}"
         _mark_claimed(d)
         try:
@@ -136,7 +134,7 @@ def _wire(d: Dial, claim: attempts.Claimed) -> list[commands.Command] | None:
         ]
     except commands.CommandError as error:
         log.error("not dialable", extra={"attempt": str(attempt), "error": str(error)})
-        d.record(_never_sent(attempt, "not_dialable", None))
+        d.record(_never_sent(attempt, "blocked", None))
         return None
 
 

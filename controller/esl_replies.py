@@ -21,7 +21,7 @@ def exists(reply: str) -> bool:
 
 
 def fence(reply: str) -> int | None:
-    """tombstone_get: the fence, or None when there is no tombstone."""
+    """hash_select: the fence, or None when there is no tombstone."""
     if not reply:
         return None
     if not (reply.isascii() and reply.isdigit()):

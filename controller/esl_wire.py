@@ -66,7 +66,7 @@ def check_wire(wire: bytes) -> None:
         raise CommandError(f"{words[0].decode()}: not an API command of ours")
 
 
-def gate(item: Command) -> bytes:
+def wire(item: Command) -> bytes:
     """The bytes of a command for the socket, checked once more."""
     if not isinstance(item, Command):
         raise CommandError(f"only a Command goes onto the wire, not a {type(item).__name__}")

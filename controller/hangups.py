@@ -15,7 +15,6 @@ import gevent
 import psycopg
 from gevent.event import Event
 from redis.exceptions import RedisError
-from store.listen import listen
 
 from calls.evidence import Evidence
 from controller import commands
@@ -23,6 +22,7 @@ from controller.board import Board
 from controller.esl import EslError
 from store import attempts
 from store import commands as rows
+from store.listen import listen
 
 log = logging.getLogger(__name__)
 

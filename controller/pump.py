@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from typing import Any, cast
 from uuid import UUID
 
 import gevent
@@ -63,7 +64,7 @@ class Pumps:
         redis = self._board.redis
         while True:
             try:
-                with redis.pubsub(ignore_subscribe_messages=True) as channel:
+                with cast(Any, redis).pubsub(ignore_subscribe_messages=True) as channel:
                     channel.subscribe(WAKE_CHANNEL)
                     self.wake_all()
                     while True:

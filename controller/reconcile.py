@@ -6,7 +6,6 @@ way to Postgres.
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Callable
@@ -14,14 +13,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from uuid import UUID
 
-import gevent
 import psycopg
 from gevent.event import Event
 from redis.exceptions import RedisError
 
 from budget import permits
 from calls.evidence import End, Evidence, Source, State
-from controller import commands
+from controller import commands, esl_replies
 from controller.board import Board
 from controller.esl import EslError
 from controller.evidence import from_dump
@@ -76,7 +74,7 @@ class Reconciler:
         for attempt, row in rows.items():
             if row.claimed_at is None or (now - row.claimed_at).total_seconds() < YOUNG_S:
                 continue
-            if attempt in listed or link.call(commands.uuid_exists(attempt)).strip() == "true":
+            if attempt in listed or esl_replies.exists(link.call(commands.uuid_exists(attempt))):
                 self._suspects.pop(attempt, None)
                 present.append(attempt)
                 if self._catch_up and row.state != State.IN_PROGRESS:
@@ -99,7 +97,7 @@ class Reconciler:
         """Our channels on the switch. With none, FreeSWITCH leaves out ``rows`` altogether."""
         reply = self.board.link.call(commands.show_channels())
         found: set[UUID] = set()
-        for row in json.loads(reply).get("rows", []):
+        for row in esl_replies.channels(reply):
             # presence_data says whose it is: other channels of a shared switch are none of our business.
             if str(row.get("presence_data", "")).startswith("call_"):
                 found.add(UUID(row["uuid"]))
@@ -118,8 +116,8 @@ class Reconciler:
         waited = time.monotonic() - since
         if waited < ROUND_S or self.backlog() > 0:
             return
-        reply = self.board.link.call(commands.hash_select(self.board.settings.tombstone_realm, attempt)).strip()
-        tombstone = reply not in ("", "-ERR no reply") and not reply.startswith("-ERR")
+        reply = self.board.link.call(commands.hash_select(self.board.settings.tombstone_realm, attempt))
+        tombstone = esl_replies.fence(reply) is not None
         restarted = self._core_since is None or row.claimed_at is None or row.claimed_at < self._core_since
         if not tombstone and not restarted and waited < self.board.settings.esl_grace_s:
             return  # a command may still sit in a lost link's socket
@@ -131,7 +129,6 @@ class Reconciler:
             now,
             local=cause == "never_sent",
             ringing_at=row.ringing_at,
-            early_at=row.early_at,
             answered_at=row.answered_at,
         )
         log.warning("row without channel", extra={"attempt": str(attempt), "cause": cause, "state": row.state})
@@ -168,6 +165,3 @@ class Reconciler:
                 permits.release(self.board.redis, lease.attempt_id, lease.fence)
                 self.drift += 1
 
-
-def spawn(reconciler: Reconciler) -> gevent.Greenlet:
-    return gevent.spawn(reconciler.run)

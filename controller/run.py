@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import random
 import signal
+from typing import Any, cast
 
 import gevent
 
@@ -17,10 +17,12 @@ from controller import commands
 from controller.board import Board
 from controller.esl import EslError, EslLink
 from controller.evidence import LocalRefusal, from_event
+from controller.frames import Event
 from controller.hangups import CommandRunner
 from controller.pump import Pumps
 from controller.reconcile import Reconciler
 from controller.writer import EventWriter
+from logs import log_to_stderr
 from settings import Settings, get_settings
 from store.pool import open_database
 
@@ -62,7 +64,7 @@ class Controller:
         greenlets += [gevent.spawn(self.reconciler.run), gevent.spawn(self.commands.run)]
         try:
             self.pumps.run()
-            with gevent.Timeout(10, False):
+            with gevent.Timeout(10, cast(Any, False)):
                 while self.writer.backlog:
                     gevent.sleep(0.02)
         finally:
@@ -84,7 +86,7 @@ class Controller:
         self.commands.wake()
         self.pumps.wake_all()
 
-    def _on_event(self, event: dict[str, object]) -> None:
+    def _on_event(self, event: Event) -> None:
         seen = from_event(event)
         if isinstance(seen, LocalRefusal):
             self._on_local_refusal(seen)
@@ -102,36 +104,16 @@ class Controller:
 
     def _confirm_refusal(self, refusal: LocalRefusal) -> None:
         try:
-            exists = self.link.call(commands.uuid_exists(refusal.attempt_id)).strip() == "true"
+            exists = self.link.call(commands.uuid_exists(refusal.attempt_id)) == "true"
         except EslError:
             return  # reconcile will ask again
         if not exists and refusal.attempt_id not in self.board.created:
             self.writer.record(refusal.evidence)
 
 
-class JsonLines(logging.Formatter):
-    """One JSON object a line; everything given as ``extra`` is a field."""
-
-    _PLAIN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
-
-    def format(self, record: logging.LogRecord) -> str:
-        line: dict[str, object] = {
-            "ts": self.formatTime(record, "%Y-%m-%dT%H:%M:%S"),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "msg": record.getMessage(),
-        }
-        line.update({k: v for k, v in record.__dict__.items() if k not in self._PLAIN})
-        if record.exc_info:
-            line["error"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str)
-
-
 def main() -> None:
     """The process's entry, after the patch."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(JsonLines())
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    log_to_stderr()
     logging.getLogger("rq.worker").setLevel(logging.WARNING)
     controller = Controller(get_settings())
     gevent.signal_handler(signal.SIGTERM, controller.stop)

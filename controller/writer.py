@@ -32,7 +32,6 @@ class EventWriter:
     def __init__(self, board: Board, rules: RetryRules) -> None:
         self._board = board
         self._rules = rules
-        self._timers = attempts.Timers.of(board.settings)
         self._queues: list[Queue[Evidence]] = [Queue() for _ in range(board.settings.event_shards)]
         self._idle = [True] * len(self._queues)
         self.on_ended: Callable[[Evidence], None] = lambda _: None
@@ -45,7 +44,7 @@ class EventWriter:
         """Observations not yet in Postgres."""
         return sum(q.qsize() for q in self._queues) + self._idle.count(False)
 
-    def run(self) -> list[gevent.Greenlet]:
+    def run(self) -> list[gevent.Greenlet[..., None]]:
         """Starts the shards."""
         return [gevent.spawn(self._shard, i) for i in range(len(self._queues))]
 
@@ -68,7 +67,7 @@ class EventWriter:
         while True:
             try:
                 applied = attempts.apply_evidence(
-                    self._board.db, batch, rules=self._rules, timers=self._timers, now=datetime.now(UTC)
+                    self._board.db, batch, rules=self._rules, timers=self._board.settings, now=datetime.now(UTC)
                 )
                 break
             except (psycopg.Error, OSError) as error:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from datetime import UTC, datetime, timedelta
+from typing import Any, cast
 from uuid import UUID
 
 import gevent
@@ -16,7 +17,6 @@ import psycopg
 from gevent.event import Event
 from redis import Redis
 from redis.exceptions import RedisError
-from store.leader import Leader
 
 from budget import epoch as budget_epoch
 from budget import lanes, permits
@@ -27,6 +27,7 @@ from calls.lanes import parse_lane
 from settings import Settings
 from store import attempts, carriers, tenants
 from store import epoch as store_epoch
+from store.leader import Leader
 from store.pool import Database, open_database
 
 log = logging.getLogger(__name__)
@@ -45,6 +46,10 @@ class Feeder:
         self._next_sync = 0.0
         self._next_audit = 0.0
         self._laned: dict[str, tuple[UUID, ...]] = {}
+
+    def look_again(self) -> None:
+        """The next tick reads limits and lanes whatever the time."""
+        self._next_sync = 0.0
 
     def tick(self, now: datetime, monotonic: float) -> int:
         """Does what is due; returns how many attempts were pushed. Raises RedisError or psycopg.Error when one is away."""
@@ -167,7 +172,7 @@ def _watch(redis: Redis, woken: Event) -> None:
     """Sets ``woken`` when a lane appears that nobody has stated yet."""
     while True:
         try:
-            with redis.pubsub(ignore_subscribe_messages=True) as channel:
+            with cast(Any, redis).pubsub(ignore_subscribe_messages=True) as channel:
                 channel.subscribe(WAKE_CHANNEL)
                 while True:
                     message = channel.get_message(timeout=1.0)
@@ -183,25 +188,23 @@ def main(settings: Settings) -> None:
     redis = connect(settings)
     woken = Event()
     watcher = gevent.spawn(_watch, redis, woken)
+    leader = Leader(settings.database_url, "feeder")
+    feeder = Feeder(db, redis, settings)
     failing = False
     try:
         while True:
             try:
-                with Leader(settings.database_url, "feeder") as leader:
-                    log.info("leading")
-                    feeder = Feeder(db, redis, settings)
-                    while leader.held():
-                        feeder.tick(datetime.now(UTC), time.monotonic())
-                        if failing:
-                            log.info("feeding again")
-                            failing = False
-                        woken.clear()
-                        woken.wait(settings.feeder_interval_s)
-            except (RedisError, psycopg.Error, OSError) as error:
+                if leader.held():
+                    feeder.tick(datetime.now(UTC), time.monotonic())
+                    failing = False
+            except (RedisError, psycopg.Error, store_epoch.EpochMoved, OSError) as error:
                 if not failing:
                     log.warning("feeder waits", extra={"error": str(error)})
                     failing = True
-                gevent.sleep(settings.feeder_interval_s)
+            woken.clear()
+            if woken.wait(settings.feeder_interval_s):
+                feeder.look_again()
     finally:
         watcher.kill()
+        leader.close()
         db.close()

@@ -50,7 +50,7 @@ def sweep(db: Database, settings: Settings, now: datetime) -> int:
     ends: list[Evidence] = []
     for row in attempts.list_overdue(db, now, BATCH):
         if row.probes < PROBES:
-            commands.add(db, row.attempt_id, row.switch, "probe", "watchdog", {"state": row.state})
+            commands.add(db, row.attempt_id, row.switch, "probe", "watchdog", {"state": row.state}, now=now)
             attempts.mark_probe(db, row.attempt_id, now + timedelta(seconds=settings.probe_grace_s))
             continue
         cause = CAUSE[row.state]
@@ -67,17 +67,17 @@ def sweep(db: Database, settings: Settings, now: datetime) -> int:
         )
     ends += [
         Evidence(
-            row.attempt_id,
-            f"expired:{row.attempt_id}",
+            attempt,
+            f"expired:{attempt}",
             Source.OPERATOR,
             State.ENDED,
             now,
             End("expired", now, local=True),
         )
-        for row in attempts.list_expired(db, now, BATCH)
+        for attempt in attempts.list_expired(db, now, BATCH)
     ]
     if ends:
-        attempts.apply_evidence(db, ends, rules=rules(settings), timers=attempts.Timers.of(settings), now=now)
+        attempts.apply_evidence(db, ends, rules=rules(settings), timers=settings, now=now)
     return len(ends)
 
 

@@ -34,9 +34,7 @@ class Answer:
 class Poster:
     """Keeps connections alive per receiver. Proxies in the environment are ignored: they would undo the pinning."""
 
-    def __init__(
-        self, *, timeout_s: float, per_url: int, allow_private: bool, lookup: Lookup = system_lookup
-    ) -> None:
+    def __init__(self, *, timeout_s: float, per_url: int, allow_private: bool, lookup: Lookup = system_lookup) -> None:
         self._timeout_s = timeout_s
         self._allow_private = allow_private
         self._lookup = lookup

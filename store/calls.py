@@ -13,11 +13,31 @@ from psycopg.types.json import Jsonb
 
 from calls.ids import new_uuid7
 from calls.lanes import lane_name
+from store.hangup import Hangup, request_hangup
+from store.outbox import outbox_row
 from store.pool import Conn, Database
 from store.queries import load
 from store.records import all_rows, clean, one_row, recordset
-from store.rows import Attempt, Call, CallEvent
+from store.rows import Attempt, Call, CallEvent, queued_attempt
 from store.snapshot import snapshot, webhook_body
+
+__all__ = [
+    "Accepted",
+    "Hangup",
+    "IdempotencyInFlight",
+    "IdempotencyKey",
+    "IdempotencyMismatch",
+    "NewCall",
+    "UnknownAgent",
+    "UnknownTenant",
+    "accept_call",
+    "forget_keys",
+    "get_call",
+    "list_attempts",
+    "list_calls",
+    "list_events",
+    "request_hangup",
+]
 
 _SQL = load("calls")
 _OUTBOX = load("outbox")
@@ -101,10 +121,8 @@ def accept_call(
     call = _queued(new, now)
     try:
         return db.run(lambda conn: _accept(conn, call, new.attempt_id, idempotency, now, respond), attempts=3)
-    except errors.UniqueViolation as error:
-        # A try before this one was committed though its connection was lost.
-        if error.diag.constraint_name != "calls_pkey":
-            raise
+    except errors.UniqueViolation:
+        # The ids are taken: a try before this one was committed though its connection was lost.
         with db.connection() as conn:
             stored = one_row(conn, Call, _SQL["get"], {"tenant_id": new.tenant_id, "id": new.id})
         if stored is None:
@@ -161,7 +179,7 @@ def _accept(
         if idempotency and known:
             repeated = known()
             if repeated is not None:
-                return _replay(conn, call, attempt_id, idempotency, *repeated)
+                return _replay(conn, call, idempotency, *repeated)
         row = context.fetchone()
         if row is None:
             raise UnknownTenant(f"tenant_id: there is no tenant {call.tenant_id}")
@@ -172,7 +190,8 @@ def _accept(
         call = replace(call, sequence=1 if url else 0)
         conn.execute(_SQL["accept"], _columns(call, attempt_id))
         if url:
-            body = webhook_body("call.queued", now, call, _first_attempt(call, attempt_id))
+            attempt = queued_attempt(attempt_id, call, number=1, due_at=call.due_at, now=now)
+            body = webhook_body("call.queued", now, call, attempt)
             conn.execute(_OUTBOX["insert"], {"rows": recordset([outbox_row(call, "call.queued", body, url, now)])})
             conn.execute(_OUTBOX["notify"])
         if idempotency:
@@ -207,7 +226,7 @@ def _same_key(
         got = lock.fetchone()
         if got is None or not got[0]:
             raise IdempotencyInFlight("Idempotency-Key: a request with this key is in flight: repeat it in a second")
-        return earlier.fetchone()  # type: ignore[return-value]
+        return earlier.fetchone()
 
     return answer
 
@@ -215,7 +234,6 @@ def _same_key(
 def _replay(
     conn: Conn,
     call: Call,
-    attempt_id: UUID,
     idempotency: IdempotencyKey,
     fingerprint: bytes,
     call_id: UUID,
@@ -237,44 +255,6 @@ def _columns(call: Call, attempt_id: UUID) -> dict[str, object]:
         "metadata": Jsonb(call.metadata),
         "agent_variables": Jsonb(call.agent_variables),
         "attempt_id": attempt_id,
-    }
-
-
-def _first_attempt(call: Call, attempt_id: UUID) -> Attempt:
-    return queued_attempt(attempt_id, call, number=1, due_at=call.due_at, now=call.created_at)
-
-
-def queued_attempt(attempt_id: UUID, call: Call, *, number: int, due_at: datetime, now: datetime) -> Attempt:
-    """An attempt that has not been dialed, as a row; writes nothing."""
-    blank = dict.fromkeys(Attempt.__dataclass_fields__)
-    return Attempt(
-        **{
-            **blank,
-            "id": attempt_id,
-            "call_id": call.id,
-            "number": number,
-            "lane": call.lane,
-            "state": "queued",
-            "due_at": due_at,
-            "probes": 0,
-            "uncertain": False,
-            "created_at": now,
-        }  # type: ignore[arg-type]
-    )
-
-
-def outbox_row(call: Call, kind: str, body: dict[str, Any], url: str, now: datetime) -> dict[str, object]:
-    """One webhook as a row of the outbox; ``call.sequence`` is its sequence."""
-    return {
-        "id": new_uuid7(),
-        "tenant_id": call.tenant_id,
-        "call_id": call.id,
-        "sequence": call.sequence,
-        "type": kind,
-        "body": body,
-        "url": url,
-        "next_at": now,
-        "created_at": now,
     }
 
 

@@ -120,9 +120,7 @@ def put_endpoint(db: Database, *, carrier_id: UUID, gateway: str, address: str, 
     return endpoint
 
 
-def put_route(
-    db: Database, *, name: str, prefixes: Sequence[str], carriers: Sequence[RouteCarrier | UUID]
-) -> list[Route]:
+def put_route(db: Database, *, name: str, prefixes: Sequence[str], carriers: Sequence[RouteCarrier | UUID]) -> list[Route]:
     """Make ``name`` lead the prefixes to the carriers; replaces all that the route was. Returns it, by prefix.
 
     A lane belongs to a route's name, so all prefixes of a name have the same carriers. A plain UUID is tier 1, weight 1.

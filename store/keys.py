@@ -48,9 +48,7 @@ def parse_key(plaintext: str) -> tuple[str, bytes] | None:
     return (match[1], hashlib.sha256(match[2].encode()).digest()) if match else None
 
 
-def create(
-    db: Database, *, tenant_id: UUID, name: str = "", expires_at: datetime | None = None
-) -> tuple[ApiKey, str]:
+def create(db: Database, *, tenant_id: UUID, name: str = "", expires_at: datetime | None = None) -> tuple[ApiKey, str]:
     """(key, plaintext). The plaintext is shown this once and cannot be had again.
 
     Errors: ``ValueError`` when there is no such tenant.

@@ -56,9 +56,9 @@ def assert_cooperative() -> None:
     for module in ("select", "socket", "threading"):
         if not monkey.is_module_patched(module):
             raise NotCooperative(f"gevent has not patched {module}: {remedy}")
-    wait = psycopg.waiting.wait
-    if wait is getattr(psycopg.waiting, "wait_c", None) or wait.__name__ not in ("wait_poll", "wait_select"):
-        raise NotCooperative(f"psycopg was imported before the patch and waits by {wait.__name__}: {remedy}")
+    waits_by = getattr(psycopg.waiting.wait, "__name__", "C")
+    if waits_by not in ("wait_poll", "wait_select"):
+        raise NotCooperative(f"psycopg was imported before the patch and waits by {waits_by}: {remedy}")
 
 
 def session_options(statement_timeout_ms: int) -> str:

@@ -89,6 +89,9 @@ class Attempt:
     q850_cause: int | None
     sip_code: int | None
     sip_phrase: str | None
+    disposition: str | None
+    local: bool
+    requested_by: str | None
     hangup_by: str | None
     decided: str | None
     created_at: datetime
@@ -106,3 +109,21 @@ class CallEvent:
     at: datetime
     data: dict[str, Any]
     recorded_at: datetime
+
+
+def queued_attempt(attempt_id: UUID, call: Call, *, number: int, due_at: datetime, now: datetime) -> Attempt:
+    """An attempt that has not been dialed, as a row; writes nothing."""
+    values: dict[str, Any] = {
+        **dict.fromkeys(Attempt.__dataclass_fields__),
+        "id": attempt_id,
+        "call_id": call.id,
+        "number": number,
+        "lane": call.lane,
+        "state": "queued",
+        "due_at": due_at,
+        "probes": 0,
+        "uncertain": False,
+        "local": False,
+        "created_at": now,
+    }
+    return Attempt(**values)

@@ -15,7 +15,7 @@ def stamp(at: datetime | None) -> str | None:
 
 
 def snapshot(call: Call) -> dict[str, Any]:
-    """The whole call as JSON types. ``agent_variables`` stay inside: they are the agent's business, and may be large."""
+    """The whole call as JSON types. ``agent_variables`` stay inside: they are the agent's business, and large."""
     return {
         "id": call_ref(call.id),
         "status": call.status,

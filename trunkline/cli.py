@@ -22,7 +22,7 @@ from trunkline.programs import NoServer
 from trunkline.servers import ServerFailed
 from trunkline.supervisor import ProcessFailed
 
-FIRST_CONNECTION_S = 5.0
+FIRST_CONNECTION_S = 5
 
 #: What a user can do something about. Anything else is a fault of ours and keeps its traceback.
 EXPECTED = (
@@ -56,7 +56,10 @@ def explain(error: Exception) -> str:
 @contextmanager
 def database() -> Iterator[Database]:
     """The database of the environment's settings, connected."""
-    with open_database(get_settings(), "cli", cooperative=False, wait_s=FIRST_CONNECTION_S) as db:
+    settings = get_settings()
+    # The pool would try again and again and keep the reason to its log; a person at a terminal wants it now.
+    psycopg.connect(settings.database_url, connect_timeout=FIRST_CONNECTION_S).close()
+    with open_database(settings, "cli", cooperative=False, wait_s=FIRST_CONNECTION_S) as db:
         yield db
 
 

@@ -36,9 +36,9 @@ POSTGRES_OPTIONS = {
     "listen_addresses": "",
     "max_connections": "200",
     "shared_buffers": "64MB",
-    # A crash of the machine may lose these databases; a kill -9 of the server does not.
+    # A crash of the machine may lose these databases; a kill -9 of the server loses no commit, so synchronous_commit
+    # stays on: a commit has reached the kernel.
     "fsync": "off",
-    "synchronous_commit": "off",
     "full_page_writes": "off",
     "wal_level": "minimal",
     "max_wal_senders": "0",
@@ -297,9 +297,9 @@ def redis_server() -> RedisServer | GivenServer:
     return GivenServer(url) if url else RedisServer()
 
 
-def free_port() -> int:
-    """A TCP port of 127.0.0.1 that was free a moment ago."""
-    with socket.socket() as probe:
+def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
+    """A TCP (or with SOCK_DGRAM a UDP) port of 127.0.0.1 that was free a moment ago."""
+    with socket.socket(type=kind) as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
@@ -310,7 +310,7 @@ def _plain_environment(directory: pathlib.Path) -> dict[str, str]:
 
 def _private_directory(prefix: str, user: User | None) -> pathlib.Path:
     """A fresh directory only `user` (and root) can enter, at a place `user` can get to."""
-    for place in (tempfile.gettempdir(), "/tmp", "/var/tmp"):  # noqa: S108
+    for place in (tempfile.gettempdir(), "/tmp", "/var/tmp"):
         if reachable(pathlib.Path(place).resolve(), user):
             directory = pathlib.Path(tempfile.mkdtemp(prefix=prefix, dir=place)).resolve()
             if user is not None:

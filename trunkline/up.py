@@ -7,10 +7,10 @@ import signal
 import sys
 import time
 
+import psycopg
 import redis
 
 from settings import Settings, get_settings
-from store.pool import open_database
 from trunkline.supervisor import Supervisor, parse_procfile, process_environment
 
 TEND_S = 0.2
@@ -33,8 +33,7 @@ def end_on_signals() -> None:
 
 def check_settings(settings: Settings) -> None:
     """Fail at once and in one line rather than six times in six logs. Errors: ValueError, psycopg.Error, RedisError."""
-    with open_database(settings, "up", cooperative=False, wait_s=settings.db_pool_timeout_s) as db:
-        db.ping()
+    psycopg.connect(settings.database_url, connect_timeout=5).close()
     with redis.Redis.from_url(settings.redis_url, socket_timeout=settings.redis_timeout_s) as client:
         client.ping()
     if not settings.esl_password:
@@ -48,9 +47,7 @@ def up(procfile: pathlib.Path) -> int:
     commands = parse_procfile(procfile.read_text())
     width = max(map(len, commands))
     directory = procfile.resolve().parent
-    with Supervisor(
-        directory=directory, logs=directory / LOGS, environ=process_environment({}), restart=True
-    ) as supervisor:
+    with Supervisor(directory=directory, logs=directory / LOGS, environ=process_environment({}), restart=True) as supervisor:
         for name, command in commands.items():
             supervisor.add(name, command)
         try:

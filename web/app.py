@@ -16,9 +16,7 @@ from web.api import agents, calls
 from web.runtime import Runtime, install, utc_now
 
 
-def create_app(
-    settings: Settings, *, database: Database, redis: Redis, now: Callable[[], datetime] = utc_now
-) -> Flask:
+def create_app(settings: Settings, *, database: Database, redis: Redis, now: Callable[[], datetime] = utc_now) -> Flask:
     """A WSGI application on the given parts; it opens and closes nothing itself."""
     app = Flask("web", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes

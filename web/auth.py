@@ -48,7 +48,8 @@ def _authenticate(header: str | None) -> Tenant:
     if found is None:
         # One answer for malformed, unknown, revoked and expired: a guesser learns nothing.
         raise _unauthorized(
-            "bad_api_key", "This API key is not valid. Check that it is complete and not revoked.",
+            "bad_api_key",
+            "This API key is not valid. Check that it is complete and not revoked.",
             f'{_REALM}, error="invalid_token"',
         )
     return found

@@ -10,7 +10,7 @@ import psycopg
 from flask import Flask, Response, jsonify
 from redis.exceptions import RedisError
 
-from store import epoch
+from store import epoch, switches
 from web.problems import Problem
 from web.runtime import Runtime, runtime
 
@@ -73,7 +73,7 @@ def _budget(ours: Runtime) -> None:
 def _switch(ours: Runtime) -> None:
     settings = ours.settings
     longest = timedelta(seconds=settings.heartbeat_missed * settings.heartbeat_interval_s)
-    if not _seen_since(ours, longest):
+    if not switches.live(ours.database, ours.now() - longest):
         raise _Missing(f"no controller has seen its switch for {longest.total_seconds():g} s")
 
 

@@ -8,10 +8,10 @@ monkey.patch_all()
 import atexit
 
 from budget.connect import connect
+from logs import log_to_stderr
 from settings import get_settings
 from store.pool import open_database
 from web.app import create_app
-from web.logs import log_to_stderr
 
 log_to_stderr()
 _settings = get_settings()

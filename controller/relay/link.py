@@ -106,7 +106,7 @@ class Link:
             async with asyncio.timeout(settings.esl_connect_timeout_s):
                 early = await self._log_in(reader, parser)
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._watch(writer))
+                group.create_task(self._watch())
                 group.create_task(self._open())
                 await self._read(reader, parser, early)
                 raise LinkDown("the switch closed the connection", maybe_sent=True)
@@ -175,7 +175,7 @@ class Link:
         elif frame.content_type == "text/disconnect-notice":
             raise LinkDown("the switch ends the connection", maybe_sent=True)
 
-    async def _watch(self, writer: asyncio.StreamWriter) -> None:
+    async def _watch(self) -> None:
         """Close the link when a reply is late; ask something when nothing was asked for a while."""
         clock = asyncio.get_running_loop().time
         interval = min(self._settings.esl_ping_interval_s, self._settings.esl_command_timeout_s / 2)

@@ -22,7 +22,7 @@ MAX_MESSAGE_BYTES = 1 << 20
 MAX_MARK_CHARS = 128
 MAX_DIGITS = 32
 
-_DIGITS = re.compile(r"[0-9A-D*#]{1,%d}" % MAX_DIGITS)
+_DIGITS = re.compile(rf"[0-9A-D*#]{{1,{MAX_DIGITS}}}")
 
 
 class ProtocolError(ValueError):

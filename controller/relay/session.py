@@ -1,128 +1,117 @@
-"""One call in the relay: from the first ring to the hangup.
-
-While the phone rings the agent is connected and told whose call it is. On the answer the switch's media socket (the
-fork) brings the callee's audio, and the agent's audio is played. Whatever fails, the call ends with the true reason.
-"""
+"""One call in the relay, from the first ring to the hangup: who is to talk, and how it ends."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
 from websockets.asyncio.server import ServerConnection
 
-from controller.relay.audio import AudioFiles
-from controller.relay.book import Book, BookClosed
-from controller.relay.switch import Switch, SwitchDown
-from settings import Settings
+from controller.relay.announcement import Announcement
+from controller.relay.book import BookClosed
+from controller.relay.conversation import Conversation
+from controller.relay.leg import Ending, Failed, Leg, Parts, Talk
+from controller.relay.switch import SwitchDown
 from store.relay import RelayCall
 
 log = logging.getLogger(__name__)
 
-Party = Literal["callee", "agent", "platform"]
-
 #: s; a hangup that was not carried out is asked for again.
 _KILL_AGAIN_S = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """Why the relay is done with a call. ``kill``: the channel is still up and has to go."""
-
-    reason: str
-    by: str | None
-    kill: bool
-    cause: str | None = None  # the switch's hangup cause, once there is one
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What every call of a relay shares."""
-
-    settings: Settings
-    switch: Switch
-    files: AudioFiles
-    book: Book
-
-
-class Failed(Exception):
-    """The platform could not carry the call on."""
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(detail)
-        self.reason = reason
+#: s; between two tries to learn from Postgres who the agent is.
+_LOOK_AGAIN_S = 0.5
 
 
 class CallSession:
-    """What all kinds of agents have in common. :meth:`run` lives as long as the call; the ``on_`` methods never wait.
-
-    ``resumed``: the call was under way before this relay, or this connection to the switch, was.
-    """
+    """:meth:`run` lives as long as the call and frees everything; whatever fails, the call ends with the reason."""
 
     def __init__(self, attempt: UUID, parts: Parts, *, resumed: bool = False) -> None:
-        self.attempt = attempt
-        self.parts = parts
-        self.resumed = resumed
-        self.answered = asyncio.Event()
-        self.answered_at: datetime | None = None
-        self._over: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
-        self._gone = asyncio.Event()  # the channel is no more
+        self.leg = Leg(attempt, parts, resumed=resumed)
         self._talk: Talk | None = None
+        self._chosen = asyncio.Event()
 
-    # --- what the switch says ------------------------------------------------------------------------------------
-
-    def on_answer(self, at: datetime) -> None:
-        """The callee picked up."""
-        if not self.answered.is_set():
-            self.answered_at = at
-            self.answered.set()
-
-    def on_hangup(self, cause: str | None, by: str | None) -> None:
-        """The channel ended. ``by`` as far as it is known."""
-        self._gone.set()
-        self.end(Ending("hangup" if self.answered.is_set() else "not_answered", by, kill=False, cause=cause))
-
-    # --- the life of the call ------------------------------------------------------------------------------------
-
-    def end(self, ending: Ending) -> None:
-        """End the relay's part; the first reason counts."""
-        if not self._over.done():
-            self._over.set_result(ending)
+    @property
+    def talk(self) -> Talk | None:
+        """Who talks; None until it is known."""
+        return self._talk
 
     async def run(self) -> None:
-        """Serve the call to its end and free everything."""
-        work = asyncio.create_task(self._work(), name=f"call {self.attempt}")
-        ending: Ending | None = None
+        """Serve the call to its end."""
+        leg = self.leg
+        work = asyncio.create_task(self._work(), name=f"call {leg.attempt}")
         try:
-            ending = await self._over
-            log.info("attempt %s: over: %s by %s", self.attempt, ending.reason, ending.by)
-        finally:
+            ending = await leg.ended()
+            log.info("attempt %s: over: %s, by %s", leg.attempt, ending.reason, ending.by)
             work.cancel()
             await asyncio.wait([work])
-            try:
-                if ending is not None:
-                    await self._finish(ending)
-            finally:
-                self.parts.files.remove_all(self.attempt)
+            async with asyncio.TaskGroup() as group:
+                if self._talk is not None:
+                    group.create_task(self._talk.stop(ending))
+                if ending.kill:
+                    group.create_task(self._kill(ending))
+        finally:
+            work.cancel()
+            leg.parts.files.remove_all(leg.attempt)
+
+    async def serve_fork(self, fork: ServerConnection) -> None:
+        """The switch's media socket for this call; returns when it is closed."""
+        leg = self.leg
+        chosen = asyncio.create_task(self._chosen.wait())
+        try:
+            waiting: list[asyncio.Future[Any]] = [chosen, leg.over]
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            chosen.cancel()
+        if leg.over.done() or self._talk is None:
+            await fork.close(1008, "the call is over")
+        else:
+            await self._talk.serve_fork(fork)
 
     async def _work(self) -> None:
+        leg = self.leg
         try:
             call = await self._look_up()
             if call is None:
-                self.end(Ending("not_ours", None, kill=False))
+                leg.end(Ending("not_ours", None))
                 return
-            self._talk = talk_for(call, self)
+            self._talk = Announcement(leg, call) if call.agent_kind == "announcement" else Conversation(leg, call)
+            self._chosen.set()
             await self._talk.run()
         except Failed as error:
-            log.warning("attempt %s: %s: %s", self.attempt, error.reason, error)
-            self.note("relay.failed", {"reason": error.reason, "detail": str(error)[:500]})
-            self.end(Ending(error.reason, "platform", kill=True))
-        except Exception:
-            log.exception("attempt %s: the relay failed", self.attempt)
-            self.note("relay.failed", {"reason": "relay_fault"})
-            self.end(Ending("relay_fault", "platform", kill=True))
+            leg.fail(error.reason, str(error))
+        except SwitchDown as error:
+            leg.fail("switch_link_lost", str(error))
+        except Exception as error:
+            log.exception("attempt %s: the relay failed", leg.attempt)
+            leg.fail("relay_fault", type(error).__name__)
+
+    async def _look_up(self) -> RelayCall | None:
+        """Ask Postgres, again and again within the time an agent has to be connected."""
+        parts = self.leg.parts
+        try:
+            async with asyncio.timeout(parts.settings.agent_connect_timeout_s):
+                while True:
+                    try:
+                        return await parts.book.agent_for(self.leg.attempt)
+                    except BookClosed as error:
+                        log.warning("attempt %s: who is the agent? %s", self.leg.attempt, error)
+                    await asyncio.sleep(_LOOK_AGAIN_S)
+        except TimeoutError as error:
+            raise Failed("agent_unknown", "Postgres did not say who the agent is") from error
+
+    async def _kill(self, ending: Ending) -> None:
+        """Hang up, and do not stop asking before the channel is gone. The switch's own time limit is the backstop."""
+        leg = self.leg
+        while not leg.gone.is_set():
+            try:
+                if not await leg.parts.switch.hang_up(leg.attempt, by=ending.by or "platform", reason=ending.reason):
+                    return  # no such channel
+            except SwitchDown as error:
+                log.warning("attempt %s: cannot hang up yet: %s", leg.attempt, error)
+            try:
+                async with asyncio.timeout(_KILL_AGAIN_S):
+                    await leg.gone.wait()
+            except TimeoutError:
+                continue

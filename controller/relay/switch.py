@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from uuid import UUID
 
 from controller import commands
 from controller.esl_errors import LinkDown, refusal
-from controller.frames import Event, parse_plain
+from controller.esl_replies import dump, exists
+from controller.frames import Event
 from controller.relay.link import Link
 
 log = logging.getLogger(__name__)
 
 SwitchDown = LinkDown
 
-#: The media bug's name on the channel.
-FORK = "trunkline"
-
 
 class Switch:
     """The command link of one switch. Every method raises :class:`SwitchDown` when there is no connection."""
 
-    def __init__(self, link: Link, *, fork_base: str) -> None:
+    def __init__(self, link: Link, *, fork_port: int, roots: Sequence[str]) -> None:
         self._link = link
-        self._fork_base = fork_base  # ws://127.0.0.1:8090/fork
+        self._fork_port = fork_port
+        self._roots = roots  # directories files may be played from
 
     @property
     def up(self) -> bool:
@@ -37,7 +37,7 @@ class Switch:
 
     def play(self, attempt: UUID, path: Path, playback: str) -> None:
         """Queue a file behind what plays; gapless. Its events carry ``playback``. Written before this returns."""
-        self._tell(attempt, commands.playback(attempt, str(path), playback))
+        self._tell(attempt, commands.playback(attempt, str(path), playback, under=self._roots))
 
     def break_all(self, attempt: UUID) -> None:
         """Silence at once, and nothing queued any more. Written before this returns; no link: nothing plays on long."""
@@ -52,25 +52,27 @@ class Switch:
 
     async def exists(self, attempt: UUID) -> bool:
         """Whether the channel is there."""
-        return (await self._link.ask(commands.uuid_exists(attempt))).strip() == "true"
+        return exists(await self._link.ask(commands.uuid_exists(attempt)))
 
     async def look(self, attempt: UUID) -> Event | None:
         """The channel as it is now (headers as in an event), or None when there is none."""
-        dump = await self._link.ask(commands.uuid_dump(attempt))
-        return None if refusal(dump) else parse_plain(dump.encode())
+        reply = await self._link.ask(commands.uuid_dump(attempt))
+        return None if refusal(reply) else dump(reply)
 
     async def hang_up(self, attempt: UUID, *, by: str, reason: str) -> bool:
         """Hang up and leave on the channel who wanted it and why. False: there is no such channel (any more)."""
-        for name, value in (("trunkline_hangup_by", by), ("trunkline_end_reason", reason)):
-            reply = self._link.write(commands.uuid_setvar(attempt, name, value))
-            reply.add_done_callback(lambda done: _complain(attempt, done))
-        return not refusal(await self._link.ask(commands.uuid_kill(attempt, "NORMAL_CLEARING")))
+        self._tell(attempt, commands.uuid_setvar(attempt, "trunkline_hangup_by", by))
+        self._tell(attempt, commands.uuid_setvar(attempt, "trunkline_end_reason", reason))
+        return not refusal(await self._link.ask(commands.uuid_kill(attempt)))
 
     async def fork_again(self, attempt: UUID) -> bool:
-        """Open the media socket anew: after a lost socket the old bug must be stopped first. False: refused."""
+        """Open the media socket anew, for an answered channel only. False: refused.
+
+        After a lost socket the old bug is still on the channel, and must be stopped before a start is taken.
+        """
         self._link.write(commands.audio_fork_stop(attempt))  # -ERR when there is no bug: as wanted
-        start = commands.audio_fork_start(attempt, f"{self._fork_base}/{attempt}")
-        return not refusal(await self._link.ask(start))
+        url = f"ws://127.0.0.1:{self._fork_port}/fork/{attempt}"
+        return not refusal(await self._link.ask(commands.audio_fork_start(attempt, url)))
 
     def _tell(self, attempt: UUID, command: commands.Command) -> None:
         self._link.write(command).add_done_callback(lambda done: _complain(attempt, done))

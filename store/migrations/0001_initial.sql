@@ -108,9 +108,11 @@ CREATE TABLE calls (
     created_at      timestamptz NOT NULL,
     answered_at     timestamptz,
     ended_at        timestamptz
-);
+) WITH (fillfactor = 80);
 CREATE INDEX calls_tenant ON calls (tenant_id, id DESC);
 CREATE INDEX calls_live ON calls (id) WHERE NOT ended;
+-- Not by status: an index that names a changing column would make every change of it rewrite all indexes of the row.
+CREATE INDEX calls_expiry ON calls (expires_at) WHERE NOT ended;
 
 CREATE TABLE attempts (
     id              uuid PRIMARY KEY,                        -- RQ job id, lease, channel UUID, SIP Call-ID
@@ -153,7 +155,9 @@ CREATE TABLE attempts (
     UNIQUE (call_id, number)
 );
 CREATE INDEX attempts_due ON attempts (lane, due_at) WHERE state = 'queued';
-CREATE INDEX attempts_unpushed ON attempts (due_at) WHERE state = 'queued';
+-- The feeder's two questions: never laned, laned in an epoch that is over (or long ago). Neither walks the backlog.
+CREATE INDEX attempts_unpushed ON attempts (due_at) WHERE state = 'queued' AND pushed_epoch IS NULL;
+CREATE INDEX attempts_pushed ON attempts (pushed_epoch, pushed_at) WHERE state = 'queued' AND pushed_epoch IS NOT NULL;
 CREATE INDEX attempts_deadline ON attempts (deadline_at) WHERE state <> 'ended' AND deadline_at IS NOT NULL;
 CREATE INDEX attempts_live ON attempts (switch) WHERE state IN ('dialing', 'ringing', 'early', 'in_progress');
 

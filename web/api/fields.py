@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -58,7 +58,7 @@ class _Coded:
         return fault(_CODES.get(key, key), f"must be {self.expected}")
 
 
-class Text(_Coded, fields.String):  # type: ignore[misc]  # make_error is ours
+class Text(_Coded, fields.String):
     """A JSON string without control characters and ``{ } | ,``, of ``minimum`` to ``maximum`` characters."""
 
     expected = "a string"
@@ -71,7 +71,7 @@ class Text(_Coded, fields.String):  # type: ignore[misc]  # make_error is ours
         self._minimum, self._maximum, self._remedy = minimum, maximum, remedy
         self._pattern = re.compile(pattern) if pattern is not None else None
 
-    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **_: Any) -> str:
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
         if not isinstance(value, str):
             raise self.make_error("type")
         require_clean(value)
@@ -82,7 +82,7 @@ class Text(_Coded, fields.String):  # type: ignore[misc]  # make_error is ours
         return value
 
 
-class Choice(_Coded, fields.String):  # type: ignore[misc]
+class Choice(_Coded, fields.String):
     """One of a closed list of strings."""
 
     def __init__(self, choices: Sequence[str], **more: Any):
@@ -90,7 +90,7 @@ class Choice(_Coded, fields.String):  # type: ignore[misc]
         self._choices = tuple(choices)
         self.expected = "one of " + ", ".join(choices)
 
-    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **_: Any) -> str:
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
         if not isinstance(value, str):
             raise self.make_error("type")
         if value not in self._choices:
@@ -98,7 +98,7 @@ class Choice(_Coded, fields.String):  # type: ignore[misc]
         return value
 
 
-class Whole(_Coded, fields.Integer):  # type: ignore[misc]
+class Whole(_Coded, fields.Integer):
     """A JSON integer from ``minimum`` to ``maximum``; no "30", no 30.0, no true."""
 
     def __init__(self, minimum: int, maximum: int, **more: Any):
@@ -107,7 +107,7 @@ class Whole(_Coded, fields.Integer):  # type: ignore[misc]
         self._minimum, self._maximum = minimum, maximum
         self.expected = f"an integer from {minimum} to {maximum}"
 
-    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **_: Any) -> int:
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int):
             raise self.make_error("type")
         return self._in_range(value)
@@ -121,18 +121,18 @@ class Whole(_Coded, fields.Integer):  # type: ignore[misc]
 class QueryWhole(Whole):
     """The same in a query, where everything is text: digits only."""
 
-    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **_: Any) -> int:
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> int:
         if not isinstance(value, str) or re.fullmatch(r"[0-9]{1,9}", value) is None:
             raise self.make_error("type")
         return self._in_range(int(value))
 
 
-class Moment(_Coded, fields.DateTime):  # type: ignore[misc]
+class Moment(_Coded, fields.DateTime):
     """RFC 3339 with an offset (``Z`` or ``+01:00``); becomes an aware UTC datetime, cut to microseconds."""
 
     expected = "an RFC 3339 time with an offset, such as 2026-03-01T09:30:00Z"
 
-    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **_: Any) -> datetime:
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> datetime:
         if not isinstance(value, str):
             raise self.make_error("type")
         match = _TIME.fullmatch(value)
@@ -146,7 +146,7 @@ class Moment(_Coded, fields.DateTime):  # type: ignore[misc]
         return parsed
 
 
-class Object(_Coded, fields.Dict):  # type: ignore[misc]
+class Object(_Coded, fields.Dict):
     """A JSON object, kept as it is; at most as many bytes of compact JSON as the setting named ``limit`` says."""
 
     expected = "an object"
@@ -156,7 +156,7 @@ class Object(_Coded, fields.Dict):  # type: ignore[misc]
         self._limit = limit
         self._names = re.compile(names) if names is not None else None
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> dict[str, Any]:
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> dict[str, Any]:
         if not isinstance(value, dict):
             raise self.make_error("type")
         most = int(getattr(runtime().settings, self._limit))
@@ -169,7 +169,7 @@ class Object(_Coded, fields.Dict):  # type: ignore[misc]
         return value
 
 
-class Reference(_Coded, fields.String):  # type: ignore[misc]
+class Reference(_Coded, fields.String):
     """``<kind>_<32 hex>``; becomes the UUID behind it."""
 
     expected = "a string"
@@ -178,7 +178,7 @@ class Reference(_Coded, fields.String):  # type: ignore[misc]
         super().__init__(metadata={"pattern": f"^{kind}_[0-9a-f]{{32}}$", **more.pop("metadata", {})}, **more)
         self._kind = kind
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> Any:
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> Any:
         if not isinstance(value, str):
             raise self.make_error("type")
         try:
@@ -187,7 +187,7 @@ class Reference(_Coded, fields.String):  # type: ignore[misc]
             raise fault("bad_format", str(error)) from None
 
 
-class Telephone(_Coded, fields.String):  # type: ignore[misc]
+class Telephone(_Coded, fields.String):
     """An E.164 number that ``parse`` (of calls.numbers) lets pass; becomes its exact text."""
 
     expected = "a string"
@@ -196,7 +196,7 @@ class Telephone(_Coded, fields.String):  # type: ignore[misc]
         super().__init__(metadata={"pattern": "^[+][1-9][0-9]{5,14}$", **more.pop("metadata", {})}, **more)
         self._parse = parse
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> str:
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
         if not isinstance(value, str):
             raise self.make_error("type")
         try:

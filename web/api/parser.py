@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import flask_smorest
-from flask import Request
+from flask import Request, g
 from marshmallow import RAISE, Schema, ValidationError
 from webargs.flaskparser import FlaskParser
 
@@ -14,24 +14,27 @@ from web.api.fields import Fault
 from web.jsonbody import pointer, read_json
 from web.problems import FieldError, Place, invalid
 
+View = TypeVar("View", bound=Callable[..., Any])
+
 _PLACES: dict[str, Place] = {"json": "pointer", "query": "parameter", "headers": "header"}
 
 
-class StrictParser(FlaskParser):  # type: ignore[misc]  # webargs' own annotations stop at its edge
+class StrictParser(FlaskParser):
     """Strict JSON, no unknown field or query parameter, no parameter given twice."""
 
-    DEFAULT_UNKNOWN_BY_LOCATION = {"json": RAISE, "query": RAISE}  # noqa: RUF012  # as webargs declares it
+    DEFAULT_UNKNOWN_BY_LOCATION = {"json": RAISE, "query": RAISE}
 
-    def load_json(self, req: Request, schema: Schema) -> Any:
-        return read_json(req)
+    def load_json(self, req: Request, *_: Any, **__: Any) -> Any:
+        g.body = read_json(req)
+        return g.body
 
-    def load_querystring(self, req: Request, schema: Schema) -> Any:
+    def load_querystring(self, req: Request, *_: Any, **__: Any) -> Any:
         for name, values in req.args.lists():
             if len(values) > 1:
                 raise invalid(FieldError(name, "given_twice", "give this parameter once", "parameter"))
         return req.args.to_dict()
 
-    def handle_error(self, error: ValidationError, req: Request, schema: Schema, **_: Any) -> NoReturn:
+    def handle_error(self, error: ValidationError, *_: Any, **__: Any) -> NoReturn:
         raise invalid(*_field_errors(error.messages_dict))
 
 
@@ -39,6 +42,15 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
     """flask-smorest's blueprint on the strict parser."""
 
     ARGUMENTS_PARSER = StrictParser()
+
+    if TYPE_CHECKING:  # flask-smorest has no annotations; its decorators keep what they are put on
+
+        def get(self, rule: str, **options: Any) -> Callable[[View], View]: ...
+        def post(self, rule: str, **options: Any) -> Callable[[View], View]: ...
+        def arguments(self, schema: type[Schema], **options: Any) -> Callable[[View], View]: ...
+        def response(self, status: int, schema: type[Schema], **options: Any) -> Callable[[View], View]: ...
+        def alt_response(self, status: int, **options: Any) -> Callable[[View], View]: ...
+        def doc(self, **members: Any) -> Callable[[View], View]: ...
 
 
 def _field_errors(by_location: Mapping[str, Any]) -> Iterator[FieldError]:

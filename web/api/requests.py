@@ -63,17 +63,17 @@ class NewAgentRequest(Request):
         metadata={"description": "announcement: file name"},
     )
 
-    @validates_schema(skip_on_field_errors=False)
-    def _fits_kind(self, data: dict[str, Any], **_: Any) -> None:
+    @validates_schema(skip_on_field_errors=False, pass_original=True)
+    def _fits_kind(self, data: dict[str, Any], sent: dict[str, Any], **_: Any) -> None:
         wanted = {"websocket": "url", "announcement": "audio"}
         needed = wanted.get(data.get("kind", ""))
         if needed is None:
             return
         faults: dict[str, list[str]] = {}
         for field in wanted.values():
-            if field == needed and field not in data:
+            if field == needed and field not in sent:
                 faults[field] = [Fault("required", f"is required for kind {data['kind']}")]
-            if field != needed and field in data:
+            if field != needed and field in sent:
                 faults[field] = [Fault("not_allowed", f"belongs to no agent of kind {data['kind']}; leave it out")]
         if faults:
             raise ValidationError(faults)

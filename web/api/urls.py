@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -29,8 +28,8 @@ class Url(Text):
         self._schemes, self._private = schemes, private
         self.expected = f"a {schemes[0]}:// URL"
 
-    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **more: Any) -> str:
-        text = super()._deserialize(value, attr, data, **more)
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
+        text = super()._deserialize(value)
         private = bool(getattr(runtime().settings, self._private))
         try:
             parts = urlsplit(text)

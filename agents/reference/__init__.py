@@ -1,0 +1,1 @@
+"""The reference agent: greets, echoes what it hears after a pause, understands keys, ends the call when told."""

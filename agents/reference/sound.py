@@ -1,0 +1,117 @@
+"""Sound made at run time: tones, and speech where espeak-ng is on the PATH.
+
+Audio is L16: signed 16-bit little-endian samples, 8,000 a second, one channel.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import shutil
+import struct
+import sys
+from array import array
+
+log = logging.getLogger(__name__)
+
+SAMPLE_RATE = 8000
+FRAME_BYTES = 320  # 20 ms
+
+_SPEAK_S = 10.0  # s; espeak-ng needs well under one
+
+
+def to_bytes(samples: array[int]) -> bytes:
+    """Samples as L16."""
+    if sys.byteorder == "big":
+        samples = array("h", samples)
+        samples.byteswap()
+    return samples.tobytes()
+
+
+def from_bytes(pcm: bytes) -> array[int]:
+    """L16 as samples; an odd last byte is left out."""
+    samples = array("h")
+    samples.frombytes(pcm[: len(pcm) // 2 * 2])
+    if sys.byteorder == "big":
+        samples.byteswap()
+    return samples
+
+
+def tone(hz: float, ms: int, *, peak: int = 9000) -> bytes:
+    """A sine of ``hz`` lasting ``ms``, with 5 ms of fade at each end so that it does not click."""
+    count = SAMPLE_RATE * ms // 1000
+    fade = max(1, min(SAMPLE_RATE // 200, count // 2))
+    turn = 2 * math.pi * hz / SAMPLE_RATE
+    return to_bytes(
+        array("h", (int(peak * min(1.0, (i + 1) / fade, (count - i) / fade) * math.sin(turn * i)) for i in range(count)))
+    )
+
+
+def chime() -> bytes:
+    """A greeting for a machine without a voice: three rising notes, 0.9 s."""
+    return b"".join(tone(hz, 300) for hz in (440.0, 554.4, 659.3))
+
+
+def rms(pcm: bytes) -> float:
+    """Root mean square of the samples; 0 for silence, about 3,000 for loud speech."""
+    samples = from_bytes(pcm)
+    return math.sqrt(sum(map(int.__mul__, samples, samples)) / len(samples)) if samples else 0.0
+
+
+def resample(samples: array[int], rate: int) -> array[int]:
+    """``samples`` of ``rate`` per second as 8,000 a second: each new one is the mean of those it stands for."""
+    step = rate / SAMPLE_RATE
+    out = array("h")
+    for i in range(int(len(samples) / step)):
+        left = int(i * step)
+        part = samples[left : max(left + 1, int((i + 1) * step))]
+        out.append(sum(part) // len(part))
+    return out
+
+
+def speech_in(wave: bytes) -> bytes:
+    """The speech in a RIFF/WAVE of 16-bit mono, as L16 of 8 kHz. Raises ``ValueError`` for anything else.
+
+    The lengths in the head are not trusted: a program that writes to a pipe cannot know them.
+    """
+    if wave[:4] != b"RIFF" or wave[8:12] != b"WAVE":
+        raise ValueError("no RIFF/WAVE")
+    at, rate = 12, 0
+    while at + 8 <= len(wave):
+        name, size = wave[at : at + 4], struct.unpack_from("<I", wave, at + 4)[0]
+        at += 8
+        if name == b"fmt ":
+            if at + 16 > len(wave):
+                break
+            kind, channels, rate, bits = struct.unpack_from("<HHI6xH", wave, at)
+            if (kind, channels, bits) != (1, 1, 16) or rate < SAMPLE_RATE:
+                raise ValueError(f"not 16-bit mono PCM of at least {SAMPLE_RATE} Hz")
+        elif name == b"data":
+            if not rate:
+                break
+            return to_bytes(resample(from_bytes(wave[at : at + size]), rate))
+        at += size + size % 2
+    raise ValueError("no format or no data")
+
+
+async def speak(text: str) -> bytes | None:
+    """``text`` as speech, or None where there is no espeak-ng or it fails."""
+    program = shutil.which("espeak-ng")
+    if program is None:
+        return None
+    process = await asyncio.create_subprocess_exec(
+        program, "--stdin", "--stdout",
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        async with asyncio.timeout(_SPEAK_S):
+            wave, _ = await process.communicate(text.encode())
+        return speech_in(wave)
+    except (TimeoutError, ValueError) as error:
+        log.warning("espeak-ng: %s; tones instead", error)
+        return None
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()

@@ -1,0 +1,132 @@
+"""One call of the reference agent, as docs/agent-protocol.md has it."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import logging
+from typing import Any
+
+from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import ConnectionClosed
+
+from agents.reference.hearing import Hearing, Speaking
+from agents.reference.sound import chime, speak, tone
+
+log = logging.getLogger(__name__)
+
+_PIECE = 6400  # bytes in one message: 400 ms
+_GOODBYE = tone(330.0, 200)
+_MOST_S = 3600.0
+
+
+class Talk:
+    """Greets; echoes; 1 repeats the greeting; 9 says goodbye and hangs up.
+
+    ``agent_variables``: ``tone_hz`` and ``tone_ms`` (greet with this tone), ``greeting`` (the words, with espeak-ng),
+    ``hangup_after_s`` (from the answer), ``echo`` (false: only listen), ``as_json`` (true: audio as media texts).
+    """
+
+    def __init__(self, socket: ServerConnection) -> None:
+        self._socket = socket
+        self._hearing = Hearing()
+        self._greeting = b""
+        self._echo = True
+        self._as_json = False
+        self._hangup_after_s: float | None = None
+        self._marks = 0
+        self._playing: set[str] = set()  # marks not reached: the callee still hears us
+        self._timer: asyncio.Task[None] | None = None
+
+    async def serve(self) -> None:
+        """Until the socket closes."""
+        try:
+            async for message in self._socket:
+                if isinstance(message, bytes):
+                    await self._hear(message)
+                else:
+                    await self._read(json.loads(message))
+        except ConnectionClosed:
+            log.info("the relay's socket closed")
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+
+    async def _read(self, message: dict[str, Any]) -> None:
+        match message.get("event"):
+            case "start":
+                await self._start(message["call"])
+            case "answered":
+                if self._hangup_after_s is not None:
+                    self._timer = asyncio.create_task(self._hang_up_later(self._hangup_after_s))
+            case "dtmf":
+                await self._key(message["digit"])
+            case "mark":
+                self._playing.discard(message["name"])
+            case "error":
+                log.warning("the relay objects: %s", message.get("detail"))
+            case "stop":
+                log.info("the call is over: %s", message.get("reason"))
+
+    async def _start(self, call: dict[str, Any]) -> None:
+        log.info("call %s to %s", call.get("id"), call.get("to"))
+        variables = call.get("variables", {})
+        self._echo = variables.get("echo", True) is not False
+        self._as_json = variables.get("as_json") is True
+        self._hangup_after_s = _number(variables.get("hangup_after_s"), _MOST_S)
+        hz = _number(variables.get("tone_hz"), 4000.0)
+        if hz:
+            self._greeting = tone(hz, int(_number(variables.get("tone_ms"), 60_000.0) or 1000))
+        else:
+            words = variables.get("greeting")
+            words = words if isinstance(words, str) and words else "Hello. This is Trunkline. I repeat what you say."
+            self._greeting = await speak(words[:500]) or chime()
+        # The greeting goes out before the answer: the relay holds it, so the callee hears it at once.
+        await self._send({"event": "ready"})
+        await self._say(self._greeting)
+
+    async def _hear(self, pcm: bytes) -> None:
+        for heard in self._hearing.hear(pcm):
+            if isinstance(heard, Speaking):
+                if self._playing:
+                    await self._send({"event": "clear"})
+            elif self._echo:
+                await self._say(heard.pcm)
+
+    async def _key(self, digit: str) -> None:
+        if digit == "1":
+            await self._say(self._greeting)
+        elif digit == "9":
+            await self._say(_GOODBYE)
+            await self._send({"event": "hangup", "after_playback": True})
+
+    async def _hang_up_later(self, after_s: float) -> None:
+        await asyncio.sleep(after_s)
+        try:
+            await self._send({"event": "hangup"})
+        except ConnectionClosed:
+            log.info("the call was over before its time")
+
+    async def _say(self, pcm: bytes) -> None:
+        """Send audio as fast as the relay takes it, and a mark behind it."""
+        self._marks += 1
+        name = f"say-{self._marks}"
+        self._playing.add(name)
+        for at in range(0, len(pcm), _PIECE):
+            piece = pcm[at : at + _PIECE]
+            if self._as_json:
+                await self._send({"event": "media", "payload": base64.b64encode(piece).decode()})
+            else:
+                await self._socket.send(piece)
+        await self._send({"event": "mark", "name": name})
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        await self._socket.send(json.dumps(message))
+
+
+def _number(value: object, most: float) -> float | None:
+    """``value`` as a number in 0..``most``; None for anything else: variables are the customer's."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
+        return None
+    return float(value)

@@ -1,0 +1,413 @@
+"""The link to a switch: greenswitch's ``InboundESL`` by name and role; reader, parser, send, connect, stop replaced.
+
+What it keeps true: every wait has a deadline; a loss is one DOWN that fails every waiting command; after each connect
+it subscribes again and tells its owner to reconcile; nothing a switch sends ends a greenlet silently; only a
+:class:`controller.commands.Command` reaches the socket. A link belongs to one hub (one operating-system thread).
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import re
+import time
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Self
+
+import gevent
+import gevent.socket
+from gevent.event import Event as Flag
+from greenswitch import InboundESL
+
+from controller import commands
+from controller.commands import Command
+from controller.esl_connection import Connection, Pending
+from controller.esl_dispatch import Dispatcher, Handler
+from controller.esl_errors import AuthRejected, CommandRefused, CommandTimeout, EslError, LinkDown
+from controller.esl_state import CALL_EVENTS, Counters, Hooks, LinkState, Subscription
+from controller.frames import Event, EventError, Frame, FrameError, text_of
+from settings import Settings
+
+__all__ = [
+    "CALL_EVENTS",
+    "AuthRejected",
+    "CommandRefused",
+    "CommandTimeout",
+    "EslError",
+    "EslLink",
+    "LinkDown",
+    "LinkState",
+    "Pending",
+    "Subscription",
+]
+
+log = logging.getLogger(__name__)
+
+_READ_BYTES = 65_536
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+class EslLink(InboundESL):  # type: ignore[misc]  # greenswitch has no types
+    """One link of a controller. ``role`` is ``commands`` (no events at all) or ``events`` (follows ``subscription``).
+
+    Two links per switch: events queued on a connection are written before its next command is even read.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        role: str = "commands",
+        rng: random.Random | None = None,
+        subscription: Subscription | None = None,
+    ) -> None:
+        if role not in ("commands", "events"):
+            raise ValueError(f"role: give commands or events, not {role!r}")
+        super().__init__(settings.esl_host, settings.esl_port, settings.esl_password, settings.esl_connect_timeout_s)
+        self.settings = settings
+        self.role = role
+        self.state = LinkState.STOPPED
+        self.core_uuid: str | None = None
+        self.round_trip_s: float | None = None  # of the last ping
+        self.counters = Counters()
+        self.dispatcher = Dispatcher(settings.event_shards, settings.esl_event_queue)
+        self._rng = rng or random.Random()
+        self._login = commands.auth(user=settings.esl_user, password=settings.esl_password)
+        self._subscription = subscription or (CALL_EVENTS if role == "events" else None)
+        self._connection: Connection | None = None
+        self._ready = Flag()
+        self._stopping = Flag()
+        self._supervisor: gevent.Greenlet[..., None] | None = None
+        self._readers: set[gevent.Greenlet[..., None]] = set()
+        self._hooks = Hooks()
+
+    # --- what an owner uses ---------------------------------------------------------------------------------------
+
+    @property
+    def up(self) -> bool:
+        """Logged in and subscribed."""
+        return self.state is LinkState.READY
+
+    def wait_up(self, timeout_s: float) -> bool:
+        """Whether the link is up within ``timeout_s``."""
+        return bool(self._ready.wait(timeout_s))
+
+    def on_up(self, hook: Callable[[], None]) -> None:
+        """Called after every connect, subscription standing: events were lost meanwhile, so reconcile.
+
+        Hooks run one after another in a greenlet of their own and may use the link.
+        """
+        self._hooks.up.append(hook)
+
+    def on_down(self, hook: Callable[[str], None]) -> None:
+        """Called with the reason after every loss of a link that was up (not by :meth:`stop`)."""
+        self._hooks.down.append(hook)
+
+    def on_restart(self, hook: Callable[[str, str], None]) -> None:
+        """Called with the old and the new Core-UUID when the switch turns out to be another process."""
+        self._hooks.restart.append(hook)
+
+    def on_event(self, handler: Handler) -> None:
+        """``handler`` gets every event, in order per call, on its shard's greenlet."""
+        self.register_handle("*", handler)
+
+    def register_handle(self, name: str, handler: Handler) -> None:
+        """An Event-Name, the subclass of a CUSTOM event, or ``*``; every handler that fits runs, ``*`` last."""
+        self.dispatcher.register(name, handler)
+
+    def unregister_handle(self, name: str, handler: Handler) -> None:
+        self.dispatcher.unregister(name, handler)
+
+    def write(self, items: Sequence[Command]) -> list[Pending]:
+        """Write the commands at once and together; their replies are awaited by the pendings. Raises LinkDown."""
+        connection = self._connection
+        if connection is None or self.state is not LinkState.READY:
+            raise LinkDown(f"{self.role} link to {self.host}:{self.port} is {self.state}", maybe_sent=False)
+        return connection.write(items)
+
+    def call(self, item: Command, timeout_s: float | None = None) -> str:
+        """Write one command and return its reply's text.
+
+        Raises LinkDown, CommandTimeout (after ``timeout_s``, default settings.esl_command_timeout_s; the link is then
+        closed and made anew) or CommandRefused.
+        """
+        try:
+            return self.write([item])[0].accepted(timeout_s)
+        except CommandTimeout:
+            self.counters.timeouts += 1
+            raise
+
+    send = call  # greenswitch's name for it
+
+    def unacknowledged(self, kind: str) -> int:
+        """Commands of this kind (``originate`` ...) that were written and not answered yet."""
+        return self._connection.unacknowledged(kind) if self._connection is not None else 0
+
+    def start(self) -> None:
+        """Connect in the background and stay connected until :meth:`stop`. Returns at once; twice is once."""
+        self._start(None)
+
+    def connect(self) -> None:
+        """Connect now, then stay connected as after :meth:`start`. Raises AuthRejected or LinkDown; nothing remains."""
+        if self.state is not LinkState.STOPPED:
+            if not self.wait_up(self.settings.esl_connect_timeout_s):
+                raise LinkDown(f"{self.role} link to {self.host}:{self.port} is {self.state}", maybe_sent=False)
+        else:
+            self.dispatcher.start()
+            try:
+                connection = self._open()
+            except BaseException:
+                self.state = LinkState.STOPPED
+                self.dispatcher.stop(0)
+                raise
+            self._start(connection)
+
+    def stop(self, drain_s: float = 1.0) -> None:
+        """Close, let handlers finish what has arrived for up to ``drain_s``, and leave no greenlet behind."""
+        if self.state is LinkState.STOPPED:
+            return
+        self._stopping.set()
+        if self._connection is not None:
+            self._connection.close("stopped")
+        gevent.joinall(list(self._readers), timeout=drain_s)  # closed sockets end them; they hand over what they have
+        self.dispatcher.stop(drain_s)
+        self._hooks.stop()
+        gevent.killall([g for g in (self._supervisor, *self._readers) if g is not None])
+        self._supervisor = None
+        self._readers.clear()
+        self._ready.clear()
+        self.state = LinkState.STOPPED
+
+    def __enter__(self) -> Self:
+        self.connect()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()
+
+    # --- staying connected ----------------------------------------------------------------------------------------
+
+    def _start(self, connection: Connection | None) -> None:
+        if self._supervisor is not None:
+            return
+        self._stopping.clear()
+        self.dispatcher.start()
+        if connection is None:
+            self.state = LinkState.DOWN
+        self._hooks.start()
+        self._supervisor = gevent.spawn(self._supervise, connection)
+        if connection is not None:
+            self._went_up()
+
+    def _supervise(self, connection: Connection | None) -> None:
+        failures = 0
+        while not self._stopping.is_set():
+            began = time.monotonic()
+            if connection is None:
+                try:
+                    connection = self._open()
+                    self._went_up()
+                except EslError as error:
+                    self.counters.failed_connects += 1
+                    log.warning("no link", extra={"role": self.role, "error": str(error)})
+                except Exception:
+                    self.counters.failed_connects += 1
+                    log.exception("connecting failed", extra={"role": self.role})
+            if connection is not None:
+                self._keep(connection)
+                connection = None
+            # A link that stood for a while starts over; one that falls at once waits longer and longer.
+            failures = 0 if time.monotonic() - began > self.settings.esl_backoff_max_s else failures + 1
+            self._stopping.wait(self.backoff_s(failures))
+
+    def backoff_s(self, failures: int) -> float:
+        """s to wait before the next try: doubling per failure in a row, the upper half of it random."""
+        whole = min(self.settings.esl_backoff_max_s, self.settings.esl_backoff_min_s * 2 ** min(max(failures - 1, 0), 16))
+        return float(whole * (0.5 + self._rng.random() / 2))
+
+    def _open(self) -> Connection:
+        """TCP, login, subscription and the first answers under one deadline. Raises LinkDown or AuthRejected."""
+        settings = self.settings
+        self.state = LinkState.AUTH
+        limit = gevent.Timeout.start_new(settings.esl_connect_timeout_s)
+        connection: Connection | None = None
+        try:
+            try:
+                sock = gevent.socket.create_connection((self.host, self.port), settings.esl_connect_timeout_s)
+            except OSError as error:
+                raise LinkDown(f"cannot connect to {self.host}:{self.port}: {error}", maybe_sent=False) from error
+            sock.setsockopt(gevent.socket.IPPROTO_TCP, gevent.socket.TCP_NODELAY, 1)
+            connection = self._connection = Connection(
+                sock,
+                max_frame_bytes=settings.esl_max_frame_bytes,
+                command_timeout_s=settings.esl_command_timeout_s,
+                on_close=self._went_down,
+            )
+            reader = gevent.spawn(self.receive_events, connection)
+            self._readers.add(reader)
+            reader.link(self._readers.discard)
+            connection.greeted.wait()
+            if connection.error is not None:
+                raise connection.error
+            self.authenticate(connection)
+            self._subscribe(connection)
+            if connection.error is not None:
+                raise connection.error
+        except BaseException as error:
+            ours = error is limit
+            reason = f"no answer from {self.host}:{self.port} within {settings.esl_connect_timeout_s:g} s"
+            if connection is not None:
+                connection.close(reason if ours else str(error) or type(error).__name__)
+            self._connection = None
+            self.state = LinkState.DOWN
+            if ours:
+                raise LinkDown(reason, maybe_sent=False) from None
+            if isinstance(error, CommandTimeout):
+                raise LinkDown(str(error), maybe_sent=False) from None
+            raise
+        finally:
+            limit.close()
+        self.counters.connects += 1
+        self.state = LinkState.READY
+        self.connected = True
+        return connection
+
+    def authenticate(self, connection: Connection) -> None:
+        """Log in. Raises AuthRejected or LinkDown."""
+        reply = connection.write([self._login])[0].wait()
+        if not reply.startswith("+OK"):
+            raise AuthRejected(f"the switch refused the login: {reply}; check TRUNKLINE_ESL_PASSWORD and _ESL_USER")
+
+    def _subscribe(self, connection: Connection) -> None:
+        wanted = self._subscription.commands() if self._subscription is not None else []
+        *replies, core = connection.write([*wanted, commands.global_getvar("core_uuid")])
+        for pending in replies:
+            try:
+                pending.accepted()
+            except CommandRefused as refused:
+                raise LinkDown(f"the switch refused the subscription: {refused}", maybe_sent=True) from None
+        self._note_core(core.wait())  # a limited user may not ask; the events tell as well
+
+    def _keep(self, connection: Connection) -> None:
+        """Ping, and watch the heartbeat, until the connection ends."""
+        interval = self.settings.esl_ping_interval_s
+        limit = self.settings.heartbeat_interval_s * self.settings.heartbeat_missed + interval
+        follows = self._subscription is not None and "HEARTBEAT" in self._subscription.events
+        last = time.monotonic()
+        while not connection.closed.wait(interval):
+            now = time.monotonic()
+            if follows and not connection.stalled:
+                # A pause of this process is not the switch's silence: each round counts for two intervals at most.
+                connection.silent_s += min(now - last, 2 * interval)
+                if connection.silent_s > limit:
+                    connection.close(f"no heartbeat for {connection.silent_s:.0f} s")
+                    return
+            last = now
+            try:
+                waiting = connection.oldest
+                if waiting is None:
+                    waiting = connection.write([commands.ping()])[0]
+                    waiting.wait()
+                    self.round_trip_s = time.monotonic() - waiting.written_at
+                elif now - waiting.written_at > connection.command_timeout_s:
+                    waiting.wait(0)  # nobody else may be waiting for it
+            except CommandTimeout:
+                self.counters.timeouts += 1
+            except LinkDown:
+                return
+
+    def _went_up(self) -> None:
+        """READY: tell the owner. Once per connection, from the supervisor's side."""
+        if self.state is LinkState.READY:
+            self._ready.set()
+            log.info("link up", extra={"role": self.role, "host": self.host, "port": self.port})
+            self._hooks.went_up()
+
+    def _went_down(self, connection: Connection) -> None:
+        """Called once by a connection that ends."""
+        if connection is not self._connection:
+            return
+        self._connection = None
+        self.connected = False
+        self._ready.clear()
+        was_up, self.state = self.state is LinkState.READY, LinkState.DOWN
+        if not was_up or self._stopping.is_set():
+            return
+        reason = str(connection.error)
+        self.counters.downs += 1
+        log.warning("link down", extra={"role": self.role, "reason": reason})
+        self._hooks.went_down(reason)
+
+    # --- reading --------------------------------------------------------------------------------------------------
+
+    def receive_events(self, connection: Connection) -> None:
+        """The reader greenlet of one connection: whatever happens in it ends as that connection's one DOWN."""
+        sock, reason = connection.sock, "the switch closed the connection"
+        try:
+            while True:
+                try:
+                    data = sock.recv(_READ_BYTES)
+                except TimeoutError:
+                    continue  # the socket's timeout is for writing; pings judge the silence
+                if not data:
+                    break
+                for frame in connection.parser.feed(data):
+                    self.counters.frames += 1
+                    self.handle_event(connection, frame)
+                gevent.sleep(0)  # a socket that always has more would never let anybody else run
+        except FrameError as error:
+            self.counters.bad_frames += 1
+            reason = f"bad frame: {error}"
+        except OSError as error:
+            reason = f"cannot read: {error}"
+        except Exception as error:
+            log.exception("reader failed", extra={"role": self.role})
+            reason = f"reader failed: {error}"
+        finally:
+            connection.close(reason)
+
+    def handle_event(self, connection: Connection, frame: Frame) -> None:
+        """One frame. FrameError when it cannot be part of the conversation."""
+        if frame.is_event:
+            self._take_event(connection, frame)
+        elif frame.is_reply:
+            if not connection.closed.is_set():
+                connection.settle(frame.text())
+        elif frame.content_type == "auth/request":
+            connection.greeted.set()
+        elif frame.content_type == "text/rude-rejection":
+            connection.close(AuthRejected("the switch's access list refuses this address; see apply-inbound-acl"))
+        elif frame.content_type == "text/disconnect-notice" and frame.headers.get("Content-Disposition") != "linger":
+            connection.close("the switch said goodbye")
+
+    def _take_event(self, connection: Connection, frame: Frame) -> None:
+        try:
+            event = frame.event()
+        except EventError as error:
+            # The framing is sound, so the conversation goes on; what the event said, reconcile will find.
+            self.counters.bad_events += 1
+            log.warning("event not decoded", extra={"role": self.role, "error": str(error)})
+            return
+        if event.get("Event-Name") == "HEARTBEAT":
+            connection.silent_s = 0.0
+        if event.get("Core-UUID") != self.core_uuid:
+            self._note_core(text_of(event, "Core-UUID") or "")
+        self.process_events(event, connection)
+
+    def process_events(self, event: Event, connection: Connection) -> None:
+        """Hand one event to its shard; waits while that is full, and says so on the connection."""
+
+        def waiting(stalled: bool) -> None:
+            connection.stalled = stalled
+
+        self.dispatcher.put(event, waiting)
+
+    def _note_core(self, core: str) -> None:
+        if _UUID.fullmatch(core) is None or core == self.core_uuid:
+            return
+        old, self.core_uuid = self.core_uuid, core
+        if old is not None:
+            self.counters.restarts += 1
+            log.warning("the switch was restarted", extra={"old": old, "new": core})
+            self._hooks.restarted(old, core)

@@ -1,0 +1,62 @@
+"""``python -m controller.relay``: the relay of one switch, until SIGTERM or SIGINT."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+
+from controller.relay.book import StoreBook
+from controller.relay.run import running
+from settings import Settings, get_settings
+from store.pool import open_database
+
+log = logging.getLogger("controller.relay")
+
+#: s; facts not yet written are waited for this long when the relay stops.
+_DRAIN_S = 3.0
+
+
+async def serve(settings: Settings) -> int:
+    """Run until told to stop; returns the exit code."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    db = open_database(settings, "relay", cooperative=False)
+    book = StoreBook(db, settings.switch)
+    writer = asyncio.create_task(book.run())
+    stopped = asyncio.create_task(stop.wait())
+    try:
+        async with running(settings, book) as relay:
+            done, _ = await asyncio.wait([stopped, writer, *relay.tasks], return_when=asyncio.FIRST_COMPLETED)
+            broken = [task for task in done if task is not stopped]
+        for task in broken:
+            log.error("stopped by a fault", exc_info=task.exception() if not task.cancelled() else None)
+        if not writer.done():
+            try:
+                await book.drain(_DRAIN_S)
+            except TimeoutError:
+                log.error("Postgres is away; some facts are lost")
+        return 1 if broken else 0
+    finally:
+        for task in (writer, stopped):
+            task.cancel()
+        await asyncio.wait([writer, stopped])
+        book.close()
+        db.close()
+
+
+def main() -> int:
+    """The process's entry."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    settings = get_settings()
+    if not settings.esl_password:
+        log.error("set TRUNKLINE_ESL_PASSWORD to the switch's event socket password")
+        return 2
+    return asyncio.run(serve(settings))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,204 @@
+"""All calls of one relay: which event belongs to whom, which calls begin, and which were under way already."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import UTC, datetime
+from uuid import UUID
+
+from websockets.asyncio.server import ServerConnection
+
+from controller.frames import Event, text_of
+from controller.relay.book import BookClosed
+from controller.relay.leg import Ending, Parts
+from controller.relay.session import CallSession
+from controller.relay.switch import SwitchDown
+
+log = logging.getLogger(__name__)
+
+EVENTS = (
+    "CHANNEL_PROGRESS",
+    "CHANNEL_PROGRESS_MEDIA",
+    "CHANNEL_ANSWER",
+    "CHANNEL_HANGUP_COMPLETE",
+    "CHANNEL_EXECUTE_COMPLETE",
+    "PLAYBACK_START",
+    "DTMF",
+)
+SUBCLASSES = ("mod_audio_fork::connect", "mod_audio_fork::connect_failed", "mod_audio_fork::disconnect")
+
+#: s; an event cannot be older than this, whatever its time says.
+_EVENT_AGE_S = 0.5
+#: s; for every call to say goodbye when the relay stops.
+_CLOSE_S = 5.0
+#: sip_hangup_disposition -> who hung up.
+_BYE = {"recv_bye": "callee", "recv_cancel": "callee"}
+
+
+class Desk:
+    """Sessions by attempt. The ``on_`` methods never wait."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._sessions: dict[UUID, CallSession] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._clock = asyncio.get_running_loop().time
+        self._closed = False
+
+    @property
+    def count(self) -> int:
+        """Calls being served."""
+        return len(self._sessions)
+
+    # --- what the switch tells -----------------------------------------------------------------------------------
+
+    def on_event(self, event: Event) -> None:
+        """One event of the switch, in order."""
+        try:
+            attempt = UUID(text_of(event, "Unique-ID") or "")
+        except ValueError:
+            return
+        session = self._sessions.get(attempt)
+        match text_of(event, "Event-Name"):
+            case "CHANNEL_PROGRESS" | "CHANNEL_PROGRESS_MEDIA" if session is None:
+                if _is_ours(event, attempt):
+                    self._begin(attempt)
+            case "CHANNEL_ANSWER":
+                if session is None and _is_ours(event, attempt):
+                    session = self._begin(attempt)
+                if session is not None:
+                    session.leg.answer(_when(event))
+            case name if session is not None and name is not None:
+                self._pass_on(session, name, event)
+
+    def _pass_on(self, session: CallSession, name: str, event: Event) -> None:
+        talk = session.talk
+        match name:
+            case "CHANNEL_HANGUP_COMPLETE":
+                by = text_of(event, "variable_trunkline_hangup_by")
+                by = by or _BYE.get(text_of(event, "variable_sip_hangup_disposition") or "")
+                session.leg.hung_up(text_of(event, "Hangup-Cause"), by)
+            case _ if talk is None:
+                return  # nobody to tell yet
+            case "DTMF":
+                digit, duration = text_of(event, "DTMF-Digit"), text_of(event, "DTMF-Duration")
+                if digit is not None:
+                    # The switch counts in samples of 1/8000 s.
+                    talk.on_dtmf(digit, int(duration) // 8 if duration and duration.isdecimal() else None)
+            case "PLAYBACK_START":
+                path = text_of(event, "Playback-File-Path")
+                if path is not None:
+                    talk.on_playback(path, self._clock() - _age(event))
+            case "CHANNEL_EXECUTE_COMPLETE":
+                playback = text_of(event, "Application-UUID")
+                if text_of(event, "Application") == "playback" and playback is not None:
+                    talk.on_played(playback, text_of(event, "Application-Response") or "", self._clock() - _age(event))
+            case "CUSTOM":
+                if text_of(event, "Event-Subclass") == "mod_audio_fork::connect_failed":
+                    talk.on_fork_failed()
+
+    # --- what the switch's media module does ---------------------------------------------------------------------
+
+    async def serve_fork(self, attempt: UUID, fork: ServerConnection) -> None:
+        """A media socket of the switch, until it closes. It may be there before any event of its call."""
+        session = self._sessions.get(attempt)
+        if session is None:
+            if self._closed:
+                await fork.close(1012, "the relay stops")
+                return
+            session = self._begin(attempt)
+        await session.serve_fork(fork)
+
+    # --- calls ---------------------------------------------------------------------------------------------------
+
+    def _begin(self, attempt: UUID, *, resumed: bool = False) -> CallSession:
+        session = self._sessions[attempt] = CallSession(attempt, self._parts, resumed=resumed)
+        task = asyncio.create_task(self._serve(attempt, session), name=f"session {attempt}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return session
+
+    async def _serve(self, attempt: UUID, session: CallSession) -> None:
+        try:
+            await session.run()
+        finally:
+            del self._sessions[attempt]
+
+    async def adopt(self) -> None:
+        """Take up calls this relay should know of and does not, and let go of those whose end it missed.
+
+        After a restart, or after a time without events. Raises :class:`SwitchDown` or :class:`BookClosed`.
+        """
+        switch = self._parts.switch
+        for attempt in {*await self._parts.book.live(), *self._sessions}:
+            session = self._sessions.get(attempt)
+            if session is not None and session.leg.answered.is_set():
+                if not await switch.exists(attempt):
+                    session.leg.hung_up(None, None)
+                continue
+            channel = await switch.look(attempt)
+            session = self._sessions.get(attempt)  # events came meanwhile
+            if channel is None:
+                if session is not None:
+                    session.leg.hung_up(None, None)
+                continue
+            answered = text_of(channel, "Answer-State") == "answered"
+            if session is None and not self._closed and (answered or _rang(channel)) and _is_ours(channel, attempt):
+                log.warning("attempt %s: found under way, taken up again", attempt)
+                session = self._begin(attempt, resumed=answered)
+            if session is not None and answered:
+                session.leg.answer(datetime.now(UTC))
+
+    async def watch(self, wanted: asyncio.Event) -> None:
+        """:meth:`adopt` whenever ``wanted`` is set, and every ``reconcile_interval_s``; until cancelled."""
+        while True:
+            try:
+                async with asyncio.timeout(self._parts.settings.reconcile_interval_s):
+                    await wanted.wait()
+            except TimeoutError:
+                log.debug("time to look")
+            wanted.clear()
+            try:
+                await self._parts.switch.wait_up(self._parts.settings.reconcile_interval_s)
+                await self.adopt()
+            except (TimeoutError, SwitchDown, BookClosed) as error:
+                log.warning("could not look for calls under way: %s", error)
+
+    async def close(self) -> None:
+        """Let go of every call without hanging up: the next relay takes them up."""
+        self._closed = True
+        for session in self._sessions.values():
+            session.leg.end(Ending("relay_restart", None))
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_CLOSE_S)
+        for task in self._tasks:
+            task.cancel()
+
+
+def _is_ours(event: Event, attempt: UUID) -> bool:
+    return text_of(event, "variable_trunkline_attempt") == str(attempt)
+
+
+def _rang(channel: Event) -> bool:
+    times = ("Caller-Channel-Progress-Time", "Caller-Channel-Progress-Media-Time")
+    return any(text_of(channel, name) not in (None, "0") for name in times)
+
+
+def _micros(event: Event) -> int | None:
+    stamp = text_of(event, "Event-Date-Timestamp")
+    return int(stamp) if stamp and stamp.isdecimal() else None
+
+
+def _when(event: Event) -> datetime:
+    """The event's own time; now, if it has none."""
+    stamp = _micros(event)
+    return datetime.now(UTC) if stamp is None else datetime.fromtimestamp(stamp / 1e6, UTC)
+
+
+def _age(event: Event) -> float:
+    """s since the switch made the event: its listener looks only every 20 ms when it is idle."""
+    stamp = _micros(event)
+    if stamp is None:
+        return 0.0
+    return min(max(datetime.now(UTC).timestamp() - stamp / 1e6, 0.0), _EVENT_AGE_S)

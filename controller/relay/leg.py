@@ -1,0 +1,124 @@
+"""The phone's side of one call, as all parts of the relay see it: ringing, answered, gone, and why it is to end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+from uuid import UUID
+
+from websockets.asyncio.server import ServerConnection
+
+from controller.relay.audio import AudioFiles
+from controller.relay.book import Book
+from controller.relay.switch import Switch
+from settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Why the relay is done with a call."""
+
+    reason: str  # one of the end reasons of docs/agent-protocol.md
+    by: str | None  # callee, agent, platform, ...; None: not known
+    kill: bool = False  # the channel is up and has to go
+    cause: str | None = None  # the switch's hangup cause, once there is one
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What every call of a relay shares."""
+
+    settings: Settings
+    switch: Switch
+    files: AudioFiles
+    book: Book
+
+
+class Failed(Exception):
+    """The platform cannot carry the call on. ``reason`` as in :class:`Ending`; the text is for the record."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+class Leg:
+    """One channel. Nothing here waits or writes."""
+
+    def __init__(self, attempt: UUID, parts: Parts, *, resumed: bool) -> None:
+        self.attempt = attempt
+        self.parts = parts
+        self.resumed = resumed  # it was up before this relay, or its connection to the switch, was
+        self.answered = asyncio.Event()
+        self.answered_at: datetime | None = None
+        self.gone = asyncio.Event()
+        self.over: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
+
+    def answer(self, at: datetime) -> None:
+        """The callee picked up."""
+        if not self.answered.is_set():
+            self.answered_at = at
+            self.answered.set()
+
+    def hung_up(self, cause: str | None, by: str | None) -> None:
+        """The channel is no more."""
+        self.gone.set()
+        self.end(Ending("hangup" if self.answered.is_set() else "not_answered", by, cause=cause))
+
+    def end(self, ending: Ending) -> None:
+        """End the relay's part in the call; the first reason counts."""
+        if not self.over.done():
+            self.over.set_result(ending)
+
+    def fail(self, reason: str, detail: str) -> None:
+        """End the call because the platform cannot carry it on, and record why."""
+        if not self.over.done():
+            log.warning("attempt %s: %s: %s", self.attempt, reason, detail)
+            self.note("relay.failed", {"reason": reason, "detail": detail[:500]})
+            self.end(Ending(reason, "platform", kill=True))
+
+    async def ended(self) -> Ending:
+        """Wait for the end. (Awaiting ``over`` itself would let a cancelled waiter cancel it for everybody.)"""
+        return await asyncio.shield(self.over)
+
+    def note(self, type_: str, data: Mapping[str, Any] | None = None, at: datetime | None = None) -> None:
+        """Record a fact of the call."""
+        self.parts.book.note(self.attempt, type_, at or datetime.now(UTC), data or {})
+
+
+class Talk(Protocol):
+    """What is done with an answered phone: a conversation with an agent, or an announcement."""
+
+    async def run(self) -> None:
+        """Serve until cancelled, or end the leg. Raises :class:`Failed`."""
+        ...
+
+    async def stop(self, ending: Ending) -> None:
+        """The call is over: say so to whom it concerns, and let go. Never raises, bounded in time."""
+        ...
+
+    async def serve_fork(self, fork: ServerConnection) -> None:
+        """Take the callee's audio from the switch until the socket closes."""
+        ...
+
+    def on_fork_failed(self) -> None:
+        """The switch could not connect its media socket."""
+        ...
+
+    def on_dtmf(self, digit: str, duration_ms: int | None) -> None:
+        """The callee pressed a key."""
+        ...
+
+    def on_playback(self, playback: str, at: float) -> None:
+        """A file (its path) began to play at ``at`` (event loop's clock)."""
+        ...
+
+    def on_played(self, playback: str, response: str, at: float) -> None:
+        """The playback of this id is over; ``response`` is the switch's word on it."""
+        ...

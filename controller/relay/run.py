@@ -1,0 +1,77 @@
+"""The relay's process: two links to the switch, one server for its media sockets, and the desk between them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from uuid import UUID
+
+from websockets.asyncio.server import ServerConnection
+
+from controller import commands
+from controller.relay import fork
+from controller.relay.audio import AudioFiles
+from controller.relay.book import Book
+from controller.relay.desk import EVENTS, SUBCLASSES, Desk
+from controller.relay.leg import Parts
+from controller.relay.link import Link
+from controller.relay.switch import Switch
+from settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Relay:
+    """A running relay. ``tasks`` end only when something is broken."""
+
+    desk: Desk
+    files: AudioFiles
+    port: int  # of the media sockets
+    news: Link  # events
+    deeds: Link  # commands
+    tasks: tuple[asyncio.Task[None], ...]
+
+
+@asynccontextmanager
+async def running(settings: Settings, book: Book) -> AsyncIterator[Relay]:
+    """Run a relay inside the block. Leaving it lets go of every call without hanging up, and frees everything.
+
+    Raises ``OSError`` when the port or the audio directory cannot be had.
+    """
+    files = AudioFiles(settings.relay_audio_dir, settings.switch)
+    left = files.open()
+    if left:
+        log.warning("removed %d audio files of an earlier relay", left)
+
+    async def on_fork(attempt: UUID, socket: ServerConnection) -> None:
+        await desk.serve_fork(attempt, socket)
+
+    server = await fork.listen(on_fork, settings.relay_host, settings.relay_port)
+    # No await from here to the desk: nobody can have connected yet.
+    port = next(iter(server.sockets)).getsockname()[1]
+    deeds = Link(settings, "relay commands")
+    roots = [str(files.directory), *([settings.announcement_dir] if settings.announcement_dir else [])]
+    desk = Desk(Parts(settings, Switch(deeds, fork_port=port, roots=roots), files, book))
+    look = asyncio.Event()
+    news = Link(
+        settings,
+        "relay events",
+        subscribe=[commands.subscribe(EVENTS, SUBCLASSES)],
+        on_event=desk.on_event,
+        on_up=look.set,
+    )
+    tasks = tuple(asyncio.create_task(work) for work in (deeds.run(), news.run(), desk.watch(look)))
+    log.info("media sockets on %s:%d, switch at %s:%d", settings.relay_host, port, settings.esl_host, settings.esl_port)
+    try:
+        yield Relay(desk, files, port, news, deeds, tasks)
+    finally:
+        await desk.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        server.close()
+        await server.wait_closed()

@@ -1,0 +1,66 @@
+"""`python -m lab.carrier --name a --listen 127.0.0.1:0 --channels 20 --cps 5 --log a.jsonl --seed 1 --mix ...`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from lab.carrier.outcomes import Mix, parse_mix, parse_range
+from lab.carrier.server import Carrier, CarrierConfig
+from lab.runner import announce, parse_address, run, until_signal
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m lab.carrier", description=__doc__)
+    parser.add_argument("--name", default="carrier")
+    parser.add_argument("--listen", default="127.0.0.1:0", help="HOST:PORT, port 0 picks a free one")
+    parser.add_argument("--channels", type=int, default=0, help="simultaneous calls, 0 = unlimited")
+    parser.add_argument("--cps", type=int, default=0, help="INVITEs admitted in any second, 0 = unlimited")
+    parser.add_argument("--log", type=Path, help="raw arrival log (JSON lines, appended)")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--mix", default="answered_hangup=1", help="outcome=weight,... for numbers without magic")
+    parser.add_argument("--ring", default="0.4", help="LOW:HIGH seconds of ringing in the mix")
+    parser.add_argument("--talk", default="3", help="LOW:HIGH seconds until the callee hangs up, in the mix")
+    parser.add_argument("--speech", help="silent | bursts | echo | tone:HZ for answered calls of the mix")
+    parser.add_argument("--no-magic", action="store_true", help="ignore the table of magic numbers")
+    parser.add_argument("--time-scale", type=float, default=1.0, help="stretch every time of an outcome")
+    parser.add_argument("--challenge", action="store_true", help="ask digest credentials for every INVITE")
+    parser.add_argument("--user", default="a")
+    parser.add_argument("--password-env", help="environment variable with the digest password")
+    parser.add_argument("--record-dir", type=Path, help="write what callees hear over real RTP there")
+    return parser.parse_args(argv)
+
+
+def config_from(argv: list[str] | None) -> CarrierConfig:
+    """Raises SystemExit with the field named when an argument is wrong."""
+    args = _arguments(argv)
+    try:
+        host, port = parse_address(args.listen)
+        mix = Mix(seed=args.seed, weights=parse_mix(args.mix), ring=parse_range(args.ring, "--ring"),
+                  talk=parse_range(args.talk, "--talk"), speech=args.speech, magic=not args.no_magic,
+                  time_scale=args.time_scale)
+        password = os.environ[args.password_env] if args.password_env else None
+    except (ValueError, KeyError) as error:
+        sys.exit(f"lab.carrier: {error}")
+    return CarrierConfig(name=args.name, host=host, port=port, channels=args.channels, cps=args.cps, mix=mix,
+                         log=args.log, challenge=args.challenge, user=args.user, password=password,
+                         record_dir=args.record_dir)
+
+
+def main(argv: list[str] | None = None) -> None:
+    config = config_from(argv)
+
+    async def serve() -> None:
+        carrier = Carrier(config)
+        await carrier.start()
+        announce(kind="carrier", name=config.name, sip=f"{carrier.address[0]}:{carrier.address[1]}")
+        await until_signal()
+        await carrier.stop()
+
+    run(serve)
+
+
+if __name__ == "__main__":
+    main()

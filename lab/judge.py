@@ -1,0 +1,213 @@
+"""The verdict on a carrier's raw arrival log: what really arrived, against what the carrier allows.
+
+    python -m lab.judge LOG --cps N --channels N [--window S] [--json]
+
+Exit status 0 = within the limits, 1 = broken, 2 = the log cannot be read. Limits left out are taken from the log's
+`start` line; 0 is unlimited. Definitions:
+
+- INVITEs: every new INVITE transaction by the kernel's receive stamp, also those the carrier refused; retransmissions
+  never. A window is half-open: two INVITEs exactly one window apart are not in the same one.
+- Dialogs: INVITE to end as the carrier saw it (a refused call is open for the moment of its refusal), and answered
+  only: 200 to end.
+- Duplicates: more than one call (a 407's second INVITE and a followed 302 excepted) under one Call-ID; numbers called
+  more than once are counted apart, they may be wanted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+Record = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Verdict:
+    """Counts and peaks; `violations` is empty when all limits held. Times are seconds since the epoch."""
+
+    carrier: str = ""
+    cps_limit: int = 0
+    channel_limit: int = 0
+    window_s: float = 1.0
+    invites: int = 0
+    retransmissions: int = 0
+    peak_invites: int = 0
+    peak_invites_at: float = 0.0
+    peak_channels: int = 0
+    peak_channels_at: float = 0.0
+    peak_answered: int = 0
+    open_at_end: int = 0
+    answered: int = 0
+    duplicate_call_ids: dict[str, int] = field(default_factory=dict)
+    repeated_numbers: dict[str, int] = field(default_factory=dict)
+    verdicts: dict[str, int] = field(default_factory=dict)
+    outcomes: dict[str, int] = field(default_factory=dict)
+    ends: dict[str, int] = field(default_factory=dict)
+    violations: list[str] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        return not self.violations
+
+
+def read_log(path: Path) -> Iterator[Record]:
+    """Every record; an incomplete last line (a killed carrier) is left out."""
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            if line.endswith("\n"):
+                yield json.loads(line)
+
+
+def max_in_window(stamps_ns: Iterable[int], window_s: float) -> tuple[int, int]:
+    """(most stamps in any half-open window, stamp at which that was reached)."""
+    width = int(window_s * 1_000_000_000)
+    window: deque[int] = deque()
+    best = at = 0
+    for stamp in sorted(stamps_ns):
+        window.append(stamp)
+        while window[0] <= stamp - width:
+            window.popleft()
+        if len(window) > best:
+            best, at = len(window), stamp
+    return best, at
+
+
+def max_overlap(spans: Iterable[tuple[int, int | None]]) -> tuple[int, int]:
+    """(most spans open at once, when). An open end never closes; a span that ends when another begins is not in it,
+    but one that begins and ends at the same stamp is open for that moment."""
+    marks: list[tuple[int, int]] = []
+    for begin, end in spans:
+        marks.append((begin, 1))
+        if end is not None:
+            marks.append((max(end, begin + 1), -1))
+    marks.sort()
+    best = at = level = 0
+    for stamp, step in marks:
+        level += step
+        if level > best:
+            best, at = level, stamp
+    return best, at
+
+
+class _Dialog:
+    __slots__ = ("answered", "begin", "end")
+
+    def __init__(self, begin: int) -> None:
+        self.begin = begin
+        self.answered: int | None = None
+        self.end: int | None = None
+
+
+def judge(log: Path | Iterable[Record], cps: int | None = None, channels: int | None = None,
+          window_s: float = 1.0, *, count_challenged: bool = True) -> Verdict:
+    """Read a raw arrival log. `count_challenged=False` leaves out INVITEs that were answered 407."""
+    verdict = Verdict(window_s=window_s)
+    invites: list[int] = []
+    dialogs: list[_Dialog] = []
+    open_by_id: dict[str, _Dialog] = {}
+    calls_by_id: Counter[str] = Counter()
+    numbers: Counter[str] = Counter()
+    verdicts: Counter[str] = Counter()
+    outcomes: Counter[str] = Counter()
+    ends: Counter[str] = Counter()
+    for record in read_log(log) if isinstance(log, Path) else log:
+        kind, stamp, call_id = record["k"], int(record["t"]), record.get("call_id", "")
+        if kind == "start":
+            verdict.carrier = record.get("carrier", "")
+            verdict.cps_limit, verdict.channel_limit = record.get("cps", 0), record.get("channels", 0)
+        elif kind == "retransmit":
+            verdict.retransmissions += 1
+        elif kind == "invite":
+            challenged = record["verdict"] == "challenged"
+            verdicts[record["verdict"]] += 1
+            if count_challenged or not challenged:
+                invites.append(stamp)
+            if challenged:
+                continue
+            outcomes[record["outcome"]] += 1
+            dialog = _Dialog(stamp)
+            dialogs.append(dialog)
+            if not _follows_redirect(record, open_by_id.get(call_id)):
+                calls_by_id[call_id] += 1
+            open_by_id[call_id] = dialog
+            numbers[record["number"]] += 1
+        elif kind == "answer" and call_id in open_by_id:
+            open_by_id[call_id].answered = stamp
+            verdict.answered += 1
+        elif kind == "end" and call_id in open_by_id:
+            open_by_id[call_id].end = stamp
+            ends[record["why"]] += 1
+    verdict.invites = len(invites)
+    verdict.peak_invites, at = max_in_window(invites, window_s)
+    verdict.peak_invites_at = at / 1e9
+    verdict.peak_channels, at = max_overlap((d.begin, d.end) for d in dialogs)
+    verdict.peak_channels_at = at / 1e9
+    verdict.peak_answered, _ = max_overlap((d.answered, d.end) for d in dialogs if d.answered is not None)
+    verdict.open_at_end = sum(d.end is None for d in dialogs)
+    verdict.duplicate_call_ids = {key: n for key, n in calls_by_id.items() if n > 1}
+    verdict.repeated_numbers = {key: n for key, n in numbers.items() if n > 1}
+    verdict.verdicts, verdict.outcomes, verdict.ends = dict(verdicts), dict(outcomes), dict(ends)
+    if cps is not None:
+        verdict.cps_limit = cps
+    if channels is not None:
+        verdict.channel_limit = channels
+    _find_violations(verdict)
+    return verdict
+
+
+def _follows_redirect(record: Record, previous: _Dialog | None) -> bool:
+    """A second INVITE of a Call-ID to the carrier's own contact, after the first one was redirected there."""
+    return previous is not None and previous.end is not None and record.get("number") == "carrier"
+
+
+def _find_violations(verdict: Verdict) -> None:
+    if verdict.cps_limit and verdict.peak_invites > verdict.cps_limit:
+        verdict.violations.append(f"{verdict.peak_invites} INVITEs within {verdict.window_s:g} s, allowed "
+                                  f"{verdict.cps_limit}, at {verdict.peak_invites_at:.6f}")
+    if verdict.channel_limit and verdict.peak_channels > verdict.channel_limit:
+        verdict.violations.append(f"{verdict.peak_channels} channels at once, allowed {verdict.channel_limit}, "
+                                  f"at {verdict.peak_channels_at:.6f}")
+    if verdict.duplicate_call_ids:
+        verdict.violations.append(f"dialed more than once: {', '.join(sorted(verdict.duplicate_call_ids)[:5])}")
+
+
+def _report(verdict: Verdict) -> str:
+    lines = [
+        f"carrier {verdict.carrier or '?'}: {verdict.invites} INVITEs, {verdict.answered} answered, "
+        f"{verdict.retransmissions} retransmissions, {verdict.open_at_end} still open",
+        f"  INVITEs in any {verdict.window_s:g} s: {verdict.peak_invites} of {verdict.cps_limit or 'unlimited'}",
+        f"  channels at once: {verdict.peak_channels} of {verdict.channel_limit or 'unlimited'} "
+        f"({verdict.peak_answered} answered)",
+        "  outcomes: " + ", ".join(f"{name} {n}" for name, n in sorted(verdict.outcomes.items())),
+    ]
+    lines += [f"  VIOLATION: {text}" for text in verdict.violations] or ["  within the limits"]
+    return "\n".join(lines)
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m lab.judge", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("log", type=Path)
+    parser.add_argument("--cps", type=int, help="INVITEs allowed in any window (default: from the log)")
+    parser.add_argument("--channels", type=int, help="simultaneous calls allowed (default: from the log)")
+    parser.add_argument("--window", type=float, default=1.0, help="seconds")
+    parser.add_argument("--ignore-challenged", action="store_true", help="do not count INVITEs answered 407")
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args(argv)
+    try:
+        verdict = judge(args.log, args.cps, args.channels, args.window, count_challenged=not args.ignore_challenged)
+    except (OSError, ValueError, KeyError) as error:
+        sys.stderr.write(f"lab.judge: {args.log}: {error}\n")
+        return 2
+    sys.stdout.write((json.dumps({**asdict(verdict), "ok": verdict.ok}) if args.json else _report(verdict)) + "\n")
+    return 0 if verdict.ok else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,15 @@
+"""The `api` commands, by name. A handler takes (switch, arguments) and gives FreeSWITCH's text."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from lab.switch.commands import calls, fork, laboratory, system
+
+if TYPE_CHECKING:
+    from lab.switch.core import Switch
+
+Handler = Callable[["Switch", str], str | Awaitable[str]]
+
+REGISTRY: dict[str, Handler] = {**calls.HANDLERS, **fork.HANDLERS, **system.HANDLERS, **laboratory.HANDLERS}

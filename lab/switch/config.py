@@ -1,0 +1,47 @@
+"""How the simulated switch is started."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayConfig:
+    """A sofia gateway: one carrier endpoint. `ping_s` 0 = never pinged, then it counts as always UP."""
+
+    name: str
+    host: str
+    port: int
+    user: str = "a"
+    password: str = "a"
+    ping_s: float = 5.0
+    down: bool = False
+
+
+@dataclass(slots=True)
+class SwitchConfig:
+    """Times are seconds. `users` holds `user@domain:password` lines for `userauth`."""
+
+    host: str = "127.0.0.1"
+    esl_port: int = 0
+    password: str = "ClueCon"
+    users: frozenset[str] = frozenset()
+    sip_host: str = "127.0.0.1"
+    sip_port: int = 0
+    profile: str = "carriers"
+    hostname: str = "lab"
+    gateways: list[GatewayConfig] = field(default_factory=list)
+    heartbeat_s: float = 20.0
+    sessions_per_second: int = 200
+    max_sessions: int = 5000
+    seed: int = 1
+    t1_s: float = 0.5
+    t1x64_s: float = 6.0
+    # FreeSWITCH's SQL thread shows a channel, and forgets it, this much later.
+    show_lag_s: float = 0.6
+    originate_poll_s: float = 0.02
+    time_scale: float = 1.0
+    heard_s: float = 30.0
+    temp_dir: Path = Path("/tmp")
+    inbound: bool = True

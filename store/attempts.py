@@ -1,0 +1,194 @@
+"""Attempts: claimed by one, given back if nothing was sent, changed by evidence alone.
+
+The other questions that controllers and jobs ask about attempts are in store/queue.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from calls.evidence import End, Evidence, Source, State
+from calls.retry import RetryRules
+from store.change import Applied, NewAttempt, apply_evidence, apply_in
+from store.facts import NO_TIMERS, FixedTimers, Timers
+from store.outbox import outbox_row
+from store.pool import Conn, Database
+from store.queries import load
+from store.queue import (
+    AttemptState,
+    LaneItem,
+    LiveAttempt,
+    Overdue,
+    list_expired,
+    list_live,
+    list_overdue,
+    list_pushed,
+    list_unpushed,
+    mark_probe,
+    mark_pushed,
+    states,
+)
+from store.records import recordset
+from store.rows import Attempt, Call
+from store.snapshot import webhook_body
+
+__all__ = [
+    "Applied",
+    "AttemptState",
+    "Claimed",
+    "FixedTimers",
+    "LaneItem",
+    "LiveAttempt",
+    "NewAttempt",
+    "Overdue",
+    "RefusalReason",
+    "Refused",
+    "Timers",
+    "apply_evidence",
+    "claim",
+    "list_expired",
+    "list_live",
+    "list_overdue",
+    "list_pushed",
+    "list_unpushed",
+    "mark_probe",
+    "mark_pushed",
+    "states",
+    "unclaim",
+]
+
+_SQL = load("attempts")
+_OUTBOX = load("outbox")
+_CALL_WIDTH = len(Call.__dataclass_fields__)
+
+RefusalReason = Literal["gone", "not_queued", "not_due", "expired", "canceled", "paused", "epoch", "no_endpoint"]
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """All that the dial needs. ``*_s`` are seconds; ``pdd_s`` is the carrier's own where it has one."""
+
+    attempt_id: UUID
+    call_id: UUID
+    number: int
+    lane: str
+    priority: str
+    tenant_id: UUID
+    tenant_name: str
+    to_number: str
+    from_number: str
+    agent_id: UUID
+    agent_kind: str
+    carrier_id: UUID
+    gateway: str
+    switch: str
+    fence: int
+    epoch: int
+    ring_timeout_s: int
+    max_duration_s: int
+    pdd_s: int
+    claimed_at: datetime
+    deadline_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Not claimed, and nothing was changed."""
+
+    reason: RefusalReason
+
+
+def claim(
+    db: Database,
+    attempt_id: UUID,
+    *,
+    fence: int,
+    epoch: int,
+    switch: str,
+    carrier_id: UUID,
+    now: datetime,
+    pdd_s: int,
+) -> Claimed | Refused:
+    """Take the attempt for dialing: ``queued -> dialing`` in one statement that checks everything that may forbid it.
+
+    Of any number of racing claims exactly one is :class:`Claimed`. The call becomes ``dialing`` and its webhook is
+    written in the same transaction. A lost connection is raised, not retried: whoever does not know that its claim was
+    committed must not dial, and the attempt's deadline (``now + pdd_s``) finds it.
+    """
+    params = {
+        "attempt_id": attempt_id,
+        "fence": fence,
+        "epoch": epoch,
+        "switch": switch,
+        "carrier_id": carrier_id,
+        "now": now,
+        "pdd_s": pdd_s,
+    }
+    return db.run(lambda conn: _claim(conn, params, now), lost=False)
+
+
+def _claim(conn: Conn, params: dict[str, Any], now: datetime) -> Claimed | Refused:
+    with conn.pipeline():
+        row = conn.execute(_SQL["claim"], params).fetchone()
+        if row is None:
+            why = conn.execute(_SQL["why_refused"], params).fetchone()
+            return Refused("gone" if why is None else why[0])
+        hook, tenant_name, agent_kind, pdd_s, *columns = row
+        call, attempt = Call(*columns[:_CALL_WIDTH]), Attempt(*columns[_CALL_WIDTH:])
+        if hook is not None:
+            body = webhook_body("call.dialing", now, call, attempt)
+            conn.execute(_OUTBOX["insert"], {"rows": recordset([outbox_row(call, "call.dialing", body, hook, now)])})
+            conn.execute(_OUTBOX["notify"])
+        conn.commit()
+    assert attempt.gateway is not None
+    assert attempt.deadline_at is not None
+    return Claimed(
+        attempt_id=attempt.id,
+        call_id=call.id,
+        number=attempt.number,
+        lane=attempt.lane,
+        priority=call.priority,
+        tenant_id=call.tenant_id,
+        tenant_name=tenant_name,
+        to_number=call.to_number,
+        from_number=call.from_number,
+        agent_id=call.agent_id,
+        agent_kind=agent_kind,
+        carrier_id=params["carrier_id"],
+        gateway=attempt.gateway,
+        switch=params["switch"],
+        fence=params["fence"],
+        epoch=params["epoch"],
+        ring_timeout_s=call.ring_timeout_s,
+        max_duration_s=call.max_duration_s,
+        pdd_s=pdd_s,
+        claimed_at=now,
+        deadline_at=attempt.deadline_at,
+    )
+
+
+def unclaim(db: Database, attempt_id: UUID, fence: int, now: datetime) -> bool:
+    """Give a claim back because its slot was burned before anything was written to the switch: ``dialing -> queued``.
+
+    True: it is queued again (or, when a hangup came meanwhile, canceled). False: the claim is not this fence's, or the
+    switch has been heard of the attempt, so something was written after all. No webhook: the next claim tells none
+    either.
+    """
+    return db.run(lambda conn: _unclaim(conn, attempt_id, fence, now))
+
+
+def _unclaim(conn: Conn, attempt_id: UUID, fence: int, now: datetime) -> bool:
+    params = {"attempt_id": attempt_id, "fence": fence, "now": now}
+    call = conn.execute(_SQL["lock_call_of"], params).fetchone()
+    if call is None or conn.execute(_SQL["unclaim"], params).rowcount == 0:
+        return False
+    call_id, cancel_requested, requested_by = call
+    conn.execute(_SQL["requeue_call"], {"call_id": call_id, "now": now})
+    if cancel_requested:
+        end = End(cause="customer_cancel", at=now, requested_by=requested_by)
+        canceled = Evidence(attempt_id, f"cancel:{attempt_id}", Source.OPERATOR, State.ENDED, now, end)
+        apply_in(conn, [canceled], rules=RetryRules(), timers=NO_TIMERS, now=now)
+    return True

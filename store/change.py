@@ -1,0 +1,196 @@
+"""Evidence written down and applied: one transaction, two round trips, whatever the size of the batch.
+
+Locks are taken in one order everywhere: calls by id, then their attempts by id. An observation whose key is recorded
+already changes nothing, so a batch may be repeated, and two writers of one event have one effect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from psycopg.rows import class_row
+
+from calls.evidence import Evidence, Rank, State
+from calls.ids import new_uuid7
+from calls.retry import RetryRules
+from store.facts import Timers, end_data, storable
+from store.pool import Conn, Database
+from store.queries import load
+from store.records import recordset
+from store.rows import Attempt, Call
+from store.work import CallWork, Context
+
+_SQL = load("change")
+_OUTBOX = load("outbox")
+
+_ATTEMPT_COLUMNS = (
+    "id", "state", "deadline_at", "probes", "ringing_at", "early_at", "answered_at", "ended_at", "evidence",
+    "evidence_key", "outcome", "end_reason", "retry_class", "uncertain", "cause", "q850_cause", "sip_code",
+    "sip_phrase", "disposition", "local", "requested_by", "hangup_by", "decided",
+)  # fmt: skip
+_CALL_COLUMNS = (
+    "id", "status", "status_at", "end_reason", "sip_code", "q850_cause", "hangup_by", "attempt_count", "due_at",
+    "sequence", "answered_at", "ended_at",
+)  # fmt: skip
+_NEW_COLUMNS = ("id", "call_id", "number", "lane", "due_at", "created_at")
+
+
+@dataclass(frozen=True, slots=True)
+class NewAttempt:
+    """A retry that was written: not to be dialed before ``due_at``."""
+
+    attempt_id: UUID
+    lane: str
+    due_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What one attempt is after the batch; ``state`` None: there is no such attempt, and all else is empty.
+
+    ``ended_now``: this batch ended it. Releasing what the attempt holds is right whenever ``state`` is ``ended``.
+    """
+
+    attempt_id: UUID
+    state: str | None
+    ended_now: bool = False
+    fence: int | None = None
+    carrier_id: UUID | None = None
+    lane: str | None = None
+    retry: NewAttempt | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Hook:
+    id: UUID
+    hook: str | None
+
+
+def apply_evidence(
+    db: Database, batch: Sequence[Evidence], *, rules: RetryRules, timers: Timers, now: datetime
+) -> list[Applied]:
+    """Write the batch down and apply it, all or nothing; one :class:`Applied` per attempt named in it.
+
+    Deadlocks and lost connections are retried; evidence known already has no effect. Errors: ``psycopg.Error`` when
+    Postgres stays away; nothing is written then, and the same batch may be given again.
+    """
+    tries = 0
+
+    def unit(conn: Conn) -> list[Applied]:
+        nonlocal tries
+        tries += 1
+        applied = apply_in(conn, batch, rules=rules, timers=timers, now=now)
+        if tries == 1:
+            return applied
+        # A try before this one may have been committed though its connection was lost: its end is reported here.
+        ends = {evidence.attempt_id for evidence in batch if evidence.end is not None}
+        return [
+            _as_ended(result) if result.state == State.ENDED and result.attempt_id in ends else result for result in applied
+        ]
+
+    return db.run(unit) if batch else []
+
+
+def _as_ended(result: Applied) -> Applied:
+    return Applied(result.attempt_id, result.state, True, result.fence, result.carrier_id, result.lane, result.retry)
+
+
+def apply_in(conn: Conn, batch: Iterable[Evidence], *, rules: RetryRules, timers: Timers, now: datetime) -> list[Applied]:
+    """:func:`apply_evidence` inside the caller's transaction, which it commits."""
+    context = Context(rules, timers, now, new_uuid7)
+    # Within a batch the order is ours to choose: states in their natural order tell the enterprise all of them.
+    ordered = sorted(map(storable, batch), key=lambda evidence: (Rank.of(evidence.state), evidence.at))
+    with conn.pipeline():
+        works, new = _read(conn, ordered)
+        by_attempt = {attempt_id: work for work in works for attempt_id in work.attempts}
+        for evidence in ordered:
+            work = by_attempt.get(evidence.attempt_id)
+            if work is not None and (evidence.attempt_id, evidence.key) in new:
+                new.discard((evidence.attempt_id, evidence.key))
+                work.see(evidence, context)
+        _write(conn, works, now)
+        conn.commit()
+    return [_applied(attempt_id, by_attempt.get(attempt_id)) for attempt_id in _named(ordered)]
+
+
+def _named(batch: Iterable[Evidence]) -> list[UUID]:
+    return list(dict.fromkeys(evidence.attempt_id for evidence in batch))
+
+
+def _read(conn: Conn, batch: Sequence[Evidence]) -> tuple[list[CallWork], set[tuple[UUID, str]]]:
+    """Lock and load; write the evidence down; which of it is new."""
+    ids = {"ids": _named(batch)}
+    calls = conn.cursor(row_factory=class_row(Call))
+    hooks = conn.cursor(row_factory=class_row(_Hook))
+    attempts = conn.cursor(row_factory=class_row(Attempt))
+    calls.execute(_SQL["lock_calls"], ids)
+    attempts.execute(_SQL["lock_attempts"], ids)
+    hooks.execute(_SQL["hooks"], ids)
+    keys = conn.execute(_SQL["insert_evidence"], {"rows": recordset([_event(evidence) for evidence in batch])})
+    by_call: dict[UUID, CallWork] = {}
+    for call in calls.fetchall():
+        by_call[call.id] = CallWork(call, None, {})
+    for attempt in attempts.fetchall():
+        by_call[attempt.call_id].attempts[attempt.id] = attempt
+    for found in hooks.fetchall():
+        by_call[found.id].hook = found.hook
+    return list(by_call.values()), {(attempt_id, key) for attempt_id, key in keys.fetchall()}
+
+
+def _event(evidence: Evidence) -> dict[str, object]:
+    return {
+        "attempt_id": evidence.attempt_id,
+        "dedupe": evidence.key,
+        "source": evidence.source,
+        "type": f"attempt.{evidence.state}",
+        "at": evidence.at,
+        "data": end_data(evidence.end) if evidence.end is not None else {},
+    }
+
+
+def _write(conn: Conn, works: Sequence[CallWork], now: datetime) -> None:
+    attempts = [_pick(work.attempts[id_], _ATTEMPT_COLUMNS) for work in works for id_ in sorted(work.changed)]
+    calls = [_pick(work.call, _CALL_COLUMNS) for work in works if work.call_changed]
+    retries = [_pick(work.retry[1], _NEW_COLUMNS) for work in works if work.retry is not None]
+    events = [event for work in works for event in work.events]
+    outbox = [row for work in works for row in work.outbox]
+    for rows, statement in (
+        (attempts, _SQL["update_attempts"]),
+        (calls, _SQL["update_calls"]),
+        (retries, _SQL["insert_attempts"]),
+        (events, _SQL["insert_evidence"]),
+        (outbox, _OUTBOX["insert"]),
+    ):
+        if rows:
+            conn.execute(statement, {"rows": recordset(rows)})
+    ended = [id_ for work in works for id_ in work.ended_now]
+    if ended:
+        conn.execute(_SQL["close_commands"], {"ids": ended, "now": now})
+    if outbox:
+        conn.execute(_OUTBOX["notify"])
+
+
+def _pick(row: object, columns: Sequence[str]) -> dict[str, object]:
+    return {name: getattr(row, name) for name in columns}
+
+
+def _applied(attempt_id: UUID, work: CallWork | None) -> Applied:
+    if work is None:
+        return Applied(attempt_id, None)
+    attempt = work.attempts[attempt_id]
+    retry = None
+    if work.retry is not None and work.retry[0] == attempt_id:
+        follower = work.retry[1]
+        retry = NewAttempt(follower.id, follower.lane, follower.due_at)
+    return Applied(
+        attempt_id,
+        attempt.state,
+        attempt_id in work.ended_now,
+        attempt.fence,
+        attempt.carrier_id,
+        attempt.lane,
+        retry,
+    )

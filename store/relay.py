@@ -1,0 +1,44 @@
+"""What the relay needs of an attempt: whose agent to connect, and what to tell it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from store.pool import Database
+from store.queries import load
+from store.records import one_row
+
+_SQL = load("relay")
+
+
+@dataclass(frozen=True, slots=True)
+class RelayCall:
+    """An attempt with its agent. ``agent_kind``: websocket (``agent_url``) or announcement (``agent_audio``);
+    ``state`` is the attempt's, ``number`` counts the call's attempts from 1.
+    """
+
+    attempt_id: UUID
+    call_id: UUID
+    tenant_id: UUID
+    number: int
+    state: str
+    switch: str | None
+    to_number: str
+    from_number: str
+    agent_id: UUID
+    agent_name: str
+    agent_kind: str
+    agent_url: str | None
+    agent_audio: str | None
+    agent_variables: dict[str, Any]
+    metadata: dict[str, Any]
+    client_reference: str | None
+    max_duration_s: int
+
+
+def agent_for(db: Database, attempt_id: UUID) -> RelayCall | None:
+    """The attempt's agent and facts; None when there is no such attempt."""
+    with db.connection() as conn:
+        return one_row(conn, RelayCall, _SQL["agent_for"], {"attempt_id": attempt_id})

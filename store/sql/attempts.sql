@@ -1,0 +1,83 @@
+-- name: claim
+-- One statement. The locks are taken in the order of everybody: the call, then the attempt; the epoch's row is held so
+-- that a new epoch waits for claims under way and sees them. Where a lock had to be waited for, Postgres checks the
+-- conditions again on the row as it is then.
+WITH epoch AS (
+    SELECT b.epoch FROM budget_epoch b WHERE b.epoch = %(epoch)s FOR SHARE
+), call AS (
+    SELECT c.id, c.agent_id, t.name AS tenant_name, coalesce(c.webhook_url, t.webhook_url) AS hook
+    FROM calls c JOIN tenants t ON t.id = c.tenant_id
+    WHERE c.id = (SELECT call_id FROM attempts WHERE id = %(attempt_id)s)
+      AND NOT c.ended AND NOT c.cancel_requested AND c.expires_at > %(now)s AND NOT t.paused
+    FOR NO KEY UPDATE OF c
+), claimed AS (
+    UPDATE attempts a SET
+        state = 'dialing', fence = %(fence)s, epoch = epoch.epoch, switch = %(switch)s, carrier_id = k.id,
+        gateway = e.gateway, claimed_at = %(now)s, probes = 0,
+        deadline_at = %(now)s::timestamptz + make_interval(secs => coalesce(k.pdd_s, %(pdd_s)s))
+    FROM epoch, call, carriers k
+    CROSS JOIN LATERAL (
+        -- Every attempt has its own order of the carrier's endpoints, so they share evenly.
+        SELECT p.gateway FROM endpoints p WHERE p.carrier_id = k.id AND p.enabled
+        ORDER BY md5(p.id::text || %(attempt_id)s::uuid::text) LIMIT 1
+    ) e
+    WHERE a.id = %(attempt_id)s AND a.call_id = call.id AND a.state = 'queued' AND a.due_at <= %(now)s
+      AND k.id = %(carrier_id)s AND NOT k.paused
+    RETURNING {attempt}, call.tenant_name, call.agent_id, coalesce(k.pdd_s, %(pdd_s)s) AS pdd_s,
+        -- Told once per attempt: not again after a claim that was given back.
+        CASE WHEN NOT EXISTS (SELECT FROM call_events v WHERE v.call_id = a.call_id AND v.attempt_id = a.id
+                              AND v.type = 'attempt.unclaimed') THEN call.hook END AS hook
+), told AS (
+    UPDATE calls c SET status = 'dialing', status_at = %(now)s,
+        sequence = c.sequence + CASE WHEN claimed.hook IS NULL THEN 0 ELSE 1 END
+    FROM claimed WHERE c.id = claimed.call_id
+    RETURNING {call}
+), logged AS (
+    INSERT INTO call_events (call_id, attempt_id, dedupe, source, type, at, data)
+    SELECT a.call_id, a.id, 'claim:' || a.id || ':' || a.epoch || ':' || a.fence, 'budget', 'attempt.claimed', a.claimed_at,
+           jsonb_build_object('switch', a.switch, 'gateway', a.gateway, 'fence', a.fence, 'epoch', a.epoch)
+    FROM claimed a
+    ON CONFLICT (call_id, dedupe) DO NOTHING
+)
+SELECT a.hook, a.tenant_name, g.kind, a.pdd_s, {call}, {attempt}
+FROM claimed a JOIN told c ON c.id = a.call_id JOIN agents g ON g.id = a.agent_id;
+
+-- name: why_refused
+SELECT CASE
+    WHEN c.cancel_requested OR c.status = 'canceled' THEN 'canceled'
+    WHEN a.state <> 'queued' THEN 'not_queued'
+    WHEN c.expires_at <= %(now)s THEN 'expired'
+    WHEN a.due_at > %(now)s THEN 'not_due'
+    WHEN t.paused OR k.paused THEN 'paused'
+    WHEN b.epoch <> %(epoch)s THEN 'epoch'
+    WHEN NOT EXISTS (SELECT FROM endpoints e WHERE e.carrier_id = k.id AND e.enabled) THEN 'no_endpoint'
+    ELSE 'not_queued'  -- it changed in between; the next try will tell
+END
+FROM attempts a JOIN calls c ON c.id = a.call_id JOIN tenants t ON t.id = c.tenant_id CROSS JOIN budget_epoch b
+LEFT JOIN carriers k ON k.id = %(carrier_id)s
+WHERE a.id = %(attempt_id)s;
+
+-- name: lock_call_of
+SELECT c.id, c.cancel_requested,
+       (SELECT m.requested_by FROM call_commands m
+        WHERE m.attempt_id = %(attempt_id)s AND m.verb = 'hangup' ORDER BY m.id LIMIT 1)
+FROM calls c WHERE c.id = (SELECT call_id FROM attempts WHERE id = %(attempt_id)s)
+FOR NO KEY UPDATE OF c;
+
+-- name: unclaim
+WITH given_back AS (
+    UPDATE attempts a SET
+        state = 'queued', deadline_at = NULL, claimed_at = NULL, switch = NULL, carrier_id = NULL, gateway = NULL,
+        fence = NULL, epoch = NULL, pushed_epoch = NULL, pushed_at = NULL
+    WHERE a.id = %(attempt_id)s AND a.state = 'dialing' AND a.fence = %(fence)s
+      AND NOT EXISTS (SELECT FROM call_events v WHERE v.call_id = a.call_id AND v.attempt_id = a.id
+                      AND v.type LIKE 'attempt.%%' AND v.source IN ('event', 'cdr', 'reconcile'))
+    RETURNING a.id, a.call_id
+)
+INSERT INTO call_events (call_id, attempt_id, dedupe, source, type, at)
+SELECT call_id, id, 'unclaim:' || id || ':' || %(fence)s::bigint || ':' || extract(epoch FROM %(now)s::timestamptz),
+       'budget', 'attempt.unclaimed', %(now)s
+FROM given_back;
+
+-- name: requeue_call
+UPDATE calls SET status = 'queued', status_at = %(now)s WHERE id = %(call_id)s AND status = 'dialing';

@@ -1,0 +1,55 @@
+-- name: lock_calls
+-- Not FOR UPDATE: rows that merely refer to a call (events, webhooks) need not wait.
+SELECT {call} FROM calls c
+WHERE c.id IN (SELECT call_id FROM attempts WHERE id = ANY(%(ids)s))
+ORDER BY c.id FOR NO KEY UPDATE;
+
+-- name: lock_attempts
+-- Those asked for, and the latest of each of their calls.
+SELECT {attempt} FROM attempts a
+WHERE a.id = ANY(%(ids)s)
+   OR a.id IN (SELECT DISTINCT ON (l.call_id) l.id FROM attempts l
+               WHERE l.call_id IN (SELECT call_id FROM attempts WHERE id = ANY(%(ids)s))
+               ORDER BY l.call_id, l.number DESC)
+ORDER BY a.id FOR NO KEY UPDATE;
+
+-- name: hooks
+SELECT c.id, coalesce(c.webhook_url, t.webhook_url) AS hook
+FROM calls c JOIN tenants t ON t.id = c.tenant_id
+WHERE c.id IN (SELECT call_id FROM attempts WHERE id = ANY(%(ids)s));
+
+-- name: insert_evidence
+INSERT INTO call_events (call_id, attempt_id, dedupe, source, type, at, data)
+SELECT a.call_id, e.attempt_id, e.dedupe, e.source, e.type, e.at, e.data
+FROM ROWS FROM (jsonb_populate_recordset(NULL::call_events, %(rows)s)) WITH ORDINALITY
+     AS e(id, call_id, attempt_id, dedupe, source, type, at, data, recorded_at, position)
+JOIN attempts a ON a.id = e.attempt_id
+ORDER BY e.position
+ON CONFLICT (call_id, dedupe) DO NOTHING
+RETURNING attempt_id, dedupe;
+
+-- name: update_attempts
+UPDATE attempts a SET
+    state = n.state, deadline_at = n.deadline_at, probes = n.probes, ringing_at = n.ringing_at, early_at = n.early_at,
+    answered_at = n.answered_at, ended_at = n.ended_at, evidence = n.evidence, evidence_key = n.evidence_key,
+    outcome = n.outcome, end_reason = n.end_reason, retry_class = n.retry_class, uncertain = n.uncertain,
+    cause = n.cause, q850_cause = n.q850_cause, sip_code = n.sip_code, sip_phrase = n.sip_phrase,
+    disposition = n.disposition, local = n.local, requested_by = n.requested_by, hangup_by = n.hangup_by,
+    decided = n.decided
+FROM jsonb_populate_recordset(NULL::attempts, %(rows)s) n
+WHERE a.id = n.id;
+
+-- name: update_calls
+UPDATE calls c SET
+    status = n.status, status_at = n.status_at, end_reason = n.end_reason, sip_code = n.sip_code,
+    q850_cause = n.q850_cause, hangup_by = n.hangup_by, attempt_count = n.attempt_count, due_at = n.due_at,
+    sequence = n.sequence, answered_at = n.answered_at, ended_at = n.ended_at
+FROM jsonb_populate_recordset(NULL::calls, %(rows)s) n
+WHERE c.id = n.id;
+
+-- name: insert_attempts
+INSERT INTO attempts (id, call_id, number, lane, due_at, created_at)
+SELECT id, call_id, number, lane, due_at, created_at FROM jsonb_populate_recordset(NULL::attempts, %(rows)s);
+
+-- name: close_commands
+UPDATE call_commands SET done_at = %(now)s, result = 'ended' WHERE attempt_id = ANY(%(ids)s) AND done_at IS NULL;

@@ -1,0 +1,200 @@
+"""What one more observation does to a call: the effects, computed on locked rows, not yet written.
+
+Pure: rows in, rows out. store/change.py reads and writes. Every change of the call's status is told once, with the
+call's next sequence; an end asks the retry policy; a better end later corrects what the first one said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from uuid import UUID
+
+from calls.evidence import End, Evidence, Outcome, Source, State
+from calls.lifecycle import AttemptFacts, apply, call_status
+from calls.retry import Decision, Retry, RetryRules, Stop, apply_retry_policy
+from store.facts import Timers, call_facts, deadline, facts_of, hangup_by, with_facts
+from store.outbox import outbox_row
+from store.rows import Attempt, Call, queued_attempt
+from store.snapshot import webhook_body
+
+_TOLD_AS = {"dialing": "call.dialing", "ringing": "call.ringing", "in_progress": "call.answered"}
+#: What a call takes over from the end of its latest attempt, besides status and hangup_by.
+_FOLLOWS = ("end_reason", "sip_code", "q850_cause", "answered_at", "ended_at")
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What every effect may depend on."""
+
+    rules: RetryRules
+    timers: Timers
+    now: datetime
+    new_id: Callable[[], UUID]
+
+
+@dataclass(slots=True)
+class CallWork:
+    """A locked call with the attempts that matter (the latest is always there), and what is to be written of it."""
+
+    call: Call
+    hook: str | None  # where its webhooks go; None: nowhere
+    attempts: dict[UUID, Attempt]
+    changed: set[UUID] = field(default_factory=set)
+    ended_now: set[UUID] = field(default_factory=set)
+    retry: tuple[UUID, Attempt] | None = None  # (the attempt that ended, the one that follows)
+    call_changed: bool = False
+    events: list[dict[str, object]] = field(default_factory=list)
+    outbox: list[dict[str, object]] = field(default_factory=list)
+
+    @property
+    def latest(self) -> Attempt:
+        """The attempt whose state the call's status follows."""
+        return max(self.attempts.values(), key=lambda attempt: attempt.number)
+
+    def see(self, evidence: Evidence, context: Context) -> None:
+        """Apply one observation that was not known before."""
+        attempt = self.attempts[evidence.attempt_id]
+        before = facts_of(attempt)
+        after = apply(before, evidence)
+        if after == before:
+            return
+        changed = with_facts(attempt, after)
+        if before.state is not after.state:
+            until = deadline(after.state, before.state, self.call, attempt, context.timers, context.now)
+            changed = replace(changed, deadline_at=until, probes=0)
+        self._put(changed)
+        if not after.ended:
+            self._progress(changed, after, context)
+        elif not before.ended:
+            self._end(changed, after, context)
+        else:
+            self._correct(changed, before, after, context)
+
+    def _put(self, attempt: Attempt) -> None:
+        self.attempts[attempt.id] = attempt
+        self.changed.add(attempt.id)
+
+    def _progress(self, attempt: Attempt, facts: AttemptFacts, context: Context) -> None:
+        status = call_status(facts)
+        if attempt.answered_at != self.call.answered_at:
+            self.call = replace(self.call, answered_at=attempt.answered_at)
+            self.call_changed = True
+        if status == self.call.status:
+            return
+        times = {"ringing": attempt.ringing_at or attempt.early_at, "in_progress": attempt.answered_at}
+        self.call = replace(self.call, status=status, status_at=times.get(status) or context.now)
+        self._tell(_TOLD_AS[status], attempt, context)
+
+    def _end(self, attempt: Attempt, facts: AttemptFacts, context: Context) -> None:
+        self.ended_now.add(attempt.id)
+        decision = apply_retry_policy(call_facts(self.call, attempt), facts, context.rules, context.now)
+        attempt = replace(attempt, decided=str(decision))
+        self._put(attempt)
+        if isinstance(decision, Retry):
+            self._write_attempt(attempt, decision, context)
+        else:
+            self._stop(attempt, facts, decision, context)
+
+    def _stop(self, attempt: Attempt, facts: AttemptFacts, decision: Stop, context: Context) -> None:
+        status = decision.status.value
+        self.call = replace(
+            self._following(facts),
+            status=status,
+            status_at=facts.ended_at or context.now,
+            end_reason=decision.end_reason,
+        )
+        self._tell(f"call.{status}", attempt, context)
+        data: dict[str, object] = {"end_reason": decision.end_reason, "decided": decision.why}
+        self._log(attempt, f"call.{status}", f"decided:{attempt.id}", context, data)
+
+    def _write_attempt(self, ended: Attempt, decision: Decision, context: Context) -> None:
+        """The one place where an attempt after the first comes into being; it takes a decision to retry."""
+        if not isinstance(decision, Retry):
+            raise TypeError("a new attempt needs a Retry of calls.retry.apply_retry_policy")
+        attempt = queued_attempt(
+            context.new_id(), self.call, number=ended.number + 1, due_at=decision.due_at, now=context.now
+        )
+        self.retry = (ended.id, attempt)
+        self.attempts[attempt.id] = attempt
+        self.call = replace(
+            self.call,
+            status="queued",
+            status_at=context.now,
+            due_at=decision.due_at,
+            answered_at=None,
+            attempt_count=self.call.attempt_count + (1 if decision.counts else 0),
+        )
+        self._tell("call.retry_scheduled", ended, context)
+        data: dict[str, object] = {
+            "due_at": decision.due_at,
+            "counts": decision.counts,
+            "reason": decision.reason,
+            "next_attempt": attempt.id,
+        }
+        self._log(ended, "call.retry_scheduled", f"decided:{ended.id}", context, data)
+
+    def _correct(self, attempt: Attempt, before: AttemptFacts, after: AttemptFacts, context: Context) -> None:
+        """A better witness of an end that is known already. The decision stands: nothing is dialed because of it."""
+        answered = after.outcome is Outcome.COMPLETED and before.outcome is not Outcome.COMPLETED
+        latest = self.latest
+        if attempt.id != latest.id:
+            if answered and latest.state == "queued":
+                self._spare(latest, attempt, after, context)
+            return
+        call = self.call
+        changes: dict[str, object] = {
+            name: getattr(after, name)
+            for name in _FOLLOWS
+            # What the call did not take from this attempt (canceled, expired) is not this attempt's to correct.
+            if answered or getattr(call, name) == getattr(before, name)
+        }
+        if answered or call.hangup_by == hangup_by(before):
+            changes["hangup_by"] = hangup_by(after)
+        if answered or (before.outcome is not None and call.status == before.outcome.value):
+            changes.update(status=call_status(after), status_at=after.ended_at or call.status_at)
+        corrected = replace(call, **changes)  # type: ignore[arg-type]
+        if corrected == call:
+            return
+        self.call = corrected
+        self._tell("call.corrected", attempt, context)
+        data: dict[str, object] = {"status": corrected.status, "end_reason": corrected.end_reason}
+        self._log(attempt, "call.corrected", f"corrected:{attempt.id}:{attempt.evidence_key}", context, data)
+
+    def _spare(self, queued: Attempt, answered: Attempt, facts: AttemptFacts, context: Context) -> None:
+        """An earlier attempt turns out to have been answered: whoever answered is not called again."""
+        end = End(cause="customer_cancel", at=context.now, requested_by="platform")
+        key = f"answered:{answered.id}"
+        seen = apply(facts_of(queued), Evidence(queued.id, key, Source.OPERATOR, State.ENDED, context.now, end))
+        self._put(
+            replace(with_facts(queued, seen), deadline_at=None, decided=f"stop: attempt {answered.number} was answered")
+        )
+        self.ended_now.add(queued.id)
+        self.call = replace(self._following(facts), status=call_status(facts), status_at=facts.ended_at or context.now)
+        self._tell(f"call.{self.call.status}", answered, context)
+        self._log(queued, f"call.{self.call.status}", f"decided:{queued.id}", context, {"answered": answered.id})
+
+    def _following(self, facts: AttemptFacts) -> Call:
+        return replace(self.call, hangup_by=hangup_by(facts), **{name: getattr(facts, name) for name in _FOLLOWS})
+
+    def _tell(self, kind: str, attempt: Attempt, context: Context) -> None:
+        """The enterprise hears of the call as it is now."""
+        self.call_changed = True
+        if self.hook is None:
+            return
+        self.call = replace(self.call, sequence=self.call.sequence + 1)
+        body = webhook_body(kind, context.now, self.call, attempt)
+        self.outbox.append(outbox_row(self.call, kind, body, self.hook, context.now))
+
+    def _log(self, attempt: Attempt, kind: str, dedupe: str, context: Context, data: dict[str, object]) -> None:
+        self.events.append(
+            {
+                "attempt_id": attempt.id,
+                "dedupe": dedupe,
+                "source": "policy",
+                "type": kind,
+                "at": context.now,
+                "data": data,
+            }
+        )

@@ -1,0 +1,263 @@
+"""A relay with a simulated switch and carrier around it, all in one loop, and agents that do what a test says."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import UUID, uuid4
+
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
+from websockets.typing import Subprotocol
+
+from calls.ids import call_ref
+from controller import commands
+from controller.relay.link import Link
+from controller.relay.run import Relay, running
+from lab.carrier import Carrier, CarrierConfig
+from lab.switch.channel import Channel
+from lab.switch.config import GatewayConfig, SwitchConfig
+from lab.switch.core import Switch
+from settings import Settings
+from store.relay import RelayCall
+
+T = TypeVar("T")
+DEADLINE_S = 15.0
+FROM = "+442079460000"
+
+
+def to(outcome: str) -> str:
+    """A number that becomes this of the laboratory's outcomes (see lab/README.md)."""
+    return f"+1415555{outcome}"
+
+
+async def until(check: Callable[[], T], what: str, deadline_s: float = DEADLINE_S) -> T:
+    """The first true value of ``check``; AssertionError naming ``what`` at the deadline."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + deadline_s
+    while not (value := check()):
+        if loop.time() > end:
+            raise AssertionError(f"not within {deadline_s:g} s: {what}")
+        await asyncio.sleep(0.01)
+    return value
+
+
+def run(scenario: Coroutine[Any, Any, None]) -> None:
+    """Run a scenario; whatever it does it may not hang."""
+    asyncio.run(asyncio.wait_for(scenario, 60.0))
+
+
+@dataclass
+class MemoryBook:
+    """The relay's Book without Postgres."""
+
+    calls: dict[UUID, RelayCall] = field(default_factory=dict)
+    notes: list[tuple[UUID, str, dict[str, Any]]] = field(default_factory=list)
+    times: dict[str, datetime] = field(default_factory=dict)
+    ended: set[UUID] = field(default_factory=set)
+
+    async def agent_for(self, attempt: UUID) -> RelayCall | None:
+        await asyncio.sleep(0)
+        return self.calls.get(attempt)
+
+    async def live(self) -> list[UUID]:
+        await asyncio.sleep(0)
+        return [attempt for attempt in self.calls if attempt not in self.ended]
+
+    def note(self, attempt: UUID, type_: str, at: datetime, data: Mapping[str, Any]) -> None:
+        self.notes.append((attempt, type_, dict(data)))
+        self.times.setdefault(type_, at)
+
+    def types(self) -> list[str]:
+        return [type_ for _, type_, _ in self.notes]
+
+    def reason(self) -> str | None:
+        """Why the relay failed the call."""
+        return next((data["reason"] for _, type_, data in self.notes if type_ == "relay.failed"), None)
+
+
+class AgentCall:
+    """One socket of a scripted agent."""
+
+    def __init__(self, socket: ServerConnection) -> None:
+        self.socket = socket
+        self.headers = dict(socket.request.headers.raw_items()) if socket.request else {}
+        self.texts: list[dict[str, Any]] = []
+        self.audio: list[bytes] = []
+        self.order: list[str] = []
+        self.closed = asyncio.Event()
+        self.code: int | None = None
+
+    async def read(self) -> None:
+        try:
+            async for message in self.socket:
+                if isinstance(message, bytes):
+                    self.audio.append(message)
+                    self.order.append("audio")
+                else:
+                    text = json.loads(message)
+                    self.texts.append(text)
+                    self.order.append(text["event"])
+        except ConnectionClosed:
+            pass
+        self.code = self.socket.close_code
+        self.closed.set()
+
+    def seen(self, event: str) -> list[dict[str, Any]]:
+        return [text for text in self.texts if text["event"] == event]
+
+    async def expect(self, event: str, deadline_s: float = DEADLINE_S) -> dict[str, Any]:
+        return (await until(lambda: self.seen(event), f"the agent hears {event}", deadline_s))[0]
+
+    async def send(self, event: str, **fields: Any) -> None:
+        await self.socket.send(json.dumps({"event": event, **fields}))
+
+    async def say(self, pcm: bytes) -> None:
+        for at in range(0, len(pcm), 6400):
+            await self.socket.send(pcm[at : at + 6400])
+
+
+class ScriptedAgent:
+    """Listens; each call waits in ``calls``. ``refuse`` answers the upgrade with a status."""
+
+    def __init__(self, refuse: HTTPStatus | None = None) -> None:
+        self.calls: asyncio.Queue[AgentCall] = asyncio.Queue()
+        self.refuse = refuse
+        self.asked = 0
+        self.url = ""
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[ScriptedAgent]:
+        async def handle(socket: ServerConnection) -> None:
+            call = AgentCall(socket)
+            self.calls.put_nowait(call)
+            await call.read()
+
+        def check(connection: ServerConnection, request: Request) -> Response | None:
+            self.asked += 1
+            return None if self.refuse is None else connection.respond(self.refuse, "no\n")
+
+        async with serve(
+            handle, "127.0.0.1", 0, process_request=check, subprotocols=[Subprotocol("trunkline.agent.v1")]
+        ) as server:
+            self.url = f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}/talk"
+            yield self
+
+    async def call(self) -> AgentCall:
+        async with asyncio.timeout(DEADLINE_S):
+            return await self.calls.get()
+
+
+@dataclass
+class House:
+    """What a scenario works with. ``phones`` keeps each channel, also after its end."""
+
+    settings: Settings
+    switch: Switch
+    book: MemoryBook
+    dialer: Link
+    relay: Relay
+    phones: dict[UUID, Channel] = field(default_factory=dict)
+
+    async def dial(
+        self,
+        outcome: str,
+        url: str | None = None,
+        *,
+        audio: str | None = None,
+        variables: dict[str, Any] | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> UUID:
+        """Place a call as the controller does; returns the attempt once its channel is there."""
+        attempt, call = uuid4(), uuid4()
+        self.book.calls[attempt] = RelayCall(
+            attempt_id=attempt, call_id=call, tenant_id=uuid4(), number=1, state="dialing", switch="fs1",
+            to_number=to(outcome), from_number=FROM, agent_id=uuid4(), agent_name="bot",
+            agent_kind="announcement" if audio else "websocket", agent_url=url, agent_audio=audio,
+            agent_variables=variables or {}, metadata=metadata or {}, client_reference=None, max_duration_s=60,
+        )  # fmt: skip
+        originate = commands.originate(
+            attempt_id=attempt,
+            call_ref=call_ref(call),
+            tenant="acme",
+            gateway="carrier_a",
+            to_number=to(outcome),
+            from_number=FROM,
+            originate_timeout_s=40,
+            max_duration_s=60,
+            fork_url=None if audio else f"ws://127.0.0.1:{self.relay.port}/fork/{attempt}",
+        )
+        reply = await self.dialer.ask(originate)
+        assert reply.startswith("+OK"), reply
+        self.phones[attempt] = await until(lambda: self.switch.channels.get(str(attempt)), "the channel exists")
+        return attempt
+
+    def heard(self, attempt: UUID) -> bytes:
+        """What the callee heard, in the times in which media ran."""
+        return self.phones[attempt].callee.heard
+
+    async def answered(self, attempt: UUID) -> None:
+        await until(lambda: self.phones[attempt].answer_state == "answered", "the callee answers")
+
+    async def gone(self, attempt: UUID) -> None:
+        """The channel is gone, and the relay has freed everything of it."""
+        await until(lambda: str(attempt) not in self.switch.channels, "the channel is gone")
+        self.book.ended.add(attempt)
+        await until(lambda: self.relay.desk.count == 0, "the relay has let go of the call")
+        assert self.relay.files.count == 0
+        assert list(self.relay.files.directory.iterdir()) == []
+
+
+def settings_for(switch: Switch, tmp_path: Path, **changes: object) -> Settings:
+    host, port = switch.esl_address
+    given: dict[str, object] = {
+        "esl_host": host, "esl_port": port, "esl_password": "ClueCon", "relay_port": 0,
+        "relay_audio_dir": str(tmp_path / "audio"), "announcement_dir": str(tmp_path / "announcements"),
+        "agent_allow_private": True, "agent_connect_timeout_s": 1.0, "agent_ready_timeout_s": 1.0,
+        "relay_fork_timeout_s": 1.0, "esl_backoff_min_s": 0.05, "esl_backoff_max_s": 0.2, "reconcile_interval_s": 0.5,
+    }  # fmt: skip
+    return Settings.model_validate(given | changes)
+
+
+@asynccontextmanager
+async def house(tmp_path: Path, **changes: object) -> AsyncIterator[House]:
+    """Everything up. After the block everything is down, and no task of ours is left."""
+    (tmp_path / "announcements").mkdir()
+    before = asyncio.all_tasks()
+    async with AsyncExitStack() as stack:
+        carrier = Carrier(CarrierConfig("carrier_a"))
+        await carrier.start()
+        stack.push_async_callback(carrier.stop)
+        gateway = GatewayConfig("carrier_a", *carrier.address)
+        switch = Switch(SwitchConfig(gateways=[gateway], temp_dir=tmp_path))
+        await switch.start()
+        stack.push_async_callback(switch.stop)
+        settings = settings_for(switch, tmp_path, **changes)
+        dialer = Link(settings, "dialer")
+        dialing = asyncio.create_task(dialer.run())
+        stack.push_async_callback(_cancel, dialing)
+        await dialer.wait_up(DEADLINE_S)
+        book = MemoryBook()
+        relay = await stack.enter_async_context(running(settings, book))
+        await relay.news.wait_up(DEADLINE_S)
+        await relay.deeds.wait_up(DEADLINE_S)
+        yield House(settings, switch, book, dialer, relay)
+    left = [task for task in asyncio.all_tasks() - before if not task.done()]
+    names = [repr(task.get_coro()) for task in left if "controller" in repr(task)]
+    assert not names, f"tasks left behind: {names}"
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
+
+
+Scenario = Callable[[House], Awaitable[None]]

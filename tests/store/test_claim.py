@@ -1,0 +1,257 @@
+"""One claim wins, what forbids a dial forbids it, and a hangup is never lost beside a claim."""
+
+from __future__ import annotations
+
+import threading
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from calls.evidence import State
+from store import attempts, calls, carriers, commands, epoch, tenants
+from store.attempts import Claimed, Refused
+from store.calls import Hangup
+from tests.store.conftest import World, at
+from tests.store.threads import results, together, wait_for
+
+
+def waits_for_lock(world: World) -> bool:
+    sql = """SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"""
+    return bool(world.rows(sql))
+
+
+def test_claimed_has_all_that_the_dial_needs(world: World) -> None:
+    accepted = world.accept()
+    claimed = world.claim(accepted.attempt_id, fence=7)
+    assert isinstance(claimed, Claimed)
+    assert (claimed.call_id, claimed.to_number, claimed.agent_kind) == (accepted.call.id, "+4915112345678", "websocket")
+    assert (claimed.tenant_name, claimed.fence, claimed.pdd_s) == (world.tenant.name, 7, 25)
+    (attempt,) = world.attempt_list(accepted.call.id)
+    assert (attempt.state, attempt.fence, attempt.epoch, attempt.switch) == ("dialing", 7, 0, "fs1")
+    assert attempt.gateway == claimed.gateway
+    assert attempt.deadline_at == claimed.deadline_at == at(26)
+    assert world.call(accepted.call.id).status == "dialing"
+    assert world.told(accepted.call.id) == [(1, "call.queued"), (2, "call.dialing")]
+    assert world.logged(accepted.call.id) == ["call.queued", "attempt.claimed"]
+
+
+def test_a_carriers_own_pdd_is_used(world: World) -> None:
+    name = next(carrier.name for carrier in carriers.list_limits(world.db) if carrier.id == world.carrier_id)
+    carriers.put_carrier(world.db, name=name, max_channels=1, cps=1, pdd_s=35)
+    claimed = world.claim(world.accept().attempt_id)
+    assert isinstance(claimed, Claimed)
+    assert (claimed.pdd_s, claimed.deadline_at) == (35, at(36))
+
+
+def test_of_racing_claims_one_wins(world: World) -> None:
+    for _ in range(10):
+        accepted = world.accept()
+        found = results(
+            together(*[lambda n=n, a=accepted: world.claim(a.attempt_id, fence=n) for n in range(8)])  # type: ignore[misc]
+        )
+        winners = [item for item in found if isinstance(item, Claimed)]
+        assert len(winners) == 1
+        assert {item.reason for item in found if isinstance(item, Refused)} == {"not_queued"}
+        (attempt,) = world.attempt_list(accepted.call.id)
+        assert attempt.fence == winners[0].fence
+        assert world.told(accepted.call.id) == [(1, "call.queued"), (2, "call.dialing")]
+
+
+def test_what_forbids_a_claim(world: World) -> None:
+    def refused(attempt_id: object, **changes: object) -> str:
+        found = world.claim(attempt_id, **changes)  # type: ignore[arg-type]
+        assert isinstance(found, Refused), found
+        return found.reason
+
+    attempt_id = world.accept().attempt_id
+    assert refused(uuid4()) == "gone"
+    assert refused(world.accept(due_at=at(50)).attempt_id) == "not_due"
+    assert refused(attempt_id, now=at(3600)) == "expired"
+    assert refused(attempt_id, epoch=1) == "epoch"
+    other = carriers.put_carrier(world.db, name=f"bare-{uuid4().hex[:8]}", max_channels=1, cps=1)
+    assert refused(attempt_id, carrier_id=other.id) == "no_endpoint"
+    carriers.set_paused(world.db, world.carrier_id, True)
+    assert refused(attempt_id) == "paused"
+    carriers.set_paused(world.db, world.carrier_id, False)
+    tenants.set_paused(world.db, world.tenant.id, True)
+    assert refused(attempt_id) == "paused"
+    tenants.set_paused(world.db, world.tenant.id, False)
+    canceled = world.accept()
+    calls.request_hangup(world.db, world.tenant.id, canceled.call.id, "customer", at(0.5))
+    assert refused(canceled.attempt_id) == "canceled"
+    # None of it touched the attempt.
+    assert isinstance(world.claim(attempt_id), Claimed)
+    assert refused(attempt_id) == "not_queued"
+
+
+def test_disabled_endpoints_are_not_used_and_enabled_ones_share(world: World) -> None:
+    names = {f"share-{uuid4().hex[:8]}-{n}" for n in range(3)}
+    for name in names:
+        carriers.put_endpoint(world.db, carrier_id=world.carrier_id, gateway=name, address="127.0.0.1:5070")
+    first = next(e for e in carriers.list_endpoints(world.db) if e.carrier_id == world.carrier_id and e.gateway not in names)
+    carriers.put_endpoint(
+        world.db, carrier_id=world.carrier_id, gateway=first.gateway, address=first.address, enabled=False
+    )
+    used = set()
+    for _ in range(40):
+        claimed = world.claim(world.accept().attempt_id)
+        assert isinstance(claimed, Claimed)
+        used.add(claimed.gateway)
+    assert used == names
+
+
+def test_hangup_before_the_claim_wins(world: World) -> None:
+    """The claim waits for the hangup's lock and then sees what it did."""
+    accepted = world.accept()
+    with psycopg.connect(world.url) as hangup:
+        hangup.execute("SELECT 1 FROM calls WHERE id = %s FOR NO KEY UPDATE", [accepted.call.id])
+        found: list[object] = []
+        claiming = threading.Thread(target=lambda: found.append(world.claim(accepted.attempt_id)))
+        claiming.start()
+        wait_for(lambda: waits_for_lock(world))
+        hangup.execute("UPDATE calls SET cancel_requested = true WHERE id = %s", [accepted.call.id])
+    claiming.join(30)
+    assert found == [Refused("canceled")]
+
+
+def test_hangup_after_the_claim_becomes_a_command(world: World) -> None:
+    """The hangup waits for the claim's lock and then asks the controller."""
+    accepted = world.accept()
+    with psycopg.connect(world.url) as claiming:
+        claiming.execute("SELECT 1 FROM calls WHERE id = %s FOR NO KEY UPDATE", [accepted.call.id])
+        found: list[Hangup] = []
+        hangup = threading.Thread(
+            target=lambda: found.append(
+                calls.request_hangup(world.db, world.tenant.id, accepted.call.id, "customer", at(1))
+            )
+        )
+        hangup.start()
+        wait_for(lambda: waits_for_lock(world))
+        claiming.execute(
+            "UPDATE attempts SET state = 'dialing', switch = 'fs1', fence = 1, epoch = 0, claimed_at = now() WHERE id = %s",
+            [accepted.attempt_id],
+        )
+    hangup.join(30)
+    assert [item.kind for item in found] == ["requested"]
+    (command,) = commands.open_for_attempt(world.db, accepted.attempt_id)
+    assert (command.id, command.switch, command.verb) == (found[0].command_id, "fs1", "hangup")
+
+
+def test_hangup_racing_a_claim_is_never_lost(world: World) -> None:
+    seen = set()
+    for _ in range(25):
+        accepted = world.accept()
+
+        def hang(call_id: object = accepted.call.id) -> object:
+            return calls.request_hangup(world.db, world.tenant.id, call_id, "customer", at(1))  # type: ignore[arg-type]
+
+        claimed, hangup = results(together(lambda a=accepted: world.claim(a.attempt_id), hang))  # type: ignore[misc]
+        assert isinstance(hangup, Hangup)
+        call = world.call(accepted.call.id)
+        assert call.cancel_requested
+        if isinstance(claimed, Claimed):
+            assert hangup.kind == "requested"
+            assert [command.id for command in commands.open_for_attempt(world.db, accepted.attempt_id)] == [hangup.command_id]
+        else:
+            assert claimed == Refused("canceled")
+            assert hangup.kind == "canceled"
+            assert (call.status, call.end_reason, call.hangup_by) == ("canceled", "canceled", "customer")
+        seen.add(hangup.kind)
+    assert seen <= {"requested", "canceled"}
+
+
+def test_a_repeated_hangup_changes_nothing(world: World) -> None:
+    live = world.dialing()
+
+    def hang(accepted: calls.Accepted, seconds: float) -> Hangup:
+        return calls.request_hangup(world.db, world.tenant.id, accepted.call.id, "customer", at(seconds))
+
+    first = hang(live, 2)
+    assert first.kind == "requested"
+    assert {item.command_id for item in results(together(*[lambda: hang(live, 3)] * 6))} == {first.command_id}
+    waiting = world.accept()
+    assert hang(waiting, 1).kind == "canceled"
+    again = hang(waiting, 2)
+    assert (again.kind, again.attempt_id) == ("already_ended", waiting.attempt_id)
+    assert world.told(waiting.call.id) == [(1, "call.queued"), (2, "call.canceled")]
+
+
+def test_no_retry_follows_a_hangup(world: World) -> None:
+    live = world.dialing()
+    calls.request_hangup(world.db, world.tenant.id, live.call.id, "customer", at(2))
+    (applied,) = world.apply(world.busy(live.attempt_id, 3))
+    assert applied.retry is None
+    call = world.call(live.call.id)
+    assert (call.status, call.cancel_requested) == ("canceled", True)
+    assert commands.open_for_attempt(world.db, live.attempt_id) == []
+
+
+def test_a_hangup_wakes_the_controller(world: World) -> None:
+    live = world.dialing()
+    with psycopg.connect(world.url, autocommit=True) as listener:
+        listener.execute("LISTEN call_commands")
+        calls.request_hangup(world.db, world.tenant.id, live.call.id, "customer", at(2))
+        (notice,) = list(listener.notifies(timeout=20, stop_after=1))
+    assert notice.payload == f"fs1 {live.attempt_id}"
+
+
+def test_unclaim_gives_back_what_was_not_sent(world: World) -> None:
+    accepted = world.dialing()
+    assert not attempts.unclaim(world.db, accepted.attempt_id, 99, at(2))
+    assert attempts.unclaim(world.db, accepted.attempt_id, 1, at(2))
+    assert not attempts.unclaim(world.db, accepted.attempt_id, 1, at(2))
+    assert world.call(accepted.call.id).status == "queued"
+    again = world.claim(accepted.attempt_id, fence=2, now=at(3))
+    assert isinstance(again, Claimed)
+    # The enterprise hears of the dial once, whatever happened between permit and wire.
+    assert world.told(accepted.call.id) == [(1, "call.queued"), (2, "call.dialing")]
+    assert world.logged(accepted.call.id) == ["call.queued", "attempt.claimed", "attempt.unclaimed", "attempt.claimed"]
+
+
+def test_unclaim_refuses_once_the_switch_has_spoken(world: World) -> None:
+    accepted = world.dialing()
+    world.apply(world.seen(accepted.attempt_id, State.DIALING, 1.2))
+    assert not attempts.unclaim(world.db, accepted.attempt_id, 1, at(2))
+    assert world.attempt_list(accepted.call.id)[0].state == "dialing"
+
+
+def test_unclaim_after_a_hangup_cancels(world: World) -> None:
+    accepted = world.dialing()
+    calls.request_hangup(world.db, world.tenant.id, accepted.call.id, "customer", at(1.5))
+    assert attempts.unclaim(world.db, accepted.attempt_id, 1, at(2))
+    call = world.call(accepted.call.id)
+    assert (call.status, call.hangup_by) == ("canceled", "customer")
+    assert commands.open_for_attempt(world.db, accepted.attempt_id) == []
+
+
+def test_a_new_epoch_waits_for_claims_under_way(world: World) -> None:
+    now = epoch.get(world.db)
+    accepted = world.accept()
+    with psycopg.connect(world.url) as claiming:
+        # What claim() does first, in a transaction that is not over yet.
+        claiming.execute("SELECT epoch FROM budget_epoch WHERE epoch = %s FOR SHARE", [now.epoch])
+        bumped: list[int] = []
+        leader = threading.Thread(target=lambda: bumped.append(epoch.bump(world.db, now.epoch, "run-2")))
+        leader.start()
+        wait_for(lambda: waits_for_lock(world))
+        assert bumped == []
+    leader.join(30)
+    assert bumped == [now.epoch + 1]
+    assert world.claim(accepted.attempt_id, epoch=now.epoch) == Refused("epoch")
+    assert isinstance(world.claim(accepted.attempt_id, epoch=now.epoch + 1), Claimed)
+    world.execute("UPDATE budget_epoch SET epoch = 0")
+
+
+def test_epoch_moves_once(world: World) -> None:
+    before = epoch.get(world.db)
+    found = together(*[lambda: epoch.bump(world.db, before.epoch, "run")] * 4)
+    assert [item for item in found if not isinstance(item, Exception)] == [before.epoch + 1]
+    assert all(isinstance(item, epoch.EpochMoved) for item in found if isinstance(item, Exception))
+    assert epoch.get(world.db).opened_at is None
+    assert epoch.mark_open(world.db, before.epoch + 1, at(5))
+    assert not epoch.mark_open(world.db, before.epoch, at(6))
+    assert epoch.get(world.db) == epoch.Epoch(before.epoch + 1, at(5), "run")
+    with pytest.raises(epoch.EpochMoved):
+        epoch.bump(world.db, before.epoch, "run")
+    world.execute("UPDATE budget_epoch SET epoch = 0")

@@ -1,0 +1,191 @@
+"""The pool: cooperative or refused, alive after the server's restart, and each unit of work whole."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg_pool import PoolTimeout
+
+from store.pool import Conn, Database, NotCooperative, assert_cooperative, open_database
+from tests.store.conftest import World, settings_for
+from tests.store.threads import results, together, wait_for
+from trunkline import servers
+
+
+def in_process(code: str) -> subprocess.CompletedProcess[str]:
+    root = Path(__file__).parents[2]
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], cwd=root, capture_output=True, text=True, timeout=60
+    )
+
+
+def test_a_threaded_process_is_not_taken_for_a_cooperative_one() -> None:
+    with pytest.raises(NotCooperative, match="monkey.patch_all"):
+        assert_cooperative()
+
+
+def test_psycopg_imported_before_the_patch_is_refused(postgres_url: str) -> None:
+    ran = in_process(f"""
+        import psycopg
+        from gevent import monkey; monkey.patch_all()
+        from settings import Settings
+        from store.pool import NotCooperative, open_database
+        settings = Settings.model_validate({{"database_url": {postgres_url!r}}})
+        try:
+            open_database(settings, "test", cooperative=True)
+        except NotCooperative as error:
+            print(error)
+    """)
+    assert "psycopg was imported before the patch" in ran.stdout, ran.stderr
+
+
+def test_the_hub_runs_while_postgres_works(postgres_url: str) -> None:
+    ran = in_process(f"""
+        from gevent import monkey; monkey.patch_all()
+        import gevent
+        from settings import Settings
+        from store.pool import open_database
+        settings = Settings.model_validate({{"database_url": {postgres_url!r}, "db_pool_size": 4}})
+        ticks = 0
+        def tick():
+            global ticks
+            while True:
+                ticks += 1
+                gevent.sleep(0.01)
+        with open_database(settings, "test", cooperative=True, wait_s=10) as db:
+            ticker = gevent.spawn(tick)
+            def work():
+                with db.connection() as conn, conn.pipeline():
+                    conn.execute("SELECT pg_sleep(0.5)")
+                return ticks
+            jobs = [gevent.spawn(work) for _ in range(4)]
+            gevent.joinall(jobs, timeout=20, raise_error=True)
+            ticker.kill()
+        print(max(job.value for job in jobs))
+    """)
+    # Blocked for even one of the four sleeps, the ticker would stand still; free, it ticks some 50 times.
+    assert int(ran.stdout) >= 20, ran.stderr
+
+
+def test_backends_ended_under_the_pool_cost_no_checkout(db: Database, world: World) -> None:
+    def backend(conn: Conn) -> int:
+        conn.execute("SELECT pg_sleep(0.05)")  # so that all eight are open at once
+        row = conn.execute("SELECT pg_backend_pid()").fetchone()
+        assert row
+        return int(row[0])
+
+    def checkout() -> int:
+        with db.connection() as conn:
+            return backend(conn)
+
+    before = set(results(together(*[checkout] * 8)))
+    world.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    after = set(results(together(*[checkout] * 8)))
+    assert before
+    assert before.isdisjoint(after)
+
+
+@pytest.fixture
+def private() -> Iterator[servers.PostgresServer]:
+    server = servers.PostgresServer()
+    yield server
+    server.close()
+
+
+def test_the_pool_survives_a_restart_of_postgres(private: servers.PostgresServer) -> None:
+    # The test server does not wait for its log; what a killed server must not lose, this one writes before it says so.
+    url = f"{private.url}&options=-c%20synchronous_commit%3Don"
+    settings = settings_for(url, db_pool_size=4, db_pool_timeout_s=1.0)
+    with open_database(settings, "test", cooperative=False, wait_s=10) as db:
+        with db.connection() as conn:
+            conn.execute("CREATE TABLE counted (n integer)")
+        done: list[int] = []
+        stop = threading.Event()
+
+        def writer() -> None:
+            while not stop.is_set():
+                # A unit may be committed though its connection was lost, so it names what it writes.
+                number = len(done)
+                db.run(lambda conn: conn.execute("INSERT INTO counted VALUES (%s)", [number]), attempts=30)
+                done.append(number)
+
+        thread = threading.Thread(target=writer, daemon=True)
+        thread.start()
+        wait_for(lambda: len(done) > 10)
+        private.stop()
+        with pytest.raises(psycopg.OperationalError), db.connection() as conn:
+            conn.execute("SELECT 1")
+        at_restart = len(done)
+        private.start()
+        wait_for(lambda: len(done) > at_restart + 10)
+        private.kill()
+        private.start()
+        at_kill = len(done)
+        wait_for(lambda: len(done) > at_kill + 10)
+        stop.set()
+        thread.join(30)
+        with db.connection() as conn:
+            row = conn.execute("SELECT count(DISTINCT n) FROM counted").fetchone()
+        assert row == (len(done),)
+
+
+def test_no_connection_in_time_says_so(postgres_url: str) -> None:
+    settings = settings_for(postgres_url, db_pool_size=1, db_pool_timeout_s=0.2)
+    with open_database(settings, "test", cooperative=False, wait_s=10) as db, db.connection():
+        with pytest.raises(PoolTimeout):
+            results(together(lambda: db.ping()))
+
+
+def test_a_slow_statement_is_ended_and_not_repeated(postgres_url: str) -> None:
+    settings = settings_for(postgres_url, db_statement_timeout_ms=100)
+    tries: list[int] = []
+
+    def slow(conn: Conn) -> None:
+        tries.append(1)
+        conn.execute("SELECT pg_sleep(30)")
+
+    with open_database(settings, "test", cooperative=False, wait_s=10) as db:
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            db.run(slow)
+    assert tries == [1]
+
+
+def test_an_exception_rolls_everything_back(db: Database, world: World) -> None:
+    with pytest.raises(RuntimeError, match="stop"):
+        with db.connection() as conn:
+            conn.execute("UPDATE tenants SET weight = 7 WHERE id = %s", [world.tenant.id])
+            raise RuntimeError("stop")
+    assert world.rows("SELECT weight FROM tenants WHERE id = %s", world.tenant.id) == [(1,)]
+
+
+def test_deadlocks_are_retried(db: Database, world: World) -> None:
+    world.execute("CREATE TABLE IF NOT EXISTS pair (id integer PRIMARY KEY, n integer NOT NULL)")
+    world.execute("INSERT INTO pair VALUES (1, 0), (2, 0) ON CONFLICT (id) DO UPDATE SET n = 0")
+    met = threading.Barrier(2)
+    tries: list[int] = []
+
+    def crossing(first: int, second: int) -> None:
+        mine: list[int] = []
+
+        def unit(conn: Conn) -> None:
+            tries.append(first)
+            mine.append(first)
+            conn.execute("UPDATE pair SET n = n + 1 WHERE id = %s", [first])
+            if len(mine) == 1:
+                met.wait(20)  # each holds what the other wants: the first time there is no way out but the server's
+            conn.execute("UPDATE pair SET n = n + 1 WHERE id = %s", [second])
+
+        db.run(unit)
+
+    results(together(lambda: crossing(1, 2), lambda: crossing(2, 1)))
+    assert len(tries) >= 3
+    assert world.rows("SELECT n FROM pair ORDER BY id") == [(2,), (2,)]

@@ -1,0 +1,214 @@
+"""The description is valid OpenAPI 3.1, complete and true; its page asks nobody else for anything."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from html.parser import HTMLParser
+from typing import Any
+
+import psycopg
+import pytest
+from flask import Flask, request
+from jsonschema import Draft202012Validator, FormatChecker
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from tests.web.conftest import Api, World
+
+Operation = tuple[str, str]
+
+
+@pytest.fixture
+def spec(api: Api) -> dict[str, Any]:
+    response = api.get("/v1/openapi.json", key="")
+    assert response.status_code == 200
+    document: dict[str, Any] = response.get_json()
+    return document
+
+
+def operations(spec: dict[str, Any]) -> Iterator[tuple[Operation, dict[str, Any]]]:
+    for path, item in spec["paths"].items():
+        for method, operation in item.items():
+            if method in ("get", "post", "put", "patch", "delete"):
+                yield (method.upper(), path), operation
+
+
+def follow(spec: dict[str, Any], thing: dict[str, Any]) -> dict[str, Any]:
+    """The thing behind a local reference."""
+    while "$ref" in thing:
+        target: Any = spec
+        for step in thing["$ref"].removeprefix("#/").split("/"):
+            target = target[step]
+        thing = target
+    return thing
+
+
+def test_it_is_valid_openapi_3_1(spec: dict[str, Any]) -> None:
+    assert spec["openapi"].startswith("3.1.")
+    errors = [str(error) for error in OpenAPIV31SpecValidator(spec).iter_errors()]
+    assert errors == []
+
+
+def test_every_route_is_described(app: Flask, spec: dict[str, Any]) -> None:
+    described = {operation for operation, _ in operations(spec)}
+    served = {
+        (method, re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule))
+        for rule in app.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+        if rule.rule.startswith("/v1/") and not rule.rule.startswith(("/v1/docs", "/v1/openapi.json"))
+    }
+    assert described == served
+
+
+def test_every_operation_says_what_it_is_and_wants_a_key(spec: dict[str, Any]) -> None:
+    names = [operation["operationId"] for _, operation in operations(spec)]
+    assert len(set(names)) == len(names) == 9
+    assert all(operation["summary"] for _, operation in operations(spec))
+    assert spec["security"] == [{"api_key": []}]
+    assert spec["components"]["securitySchemes"]["api_key"]["scheme"] == "bearer"
+
+
+def test_every_described_answer_occurs_and_fits_its_schema(
+    app: Flask, api: Api, world: World, spec: dict[str, Any], order: Callable[..., Any], monkeypatch: Any
+) -> None:
+    answers: dict[tuple[str, str, int], Any] = {}
+
+    @app.after_request
+    def note(response: Any) -> Any:
+        if request.url_rule is not None:
+            path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", request.url_rule.rule)
+            answers[(request.method, path, response.status_code)] = response
+        return response
+
+    _provoke(api, world, order, monkeypatch)
+    expected = {
+        (method, path, int(status)): follow(spec, answer)
+        for (method, path), operation in operations(spec)
+        for status, answer in operation["responses"].items()
+    }
+    assert set(answers) == set(expected)
+    for operation, answer in expected.items():
+        response = answers[operation]
+        (media_type,) = answer["content"]
+        assert response.mimetype == media_type, operation
+        schema = {**answer["content"][media_type]["schema"], "components": spec["components"]}
+        Draft202012Validator(schema, format_checker=FormatChecker()).validate(response.get_json())
+        for header in answer.get("headers", {}):
+            if header != "Idempotent-Replayed":
+                assert header in response.headers, operation
+
+
+def _provoke(api: Api, world: World, order: Callable[..., Any], monkeypatch: Any) -> None:
+    nobody, anybody = f"call_{'0' * 32}", f"agent_{'0' * 32}"
+    agent = {"name": "described", "kind": "announcement", "audio": "a.wav"}
+    for path, body in (("/v1/calls", order()), ("/v1/agents", agent)):
+        api.post(path, data=b"x" * 70_000, content_type="application/json")
+        api.post(path, data=b"x", content_type="application/json")
+        api.post(path, data=b"x", content_type="text/plain")
+        api.post(path, {})
+        assert api.post(path, body).status_code in (201, 202)
+        assert api.get(path).status_code == 200
+        api.get(f"{path}?limit=x")
+    api.post("/v1/agents", agent)
+    call = api.get("/v1/calls?limit=1").get_json()["data"][0]["id"]
+    made = api.get("/v1/agents?limit=1").get_json()["data"][0]["id"]
+    for known in (call, nobody):
+        for suffix in ("", "/events", "/attempts"):
+            api.get(f"/v1/calls/{known}{suffix}")
+        api.post(f"/v1/calls/{known}/actions/hangup")
+    for known in (made, anybody):
+        api.get(f"/v1/agents/{known}")
+    with world.database.connection() as conn:
+        conn.execute(
+            "SELECT pg_advisory_xact_lock(hashtextextended('held', hashtextextended(%s::uuid::text, 0)))",
+            (world.ours.id,),
+        )
+        api.post("/v1/calls", order(), headers={"Idempotency-Key": "held"})
+
+    def everything(key: str | None) -> None:
+        for path in ("/v1/calls", "/v1/agents"):
+            api.get(path, key=key)
+            api.post(path, {}, key=key)
+        for suffix in ("", "/events", "/attempts"):
+            api.get(f"/v1/calls/{nobody}{suffix}", key=key)
+        api.post(f"/v1/calls/{nobody}/actions/hangup", key=key)
+        api.get(f"/v1/agents/{anybody}", key=key)
+
+    def away(*_: object) -> None:
+        raise psycopg.OperationalError("away")
+
+    everything("")
+    monkeypatch.setattr("web.auth.keys.authenticate", away)
+    everything(None)
+
+
+def test_the_request_schema_tells_what_is_enforced(api: Api, spec: dict[str, Any], order: Callable[..., Any]) -> None:
+    """A body the schema takes is taken, and one that breaks a described rule is refused by both."""
+    post = spec["paths"]["/v1/calls"]["post"]
+    schema = {**post["requestBody"]["content"]["application/json"]["schema"], "components": spec["components"]}
+    judge = Draft202012Validator(schema)
+    good = order(priority="bulk", ring_timeout_s=30, metadata={"a": 1})
+    assert judge.is_valid(good)
+    assert api.post("/v1/calls", good).status_code == 202
+    for bad in (
+        order(priority="x"),
+        order(ring_timeout_s=4),
+        order(ring_timeout_s="30"),
+        order(max_attempts=11),
+        order(metadata=[]),
+        order(unknown=1),
+        order(agent_id="agent_x"),
+        order(client_reference=""),
+        {"to": "+4930123456"},
+    ):
+        assert not judge.is_valid(bad), bad
+        assert api.post("/v1/calls", bad).status_code == 422
+    (header,) = [parameter for parameter in post["parameters"] if parameter["in"] == "header"]
+    assert (header["name"], header["required"]) == ("Idempotency-Key", False)
+
+
+class _References(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found += [value or "" for name, value in attrs if name in ("src", "href", "action", "data-spec")]
+
+
+def test_the_page_is_made_of_local_files(api: Api) -> None:
+    response = api.get("/v1/docs", key="")
+    html = response.get_data(as_text=True)
+    references = _References()
+    references.feed(html)
+    assert len(references.found) == 5
+    for reference in references.found:
+        assert re.fullmatch(r"/v1/[a-z0-9./-]+", reference)
+        assert api.get(reference, key="").status_code == 200
+    assert "://" not in html
+    policy = response.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "://" not in policy
+    assert "*" not in policy
+
+
+def test_the_page_can_read_this_version(api: Api) -> None:
+    """Swagger UI before 5 shows an error page for OpenAPI 3.1."""
+    script = api.get("/v1/docs/swagger-ui-bundle.js", key="").get_data(as_text=True)
+    assert "OpenAPI31" in script or "OpenApi31" in script or "isOAS31" in script
+    start = api.get("/v1/docs/docs.js", key="").get_data(as_text=True)
+    assert "validatorUrl: null" in start
+    assert "://" not in start
+
+
+def test_the_styles_fetch_nothing(api: Api) -> None:
+    css = api.get("/v1/docs/swagger-ui.css", key="").get_data(as_text=True)
+    fetched = re.findall(r"url\(\s*[\"']?(?!data:)([^)\"']+)", css)
+    assert fetched == []
+    assert "@import" not in css
+
+
+def test_the_description_has_no_machine_in_it(spec: dict[str, Any]) -> None:
+    assert spec["servers"] == [{"url": "/"}]
+    assert "localhost" not in json.dumps(spec)

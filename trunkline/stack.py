@@ -1,0 +1,290 @@
+"""The whole house on real parts: Postgres, Redis, a lab switch with lab carriers, and every process of the Procfile.
+
+Used by the demo and by tests/system. Everything it starts listens on loopback, lives in one private directory and is gone
+after ``close()``, however the owner ends.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import pathlib
+import secrets
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from settings import Settings
+from store import agents, carriers, keys, tenants
+from store.migrate import migrate
+from store.pool import Database, open_database
+from trunkline import guests
+from trunkline.api import Api
+from trunkline.children import Keeper
+from trunkline.servers import GivenServer, PostgresServer, RedisServer, free_port, postgres_server, redis_server
+from trunkline.supervisor import ProcessFailed, Supervisor, parse_procfile, process_environment
+
+READY_S = 30.0
+_READY = r'^(\{.*"ready": ?true.*\})$'
+
+
+@dataclass(frozen=True)
+class LabCarrier:
+    """A simulated carrier: what it allows (enforced by itself) and what becomes of its calls (see lab/README.md).
+
+    `ring` and `talk` are LOW:HIGH seconds; `cps` counts INVITEs in any second.
+    """
+
+    name: str
+    channels: int
+    cps: int
+    mix: str = "answered_hangup=1"
+    ring: str = "0.4"
+    talk: str = "3"
+    options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Route:
+    """Numbers that start with one of `prefixes` (no +) go to these carriers, in order of preference."""
+
+    name: str
+    prefixes: tuple[str, ...]
+    carriers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Account:
+    """A tenant with a key in the clear."""
+
+    id: UUID
+    name: str
+    key: str
+
+
+def port_or_free(wanted: int) -> int:
+    """`wanted` when nobody listens there on 127.0.0.1, else a free port."""
+    with socket.socket() as probe:
+        # As the servers themselves: a port somebody has just left counts as free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", wanted))
+        except OSError:
+            return free_port()
+    return wanted
+
+
+@dataclass
+class Stack:
+    """Start with ``start()``, end with ``close()``, or use it as a context manager.
+
+    `directory`: the checkout, where the Procfile is. `environ`: changes to the processes' environment. `private`: own
+    servers even where DATABASE_URL or REDIS_URL name some (a test that restarts them needs that). `restart`: what dies
+    is started again by ``supervisor.tend()``. `usual_ports`: the API's and the relay's customary ports where free.
+    Errors of start(): NoServer, ServerFailed, GuestRefused, ProcessFailed (with the end of the process's log).
+    """
+
+    directory: pathlib.Path
+    lab_carriers: Sequence[LabCarrier]
+    routes: Sequence[Route]
+    environ: Mapping[str, str] = field(default_factory=dict)
+    seed: int = 1
+    private: bool = False
+    restart: bool = False
+    usual_ports: bool = False
+    say: Callable[[str], None] | None = None
+
+    def start(self) -> None:
+        """Returns when /readyz says that calls can be placed."""
+        self.run = pathlib.Path(tempfile.mkdtemp(prefix="trunkline-run-")).resolve()
+        self._keeper = Keeper(self.run)
+        self._closing: list[Callable[[], None]] = [self._remove]
+        try:
+            self._start_servers()
+            self._start_lab()
+            self._start_processes()
+        except BaseException:
+            self.close()
+            raise
+
+    def _remove(self) -> None:
+        self._keeper.close()
+        shutil.rmtree(self.run, ignore_errors=True)
+
+    def _start_servers(self) -> None:
+        self.postgres = PostgresServer() if self.private else postgres_server()
+        self._closing.append(self.postgres.close)
+        self.database_url = guests.create_database(self.postgres.url, "run")
+        self._closing.append(lambda: self._give_back_database())
+        self.redis = RedisServer() if self.private else redis_server()
+        self._closing.append(self.redis.close)
+        self.redis_url = self.redis.url
+        if isinstance(self.redis, GivenServer):
+            self.redis_url = guests.take_redis_database(self.redis.url)
+            self._closing.append(lambda: guests.give_back_redis(self.redis_url))
+        if self.say is not None:
+            self.say(f"Postgres {_whose(self.postgres)}; Redis {_whose(self.redis)}")
+        migrate(self.database_url)
+
+    def _give_back_database(self) -> None:
+        # A private server goes as a whole.
+        if isinstance(self.postgres, GivenServer):
+            guests.drop_database(self.postgres.url, self.database_url)
+
+    def _start_lab(self) -> None:
+        self.esl_password = secrets.token_urlsafe(16)
+        self.audio = self.run / "audio"
+        self.audio.mkdir()
+        self.supervisor = Supervisor(
+            directory=self.directory, logs=self.run / "logs", environ=process_environment({}), restart=self.restart
+        )
+        self._closing.append(self.supervisor.close)
+        gateways = []
+        self.carrier_addresses: dict[str, str] = {}
+        for number, carrier in enumerate(self.lab_carriers):
+            name = f"carrier-{carrier.name}"
+            self.supervisor.add(name, self._carrier_command(carrier, number))
+            self.supervisor.start(name)
+        for carrier in self.lab_carriers:
+            address = str(self._ready(f"carrier-{carrier.name}")["sip"])
+            self.carrier_addresses[carrier.name] = address
+            gateways.append(f"--gateway {carrier.name}={address}")
+        self.supervisor.add("switch", self._switch_command(gateways), environ={"LAB_ESL_PASSWORD": self.esl_password})
+        self.supervisor.start("switch")
+        self._ready("switch")
+
+    def _carrier_command(self, carrier: LabCarrier, number: int) -> str:
+        # Every port is chosen here and not by the program, so that a restart finds it again.
+        listen = f"127.0.0.1:{free_port(socket.SOCK_DGRAM)}"
+        return (
+            f"python -m lab.carrier --name {carrier.name} --listen {listen} --channels {carrier.channels}"
+            f" --cps {carrier.cps} --log {self.arrivals(carrier.name)} --seed {self.seed * 100 + number}"
+            f" --mix {carrier.mix} --ring {carrier.ring} --talk {carrier.talk} {' '.join(carrier.options)}"
+        )
+
+    def _switch_command(self, gateways: Sequence[str]) -> str:
+        self.esl_port = free_port()
+        return (
+            f"python -m lab.switch --esl 127.0.0.1:{self.esl_port} --sip 127.0.0.1:{free_port(socket.SOCK_DGRAM)}"
+            f" --password-env LAB_ESL_PASSWORD --seed {self.seed} --temp-dir {self.run} {' '.join(gateways)}"
+        )
+
+    def arrivals(self, carrier: str) -> pathlib.Path:
+        """The raw arrival log of a lab carrier."""
+        return self.run / f"arrivals-{carrier}.jsonl"
+
+    def _ready(self, name: str) -> dict[str, object]:
+        """The facts of the JSON line by which a lab program says that it is up."""
+        facts: dict[str, object] = json.loads(self.supervisor.wait_line(name, _READY, timeout_s=READY_S)[1])
+        return facts
+
+    def _start_processes(self) -> None:
+        web_port = port_or_free(8080) if self.usual_ports else free_port()
+        relay_port = port_or_free(8090) if self.usual_ports else free_port()
+        self.agent_port = free_port()
+        environ = {
+            "DATABASE_URL": self.database_url,
+            "REDIS_URL": self.redis_url,
+            "TRUNKLINE_WEB_PORT": str(web_port),
+            "TRUNKLINE_RELAY_PORT": str(relay_port),
+            "TRUNKLINE_RELAY_AUDIO_DIR": str(self.run / "playback"),
+            "TRUNKLINE_ANNOUNCEMENT_DIR": str(self.audio),
+            "TRUNKLINE_AGENT_ALLOW_PRIVATE": "true",
+            "TRUNKLINE_WEBHOOK_ALLOW_PRIVATE": "true",
+            "TRUNKLINE_ESL_PORT": str(self.esl_port),
+            "TRUNKLINE_ESL_PASSWORD": self.esl_password,
+            "TRUNKLINE_AGENT_LISTEN": f"127.0.0.1:{self.agent_port}",
+            **self.environ,
+        }
+        self.settings = settings_from(environ)
+        self.api = f"http://127.0.0.1:{web_port}"
+        self.agent_url = f"ws://127.0.0.1:{self.agent_port}/"
+        self.db: Database = open_database(self.settings, "stack", cooperative=False, wait_s=10.0)
+        self._closing.append(self.db.close)
+        self._put_carriers()
+        self.processes = parse_procfile((self.directory / "Procfile").read_text())
+        for name, command in self.processes.items():
+            self.supervisor.add(name, command, environ=environ)
+            self.supervisor.start(name)
+        self.wait_ready()
+
+    def _put_carriers(self) -> None:
+        ids: dict[str, UUID] = {}
+        for lab in self.lab_carriers:
+            ids[lab.name] = carriers.put_carrier(self.db, name=lab.name, max_channels=lab.channels, cps=lab.cps).id
+            address = self.carrier_addresses[lab.name]
+            carriers.put_endpoint(self.db, carrier_id=ids[lab.name], gateway=lab.name, address=address)
+        for route in self.routes:
+            order = [carriers.RouteCarrier(ids[name], tier=tier) for tier, name in enumerate(route.carriers, 1)]
+            carriers.put_route(self.db, name=route.name, prefixes=route.prefixes, carriers=order)
+
+    def wait_ready(self, timeout_s: float = READY_S) -> None:
+        """Wait until /readyz answers 200. Errors: ProcessFailed naming what is missing."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            said = self._readyz()
+            if said is None:
+                return
+            for name in self.supervisor.dead():
+                raise ProcessFailed(f"{name} ended:\n{self.supervisor.tail(name)}")
+            if time.monotonic() >= deadline:
+                raise ProcessFailed(f"not ready after {timeout_s:g} s: {said}")
+            time.sleep(0.05)
+
+    def _readyz(self) -> str | None:
+        try:
+            answer = Api(self.api, timeout_s=5).get("/readyz")
+        except (OSError, http.client.HTTPException) as error:
+            return f"{self.api}/readyz: {error}"
+        return None if answer.status == 200 else str(answer.body)[:500]
+
+    def account(self, name: str, *, webhook_url: str | None = None) -> Account:
+        """A new tenant and an API key of it."""
+        tenant = tenants.create(self.db, name=name, webhook_url=webhook_url)
+        _, key = keys.create(self.db, tenant_id=tenant.id, name="stack")
+        return Account(tenant.id, tenant.name, key)
+
+    def reference_agent(self, account: Account, name: str = "reference") -> UUID:
+        """An agent of the tenant that leads to the reference agent's WebSocket."""
+        return agents.create(self.db, tenant_id=account.id, name=name, kind="websocket", url=self.agent_url).id
+
+    def announcement(self, account: Account, file: str, name: str = "announcement") -> UUID:
+        """An agent of the tenant that plays `file` of ``self.audio``."""
+        return agents.create(self.db, tenant_id=account.id, name=name, kind="announcement", audio=file).id
+
+    def close(self) -> None:
+        """End everything in reverse order; a second call does nothing."""
+        first: BaseException | None = None
+        while self._closing:
+            try:
+                self._closing.pop()()
+            except Exception as error:  # noqa: BLE001  # the rest has to be closed as well
+                first = first or error
+        if first is not None:
+            raise first
+
+    def __enter__(self) -> Stack:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def settings_from(environ: Mapping[str, str]) -> Settings:
+    """The settings a process with this environment would have."""
+    values = {
+        name: environ[variable]
+        for name in Settings.model_fields
+        if (variable := {"database_url": "DATABASE_URL", "redis_url": "REDIS_URL"}.get(name, f"TRUNKLINE_{name.upper()}"))
+        in environ
+    }
+    return Settings.model_validate(values)
+
+
+def _whose(server: PostgresServer | RedisServer | GivenServer) -> str:
+    return "given" if isinstance(server, GivenServer) else f"private, pid {server.pid}"

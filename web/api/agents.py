@@ -1,0 +1,80 @@
+"""/v1/agents: who talks to whoever answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, url_for
+
+from calls.ids import agent_ref
+from store import agents
+from store.agents import Agent
+from store.snapshot import stamp
+from store.tenants import NameTaken
+from web.api.answers import AgentAnswer, AgentPage
+from web.api.parser import Blueprint
+from web.api.requests import AgentsQuery, NewAgentRequest
+from web.api.respond import LOCATION_HEADER, answer, page, path_id, refuses
+from web.auth import tenant
+from web.problems import FieldError, Problem, not_found
+from web.runtime import runtime
+
+blueprint = Blueprint("agents", __name__, url_prefix="/v1/agents", description="Who talks to whoever answers")
+
+
+@blueprint.post("")
+@blueprint.arguments(NewAgentRequest)
+@blueprint.response(201, AgentAnswer, headers=LOCATION_HEADER)
+@refuses(blueprint, 400, 409, 413, 415)
+@blueprint.doc(operationId="createAgent")
+def create_agent(args: dict[str, Any]) -> Response:
+    """Create an agent"""
+    try:
+        agent = agents.create(
+            runtime().database,
+            tenant_id=tenant().id,
+            name=args["name"],
+            kind=args["kind"],
+            url=args.get("url"),
+            audio=args.get("audio"),
+        )
+    except NameTaken:
+        detail = "you have an agent of this name already; choose another name"
+        raise Problem(409, "name_taken", "name: " + detail, [FieldError("/name", "name_taken", detail)]) from None
+    return answer(_show(agent), 201, {"Location": url_for("agents.get_agent", agent_id=agent_ref(agent.id))})
+
+
+@blueprint.get("")
+@blueprint.arguments(AgentsQuery, location="query")
+@blueprint.response(200, AgentPage)
+@refuses(blueprint)
+@blueprint.doc(operationId="listAgents")
+def list_agents(query: dict[str, Any]) -> Response:
+    """List agents, newest first"""
+    limit, before = query["limit"], query.get("starting_after")
+    found = sorted(agents.list_agents(runtime().database, tenant().id), key=lambda agent: agent.id, reverse=True)
+    below = [agent for agent in found if before is None or agent.id < before]
+    return page(below[: limit + 1], limit, _show)
+
+
+@blueprint.get("/<agent_id>")
+@blueprint.response(200, AgentAnswer)
+@refuses(blueprint, 404)
+@blueprint.doc(operationId="getAgent")
+def get_agent(agent_id: str) -> Response:
+    """Read an agent"""
+    agent = agents.get(runtime().database, tenant().id, path_id("agent", agent_id))
+    if agent is None:
+        raise not_found("agent")
+    return answer(_show(agent))
+
+
+def _show(agent: Agent) -> dict[str, Any]:
+    return {
+        "id": agent_ref(agent.id),
+        "name": agent.name,
+        "kind": agent.kind,
+        "url": agent.url,
+        "audio": agent.audio,
+        "created_at": stamp(agent.created_at),
+    }

@@ -1,0 +1,173 @@
+"""/v1/calls: place, read, list, hang up."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from flask import Response, g, url_for
+from redis.exceptions import RedisError
+from store.hangup import request_hangup
+
+from budget.push import push
+from calls.ids import call_ref
+from store import calls
+from store.calls import Accepted, NewCall, UnknownAgent
+from store.rows import Call, CallEvent
+from store.snapshot import attempt_snapshot, snapshot, stamp
+from web.api import idempotency
+from web.api.answers import AttemptList, CallAnswer, CallPage, EventList
+from web.api.newcall import plan
+from web.api.parser import Blueprint
+from web.api.requests import CallsQuery, NewCallRequest
+from web.api.respond import LOCATION_HEADER, REPLAYED_HEADER, answer, page, path_id, refuses
+from web.auth import tenant
+from web.problems import FieldError, invalid, not_found
+from web.runtime import runtime
+
+log = logging.getLogger("trunkline.web")
+
+blueprint = Blueprint("calls", __name__, url_prefix="/v1/calls", description="Calls, their events and their attempts")
+
+
+@blueprint.post("")
+@blueprint.arguments(NewCallRequest)
+@blueprint.response(202, CallAnswer, description="Accepted", headers={**LOCATION_HEADER, **REPLAYED_HEADER})
+@refuses(blueprint, 400, 409, 413, 415)
+@blueprint.doc(parameters=[idempotency.PARAMETER], operationId="placeCall")
+def place_call(args: dict[str, Any]) -> Response:
+    """Place a call
+
+    202 means: kept, and will be dialed as soon as every limit allows, not before `not_before` and not after `expires_at`.
+    """
+    ours = runtime()
+    now = ours.now()
+    key = idempotency.idempotency_key(g.body)
+    new, faults = plan(args, tenant(), ours.settings, ours.database, now)
+    if faults and key is None:
+        raise invalid(*faults)
+
+    def respond(call: Call) -> dict[str, Any]:
+        # What speaks against a call speaks only against a new one: a repetition is answered before this is reached,
+        # although its expires_at may have passed meanwhile. Raising here rolls everything back.
+        if faults:
+            raise invalid(*faults)
+        return snapshot(call)
+
+    accepted = _accept(new, key, respond)
+    location = {"Location": url_for("calls.get_call", call_id=call_ref(accepted.call.id))}
+    if accepted.replay is not None:
+        return answer(accepted.replay, 202, {**location, "Idempotent-Replayed": "true"})
+    if accepted.call.due_at <= now:
+        _lane(accepted)
+    return answer(snapshot(accepted.call), 202, location)
+
+
+def _accept(new: NewCall, key: calls.IdempotencyKey | None, respond: Any) -> Accepted:
+    ours = runtime()
+    try:
+        return calls.accept_call(ours.database, new, idempotency=key, now=ours.now(), respond=respond)
+    except calls.IdempotencyMismatch:
+        raise idempotency.mismatch() from None
+    except calls.IdempotencyInFlight:
+        raise idempotency.in_flight() from None
+    except UnknownAgent:
+        raise invalid(FieldError("/agent_id", "unknown_agent", "there is no such agent for this API key")) from None
+
+
+def _lane(accepted: Accepted) -> None:
+    """Straight into the lane, to spare the caller the feeder's next look. The call is safe in Postgres already."""
+    try:
+        push(runtime().redis, [(accepted.attempt_id, accepted.lane)])
+    except RedisError as error:
+        log.warning(
+            "not laned, the feeder will do it: %s",
+            type(error).__name__,
+            extra={"attempt": str(accepted.attempt_id), "request_id": g.request_id},
+        )
+
+
+@blueprint.get("")
+@blueprint.arguments(CallsQuery, location="query")
+@blueprint.response(200, CallPage)
+@refuses(blueprint)
+@blueprint.doc(operationId="listCalls")
+def list_calls(query: dict[str, Any]) -> Response:
+    """List calls, newest first
+
+    New calls never move the pages that follow a cursor.
+    """
+    limit = query["limit"]
+    found = calls.list_calls(runtime().database, tenant().id, limit + 1, query.get("starting_after"), query.get("status"))
+    return page(found, limit, snapshot)
+
+
+@blueprint.get("/<call_id>")
+@blueprint.response(200, CallAnswer)
+@refuses(blueprint, 404)
+@blueprint.doc(operationId="getCall")
+def get_call(call_id: str) -> Response:
+    """Read a call"""
+    return answer(snapshot(_own_call(call_id)))
+
+
+@blueprint.get("/<call_id>/events")
+@blueprint.response(200, EventList)
+@refuses(blueprint, 404)
+@blueprint.doc(operationId="listCallEvents")
+def list_events(call_id: str) -> Response:
+    """Read what happened to a call
+
+    Everything seen or decided, in the order it became known; also what came late or twice.
+    """
+    call = _own_call(call_id)
+    events = calls.list_events(runtime().database, call.tenant_id, call.id)
+    return answer({"data": [_event(event) for event in events]})
+
+
+@blueprint.get("/<call_id>/attempts")
+@blueprint.response(200, AttemptList)
+@refuses(blueprint, 404)
+@blueprint.doc(operationId="listCallAttempts")
+def list_attempts(call_id: str) -> Response:
+    """Read every dial of a call"""
+    call = _own_call(call_id)
+    attempts = calls.list_attempts(runtime().database, call.tenant_id, call.id)
+    return answer({"data": [attempt_snapshot(attempt) for attempt in attempts]})
+
+
+@blueprint.post("/<call_id>/actions/hangup")
+@blueprint.response(202, CallAnswer, description="Accepted")
+@refuses(blueprint, 404)
+@blueprint.doc(operationId="hangUpCall")
+def hang_up(call_id: str) -> Response:
+    """Hang up
+
+    A call still waiting is canceled at once and never dialed; a live one is hung up within moments, as its status then
+    tells. Asking again, or for a call that has ended, changes nothing and is no error.
+    """
+    ours = runtime()
+    wanted = path_id("call", call_id)
+    done = request_hangup(ours.database, tenant().id, wanted, "customer", ours.now())
+    if done.kind == "not_found":
+        raise not_found("call")
+    return answer(snapshot(_own_call(call_id)), 202)
+
+
+def _own_call(call_id: str) -> Call:
+    call = calls.get_call(runtime().database, tenant().id, path_id("call", call_id))
+    if call is None:
+        raise not_found("call")
+    return call
+
+
+def _event(event: CallEvent) -> dict[str, Any]:
+    return {
+        "id": str(event.id),
+        "type": event.type,
+        "source": event.source,
+        "at": stamp(event.at),
+        "recorded_at": stamp(event.recorded_at),
+        "attempt_id": str(event.attempt_id) if event.attempt_id is not None else None,
+        "data": event.data,
+    }

@@ -1,0 +1,71 @@
+"""The Idempotency-Key header: a request sent twice is carried out once.
+
+A key belongs to its tenant and is remembered for ``idempotency_ttl_s``. Same key, same body: the first answer again, marked
+``Idempotent-Replayed: true``. Refusals are not remembered: a corrected request may use its key again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import Any
+
+from flask import request
+
+from store.calls import IdempotencyKey
+from web.problems import FieldError, Problem
+from web.runtime import runtime
+
+HEADER = "Idempotency-Key"
+_VISIBLE = re.compile(r"[!-~]{1,255}")
+
+#: For the description of an operation that takes the header.
+PARAMETER: dict[str, Any] = {
+    "in": "header",
+    "name": HEADER,
+    "required": False,
+    "description": "1 to 255 visible ASCII characters, such as a UUID; a repetition gets the first answer again",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+}
+
+
+def idempotency_key(body: Any) -> IdempotencyKey | None:
+    """The request's key with the fingerprint of ``body`` (as parsed), or None.
+
+    Raises ``Problem`` 400 for a malformed key.
+    """
+    values = request.headers.getlist(HEADER)
+    if not values:
+        return None
+    # Some servers fold repeated headers into one with a comma; a list is refused either way.
+    if len(values) > 1 or _VISIBLE.fullmatch(values[0]) is None:
+        raise Problem(
+            400,
+            "bad_idempotency_key",
+            f"{HEADER}: give one value of 1 to 255 visible ASCII characters.",
+            [FieldError(HEADER, "bad_format", "one value of 1 to 255 visible ASCII characters", "header")],
+        )
+    canonical = json.dumps([request.method, request.path, body], sort_keys=True, separators=(",", ":"))
+    fingerprint = hashlib.sha256(canonical.encode()).digest()
+    return IdempotencyKey(values[0], fingerprint, runtime().settings.idempotency_ttl_s)
+
+
+def mismatch() -> Problem:
+    """422: the key belongs to another body."""
+    return Problem(
+        422,
+        "idempotency_mismatch",
+        f"{HEADER} was used for a request with another body. Use a new key for a new request.",
+        [FieldError(HEADER, "idempotency_mismatch", "was used with another body; use a new key", "header")],
+    )
+
+
+def in_flight() -> Problem:
+    """409: the first request with the key is still being worked on."""
+    return Problem(
+        409,
+        "idempotency_in_flight",
+        f"A request with this {HEADER} is being worked on. Repeat this one in a second.",
+        headers={"Retry-After": "1"},
+    )

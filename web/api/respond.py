@@ -1,0 +1,60 @@
+"""What every view needs: JSON answers, pages, and the documented refusals of an operation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, TypeVar
+from uuid import UUID
+
+from flask import Response, current_app
+
+from calls.ids import RefKind, parse_ref
+from web.api.parser import Blueprint, View
+from web.problems import not_found
+
+Item = TypeVar("Item")
+
+REQUEST_ID_HEADER = {"X-Request-Id": {"description": "names this request in logs", "schema": {"type": "string"}}}
+LOCATION_HEADER = {"Location": {"description": "where it can be read", "schema": {"type": "string"}}}
+REPLAYED_HEADER = {
+    "Idempotent-Replayed": {
+        "description": "true: this is the first answer again, nothing was done",
+        "schema": {"type": "string", "enum": ["true"]},
+    }
+}
+
+
+def answer(body: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """``body`` as JSON with names sorted, so that equal answers are equal bytes."""
+    response = current_app.response_class(
+        current_app.json.dumps(body, sort_keys=True), status=status, mimetype="application/json"
+    )
+    response.headers.update(headers or {})
+    return response
+
+
+def page(items: Sequence[Item], limit: int, show: Callable[[Item], dict[str, Any]]) -> Response:
+    """A page of at most ``limit`` of ``items``, of which the caller fetched one more if there is one."""
+    data = [show(item) for item in items[:limit]]
+    more = len(items) > limit
+    return answer({"data": data, "has_more": more, "next_cursor": data[-1]["id"] if more else None})
+
+
+def path_id(kind: RefKind, text: str) -> UUID:
+    """The id in a path; one that cannot exist is answered like one that does not: 404."""
+    try:
+        return parse_ref(kind, text)
+    except ValueError:
+        raise not_found(kind) from None
+
+
+def refuses(blueprint: Blueprint, *statuses: int) -> Callable[[View], View]:
+    """Documents the problems an operation answers with; 401 and 503 belong to all."""
+
+    def decorate(view: View) -> View:
+        for status in sorted({401, 503, *statuses}, reverse=True):
+            view = blueprint.alt_response(status, response=HTTPStatus(status).name)(view)
+        return view
+
+    return decorate
