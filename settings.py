@@ -42,6 +42,7 @@ class Settings(BaseSettings):
     max_metadata_bytes: int = Field(16_384, ge=0, description="bytes; metadata as compact JSON, at most")
     max_variables_bytes: int = Field(16_384, ge=0, description="bytes; agent_variables as compact JSON, at most")
     idempotency_ttl_s: int = Field(72 * 3600, ge=3600, description="s; how long an Idempotency-Key is remembered")
+    max_ahead_s: int = Field(31 * 86_400, ge=60, description="s; not_before may lie this far ahead, expires_at twice as far")
     default_expires_s: int = Field(24 * 3600, ge=1, description="s; a call not dialed by then ends as expired")
 
     # --- the switch ----------------------------------------------------------------------------------------------
@@ -82,7 +83,7 @@ class Settings(BaseSettings):
     retry_capacity_s: int = Field(2, ge=1, description="s; gap after a full trunk; uses up no attempt")
 
     # --- the budget ----------------------------------------------------------------------------------------------
-    slot_horizon_ms: int = Field(200, ge=10, le=1000, description="ms; a slot is reserved at most this far ahead")
+    slot_horizon_ms: int = Field(100, ge=10, le=1000, description="ms; a slot is reserved at most this far ahead")
     slot_grace_ms: float = Field(10.0, gt=0, description="ms (G); not written by slot + G: the slot is burned")
     slot_lead_ms: float = Field(50.0, ge=0, description="ms; the earliest slot lies this far ahead, to cover the way")
     claim_lead_ms: float = Field(40.0, gt=0, description="ms before its slot at which an attempt is claimed in Postgres")

@@ -153,7 +153,7 @@ def _final_answer(event: Event, disposition: str | None) -> tuple[int | None, st
 
 
 def _phrase(text: str | None) -> str | None:
-    return _UNPRINTABLE.sub(" ", text)[:_PHRASE_CHARS].strip() or None if text else None
+    return " ".join(_UNPRINTABLE.sub(" ", text or "").split())[:_PHRASE_CHARS] or None
 
 
 def _key(event: Event, attempt: UUID, at: datetime) -> str:

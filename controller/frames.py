@@ -10,8 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import unquote_to_bytes
 
 #: A decoded event: header -> text, or a list of texts where the switch sent an array; ``_body`` is the event's body.
@@ -19,6 +18,8 @@ Event: TypeAlias = dict[str, str | list[str]]
 
 MAX_HEAD_BYTES = 65_536  # the head alone: the switch itself never sends more than about 2 kB
 _LENGTH = re.compile(r"[0-9]{1,10}")
+# How the switch heads every event: read at once, as the general way would.
+_USUAL_HEAD = re.compile(rb"Content-Length: ([0-9]{1,10})\nContent-Type: (text/event-(?:json|plain))\n\n")
 _ARRAY = "ARRAY::"
 
 
@@ -30,8 +31,7 @@ class EventError(ValueError):
     """The body of a well-framed event cannot be decoded. That event is lost; the connection goes on."""
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """One frame: ``headers`` of the frame itself (not of the event inside) and its ``body``, bytes as they came."""
 
     headers: dict[str, str]
@@ -77,7 +77,8 @@ class FrameParser:
             raise ValueError(f"max_frame_bytes: give at least 1, not {max_frame_bytes}")
         self._max = max_frame_bytes
         self._buffer = bytearray()
-        self._searched = 0  # no empty line ends before this offset
+        self._at = 0  # everything before this offset is done with
+        self._searched = 0  # no head ends before this offset
         self._headers: dict[str, str] | None = None  # a head whose body is still to come
         self._need = 0  # bytes of that body
         self._dead: str | None = None
@@ -85,10 +86,14 @@ class FrameParser:
     @property
     def buffered(self) -> int:
         """Bytes of an unfinished frame."""
-        return len(self._buffer)
+        return len(self._buffer) - self._at
 
     def feed(self, data: bytes) -> Iterator[Frame]:
         """Take ``data`` in at once; iterate to get every frame it completes, FrameError after the last good one."""
+        if self._at:
+            del self._buffer[: self._at]
+            self._searched = max(0, self._searched - self._at)
+            self._at = 0
         self._buffer += data
         return self._frames()
 
@@ -97,41 +102,44 @@ class FrameParser:
             raise FrameError(self._dead)
         while True:
             try:
-                frame = self._next()
+                if self._headers is None and not self._read_head():
+                    return
             except FrameError as error:
                 self._dead = str(error)
                 self._buffer.clear()
+                self._at = 0
                 raise
-            if frame is None:
+            end = self._at + self._need
+            if len(self._buffer) < end:
                 return
+            frame = Frame(self._headers or {}, bytes(self._buffer[self._at : end]))
+            self._headers = None
+            self._at = self._searched = end
             yield frame
 
-    def _next(self) -> Frame | None:
+    def _read_head(self) -> bool:
+        """Whether a whole head is there; it then waits for its body."""
         buffer = self._buffer
-        if self._headers is None:
-            start = 0
-            while buffer.startswith(b"\n", start):  # stray empty lines between frames
-                start += 1
-            if start:
-                del buffer[:start]
-                self._searched = 0
-            end = buffer.find(b"\n\n", self._searched)
-            if (len(buffer) if end < 0 else end) > MAX_HEAD_BYTES:
+        usual = _USUAL_HEAD.match(buffer, self._at)
+        if usual is not None:
+            length = usual[1].decode()
+            headers = {"Content-Length": length, "Content-Type": usual[2].decode()}
+            end = usual.end()
+        else:
+            while buffer.startswith(b"\n", self._at):  # stray empty lines between frames
+                self._at += 1
+            found = buffer.find(b"\n\n", max(self._at, self._searched))
+            if (len(buffer) if found < 0 else found) - self._at > MAX_HEAD_BYTES:
                 raise FrameError(f"a head of more than {MAX_HEAD_BYTES} bytes")
-            if end < 0:
-                self._searched = max(0, len(buffer) - 1)
-                return None
-            headers = _parse_head(buffer[:end].decode("utf-8", "replace"))
-            self._need = _content_length(headers.get("Content-Length"), self._max)
-            self._headers = headers
-            self._searched = 0
-            del buffer[: end + 2]
-        if len(buffer) < self._need:
-            return None
-        headers, self._headers = self._headers, None
-        body = bytes(buffer[: self._need])
-        del buffer[: self._need]
-        return Frame(headers, body)
+            if found < 0:
+                self._searched = max(self._at, len(buffer) - 1)
+                return False
+            headers = _parse_head(buffer[self._at : found].decode("utf-8", "replace"))
+            end = found + 2
+        self._need = _content_length(headers.get("Content-Length"), self._max)
+        self._headers = headers
+        self._at = end
+        return True
 
 
 def _parse_head(head: str) -> dict[str, str]:
@@ -171,7 +179,13 @@ def parse_json(body: bytes) -> Event:
     Bytes that are no UTF-8 become U+FFFD: values are what strangers sent, and one bad byte must not cost an event.
     """
     try:
-        event: Any = _JSON.decode(body.decode("utf-8", "replace"))
+        text = body.decode("utf-8", "replace").strip()
+        event: Any
+        event, end = _JSON.raw_decode(text)
+        if end != len(text):
+            raise EventError(f"an event with {len(text) - end} characters after its JSON")
+    except EventError:
+        raise
     except (ValueError, RecursionError) as error:
         raise EventError(f"an event that is no JSON: {error}") from None
     if not isinstance(event, dict):

@@ -20,6 +20,7 @@ from budget.worker import DialRunner
 from calls.evidence import Evidence
 from controller.board import Board
 from controller.dial import DIALS, Dial
+from controller.window import DialWindow
 from store import carriers
 
 log = logging.getLogger(__name__)
@@ -38,6 +39,9 @@ class Pumps:
         self._wake: dict[UUID, Event] = {}
         self._jobs = Pool(board.settings.dial_greenlets)
         self._threads = Pool()
+        self._window = DialWindow(board.settings.dial_greenlets)
+        self._under_way = 0
+        self._room = Event()
         self.counts = {"granted": 0, "burned": 0}
 
     def run(self) -> None:
@@ -90,6 +94,10 @@ class Pumps:
             if not self._board.may_dial:
                 woken.wait(0.1)
                 continue
+            if self._under_way >= self._window.size:
+                self._room.clear()
+                self._room.wait(settings.pump_idle_s)
+                continue
             asked = time.monotonic()
             try:
                 answer = permits.grant(self._board.redis, settings, carrier_id, settings.switch)
@@ -105,11 +113,19 @@ class Pumps:
 
     def _start(self, dial: Dial, *, late: bool) -> None:
         self.counts["granted"] += 1
+        self._under_way += 1
         # A permit whose reply took longer than R may name a slot that is earlier than it seems: burned, not used.
-        if late:
-            self._jobs.spawn(self._give_back, dial)
-        else:
-            self._jobs.spawn(self._job, dial)  # waits here when all dial greenlets are busy
+        self._jobs.spawn(self._run, dial, late)
+
+    def _run(self, dial: Dial, late: bool) -> None:
+        try:
+            if late:
+                self._give_back(dial)
+            else:
+                self._job(dial)
+        finally:
+            self._under_way -= 1
+            self._room.set()
 
     def _job(self, dial: Dial) -> None:
         attempt = str(dial.permit.attempt_id)
@@ -117,6 +133,8 @@ class Pumps:
         try:
             result = self._runner.run(attempt, dial.permit.lane)
             log.info("dial", extra={"attempt": attempt, "result": result, "lane": dial.permit.lane})
+            if result == "sent":
+                self._window.in_time()
         except (RedisError, OSError) as error:
             # Nothing is lost: unclaimed attempts are swept back, claimed ones have their deadline.
             log.warning("dial job broke off", extra={"attempt": attempt, "error": str(error)})
@@ -127,6 +145,7 @@ class Pumps:
 
     def _give_back(self, dial: Dial) -> None:
         self.counts["burned"] += 1
+        self._window.late(time.monotonic())
         try:
             permits.requeue(self._board.redis, dial.permit.attempt_id, dial.permit.fence)
         except (RedisError, OSError):

@@ -12,7 +12,7 @@ import logging
 import random
 import signal
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import gevent
 import psycopg
@@ -22,7 +22,7 @@ from gevent.pool import Group
 from jobs.webhook_address import origin
 from jobs.webhook_post import Answer, Poster
 from jobs.webhook_receivers import Receivers
-from jobs.webhook_schedule import next_wait
+from jobs.webhook_schedule import SCHEDULE_S, next_wait
 from jobs.webhook_sign import signed_headers
 from settings import Settings
 from store import outbox
@@ -80,7 +80,10 @@ class Dispatcher:
     def _hand_back(self) -> None:
         # All at once: recording one lets others finish, which changes what waits.
         for delivery in list(self._receivers.excess(time.monotonic())):
-            self._record(delivery, Answer(None, "not tried: the receiver is slow and others wait before this one"))
+            # Never given up untried: after the last try's turn it comes again after the longest wait.
+            wait = next_wait(delivery.tries, random.random()) or timedelta(seconds=SCHEDULE_S[-1])
+            reason = "not tried: the receiver is slow and others wait before this one"
+            outbox.retry_later(self._db, delivery.id, datetime.now(UTC) + wait, None, reason)
 
     def _start(self) -> None:
         for delivery in list(self._receivers.start(time.monotonic())):

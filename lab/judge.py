@@ -121,6 +121,8 @@ def judge(log: Path | Iterable[Record], cps: int | None = None, channels: int | 
         if kind == "start":
             verdict.carrier = record.get("carrier", "")
             verdict.cps_limit, verdict.channel_limit = record.get("cps", 0), record.get("channels", 0)
+            for dialog in open_by_id.values():  # a carrier that starts again has no calls
+                dialog.end = stamp if dialog.end is None else dialog.end
         elif kind == "retransmit":
             verdict.retransmissions += 1
         elif kind == "invite":
@@ -179,11 +181,11 @@ def _find_violations(verdict: Verdict) -> None:
 
 def _report(verdict: Verdict) -> str:
     lines = [
-        f"carrier {verdict.carrier or '?'}: {verdict.invites} INVITEs, {verdict.answered} answered, "
-        f"{verdict.retransmissions} retransmissions, {verdict.open_at_end} still open",
+        (f"carrier {verdict.carrier or '?'}: {verdict.invites} INVITEs, {verdict.answered} answered, "
+         f"{verdict.retransmissions} retransmissions, {verdict.open_at_end} still open"),
         f"  INVITEs in any {verdict.window_s:g} s: {verdict.peak_invites} of {verdict.cps_limit or 'unlimited'}",
-        f"  channels at once: {verdict.peak_channels} of {verdict.channel_limit or 'unlimited'} "
-        f"({verdict.peak_answered} answered)",
+        (f"  channels at once: {verdict.peak_channels} of {verdict.channel_limit or 'unlimited'} "
+         f"({verdict.peak_answered} answered)"),
         "  outcomes: " + ", ".join(f"{name} {n}" for name, n in sorted(verdict.outcomes.items())),
     ]
     lines += [f"  VIOLATION: {text}" for text in verdict.violations] or ["  within the limits"]

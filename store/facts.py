@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 from calls.evidence import End, Evidence, Outcome, RetryClass, Source, State
 from calls.lifecycle import AttemptFacts
@@ -14,7 +14,7 @@ from store.rows import Attempt, Call
 
 _SAME = tuple(field.name for field in fields(AttemptFacts))
 _HANGUP_BY = frozenset({"callee", "agent", "platform", "carrier", "operator", "customer"})
-_INT4 = range(-(1 << 31), 1 << 31)
+_INT4_MAX = (1 << 31) - 1
 
 
 class Timers(Protocol):
@@ -66,9 +66,9 @@ def facts_of(attempt: Attempt) -> AttemptFacts:
     )
 
 
-def with_facts(attempt: Attempt, facts: AttemptFacts) -> Attempt:
-    """The row that holds ``facts``."""
-    return replace(attempt, **{name: getattr(facts, name) for name in _SAME})
+def with_facts(attempt: Attempt, facts: AttemptFacts, **changes: Any) -> Attempt:
+    """The row that holds ``facts``, and ``changes`` of other columns."""
+    return replace(attempt, **{name: getattr(facts, name) for name in _SAME}, **changes)
 
 
 def call_facts(call: Call, attempt: Attempt) -> CallFacts:
@@ -111,16 +111,21 @@ def storable(evidence: Evidence) -> Evidence:
     key = clean(evidence.key) or ""
     if end is None:
         return evidence if key == evidence.key else replace(evidence, key=key)
-    clean_end = replace(
-        end,
-        cause=clean(end.cause) or "",
-        sip_phrase=clean(end.sip_phrase),
-        disposition=clean(end.disposition),
-        requested_by=clean(end.requested_by),
-        q850_cause=end.q850_cause if end.q850_cause in _INT4 else None,
-        sip_code=end.sip_code if end.sip_code in _INT4 else None,
-    )
-    return replace(evidence, key=key, end=clean_end)
+    plain = {
+        "cause": clean(end.cause) or "",
+        "sip_phrase": clean(end.sip_phrase),
+        "disposition": clean(end.disposition),
+        "requested_by": clean(end.requested_by),
+        "q850_cause": _small(end.q850_cause),
+        "sip_code": _small(end.sip_code),
+    }
+    if key == evidence.key and all(getattr(end, name) == value for name, value in plain.items()):
+        return evidence
+    return replace(evidence, key=key, end=replace(end, **plain))  # type: ignore[arg-type]
+
+
+def _small(value: int | None) -> int | None:
+    return value if value is not None and 0 <= value <= _INT4_MAX else None
 
 
 def end_data(end: End) -> dict[str, object]:

@@ -47,6 +47,8 @@ def clean(text: str | None) -> str | None:
     """
     if text is None:
         return None
+    if text.isascii() and "\x00" not in text:
+        return text[:TEXT_MAX]
     return text[:TEXT_MAX].replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
 
 

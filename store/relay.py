@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from psycopg.types.json import Jsonb
+
 from store.pool import Database
 from store.queries import load
-from store.records import one_row
+from store.records import clean, one_row
 
 _SQL = load("relay")
 
@@ -42,3 +46,19 @@ def agent_for(db: Database, attempt_id: UUID) -> RelayCall | None:
     """The attempt's agent and facts; None when there is no such attempt."""
     with db.connection() as conn:
         return one_row(conn, RelayCall, _SQL["agent_for"], {"attempt_id": attempt_id})
+
+
+def note(db: Database, attempt_id: UUID, kind: str, at: datetime, data: Mapping[str, object]) -> bool:
+    """A fact the relay saw (agent connected, first agent audio ...) as an event of the call; once per kind and time.
+
+    False: no such attempt, or noted already. It changes no state.
+    """
+    params = {
+        "attempt_id": attempt_id,
+        "dedupe": clean(f"relay:{attempt_id}:{kind}:{at.isoformat()}"),
+        "type": clean(kind),
+        "at": at,
+        "data": Jsonb(dict(data)),
+    }
+    with db.connection() as conn:
+        return conn.execute(_SQL["note"], params).rowcount == 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from calls.evidence import End, Evidence, Outcome, Source, State
@@ -60,10 +61,11 @@ class CallWork:
         after = apply(before, evidence)
         if after == before:
             return
-        changed = with_facts(attempt, after)
-        if before.state is not after.state:
+        if before.state is after.state:
+            changed = with_facts(attempt, after)
+        else:
             until = deadline(after.state, before.state, self.call, attempt, context.timers, context.now)
-            changed = replace(changed, deadline_at=until, probes=0)
+            changed = with_facts(attempt, after, deadline_at=until, probes=0)
         self._put(changed)
         if not after.ended:
             self._progress(changed, after, context)
@@ -78,14 +80,15 @@ class CallWork:
 
     def _progress(self, attempt: Attempt, facts: AttemptFacts, context: Context) -> None:
         status = call_status(facts)
-        if attempt.answered_at != self.call.answered_at:
-            self.call = replace(self.call, answered_at=attempt.answered_at)
-            self.call_changed = True
-        if status == self.call.status:
-            return
         times = {"ringing": attempt.ringing_at or attempt.early_at, "in_progress": attempt.answered_at}
-        self.call = replace(self.call, status=status, status_at=times.get(status) or context.now)
-        self._tell(_TOLD_AS[status], attempt, context)
+        status_at = times.get(status) or context.now
+        if status != self.call.status:
+            changes = {"status": status, "status_at": status_at, "answered_at": attempt.answered_at}
+            self._tell(_TOLD_AS[status], attempt, context, **changes)
+        elif status in times and (status_at, attempt.answered_at) != (self.call.status_at, self.call.answered_at):
+            # An earlier sight of the state it is in: the truth is kept, nobody is told of milliseconds.
+            self.call = replace(self.call, status_at=status_at, answered_at=attempt.answered_at)
+            self.call_changed = True
 
     def _end(self, attempt: Attempt, facts: AttemptFacts, context: Context) -> None:
         self.ended_now.add(attempt.id)
@@ -99,13 +102,13 @@ class CallWork:
 
     def _stop(self, attempt: Attempt, facts: AttemptFacts, decision: Stop, context: Context) -> None:
         status = decision.status.value
-        self.call = replace(
-            self._following(facts),
-            status=status,
-            status_at=facts.ended_at or context.now,
-            end_reason=decision.end_reason,
-        )
-        self._tell(f"call.{status}", attempt, context)
+        changes = {
+            **_followed(facts),
+            "status": status,
+            "status_at": facts.ended_at or context.now,
+            "end_reason": decision.end_reason,
+        }
+        self._tell(f"call.{status}", attempt, context, **changes)
         data: dict[str, object] = {"end_reason": decision.end_reason, "decided": decision.why}
         self._log(attempt, f"call.{status}", f"decided:{attempt.id}", context, data)
 
@@ -118,15 +121,16 @@ class CallWork:
         )
         self.retry = (ended.id, attempt)
         self.attempts[attempt.id] = attempt
-        self.call = replace(
-            self.call,
+        self._tell(
+            "call.retry_scheduled",
+            ended,
+            context,
             status="queued",
             status_at=context.now,
             due_at=decision.due_at,
             answered_at=None,
             attempt_count=self.call.attempt_count + (1 if decision.counts else 0),
         )
-        self._tell("call.retry_scheduled", ended, context)
         data: dict[str, object] = {
             "due_at": decision.due_at,
             "counts": decision.counts,
@@ -154,12 +158,10 @@ class CallWork:
             changes["hangup_by"] = hangup_by(after)
         if answered or (before.outcome is not None and call.status == before.outcome.value):
             changes.update(status=call_status(after), status_at=after.ended_at or call.status_at)
-        corrected = replace(call, **changes)  # type: ignore[arg-type]
-        if corrected == call:
+        if all(getattr(call, name) == value for name, value in changes.items()):
             return
-        self.call = corrected
-        self._tell("call.corrected", attempt, context)
-        data: dict[str, object] = {"status": corrected.status, "end_reason": corrected.end_reason}
+        self._tell("call.corrected", attempt, context, **changes)
+        data: dict[str, object] = {"status": self.call.status, "end_reason": self.call.end_reason}
         self._log(attempt, "call.corrected", f"corrected:{attempt.id}:{attempt.evidence_key}", context, data)
 
     def _spare(self, queued: Attempt, answered: Attempt, facts: AttemptFacts, context: Context) -> None:
@@ -171,19 +173,18 @@ class CallWork:
             replace(with_facts(queued, seen), deadline_at=None, decided=f"stop: attempt {answered.number} was answered")
         )
         self.ended_now.add(queued.id)
-        self.call = replace(self._following(facts), status=call_status(facts), status_at=facts.ended_at or context.now)
-        self._tell(f"call.{self.call.status}", answered, context)
-        self._log(queued, f"call.{self.call.status}", f"decided:{queued.id}", context, {"answered": answered.id})
+        status = call_status(facts)
+        changes = {**_followed(facts), "status": status, "status_at": facts.ended_at or context.now}
+        self._tell(f"call.{status}", answered, context, **changes)
+        self._log(queued, f"call.{status}", f"decided:{queued.id}", context, {"answered": answered.id})
 
-    def _following(self, facts: AttemptFacts) -> Call:
-        return replace(self.call, hangup_by=hangup_by(facts), **{name: getattr(facts, name) for name in _FOLLOWS})
-
-    def _tell(self, kind: str, attempt: Attempt, context: Context) -> None:
-        """The enterprise hears of the call as it is now."""
+    def _tell(self, kind: str, attempt: Attempt, context: Context, **changes: Any) -> None:
+        """The call changes, and the enterprise hears of it as it is then."""
         self.call_changed = True
         if self.hook is None:
+            self.call = replace(self.call, **changes)
             return
-        self.call = replace(self.call, sequence=self.call.sequence + 1)
+        self.call = replace(self.call, sequence=self.call.sequence + 1, **changes)
         body = webhook_body(kind, context.now, self.call, attempt)
         self.outbox.append(outbox_row(self.call, kind, body, self.hook, context.now))
 
@@ -198,3 +199,8 @@ class CallWork:
                 "data": data,
             }
         )
+
+
+def _followed(facts: AttemptFacts) -> dict[str, Any]:
+    """What a call takes over from the end of the attempt that decides it."""
+    return {"hangup_by": hangup_by(facts), **{name: getattr(facts, name) for name in _FOLLOWS}}

@@ -18,8 +18,8 @@ from settings import get_settings
 from store.migrate import MigrationError, migrate
 from store.pool import Database, open_database
 from trunkline.guests import GuestRefused
+from trunkline.private import ServerFailed
 from trunkline.programs import NoServer
-from trunkline.servers import ServerFailed
 from trunkline.supervisor import ProcessFailed
 
 FIRST_CONNECTION_S = 5
@@ -225,8 +225,11 @@ def trace_call(call: str) -> None:
     from store.trace import trace
 
     with database() as db:
-        for line in trace(db, call):
-            click.echo(line)
+        lines = trace(db, call)
+    if not lines:
+        raise ValueError(f"there is no call or attempt {call}")
+    for line in lines:
+        click.echo(line)
 
 
 @main.command("demo")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 import random
+import shutil
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from rich.console import Console
 
 from trunkline.demo_desk import Desk
 from trunkline.demo_plan import QUIET, RING, TALK, PlannedCall, plan
-from trunkline.demo_report import judge, print_report
+from trunkline.demo_report import judge, print_addresses, print_report
 from trunkline.demo_tone import write_announcement
 from trunkline.demo_view import END_STATUSES, Meter, View
 from trunkline.stack import LabCarrier, Route, Stack
@@ -37,8 +38,9 @@ ENVIRON = {
     "TRUNKLINE_PDD_S": "6",
 }
 LOOK_S = 0.5
-QUIET_GAP_S = 0.4
+QUIET_GAP_S = 0.3
 POSTERS = 6
+KEPT = pathlib.Path(".trunkline/last-demo")
 
 
 def demo(directory: pathlib.Path, *, calls: int, seed: int, leave: bool) -> int:
@@ -47,18 +49,23 @@ def demo(directory: pathlib.Path, *, calls: int, seed: int, leave: bool) -> int:
         raise ValueError("the demo runs from the checkout, where the Procfile is: make demo")
     end_on_signals()
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 132
     status = 130
     stack = Stack(directory, CARRIERS, ROUTES, environ=ENVIRON, seed=seed, restart=True, usual_ports=True, say=console.print)
     try:
-        console.print("starting Postgres, Redis, a lab switch, two lab carriers and the Procfile's processes ...")
+        console.print("starting Postgres, Redis, a lab switch, two lab carriers and every process of the Procfile")
         with stack:
             desk = _open_desk(stack)
             planned = plan(calls, len(TENANTS), random.Random(seed))
             console.print(f"{calls} calls by POST {stack.api}/v1/calls")
             _run(stack, desk, planned, console)
             verdict = judge(desk, stack)
-            print_report(console, verdict, desk, stack)
+            print_report(console, verdict, desk)
+            print_addresses(console, desk, stack)
             status = 0 if verdict.passed else 1
+            if not verdict.passed:
+                console.print(f"logs kept in {_keep_logs(stack, directory / KEPT)}", soft_wrap=True)
             if not leave:
                 console.print("Everything stays up until Ctrl-C.")
                 _stay(stack, console)
@@ -97,6 +104,15 @@ def _run(stack: Stack, desk: Desk, planned: Sequence[PlannedCall], console: Cons
                 if all(told.get(call.id, {}).get("status") in END_STATUSES for call in desk.posted):
                     break
             time.sleep(min(LOOK_S, max(0.0, next_quiet - time.monotonic())) if len(work) < len(planned) else LOOK_S)
+
+
+def _keep_logs(stack: Stack, place: pathlib.Path) -> pathlib.Path:
+    """Copy every process's log and the carriers' raw arrival logs; what the last failure left there is replaced."""
+    shutil.rmtree(place, ignore_errors=True)
+    shutil.copytree(stack.supervisor.logs, place)
+    for carrier in stack.lab_carriers:
+        shutil.copy(stack.arrivals(carrier.name), place)
+    return place
 
 
 def _stay(stack: Stack, console: Console) -> None:

@@ -16,12 +16,12 @@ FATES = (
     ("0107", 3),  # unavailable
     ("0108", 2),  # early media, then answered until the longest talk time
     ("0116", 2),  # blocked by the network
-    ("0106", 1),  # the carrier never says a word
+    ("0119", 1),  # Trying, and never another word
     ("0112", 1),  # redirected elsewhere, which is refused
 )
-SLOW = {"0102": 0.1, "0106": 0.1, "0101": 0.4, "0105": 0.4, "0108": 0.4}
+SLOW = {"0102": 0.1, "0119": 0.1, "0101": 0.4, "0105": 0.4, "0108": 0.4}
 #: So many are posted one after another before the rest comes at once: nothing holds them up.
-QUIET = 12
+QUIET = 20
 NORTH_AMERICA = (202, 206, 212, 305, 312, 415, 512, 617)
 FROM_NUMBERS = ("+12025550100", "+442079460000", "+493023125000")
 

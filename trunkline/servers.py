@@ -16,22 +16,18 @@ import ctypes
 import os
 import pathlib
 import secrets
-import shutil
 import signal
-import socket
 import subprocess
 import sys
-import tempfile
-import time
 from typing import Protocol
 
 import psycopg
 import redis
 
-from trunkline.children import Child, Keeper, User
-from trunkline.programs import NoServer, postgres_programs, reachable, redis_program, unprivileged_user
+from trunkline.children import Child
+from trunkline.private import PrivateServer, ServerFailed, free_port, plain_environment, private_directory
+from trunkline.programs import postgres_programs, redis_program, unprivileged_user
 
-START_S = 30.0
 POSTGRES_OPTIONS = {
     "listen_addresses": "",
     "max_connections": "200",
@@ -49,10 +45,6 @@ POSTGRES_OPTIONS = {
     "timezone": "UTC",
     "log_timezone": "UTC",
 }
-
-
-class ServerFailed(RuntimeError):
-    """A server did not start; the text ends with the last lines of its log."""
 
 
 class Server(Protocol):
@@ -76,84 +68,14 @@ class GivenServer:
         """Nothing: it is not ours."""
 
 
-class _Private:
-    """What the two private servers share: a directory, a log, a child, a keeper."""
-
-    name: str
-
-    def __init__(self, directory: pathlib.Path) -> None:
-        self.directory = directory
-        self.log = directory / "log"
-        self._keeper = Keeper(directory)
-        self._child: Child | None = None
-
-    @property
-    def child(self) -> Child:
-        if self._child is None:
-            raise RuntimeError(f"the private {self.name} is closed")
-        return self._child
-
-    @property
-    def pid(self) -> int | None:
-        """The server's pid while it runs."""
-        return self.child.pid
-
-    def _answers(self) -> bool:
-        raise NotImplementedError
-
-    def start(self) -> None:
-        """Start it (again, at the same address) and return when it answers."""
-        deadline = time.monotonic() + START_S
-        while True:
-            with self.log.open("ab") as log:
-                self.child.start(log)
-            while self.child.pid is not None and time.monotonic() < deadline:
-                if self._answers():
-                    return
-                time.sleep(0.02)
-            # After a kill -9 the old server's children may still be on their way out: try again until the deadline.
-            if time.monotonic() >= deadline or not self._worth_retrying():
-                self.child.kill()
-                raise ServerFailed(f"the private {self.name} did not start:\n{self._tail()}")
-            time.sleep(0.1)
-
-    def _worth_retrying(self) -> bool:
-        return False
-
-    def _tail(self) -> str:
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-12:])
-
-    def stop(self) -> None:
-        """Orderly and fast: clients are disconnected. The data stays until close()."""
-        self.child.stop()
-
-    def kill(self) -> None:
-        """kill -9."""
-        self.child.kill()
-
-    def restart(self) -> None:
-        """stop() and start()."""
-        self.stop()
-        self.start()
-
-    def close(self) -> None:
-        """End it and remove its directory; a second call does nothing."""
-        if self._child is None:
-            return
-        self._child.stop()
-        self._child = None
-        self._keeper.close()
-        shutil.rmtree(self.directory, ignore_errors=True)
-
-
-class PostgresServer(_Private):
+class PostgresServer(PrivateServer):
     """A private Postgres; `url` names its database `postgres`."""
 
     name = "Postgres"
 
     def __init__(self) -> None:
         self._user = unprivileged_user()
-        super().__init__(_private_directory("trunkline-pg-", self._user))
+        super().__init__(private_directory("trunkline-pg-", self._user))
         try:
             programs = postgres_programs(self._user, self.directory / "wheel")
             self._data = self.directory / "data"
@@ -163,7 +85,7 @@ class PostgresServer(_Private):
                 [str(programs / "postgres"), "-D", str(self._data), "-k", str(self.directory), *arguments],
                 keeper=self._keeper,
                 end=signal.SIGINT,  # the fast shutdown
-                environ=_plain_environment(self.directory),
+                environ=plain_environment(self.directory),
                 directory=self.directory,
                 user=self._user,
             )
@@ -197,7 +119,7 @@ class PostgresServer(_Private):
             text=True,
             check=False,
             cwd=self.directory,
-            env=_plain_environment(self.directory),
+            env=plain_environment(self.directory),
             user=user.uid if user else None,
             group=user.gid if user else None,
             extra_groups=[] if user else None,
@@ -230,21 +152,21 @@ class PostgresServer(_Private):
                 ctypes.CDLL(None).shmctl(int(lines[6].split()[1]), 0, None)
 
 
-class RedisServer(_Private):
+class RedisServer(PrivateServer):
     """A private Redis without persistence: a restart is a wipe. `url` names database 0."""
 
     name = "Redis"
 
     def __init__(self) -> None:
         program = redis_program()
-        super().__init__(_private_directory("trunkline-redis-", None))
+        super().__init__(private_directory("trunkline-redis-", None))
         self._password = secrets.token_urlsafe(18)
         for left in (4, 3, 2, 1, 0):
             self._port = free_port()
             self._child = Child(
                 [str(program), str(self._write_config())],
                 keeper=self._keeper,
-                environ=_plain_environment(self.directory),
+                environ=plain_environment(self.directory),
                 directory=self.directory,
             )
             try:
@@ -295,25 +217,3 @@ def redis_server() -> RedisServer | GivenServer:
     """The Redis of ``REDIS_URL`` (an empty database of it, see trunkline/guests.py), else a private one."""
     url = os.environ.get("REDIS_URL")
     return GivenServer(url) if url else RedisServer()
-
-
-def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    """A TCP (or with SOCK_DGRAM a UDP) port of 127.0.0.1 that was free a moment ago."""
-    with socket.socket(type=kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _plain_environment(directory: pathlib.Path) -> dict[str, str]:
-    return {"HOME": str(directory), "PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}
-
-
-def _private_directory(prefix: str, user: User | None) -> pathlib.Path:
-    """A fresh directory only `user` (and root) can enter, at a place `user` can get to."""
-    for place in (tempfile.gettempdir(), "/tmp", "/var/tmp"):
-        if reachable(pathlib.Path(place).resolve(), user):
-            directory = pathlib.Path(tempfile.mkdtemp(prefix=prefix, dir=place)).resolve()
-            if user is not None:
-                os.chown(directory, user.uid, user.gid)
-            return directory
-    raise NoServer(f"user {user.name if user else ''!r} can enter no temporary directory: set TMPDIR to one it can")

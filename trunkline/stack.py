@@ -25,7 +25,8 @@ from store.pool import Database, open_database
 from trunkline import guests
 from trunkline.api import Api
 from trunkline.children import Keeper
-from trunkline.servers import GivenServer, PostgresServer, RedisServer, free_port, postgres_server, redis_server
+from trunkline.private import free_port
+from trunkline.servers import GivenServer, PostgresServer, RedisServer, postgres_server, redis_server
 from trunkline.supervisor import ProcessFailed, Supervisor, parse_procfile, process_environment
 
 READY_S = 30.0

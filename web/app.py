@@ -19,7 +19,8 @@ from web.runtime import Runtime, install, utc_now
 def create_app(settings: Settings, *, database: Database, redis: Redis, now: Callable[[], datetime] = utc_now) -> Flask:
     """A WSGI application on the given parts; it opens and closes nothing itself."""
     app = Flask("web", static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    # One more than is taken, so that web.jsonbody can tell a body that was cut off from one that fits.
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes + 1
     app.config["TRAP_BAD_REQUEST_ERRORS"] = False
     app.config["PROPAGATE_EXCEPTIONS"] = False
     app.url_map.strict_slashes = True

@@ -34,6 +34,10 @@ def _readyz() -> Response:
     ours = runtime()
     parts: dict[str, dict[str, object]] = {}
     for name, check in _CHECKS.items():
+        if name in _KNOWN_BY_POSTGRES and not parts["postgres"]["ok"]:
+            # Each question would wait for the pool in vain, and the answer would come too late for any probe.
+            parts[name] = {"ok": False, "detail": "unknown without postgres"}
+            continue
         try:
             check(ours)
         except _Missing as missing:
@@ -77,6 +81,7 @@ def _switch(ours: Runtime) -> None:
         raise _Missing(f"no controller has seen its switch for {longest.total_seconds():g} s")
 
 
+_KNOWN_BY_POSTGRES = frozenset({"budget", "switch"})
 _CHECKS: dict[str, Callable[[Runtime], None]] = {
     "postgres": _postgres,
     "redis": _redis,

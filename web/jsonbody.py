@@ -11,8 +11,10 @@ import math
 from typing import Any, NoReturn
 
 from flask import Request
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from web.problems import FieldError, Problem, invalid
+from web.runtime import runtime
 
 #: Levels of nesting, the body itself being the first.
 MAX_DEPTH = 32
@@ -27,11 +29,14 @@ def read_json(request: Request) -> Any:
     """The body as Python values.
 
     Raises ``Problem`` 415 (not JSON, or compressed), 400 (malformed), 422 (a character or depth we cannot keep), and
-    werkzeug's ``RequestEntityTooLarge`` over the app's ``MAX_CONTENT_LENGTH``.
+    werkzeug's ``RequestEntityTooLarge`` (413) over ``max_body_bytes``.
     """
     if request.mimetype != "application/json" or request.headers.get("Content-Encoding", "identity") != "identity":
         raise Problem(415, "unsupported_media_type", "Send the body as application/json, uncompressed.")
     data = request.get_data()
+    if len(data) > runtime().settings.max_body_bytes:
+        # Without a Content-Length werkzeug cuts the body at its limit and says nothing.
+        raise RequestEntityTooLarge
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -12,6 +12,7 @@ import shutil
 import struct
 import sys
 from array import array
+from functools import lru_cache
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ def from_bytes(pcm: bytes) -> array[int]:
     return samples
 
 
+@lru_cache(maxsize=64)
 def tone(hz: float, ms: int, *, peak: int = 9000) -> bytes:
     """A sine of ``hz`` lasting ``ms``, with 5 ms of fade at each end so that it does not click."""
     count = SAMPLE_RATE * ms // 1000
@@ -48,6 +50,7 @@ def tone(hz: float, ms: int, *, peak: int = 9000) -> bytes:
     )
 
 
+@lru_cache(maxsize=1)
 def chime() -> bytes:
     """A greeting for a machine without a voice: three rising notes, 0.9 s."""
     return b"".join(tone(hz, 300) for hz in (440.0, 554.4, 659.3))

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import signal
 import sys
+from collections.abc import Callable
 
 from controller.relay.book import StoreBook
 from controller.relay.run import running
@@ -40,6 +41,9 @@ async def serve(settings: Settings) -> int:
             except TimeoutError:
                 log.error("Postgres is away; some facts are lost")
         return 1 if broken else 0
+    except (OSError, ValueError) as error:
+        log.error("cannot start: %s", error)
+        return 2
     finally:
         for task in (writer, stopped):
             task.cancel()
@@ -55,7 +59,17 @@ def main() -> int:
     if not settings.esl_password:
         log.error("set TRUNKLINE_ESL_PASSWORD to the switch's event socket password")
         return 2
-    return asyncio.run(serve(settings))
+    with asyncio.Runner(loop_factory=_fast_loop()) as runner:
+        return runner.run(serve(settings))
+
+
+def _fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop where it is installed: audio is many small messages. None: the standard loop."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
 
 
 if __name__ == "__main__":

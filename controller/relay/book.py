@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 import psycopg
-from psycopg_pool import PoolTimeout
 
-from store import attempts
+from store import queue
 from store import relay as rows
 from store.pool import Database
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 #: Facts that may wait for Postgres; past it the newest are dropped, for they explain a call but do not decide it.
 _NOTES = 10_000
@@ -65,13 +66,13 @@ class StoreBook:
     async def agent_for(self, attempt: UUID) -> rows.RelayCall | None:
         try:
             return await self._run(rows.agent_for, self._db, attempt)
-        except (psycopg.Error, PoolTimeout) as error:
+        except psycopg.Error as error:
             raise BookClosed(str(error)) from error
 
     async def live(self) -> list[UUID]:
         try:
-            return [row.attempt_id for row in await self._run(attempts.list_live, self._db, self._switch)]
-        except (psycopg.Error, PoolTimeout) as error:
+            return [row.attempt_id for row in await self._run(queue.list_live, self._db, self._switch)]
+        except psycopg.Error as error:
             raise BookClosed(str(error)) from error
 
     def note(self, attempt: UUID, type_: str, at: datetime, data: Mapping[str, Any]) -> None:
@@ -88,7 +89,7 @@ class StoreBook:
                 try:
                     await self._run(rows.note, self._db, note.attempt, note.type, note.at, dict(note.data))
                     break
-                except (psycopg.OperationalError, PoolTimeout) as error:
+                except psycopg.OperationalError as error:
                     log.warning("facts wait for Postgres: %s", error)
                     await asyncio.sleep(1.0)
                 except psycopg.Error:
@@ -105,5 +106,5 @@ class StoreBook:
         """Give the threads back."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _run(self, fn: Any, *args: Any) -> Any:
+    async def _run(self, fn: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, fn, *args)

@@ -12,12 +12,11 @@ from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
 from calls.ids import call_ref
-from controller.frames import text_of
 from controller.relay import protocol
 from controller.relay.agent import AgentFailed, reach
 from controller.relay.downlink import Downlink
 from controller.relay.leg import Ending, Failed, Leg
-from controller.relay.switch import SwitchDown
+from controller.relay.switch import SwitchDown, answered_at
 from controller.relay.texts import json_values
 from controller.relay.uplink import Uplink
 from store.relay import RelayCall
@@ -71,7 +70,9 @@ class Conversation:
         if not self._call.agent_url:
             raise Failed("agent_unknown", "the agent has no url")
         try:
-            agent = await reach(self._call.agent_url, attempt=leg.attempt, call=call_ref(self._call.call_id), settings=settings)
+            agent = await reach(
+                self._call.agent_url, attempt=leg.attempt, call=call_ref(self._call.call_id), settings=settings
+            )
         except AgentFailed as error:
             raise Failed(error.reason, str(error)) from error
         self._agent = agent
@@ -88,13 +89,13 @@ class Conversation:
         try:
             await agent.send(start)
             group.create_task(self._listen(agent))
+            group.create_task(self._tell(agent))
             try:
                 async with asyncio.timeout(settings.agent_ready_timeout_s):
                     await self._ready.wait()
             except TimeoutError:
                 raise Failed("agent_not_ready", f"no ready within {settings.agent_ready_timeout_s:g} s") from None
             leg.note("relay.agent_ready")
-            group.create_task(self._tell(agent))
             await leg.answered.wait()
             assert leg.answered_at is not None
             # Before any audio, and not behind texts that wait.
@@ -241,8 +242,8 @@ class Conversation:
                 channel = await leg.parts.switch.look(leg.attempt)
                 if channel is None:
                     leg.hung_up(None, None)
-                elif text_of(channel, "Answer-State") == "answered":
-                    leg.answer(datetime.now(UTC))
+                elif at := answered_at(channel):
+                    leg.answer(at)
 
     async def _keep_fork(self) -> None:
         """From the answer on there is a media socket, or a new one is asked for, or the call ends."""

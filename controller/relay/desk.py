@@ -13,7 +13,7 @@ from controller.frames import Event, text_of
 from controller.relay.book import BookClosed
 from controller.relay.leg import Ending, Parts
 from controller.relay.session import CallSession
-from controller.relay.switch import SwitchDown
+from controller.relay.switch import SwitchDown, answered_at
 
 log = logging.getLogger(__name__)
 
@@ -26,14 +26,14 @@ EVENTS = (
     "PLAYBACK_START",
     "DTMF",
 )
-SUBCLASSES = ("mod_audio_fork::connect", "mod_audio_fork::connect_failed", "mod_audio_fork::disconnect")
+SUBCLASSES = ("mod_audio_fork::connect_failed",)  # the socket itself tells of the rest
 
 #: s; an event cannot be older than this, whatever its time says.
 _EVENT_AGE_S = 0.5
 #: s; for every call to say goodbye when the relay stops.
 _CLOSE_S = 5.0
 #: sip_hangup_disposition -> who hung up.
-_BYE = {"recv_bye": "callee", "recv_cancel": "callee"}
+_BYE = {"recv_bye": "callee"}
 
 
 class Desk:
@@ -143,12 +143,12 @@ class Desk:
                 if session is not None:
                     session.leg.hung_up(None, None)
                 continue
-            answered = text_of(channel, "Answer-State") == "answered"
+            answered = answered_at(channel)
             if session is None and not self._closed and (answered or _rang(channel)) and _is_ours(channel, attempt):
                 log.warning("attempt %s: found under way, taken up again", attempt)
-                session = self._begin(attempt, resumed=answered)
+                session = self._begin(attempt, resumed=answered is not None)
             if session is not None and answered:
-                session.leg.answer(datetime.now(UTC))
+                session.leg.answer(answered)
 
     async def watch(self, wanted: asyncio.Event) -> None:
         """:meth:`adopt` whenever ``wanted`` is set, and every ``reconcile_interval_s``; until cancelled."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -40,8 +41,11 @@ class Relay:
 async def running(settings: Settings, book: Book) -> AsyncIterator[Relay]:
     """Run a relay inside the block. Leaving it lets go of every call without hanging up, and frees everything.
 
-    Raises ``OSError`` when the port or the audio directory cannot be had.
+    Raises ``OSError`` when the port or the audio directory cannot be had, ``ValueError`` naming a setting that cannot
+    be used.
     """
+    for name in ("relay_audio_dir", "announcement_dir"):
+        _check_directory(name, getattr(settings, name))
     files = AudioFiles(settings.relay_audio_dir, settings.switch)
     left = files.open()
     if left:
@@ -75,3 +79,9 @@ async def running(settings: Settings, book: Book) -> AsyncIterator[Relay]:
         await asyncio.wait(tasks)
         server.close()
         await server.wait_closed()
+
+
+def _check_directory(name: str, directory: str) -> None:
+    """What the switch is to play must have a plain path; found now, not when somebody has answered."""
+    if directory and re.fullmatch(r"(/[A-Za-z0-9._-]+)+/?", directory, re.ASCII) is None:
+        raise ValueError(f"TRUNKLINE_{name.upper()}: give an absolute path of A-Z a-z 0-9 . _ - and /, not {directory!r}")

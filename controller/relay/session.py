@@ -73,7 +73,7 @@ class CallSession:
         leg = self.leg
         try:
             call = await self._look_up()
-            if call is None:
+            if call is None or call.state == "ended":
                 leg.end(Ending("not_ours", None))
                 return
             self._talk = Announcement(leg, call) if call.agent_kind == "announcement" else Conversation(leg, call)

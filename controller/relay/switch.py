@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
 from controller import commands
 from controller.esl_errors import LinkDown, refusal
 from controller.esl_replies import dump, exists
-from controller.frames import Event
+from controller.frames import Event, text_of
 from controller.relay.link import Link
 
 log = logging.getLogger(__name__)
@@ -76,6 +77,15 @@ class Switch:
 
     def _tell(self, attempt: UUID, command: commands.Command) -> None:
         self._link.write(command).add_done_callback(lambda done: _complain(attempt, done))
+
+
+def answered_at(channel: Event) -> datetime | None:
+    """When the callee picked up, by the channel's own word; None when nobody has."""
+    if text_of(channel, "Answer-State") != "answered":
+        return None
+    micros = text_of(channel, "Caller-Channel-Answered-Time")
+    known = micros is not None and micros.isdecimal() and micros != "0"
+    return datetime.fromtimestamp(int(micros) / 1e6, UTC) if known and micros else datetime.now(UTC)
 
 
 def _complain(attempt: UUID, done: asyncio.Future[str]) -> None:

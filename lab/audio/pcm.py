@@ -15,7 +15,7 @@ FRAME_S = 0.02
 _TONE = re.compile(r"%\((\d+),\s*(\d+),\s*([\d.,\s]+)\)")
 
 
-def _pack(samples: list[int]) -> bytes:
+def pack(samples: list[int]) -> bytes:
     data = array.array("h", samples)
     if sys.byteorder == "big":
         data.byteswap()
@@ -36,7 +36,7 @@ def tone(hz: float, seconds: float, rate: int = 8000, level: float = 0.3) -> byt
     """A sine of `hz` for `seconds`; `level` is the share of full scale."""
     step = 2 * math.pi * hz / rate
     peak = level * 32767
-    return _pack([int(peak * math.sin(step * n)) for n in range(round(seconds * rate))])
+    return pack([int(peak * math.sin(step * n)) for n in range(round(seconds * rate))])
 
 
 @functools.lru_cache(maxsize=64)
@@ -57,7 +57,7 @@ def bursts(rate: int = 8000, seconds: float = 4.0, seed: int = 7) -> bytes:
         phase += 2 * math.pi * (140 + 30 * math.sin(2 * math.pi * 1.3 * t)) / rate
         voice = 0.6 * math.sin(phase) + 0.3 * math.sin(2 * phase) + 0.2 * math.sin(5 * phase)
         samples.append(int(9000 * syllable * (voice + 0.05 * rng.uniform(-1, 1))) if talking else 0)
-    return _pack(samples)
+    return pack(samples)
 
 
 def frames(pcm: bytes, rate: int = 8000) -> list[bytes]:
@@ -83,7 +83,7 @@ def tone_stream(spec: str, rate: int = 8000) -> bytes:
     for on_ms, off_ms, freqs in _TONE.findall(spec):
         parts = [float(item) for item in freqs.split(",") if item.strip()]
         waves = [unpack(tone(hz, int(on_ms) / 1000, rate, 0.3 / len(parts))) for hz in parts]
-        out += _pack([sum(values) for values in zip(*waves, strict=True)])
+        out += pack([sum(values) for values in zip(*waves, strict=True)])
         out += silence(int(off_ms) / 1000, rate)
     return bytes(out)
 
@@ -100,7 +100,7 @@ def resample(pcm: bytes, source: int, target: int) -> bytes:
         index = int(position)
         follower = samples[index + 1] if index + 1 < len(samples) else samples[index]
         out.append(int(samples[index] + (follower - samples[index]) * (position - index)))
-    return _pack(out)
+    return pack(out)
 
 
 def read_sound(path: str, rate: int = 8000) -> bytes:
@@ -172,4 +172,4 @@ def to_ulaw(pcm: bytes) -> bytes:
 
 def from_ulaw(data: bytes) -> bytes:
     decode = _ulaw_tables()[1]
-    return _pack([decode[code] for code in data])
+    return pack([decode[code] for code in data])

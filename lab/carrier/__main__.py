@@ -30,6 +30,8 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--user", default="a")
     parser.add_argument("--password-env", help="environment variable with the digest password")
     parser.add_argument("--record-dir", type=Path, help="write what callees hear over real RTP there")
+    parser.add_argument("--max-ring", type=float, default=180.0, help="seconds until an unanswered call gets 480")
+    parser.add_argument("--max-call", type=float, default=3600.0, help="seconds until the carrier ends a call")
     return parser.parse_args(argv)
 
 
@@ -46,7 +48,7 @@ def config_from(argv: list[str] | None) -> CarrierConfig:
         sys.exit(f"lab.carrier: {error}")
     return CarrierConfig(name=args.name, host=host, port=port, channels=args.channels, cps=args.cps, mix=mix,
                          log=args.log, challenge=args.challenge, user=args.user, password=password,
-                         record_dir=args.record_dir)
+                         record_dir=args.record_dir, max_ring_s=args.max_ring, max_call_s=args.max_call)
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -46,11 +47,12 @@ class CarrierCall:
     def begin(self) -> None:
         """Set every response of the outcome in motion."""
         self.offer = parse_sdp(self.invite.body)
+        self._later(self.carrier.config.max_ring_s, self._give_up)
         for step in self.outcome.steps:
             if step.at <= 0:
                 self._take(step)
             else:
-                self._later(step.at, lambda step=step: self._take(step))
+                self._later(step.at, functools.partial(self._take, step))
 
     def _later(self, delay: float, action: Callable[[], None]) -> None:
         self._timers.append(self.carrier.loop.call_later(delay, action))
@@ -75,6 +77,11 @@ class CarrierCall:
         if step.status > 100:
             self.log("progress", status=step.status)
 
+    def _give_up(self) -> None:
+        """Nobody answered and nobody canceled."""
+        if not self.final_status and not self.ended:
+            self._take(Step(0.0, 480, "Temporarily Unavailable"))
+
     def _media_answer(self) -> str:
         host = self.carrier.address[0]
         if self.offer is not None and self.offer.lab is not None:
@@ -89,8 +96,8 @@ class CarrierCall:
         if 200 <= status < 300:
             self.answered = True
             self.log("answer", status=status)
-            if self.outcome.hangup_after is not None:
-                self._later(self.outcome.hangup_after, self.hang_up)
+            longest = self.carrier.config.max_call_s
+            self._later(longest if self.outcome.hangup_after is None else self.outcome.hangup_after, self.hang_up)
             if self.media is not None:
                 self.media.speak(self.outcome.speech, self.outcome.dtmf)
         else:

@@ -27,7 +27,9 @@ class CarrierConfig:
     """`channels` and `cps` of 0 are unlimited; `port` 0 picks a free one.
 
     `challenge`: every INVITE must carry digest credentials (user, password); it then costs two transactions.
-    `record_dir`: what the callee hears over real RTP is written there as `<call-id>.s16` (PCM16, 8 kHz).
+    After `max_ring_s` unanswered the carrier says 480, after `max_call_s` answered it hangs up, so that a dialer that
+    died holds no channel for ever. `record_dir`: what the callee hears over real RTP is written there as
+    `<call-id>.s16` (PCM16, 8 kHz).
     """
 
     name: str = "carrier"
@@ -42,6 +44,8 @@ class CarrierConfig:
     password: str | None = None
     record_dir: Path | None = None
     answer_options: bool = True
+    max_ring_s: float = 180.0
+    max_call_s: float = 3600.0
 
 
 class Carrier:

@@ -24,7 +24,10 @@ class MediaLine:
 
 def parse_sdp(text: str) -> MediaLine | None:
     """The first audio stream, or None when there is none."""
-    host, port, payloads, dtmf, lab = "", 0, (), None, None
+    host, port = "", 0
+    payloads: tuple[int, ...] = ()
+    dtmf: int | None = None
+    lab: str | None = None
     seen_audio = False
     for line in text.replace("\r\n", "\n").split("\n"):
         if line.startswith("c=IN IP4 "):

@@ -8,6 +8,7 @@ import contextlib
 import logging
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 from lab.runner import announce, parse_address, run, until_signal
@@ -22,6 +23,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--esl", default="127.0.0.1:0", help="HOST:PORT of the event socket, port 0 picks a free one")
     parser.add_argument("--sip", default="127.0.0.1:0", help="HOST:PORT of the sofia profile")
     parser.add_argument("--password-env", help="environment variable with the ESL password (else ClueCon)")
+    parser.add_argument("--userauth-env", help="environment variable with one more login, USER@DOMAIN:PASSWORD")
     parser.add_argument("--gateway", action="append", default=[], help="NAME=HOST:PORT[,down][,noping][,ping=S]")
     parser.add_argument("--profile", default="carriers")
     parser.add_argument("--hostname", default="lab")
@@ -32,7 +34,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--time-scale", type=float, default=1.0, help="0.5 plays sounds in half their time")
     parser.add_argument("--show-lag", type=float, default=0.6, help="seconds `show channels` lags behind")
     parser.add_argument("--t1x64", type=float, default=6.0, help="seconds until a silent INVITE transaction dies")
-    parser.add_argument("--temp-dir", type=Path, default=Path("/tmp"), help="where playAudio files are written")
+    parser.add_argument("--temp-dir", type=Path, default=Path(tempfile.gettempdir()), help="for playAudio files")
     parser.add_argument("--fault", action="append", default=[], help="NAME=VALUE, see lab/switch/faults.py")
     parser.add_argument("--verbose", action="store_true")
     return parser.parse_args(argv)
@@ -63,12 +65,13 @@ def config_from(argv: list[str] | None) -> tuple[SwitchConfig, dict[str, float],
         gateways = [parse_gateway(text) for text in args.gateway]
         faults = {name: float(value) for name, _, value in (text.partition("=") for text in args.fault)}
         password = os.environ[args.password_env] if args.password_env else "ClueCon"
+        users = frozenset([os.environ[args.userauth_env]] if args.userauth_env else [])
     except KeyError as error:
-        sys.exit(f"lab.switch: --password-env: {error} is not set")
+        sys.exit(f"lab.switch: {error} is not set in the environment")
     except ValueError as error:
         sys.exit(f"lab.switch: {error}")
     config = SwitchConfig(
-        host=host, esl_port=port, password=password, sip_host=sip_host, sip_port=sip_port, profile=args.profile,
+        host=host, esl_port=port, password=password, users=users, sip_host=sip_host, sip_port=sip_port, profile=args.profile,
         hostname=args.hostname, gateways=gateways, heartbeat_s=args.heartbeat, sessions_per_second=args.sps,
         max_sessions=args.max_sessions, seed=args.seed, time_scale=args.time_scale, show_lag_s=args.show_lag,
         t1x64_s=args.t1x64, temp_dir=args.temp_dir)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import uuid
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lab.audio import pcm
-from lab.switch import causes, inbound_channel
+from lab.switch import causes
 from lab.switch.recording import Recording
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Apps:
         self._park: Execution | None = None
         self._break = False
         self.current = ""
+        self.on_answer: Callable[[], None] = _nothing
 
     @property
     def busy(self) -> bool:
@@ -214,7 +216,7 @@ class Apps:
             when, _, cause = argument.partition(" ")
             schedule_hangup(channel, when, causes.from_text(cause) if cause else "ALLOTTED_TIMEOUT")
         elif execution.name == "answer":
-            inbound_channel.answer(channel)
+            self.on_answer()
         elif execution.name == "hangup":
             channel.hangup(causes.from_text(argument))
         elif execution.name == "record_session":
@@ -228,6 +230,10 @@ class Apps:
             channel.hangup("DESTINATION_OUT_OF_ORDER")
             return False
         return not channel.hungup
+
+
+def _nothing() -> None:
+    """An outbound leg is answered by its other side."""
 
 
 def schedule_hangup(channel: Channel, when: str, cause: str) -> None:

@@ -9,6 +9,7 @@ import itertools
 import json
 import ssl
 from collections import deque
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from websockets.client import ClientProtocol
@@ -19,6 +20,7 @@ from websockets.protocol import State
 from websockets.typing import Subprotocol
 from websockets.uri import WebSocketURI, parse_uri
 
+from lab.audio import pcm
 from lab.switch.recording import mix
 
 if TYPE_CHECKING:
@@ -61,8 +63,7 @@ class AudioFork(asyncio.Protocol):
 
     def _tell(self, subclass: str, body: str | None = None) -> None:
         if not self._channel.hungup and self.bugname in self._channel.forks:
-            text = None if body is None else body
-            self._channel.fire("CUSTOM", subclass=f"mod_audio_fork::{subclass}", body=text)
+            self._channel.fire("CUSTOM", subclass=f"mod_audio_fork::{subclass}", body=body)
 
     async def _connect(self) -> None:
         loop = self._channel.switch.loop
@@ -158,8 +159,6 @@ class AudioFork(asyncio.Protocol):
             self._waiting.append(frame)
 
     def _mixed(self, frame: bytes) -> bytes:
-        from lab.audio import pcm
-
         heard = pcm.resample(self._channel.callee.last_heard, 8000, self.rate)
         if self._mix_type == "mixed":
             return mix(frame, heard)
@@ -225,7 +224,7 @@ class AudioFork(asyncio.Protocol):
 
     # --- the end --------------------------------------------------------------------------------------------------
 
-    def close(self, text: str = "", *, channel_gone: bool = False) -> None:
+    def close(self, text: str = "") -> None:
         """`stop`, or the hangup: the last text, a clean close, MEDIA_BUG_STOP."""
         self._channel.forks.pop(self.bugname, None)
         self._channel.fire("MEDIA_BUG_STOP", self._bug())
@@ -239,8 +238,6 @@ class AudioFork(asyncio.Protocol):
             self._flush_protocol()
         elif self._transport is not None:
             self._transport.abort()
-        from pathlib import Path
-
         for name in self._files:
             Path(name).unlink(missing_ok=True)
 

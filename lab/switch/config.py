@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -43,5 +44,5 @@ class SwitchConfig:
     originate_poll_s: float = 0.02
     time_scale: float = 1.0
     heard_s: float = 30.0
-    temp_dir: Path = Path("/tmp")
+    temp_dir: Path = field(default_factory=lambda: Path(tempfile.gettempdir()))
     inbound: bool = True

@@ -61,7 +61,7 @@ class EslConnection(asyncio.Protocol, Listener):
     def _next_frame(self) -> tuple[str, dict[str, str], str] | None:
         """Command line, its headers, its body (Content-Length); a frame ends at an empty line."""
         buffer = self._buffer
-        while buffer[:1] in (b"\n", b"\r"):
+        while buffer and buffer[0] in b"\r\n":
             del buffer[0]
         end = buffer.find(b"\n\n")
         crlf = buffer.find(b"\n\r\n")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field, fields
 
+SHUFFLE_S = 0.03  # so much later, a shuffled event comes after those that follow it
+
 
 @dataclass(slots=True)
 class FaultRates:
@@ -27,7 +29,6 @@ class Faults:
     rates: FaultRates = field(default_factory=FaultRates)
     ignored: set[str] = field(default_factory=set)
     swallow_next: int = 0
-    _held: list[bytes] = field(default_factory=list)
 
     def set(self, name: str, value: float) -> None:
         """Raises ValueError naming what exists."""
@@ -60,18 +61,13 @@ class Faults:
         """What really goes to the client, with the delay of each."""
         rates = self.rates
         if not (rates.drop_events or rates.duplicate_events or rates.delay_events or rates.shuffle_events):
-            return [(0.0, frame), *((0.0, held) for held in self._release())]
+            return [(0.0, frame)]
         if self._hit(rates.drop_events):
             return []
-        if self._hit(rates.shuffle_events):
-            self._held.append(frame)  # comes after the next one
-            return []
         delay = self.rng.uniform(0, rates.max_delay_s) if self._hit(rates.delay_events) else 0.0
-        out = [(delay, frame), *((0.0, held) for held in self._release())]
+        if self._hit(rates.shuffle_events):
+            delay += SHUFFLE_S
+        out = [(delay, frame)]
         if self._hit(rates.duplicate_events):
             out.append((delay, frame))
         return out
-
-    def _release(self) -> list[bytes]:
-        held, self._held = self._held, []
-        return held

@@ -6,8 +6,10 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from lab.sip import message as sip
-from lab.sip.sdp import MediaLine, answer_sdp, parse_sdp
+from lab.sip.sdp import answer_sdp, parse_sdp
 from lab.sip.udp import Address
+from lab.switch import inbound_channel
+from lab.switch.outbound import end_by_bye
 
 if TYPE_CHECKING:
     from lab.switch.sofia import SofiaProfile
@@ -29,9 +31,6 @@ class InboundLeg:
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        # The channel module knows the leg's type; imported late because each builds the other.
-        from lab.switch.channel import Channel
-
         switch = self.profile.switch
         if switch.paused_inbound:
             self.profile.endpoint.send(sip.respond(self.invite, 503, "Maximum Calls In Progress", to_tag=self.to_tag),
@@ -39,11 +38,7 @@ class InboundLeg:
             return
         self.profile.endpoint.send(sip.respond(self.invite, 100, "Trying"), self.peer)
         self.profile.legs[self.call_id] = self
-        self.channel = Channel.inbound(switch, self, parse_sdp(self.invite.body))
-
-    @property
-    def media(self) -> MediaLine | None:
-        return parse_sdp(self.invite.body)
+        self.channel = inbound_channel.begin(switch, self, parse_sdp(self.invite.body))
 
     def answer(self, port: int) -> None:
         body = answer_sdp(self.profile.host, port)
@@ -58,7 +53,8 @@ class InboundLeg:
     def on_bye(self, message: sip.SipMessage, peer: Address) -> None:
         self.profile.endpoint.send(sip.respond(message, 200, "OK"), peer)
         self.finish()
-        self.channel.leg_bye(message)
+        inbound_channel.note_bye(self.channel, message)
+        end_by_bye(self.channel)
 
     def on_response(self, message: sip.SipMessage) -> None:
         """The 200 to our BYE: nothing to do, the dialog is forgotten already."""

@@ -7,28 +7,26 @@ from typing import TYPE_CHECKING
 
 from lab.sip import message as sip
 from lab.sip.sdp import MediaLine, offer_sdp
-from lab.switch import variables
+from lab.switch import headers, variables
+from lab.switch.channel import Channel
 
 if TYPE_CHECKING:
-    from lab.switch.channel import Channel
     from lab.switch.core import Switch
     from lab.switch.inbound import InboundLeg
 
 
-def begin(kind: type[Channel], switch: Switch, leg: InboundLeg, media: MediaLine | None) -> Channel:
+def begin(switch: Switch, leg: InboundLeg, media: MediaLine | None) -> Channel:
     """Everything happens in one go: the recorded dialplan answers and parks without waiting."""
     invite = leg.invite
     sender = sip.uri_of(invite.get("from")).removeprefix("sip:")
     user = sip.user_of(invite.get("from")) or "anonymous"
     called = sip.user_of(invite.uri)
-    channel = kind(switch, str(uuid.uuid4()), f"sofia/{switch.sofia.name}/{sender}", called)
+    channel = Channel(switch, str(uuid.uuid4()), f"sofia/{switch.sofia.name}/{sender}", called)
     channel.direction, channel.leg, channel.peer = "inbound", leg, leg.peer
     channel.hit_dialplan = True
     switch.add(channel)
-    basic = channel.headers()
-    caller = next(at for at, (name, _) in enumerate(basic) if name.startswith("Caller-"))
     channel.state, channel.state_number = "CS_NEW", 0
-    early = channel.headers()[:caller]
+    early = headers.basic(channel)  # no caller profile yet
     switch.bus.fire("CHANNEL_STATE", lambda: early)
     channel.username = channel.caller_name = channel.caller_number = channel.orig_name = channel.orig_number = user
     channel.network_addr = leg.peer[0]
@@ -37,7 +35,9 @@ def begin(kind: type[Channel], switch: Switch, leg: InboundLeg, media: MediaLine
         channel.vars.update(variables.of_media(media, invite.body, switch.random))
         for name in ("rtp_use_pt", "rtp_2833_send_payload", "rtp_2833_recv_payload"):
             channel.vars.pop(name, None)
-        channel.vars.pop("rtp_use_timer_name", None)
+        for name in ("rtp_use_timer_name", "rtp_use_ssrc"):
+            channel.vars.pop(name, None)
+        channel.vars["rtp_use_codec_string"] = "PCMU"
         channel.vars["dtmf_type"] = "rfc2833" if media.dtmf_payload else "info"
         channel.has_media = True
         channel.callee.configure(media.lab)
@@ -52,6 +52,7 @@ def begin(kind: type[Channel], switch: Switch, leg: InboundLeg, media: MediaLine
     channel.run_state("CS_ROUTING")
     channel.run_state("CS_EXECUTE")
     channel.vars["DP_MATCH"] = f"ARRAY::{called}|:{called}"
+    channel.apps.on_answer = lambda: answer(channel, leg)
     channel.apps.run_inline("answer", "")
     channel.apps.start("park", "")
     channel.publish_row()
@@ -87,12 +88,9 @@ def _variables(channel: Channel, leg: InboundLeg, sender: str, called: str) -> d
     }
 
 
-def answer(channel: Channel) -> None:
+def answer(channel: Channel, leg: InboundLeg) -> None:
     """The `answer` application: 200 to the carrier, CHANNEL_ANSWER, ACTIVE."""
-    from lab.switch.inbound import InboundLeg
-
-    leg = channel.leg
-    if not isinstance(leg, InboundLeg) or channel.times.answered:
+    if channel.times.answered:
         return
     profile = channel.switch.sofia
     leg.answer(channel.local_port)
@@ -100,5 +98,12 @@ def answer(channel: Channel) -> None:
         "rtp_local_sdp_str": offer_sdp(profile.host, channel.local_port, channel.times.created // 1_000_000, ["PCMU"]),
         "local_media_ip": profile.host, "local_media_port": str(channel.local_port),
         "advertised_media_ip": profile.host, "rtp_use_timer_name": "soft", "rtp_use_pt": "0",
+        "rtp_use_ssrc": str(channel.switch.random.randrange(1 << 31)),
     })
     channel.mark_answered()
+
+
+def note_bye(channel: Channel, message: sip.SipMessage) -> None:
+    """What the caller's BYE adds to the variables."""
+    channel.vars.update({"sip_to_tag": sip.tag_of(message.get("to")), "sip_cseq": "1",
+                         "sip_full_via": message.get("via"), "sip_full_to": message.get("to")})

@@ -62,4 +62,4 @@ def mix(one: bytes, two: bytes) -> bytes:
     if not any(one):
         return two
     pairs = zip(pcm.unpack(one), pcm.unpack(two), strict=False)
-    return pcm._pack([max(-32768, min(32767, a + b)) for a, b in pairs])
+    return pcm.pack([max(-32768, min(32767, a + b)) for a, b in pairs])

@@ -59,7 +59,7 @@ def render(kind: str, rows: list[Row], words: list[str]) -> str:
     if as_json:
         if not rows:
             return '{"row_count": 0}\n'
-        return json.dumps({"row_count": len(rows), "rows": rows}, separators=(",", ":"), ensure_ascii=False) + "\n"
+        return json.dumps({"row_count": len(rows), "rows": rows}, separators=(",", ":"), ensure_ascii=False)
     lines = []
     if rows:
         lines.append(",".join(rows[0]))

@@ -94,7 +94,7 @@ class SofiaProfile:
     """The SIP side of the switch."""
 
     def __init__(self, switch: Switch) -> None:
-        self.switch = switch
+        self.switch: Switch = switch
         self.config: SwitchConfig = switch.config
         self.name = switch.config.profile
         self.endpoint = UdpEndpoint(switch.config.sip_host, switch.config.sip_port, self._received)

@@ -88,6 +88,19 @@ def of_media(media: MediaLine, body: str, rng: random.Random) -> dict[str, str]:
     }
 
 
+def of_redirect(message: sip.SipMessage) -> dict[str, str]:
+    """A 302 that is not followed: its contacts, one by one."""
+    out: dict[str, str] = {}
+    for number, contact in enumerate(part.strip() for part in message.get("contact").split(",")):
+        out[f"sip_redirect_contact_{number}"] = contact
+        if number == 0:
+            out["sip_redirected_to"] = contact
+        out[f"sip_redirect_contact_user_{number}"] = sip.user_of(contact)
+        out[f"sip_redirect_contact_host_{number}"] = sip.uri_of(contact).rpartition("@")[2].partition(":")[0]
+    out["proto_specific_hangup_cause"] = f"sip:{message.status}"
+    return out
+
+
 def without_lab(body: str) -> str:
     """The SDP as a real switch would have seen it."""
     return "".join(line for line in body.splitlines(keepends=True) if not line.startswith("a=x-lab:"))
@@ -97,7 +110,7 @@ def with_lab_offer(sdp: str) -> str:
     return f"{sdp}{LAB_OFFER}\r\n"
 
 
-def _stamp(micros: int) -> str:
+def stamp(micros: int) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(micros // 1_000_000))
 
 
@@ -108,12 +121,12 @@ def _span(name: str, micros: int) -> dict[str, str]:
 def of_report(channel: Channel, times: Times) -> dict[str, str]:
     """The CDR part of CHANNEL_HANGUP_COMPLETE (switch_channel_set_timestamps). Times are microseconds."""
     end = times.hangup
-    out = {"digits_dialed": "none", "start_stamp": _stamp(times.created),
-           "profile_start_stamp": _stamp(times.created)}
+    out = {"digits_dialed": "none", "start_stamp": stamp(times.created),
+           "profile_start_stamp": stamp(times.created)}
     for name, at in (("answer", times.answered), ("progress", times.progress),
                      ("progress_media", times.progress_media), ("end", end)):
         if at:
-            out[f"{name}_stamp"] = _stamp(at)
+            out[f"{name}_stamp"] = stamp(at)
     for name, at in (("start", times.created), ("profile_start", times.created), ("answer", times.answered),
                      ("bridge", 0), ("last_hold", 0)):
         out.update(_span(name, at))

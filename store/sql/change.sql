@@ -1,8 +1,9 @@
 -- name: lock_calls
 -- Not FOR UPDATE: rows that merely refer to a call (events, webhooks) need not wait.
-SELECT {call} FROM calls c
+SELECT {call}, coalesce(c.webhook_url, t.webhook_url)
+FROM calls c JOIN tenants t ON t.id = c.tenant_id
 WHERE c.id IN (SELECT call_id FROM attempts WHERE id = ANY(%(ids)s))
-ORDER BY c.id FOR NO KEY UPDATE;
+ORDER BY c.id FOR NO KEY UPDATE OF c;
 
 -- name: lock_attempts
 -- Those asked for, and the latest of each of their calls.
@@ -12,11 +13,6 @@ WHERE a.id = ANY(%(ids)s)
                WHERE l.call_id IN (SELECT call_id FROM attempts WHERE id = ANY(%(ids)s))
                ORDER BY l.call_id, l.number DESC)
 ORDER BY a.id FOR NO KEY UPDATE;
-
--- name: hooks
-SELECT c.id, coalesce(c.webhook_url, t.webhook_url) AS hook
-FROM calls c JOIN tenants t ON t.id = c.tenant_id
-WHERE c.id IN (SELECT call_id FROM attempts WHERE id = ANY(%(ids)s));
 
 -- name: insert_evidence
 INSERT INTO call_events (call_id, attempt_id, dedupe, source, type, at, data)

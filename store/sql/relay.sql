@@ -4,3 +4,8 @@ SELECT a.id AS attempt_id, c.id AS call_id, c.tenant_id, a.number, a.state, a.sw
        c.agent_variables, c.metadata, c.client_reference, c.max_duration_s
 FROM attempts a JOIN calls c ON c.id = a.call_id JOIN agents g ON g.id = c.agent_id
 WHERE a.id = %(attempt_id)s;
+
+-- name: note
+INSERT INTO call_events (call_id, attempt_id, dedupe, source, type, at, data)
+SELECT a.call_id, a.id, %(dedupe)s, 'relay', %(type)s, %(at)s, %(data)s FROM attempts a WHERE a.id = %(attempt_id)s
+ON CONFLICT (call_id, dedupe) DO NOTHING

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from websockets.asyncio.server import ServerConnection, serve
+from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
@@ -19,6 +19,7 @@ from lab.sip import message as sip
 from lab.switch.config import GatewayConfig, SwitchConfig
 from lab.switch.core import Switch
 
+from .compare import identity
 from .scenarios import Agent, Scenario
 from .tracefile import Command, Item, Reply, TraceEvent, decode_frame
 
@@ -88,7 +89,7 @@ def key_of(item: Item) -> str:
         return "reply"
     if item.name == "HEARTBEAT":
         return "heartbeat"
-    return f"{item.name} {item.get('Event-Subclass')} {item.get('Unique-ID') if item.get('Call-Direction') != 'inbound' else ''}"
+    return f"{item.name} {item.get('Event-Subclass')} {identity(item)}"
 
 
 def free_port() -> int:
@@ -109,7 +110,8 @@ async def replay(trace: list[Item], scenario: Scenario, tmp: Path) -> Recording:
         gateways = [GatewayConfig("carrier_down", "127.0.0.1", 9, "b", ping_s=0, down=True),
                     GatewayConfig("carrier_b", host, port, "b"), GatewayConfig("carrier_a", host, port)]
         switch = Switch(SwitchConfig(gateways=gateways, heartbeat_s=scenario.heartbeat_s, hostname="vm", temp_dir=tmp,
-                                     max_sessions=scenario.max_sessions, sessions_per_second=scenario.profile_sps))
+                                     show_lag_s=0.2, max_sessions=2000))
+        switch.hash.update(scenario.hash)
         await switch.start()
         stack.push_async_callback(switch.stop)
         agent_port, dead_port = free_port(), free_port()
@@ -161,7 +163,7 @@ def _learn_paths(trace: list[Item], mine: list[Item], paths: dict[str, str]) -> 
         paths[old] = paths[old.replace(_REC, str(Path(new).parent))] = new
 
 
-def _agent(behaviour: Agent, recording: Recording):  # type: ignore[no-untyped-def]
+def _agent(behaviour: Agent, recording: Recording) -> Agent:
     """Records what the recorded server recorded: open, text, the first binary frame, closed."""
 
     async def handler(socket: ServerConnection) -> None:
@@ -187,7 +189,7 @@ def _agent(behaviour: Agent, recording: Recording):  # type: ignore[no-untyped-d
     return handler
 
 
-async def _close_server(server) -> None:  # type: ignore[no-untyped-def]
+async def _close_server(server: Server) -> None:
     server.close()
     await server.wait_closed()
 

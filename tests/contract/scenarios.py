@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
 
 from websockets.asyncio.server import ServerConnection
 
 from lab.audio import pcm
 
-Agent = Callable[[ServerConnection], Awaitable[None]]
+Agent = Callable[[ServerConnection], Coroutine[object, object, None]]
 
 
 async def _listen_only(_socket: ServerConnection) -> None:
@@ -45,14 +45,13 @@ async def _plays_and_controls(socket: ServerConnection) -> None:
 @dataclass(frozen=True, slots=True)
 class Scenario:
     """`time_scale` shortens the carrier's times; `agent` serves the audio fork; `heartbeat_s` where one was seen;
-    `calls_in`: a carrier calls the switch, and hangs up after `time_scale` * 2 s."""
+    `calls_in`: a carrier calls the switch, and hangs up after `time_scale` * 2 s; `hash`: what the switch's hash held."""
 
     time_scale: float = 1.0
     agent: Agent | None = None
     heartbeat_s: float = 0.0
     calls_in: bool = False
-    profile_sps: int = 200
-    max_sessions: int = 2000
+    hash: dict[str, str] = field(default_factory=dict)
 
 
 SCENARIOS: dict[str, Scenario] = {
@@ -88,7 +87,7 @@ SCENARIOS: dict[str, Scenario] = {
     "redirect_302_refused": Scenario(),
     "sendmsg_playback_and_break": Scenario(heartbeat_s=0.5),
     "switch_limits": Scenario(heartbeat_s=1.0),
-    "tombstone_in_hash": Scenario(),
+    "tombstone_in_hash": Scenario(hash={"a_b": "c"}),
     "trying_only_then_late_ringing": Scenario(time_scale=0.1),
     "unavailable_480": Scenario(),
     "unknown_gateway": Scenario(),

@@ -14,7 +14,7 @@ from gevent.server import StreamServer
 from settings import Settings
 
 CORE = "1142e8e8-df76-4288-91f5-9c9ddd72d6f0"
-PASSWORD = "open sesame".replace(" ", "-")
+PASSWORD = "open-sesame"
 
 
 class Peer:
@@ -111,7 +111,7 @@ class Switch:
 
     @property
     def port(self) -> int:
-        return int(self._server.server_port)
+        return int(self._server.socket.getsockname()[1])
 
     def settings(self, **changes: object) -> Settings:
         """Short timers, so that a test waits for no default."""

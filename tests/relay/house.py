@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -39,7 +39,7 @@ def to(outcome: str) -> str:
     return f"+1415555{outcome}"
 
 
-async def until(check: Callable[[], T], what: str, deadline_s: float = DEADLINE_S) -> T:
+async def until(check: Callable[[], T | None], what: str, deadline_s: float = DEADLINE_S) -> T:
     """The first true value of ``check``; AssertionError naming ``what`` at the deadline."""
     loop = asyncio.get_running_loop()
     end = loop.time() + deadline_s
@@ -126,7 +126,7 @@ class AgentCall:
 
 
 class ScriptedAgent:
-    """Listens; each call waits in ``calls``. ``refuse`` answers the upgrade with a status."""
+    """Listens; each call waits in ``calls``. ``refuse`` answers the upgrade with a status; a redirect leads to itself."""
 
     def __init__(self, refuse: HTTPStatus | None = None) -> None:
         self.calls: asyncio.Queue[AgentCall] = asyncio.Queue()
@@ -143,7 +143,12 @@ class ScriptedAgent:
 
         def check(connection: ServerConnection, request: Request) -> Response | None:
             self.asked += 1
-            return None if self.refuse is None else connection.respond(self.refuse, "no\n")
+            if self.refuse is None or request.path == "/elsewhere":
+                return None
+            response = connection.respond(self.refuse, "no\n")
+            if self.refuse is HTTPStatus.FOUND:
+                response.headers["Location"] = "/elsewhere"
+            return response
 
         async with serve(
             handle, "127.0.0.1", 0, process_request=check, subprotocols=[Subprotocol("trunkline.agent.v1")]
@@ -164,8 +169,18 @@ class House:
     switch: Switch
     book: MemoryBook
     dialer: Link
-    relay: Relay
+    relay: Relay = field(init=False)
     phones: dict[UUID, Channel] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)  # every api line the switch was given
+
+    def __post_init__(self) -> None:
+        real = self.switch.run_api
+
+        async def run_api(line: str) -> str:
+            self.asked.append(line)
+            return await real(line)
+
+        self.switch.run_api = run_api  # type: ignore[method-assign]
 
     async def dial(
         self,
@@ -228,8 +243,11 @@ def settings_for(switch: Switch, tmp_path: Path, **changes: object) -> Settings:
 
 
 @asynccontextmanager
-async def house(tmp_path: Path, **changes: object) -> AsyncIterator[House]:
-    """Everything up. After the block everything is down, and no task of ours is left."""
+async def house(tmp_path: Path, *, own_relay: bool = True, **changes: object) -> AsyncIterator[House]:
+    """Everything up. After the block everything is down, and no task of ours is left.
+
+    ``own_relay`` False: the scenario runs relays itself, and says which one the calls go to (``house.relay``).
+    """
     (tmp_path / "announcements").mkdir()
     before = asyncio.all_tasks()
     async with AsyncExitStack() as stack:
@@ -245,19 +263,24 @@ async def house(tmp_path: Path, **changes: object) -> AsyncIterator[House]:
         dialing = asyncio.create_task(dialer.run())
         stack.push_async_callback(_cancel, dialing)
         await dialer.wait_up(DEADLINE_S)
-        book = MemoryBook()
-        relay = await stack.enter_async_context(running(settings, book))
-        await relay.news.wait_up(DEADLINE_S)
-        await relay.deeds.wait_up(DEADLINE_S)
-        yield House(settings, switch, book, dialer, relay)
+        made = House(settings, switch, MemoryBook(), dialer)
+        if own_relay:
+            made.relay = await stack.enter_async_context(a_relay(made))
+        yield made
     left = [task for task in asyncio.all_tasks() - before if not task.done()]
     names = [repr(task.get_coro()) for task in left if "controller" in repr(task)]
     assert not names, f"tasks left behind: {names}"
 
 
+@asynccontextmanager
+async def a_relay(h: House, **changes: object) -> AsyncIterator[Relay]:
+    """A relay of the house, with both links up."""
+    async with running(h.settings.model_copy(update=changes), h.book) as relay:
+        await relay.news.wait_up(DEADLINE_S)
+        await relay.deeds.wait_up(DEADLINE_S)
+        yield relay
+
+
 async def _cancel(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.wait([task])
-
-
-Scenario = Callable[[House], Awaitable[None]]

@@ -203,6 +203,6 @@ def test_whatever_the_pace_everything_is_heard_in_order(bursts: list[tuple[int, 
     said = b"".join(feeds[key] for key in sorted(feeds))
     line, _ = play(p, feeds, at + len(said) // MS + 3000)
     assert bytes(line.heard) == said
-    assert line.deepest_ms <= 2 * 400 + 20 + STEP_MS, "two chunks, and the 20 ms until the first starts"
+    assert line.deepest_ms <= 2 * 400 + 60, "two chunks, and what the reckoning of starts and ends may be off"
     assert p.outstanding == 0
     assert p.buffered_ms == 0

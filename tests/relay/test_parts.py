@@ -24,7 +24,9 @@ from controller.relay.guard import AddressRefused, is_public, judge
 from controller.relay.texts import json_values
 from controller.relay.uplink import Uplink
 
-JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda v: st.lists(v) | st.dictionaries(st.text(), v))
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(), lambda v: st.lists(v) | st.dictionaries(st.text(), v)
+)
 
 
 @given(st.lists(st.dictionaries(st.text(), JSON), max_size=5), st.sampled_from(["", " ", "\n"]))

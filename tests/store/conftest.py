@@ -17,6 +17,7 @@ from calls.retry import RetryRules
 from settings import Settings
 from store import agents, attempts, calls, carriers, tenants
 from store.pool import Database, open_database
+from store.rows import Attempt, Call
 
 T0 = datetime(2026, 11, 21, 12, 0, 0, 123456, tzinfo=UTC)
 RULES = RetryRules()
@@ -105,12 +106,12 @@ class World:
     def apply(self, *batch: Evidence, seconds: float = 10, rules: RetryRules = RULES) -> list[attempts.Applied]:
         return attempts.apply_evidence(self.db, batch, rules=rules, timers=TIMERS, now=at(seconds))
 
-    def call(self, call_id: UUID) -> calls.Call:
+    def call(self, call_id: UUID) -> Call:
         call = calls.get_call(self.db, self.tenant.id, call_id)
         assert call is not None
         return call
 
-    def attempt_list(self, call_id: UUID) -> list[calls.Attempt]:
+    def attempt_list(self, call_id: UUID) -> list[Attempt]:
         return calls.list_attempts(self.db, self.tenant.id, call_id)
 
     def told(self, call_id: UUID) -> list[tuple[int, str]]:

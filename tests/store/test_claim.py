@@ -47,9 +47,7 @@ def test_a_carriers_own_pdd_is_used(world: World) -> None:
 def test_of_racing_claims_one_wins(world: World) -> None:
     for _ in range(10):
         accepted = world.accept()
-        found = results(
-            together(*[lambda n=n, a=accepted: world.claim(a.attempt_id, fence=n) for n in range(8)])  # type: ignore[misc]
-        )
+        found = results(together(*[lambda n=n, a=accepted: world.claim(a.attempt_id, fence=n) for n in range(8)]))
         winners = [item for item in found if isinstance(item, Claimed)]
         assert len(winners) == 1
         assert {item.reason for item in found if isinstance(item, Refused)} == {"not_queued"}
@@ -90,9 +88,7 @@ def test_disabled_endpoints_are_not_used_and_enabled_ones_share(world: World) ->
     for name in names:
         carriers.put_endpoint(world.db, carrier_id=world.carrier_id, gateway=name, address="127.0.0.1:5070")
     first = next(e for e in carriers.list_endpoints(world.db) if e.carrier_id == world.carrier_id and e.gateway not in names)
-    carriers.put_endpoint(
-        world.db, carrier_id=world.carrier_id, gateway=first.gateway, address=first.address, enabled=False
-    )
+    carriers.put_endpoint(world.db, carrier_id=world.carrier_id, gateway=first.gateway, address=first.address, enabled=False)
     used = set()
     for _ in range(40):
         claimed = world.claim(world.accept().attempt_id)
@@ -122,9 +118,7 @@ def test_hangup_after_the_claim_becomes_a_command(world: World) -> None:
         claiming.execute("SELECT 1 FROM calls WHERE id = %s FOR NO KEY UPDATE", [accepted.call.id])
         found: list[Hangup] = []
         hangup = threading.Thread(
-            target=lambda: found.append(
-                calls.request_hangup(world.db, world.tenant.id, accepted.call.id, "customer", at(1))
-            )
+            target=lambda: found.append(calls.request_hangup(world.db, world.tenant.id, accepted.call.id, "customer", at(1)))
         )
         hangup.start()
         wait_for(lambda: waits_for_lock(world))
@@ -146,13 +140,15 @@ def test_hangup_racing_a_claim_is_never_lost(world: World) -> None:
         def hang(call_id: object = accepted.call.id) -> object:
             return calls.request_hangup(world.db, world.tenant.id, call_id, "customer", at(1))  # type: ignore[arg-type]
 
-        claimed, hangup = results(together(lambda a=accepted: world.claim(a.attempt_id), hang))  # type: ignore[misc]
+        claimed, hangup = results(together(lambda a=accepted: world.claim(a.attempt_id), hang))
         assert isinstance(hangup, Hangup)
         call = world.call(accepted.call.id)
         assert call.cancel_requested
         if isinstance(claimed, Claimed):
             assert hangup.kind == "requested"
-            assert [command.id for command in commands.open_for_attempt(world.db, accepted.attempt_id)] == [hangup.command_id]
+            assert [command.id for command in commands.open_for_attempt(world.db, accepted.attempt_id)] == [
+                hangup.command_id
+            ]
         else:
             assert claimed == Refused("canceled")
             assert hangup.kind == "canceled"

@@ -91,5 +91,5 @@ def test_a_failing_file_leaves_no_half(empty: str) -> None:
 def test_numbers_have_no_gap(tmp_path: Path) -> None:
     (tmp_path / "0001_first.sql").write_text("SELECT 1")
     (tmp_path / "0003_third.sql").write_text("SELECT 1")
-    with pytest.raises(MigrationError, match="0003_third.sql: the next migration must be named 0002_"):
+    with pytest.raises(MigrationError, match=r"0003_third\.sql: the next migration must be named 0002_"):
         read_migrations(tmp_path)

@@ -27,7 +27,7 @@ def in_process(code: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_threaded_process_is_not_taken_for_a_cooperative_one() -> None:
-    with pytest.raises(NotCooperative, match="monkey.patch_all"):
+    with pytest.raises(NotCooperative, match=r"monkey\.patch_all"):
         assert_cooperative()
 
 
@@ -87,7 +87,8 @@ def test_backends_ended_under_the_pool_cost_no_checkout(db: Database, world: Wor
 
     before = set(results(together(*[checkout] * 8)))
     world.execute(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )
     after = set(results(together(*[checkout] * 8)))
     assert before
@@ -111,12 +112,14 @@ def test_the_pool_survives_a_restart_of_postgres(private: servers.PostgresServer
         done: list[int] = []
         stop = threading.Event()
 
+        def write(conn: Conn) -> None:
+            # A unit may be committed though its connection was lost, so it names what it writes.
+            conn.execute("INSERT INTO counted VALUES (%s)", [len(done)])
+
         def writer() -> None:
             while not stop.is_set():
-                # A unit may be committed though its connection was lost, so it names what it writes.
-                number = len(done)
-                db.run(lambda conn: conn.execute("INSERT INTO counted VALUES (%s)", [number]), attempts=30)
-                done.append(number)
+                db.run(write, attempts=30)
+                done.append(len(done))
 
         thread = threading.Thread(target=writer, daemon=True)
         thread.start()
@@ -160,10 +163,12 @@ def test_a_slow_statement_is_ended_and_not_repeated(postgres_url: str) -> None:
 
 
 def test_an_exception_rolls_everything_back(db: Database, world: World) -> None:
+    def unit(conn: Conn) -> None:
+        conn.execute("UPDATE tenants SET weight = 7 WHERE id = %s", [world.tenant.id])
+        raise RuntimeError("stop")
+
     with pytest.raises(RuntimeError, match="stop"):
-        with db.connection() as conn:
-            conn.execute("UPDATE tenants SET weight = 7 WHERE id = %s", [world.tenant.id])
-            raise RuntimeError("stop")
+        db.run(unit)
     assert world.rows("SELECT weight FROM tenants WHERE id = %s", world.tenant.id) == [(1,)]
 
 

@@ -29,7 +29,7 @@ def nested(depth: int) -> Any:
 
 # (changes to an acceptable body, the place that must be named, its code)
 FIELDS: list[tuple[dict[str, Any], str, str]] = [
-    # to: form
+    # the form of to
     ({"to": OMIT}, "/to", "required"),
     ({"to": None}, "/to", "wrong_type"),
     ({"to": 4930123456}, "/to", "wrong_type"),
@@ -204,6 +204,13 @@ def test_a_bad_body_is_refused_and_nothing_is_kept(
     assert (world.counts(), sorted(redis.keys())) == before
 
 
+def test_the_largest_body_is_read_and_one_byte_more_is_not(api: Api, order: Callable[..., Any]) -> None:
+    body = json.dumps(order()).encode()
+    fits, too_large = body.ljust(65_536), body.ljust(65_537)
+    assert api.post("/v1/calls", data=fits, content_type="application/json").status_code == 202
+    assert api.post("/v1/calls", data=too_large, content_type="application/json").status_code == 413
+
+
 def test_a_compressed_body_is_refused(api: Api, order: Callable[..., Any]) -> None:
     response = api.post("/v1/calls", order(), headers={"Content-Encoding": "gzip"})
     assert response.status_code == 415
@@ -278,9 +285,7 @@ def test_a_private_address_is_for_laboratories(
 ) -> None:
     from web.app import create_app
 
-    lab = create_app(
-        settings(webhook_allow_private=True, agent_allow_private=True), database=world.database, redis=redis
-    )
+    lab = create_app(settings(webhook_allow_private=True, agent_allow_private=True), database=world.database, redis=redis)
     body = order(webhook_url="http://127.0.0.1:9/x")
     assert api.post("/v1/calls", body).status_code == 422
     assert Api(lab, api.key).post("/v1/calls", body).status_code == 202

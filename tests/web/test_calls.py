@@ -26,7 +26,12 @@ def test_an_accepted_call_is_a_row_and_a_job(api: Api, world: World, redis: Redi
     assert response.headers["Location"] == f"/v1/calls/{call['id']}"
     assert (call["status"], call["to"], call["from"]) == ("queued", TO, FROM)
     assert (call["metadata"], call["client_reference"]) == ({"crm": [1, {"a": None}]}, "A-17")
-    assert (call["priority"], call["max_attempts"], call["ring_timeout_s"], call["max_duration_s"]) == ("normal", 3, 30, 3600)
+    assert (call["priority"], call["max_attempts"], call["ring_timeout_s"], call["max_duration_s"]) == (
+        "normal",
+        3,
+        30,
+        3600,
+    )
     assert call["agent_id"] == agent_ref(world.our_agent.id)
     for moment in ("created_at", "status_at", "due_at", "expires_at"):
         assert call[moment].endswith("Z")

@@ -60,7 +60,7 @@ def test_ready_names_every_missing_part(
 
     monkeypatch.setattr(world.database, "ping", away)
     response = api.get("/readyz", key="")
-    assert missing(response) == ["postgres"]
+    assert missing(response) == ["postgres", "budget", "switch"]
     assert "10.0.0.7" not in response.get_data(as_text=True)
 
 

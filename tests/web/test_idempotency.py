@@ -15,8 +15,8 @@ from tests.web.conftest import Api, Clock, World, named
 Order = Callable[..., dict[str, Any]]
 
 
-def keyed(api: Api, body: dict[str, Any], key: str, **more: Any) -> Any:
-    return api.post("/v1/calls", body, headers={"Idempotency-Key": key}, **more)
+def keyed(api: Api, body: dict[str, Any], once: str, **more: Any) -> Any:
+    return api.post("/v1/calls", body, headers={"Idempotency-Key": once}, **more)
 
 
 def test_a_repetition_is_answered_the_same_to_the_byte(api: Api, world: World, order: Order) -> None:

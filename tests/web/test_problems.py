@@ -48,7 +48,9 @@ def test_our_own_fault_is_told_without_its_reason(api: Api, monkeypatch: Any, ca
     assert "a secret detail" in caplog.text
 
 
-@pytest.mark.parametrize("error", [psycopg.OperationalError("10.0.0.7 refused"), PoolTimeout("no"), psycopg.InterfaceError("x")])
+@pytest.mark.parametrize(
+    "error", [psycopg.OperationalError("10.0.0.7 refused"), PoolTimeout("no"), psycopg.InterfaceError("x")]
+)
 def test_postgres_away_is_told_with_a_time(api: Api, monkeypatch: Any, error: Exception) -> None:
     def away(*_: object) -> None:
         raise error
@@ -105,7 +107,7 @@ def test_every_route_but_the_open_ones_is_guarded(app: Flask, api: Api) -> None:
 def test_a_wrong_key_is_one_answer(api: Api, world: World) -> None:
     good = world.our_key
     prefix, secret = good.removeprefix("tl_").split("_")
-    flipped = ("0" if secret[-1] != "0" else "1")
+    flipped = "0" if secret[-1] != "0" else "1"
     bad = [
         "x",
         good[:-1],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from marshmallow import Schema, fields
+from marshmallow import EXCLUDE, Schema, fields
 
 _TIME = {"format": "date-time"}
 _CALL = "call_0190b2c3d4e57f60718293a4b5c6d7e8"
@@ -30,7 +30,14 @@ def _whole(description: str, *, null: bool = False) -> fields.Integer:
     return fields.Integer(required=True, allow_none=null, metadata={"description": description})
 
 
-class FieldErrorAnswer(Schema):
+class Answer(Schema):
+    """An answer may gain members; a client must not mind."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+
+class FieldErrorAnswer(Answer):
     """One fault of one field."""
 
     pointer = fields.String(metadata={"description": "RFC 6901 pointer into the body"})
@@ -40,7 +47,7 @@ class FieldErrorAnswer(Schema):
     detail = _text("what is wrong and what would be right")
 
 
-class ProblemAnswer(Schema):
+class ProblemAnswer(Answer):
     """RFC 9457 problem."""
 
     type = _text("urn:trunkline:problem:<code>")
@@ -54,7 +61,7 @@ class ProblemAnswer(Schema):
     retry_after_s = fields.Integer(metadata={"description": "s; as in Retry-After"})
 
 
-class CallAnswer(Schema):
+class CallAnswer(Answer):
     """A call and all that is known of it now."""
 
     id = _text("the call", example=_CALL)
@@ -84,7 +91,7 @@ class CallAnswer(Schema):
     sequence = _whole("of the last webhook about this call")
 
 
-class CallPage(Schema):
+class CallPage(Answer):
     """A page of calls, newest first."""
 
     data = fields.List(fields.Nested(CallAnswer), required=True)
@@ -92,24 +99,25 @@ class CallPage(Schema):
     next_cursor = _text("give it as starting_after; null on the last page", null=True)
 
 
-class EventAnswer(Schema):
+class EventAnswer(Answer):
     """One thing that was seen or decided."""
 
     id = _text("the event")
     type = _text("what")
     source = _text("who saw or decided it")
-    at = _time("when it happened")
+    at = _time("when it happened, by the witness's clock")
+    recorded_at = _time("when it became known here")
     attempt_id = _text("the attempt, as the switch and the carrier know it", null=True)
     data = fields.Dict(required=True)
 
 
-class EventList(Schema):
+class EventList(Answer):
     """Everything known of a call in the order it was recorded."""
 
     data = fields.List(fields.Nested(EventAnswer), required=True)
 
 
-class AttemptAnswer(Schema):
+class AttemptAnswer(Answer):
     """One dial."""
 
     id = _text("UUID: channel UUID on the switch and SIP Call-ID at the carrier")
@@ -131,13 +139,13 @@ class AttemptAnswer(Schema):
     ended_at = _time("ended", null=True)
 
 
-class AttemptList(Schema):
+class AttemptList(Answer):
     """Every dial of a call, first one first."""
 
     data = fields.List(fields.Nested(AttemptAnswer), required=True)
 
 
-class AgentAnswer(Schema):
+class AgentAnswer(Answer):
     """Who talks to whoever answers."""
 
     id = _text("the agent", example=_AGENT)
@@ -148,7 +156,7 @@ class AgentAnswer(Schema):
     created_at = _time("created")
 
 
-class AgentPage(Schema):
+class AgentPage(Answer):
     """A page of agents, newest first."""
 
     data = fields.List(fields.Nested(AgentAnswer), required=True)

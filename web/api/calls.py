@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from flask import Response, g, url_for
 from redis.exceptions import RedisError
-from store.hangup import request_hangup
 
 from budget.push import push
 from calls.ids import call_ref
 from store import calls
 from store.calls import Accepted, NewCall, UnknownAgent
+from store.hangup import request_hangup
 from store.rows import Call, CallEvent
 from store.snapshot import attempt_snapshot, snapshot, stamp
 from web.api import idempotency
@@ -63,7 +64,7 @@ def place_call(args: dict[str, Any]) -> Response:
     return answer(snapshot(accepted.call), 202, location)
 
 
-def _accept(new: NewCall, key: calls.IdempotencyKey | None, respond: Any) -> Accepted:
+def _accept(new: NewCall, key: calls.IdempotencyKey | None, respond: Callable[[Call], dict[str, Any]]) -> Accepted:
     ours = runtime()
     try:
         return calls.accept_call(ours.database, new, idempotency=key, now=ours.now(), respond=respond)

@@ -14,8 +14,6 @@ from store.pool import Database
 from store.tenants import Tenant
 from web.problems import FieldError
 
-#: Longest time ahead that a call may wait for its moment or its end.
-FURTHEST = timedelta(days=31)
 #: Stands in for the route of a number that has none; such a call is never committed.
 NO_ROUTE = "none"
 
@@ -27,7 +25,7 @@ def plan(
     due_at = max(now, args.get("not_before", now))
     expires_at = args.get("expires_at", due_at + timedelta(seconds=settings.default_expires_s))
     route = carriers.route_for(database, args["to"])
-    faults = list(_time_faults(args, now, due_at, expires_at))
+    faults = list(_time_faults(args, settings.max_ahead_s, now, due_at, expires_at))
     if route is None:
         faults.append(FieldError("/to", "no_route", "no carrier of this system leads to this number"))
     priority: Priority = args.get("priority", "normal")
@@ -51,15 +49,16 @@ def plan(
     return new, faults
 
 
-def _time_faults(args: Mapping[str, Any], now: datetime, due_at: datetime, expires_at: datetime) -> Iterator[FieldError]:
-    days = FURTHEST.days
-    if due_at > now + FURTHEST:
-        yield FieldError("/not_before", "too_far", f"lies more than {days} days ahead")
+def _time_faults(
+    args: Mapping[str, Any], max_ahead_s: int, now: datetime, due_at: datetime, expires_at: datetime
+) -> Iterator[FieldError]:
+    if due_at > now + timedelta(seconds=max_ahead_s):
+        yield FieldError("/not_before", "too_far", f"lies more than {max_ahead_s} s ahead")
     if "expires_at" not in args:
         return
     if expires_at <= now:
         yield FieldError("/expires_at", "in_the_past", "lies in the past; such a call could never be dialed")
     elif expires_at <= due_at:
         yield FieldError("/expires_at", "before_not_before", "must lie after not_before")
-    elif expires_at > now + 2 * FURTHEST:
-        yield FieldError("/expires_at", "too_far", f"lies more than {2 * days} days ahead")
+    elif expires_at > now + timedelta(seconds=2 * max_ahead_s):
+        yield FieldError("/expires_at", "too_far", f"lies more than {2 * max_ahead_s} s ahead")

@@ -6,9 +6,9 @@ import uuid
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from lab.switch import causes, dialstring
+from lab.switch import causes, dialstring, outbound
+from lab.switch import show as table
 from lab.switch.apps import BROADCAST_LEAD_S, schedule_hangup
-from lab.switch.channel import Channel
 from lab.switch.events import Event
 from lab.switch.recording import Recording
 
@@ -34,7 +34,7 @@ async def originate(switch: Switch, arguments: str) -> str:
             gateway.failed_out += 1
         _stillborn(switch, channel_uuid)
         return f"-ERR {'INVALID_GATEWAY' if gateway is None else 'GATEWAY_DOWN'}\n"
-    channel = Channel.outbound(switch, dial, channel_uuid)
+    channel = outbound.place(switch, dial, channel_uuid)
     assert channel.originated is not None
     return await channel.originated
 
@@ -190,14 +190,12 @@ def sched_hangup(switch: Switch, arguments: str) -> str:
 
 
 def show(switch: Switch, arguments: str) -> str:
-    from lab.switch.show import render
-
     words = arguments.lower().split()
     kind = words[0] if words else ""
     if kind in ("channels", "calls"):
-        return render(kind, switch.table.rows(), words[1:])
+        return table.render(kind, switch.table.rows(), words[1:])
     if kind in ("bridged_calls", "detailed_calls", "registrations", "tasks"):
-        return render(kind, [], words[1:])
+        return table.render(kind, [], words[1:])
     return "-USAGE: channels|calls [count] [as json]\n"
 
 

@@ -47,7 +47,7 @@ def lab(switch: Switch, arguments: str) -> str:
 
 
 def _heard(switch: Switch, words: list[str]) -> str:
-    channel = switch.channels[words[0]] if words[0] in switch.channels else None
+    channel = switch.channels.get(words[0])
     if channel is None:
         return "-ERR No such channel!\n"
     sound = channel.callee.heard

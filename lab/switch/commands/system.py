@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import uuid
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
@@ -48,7 +49,7 @@ def json_api(switch: Switch, arguments: str) -> str:
         },
         "idleCPU": {"used": 0, "allowed": 98.5}, "stackSizeKB": {"current": 240, "max": 8192},
     }
-    return json.dumps({**request, "status": "success", "response": response}, separators=(",", ":"))
+    return json.dumps({**request, "status": "success", "response": response}, separators=(",", ":")) + "\n"
 
 
 def fsctl(switch: Switch, arguments: str) -> str:
@@ -131,9 +132,9 @@ def _status(switch: Switch) -> str:
 
 def _xmlstatus(switch: Switch) -> str:
     profile = switch.sofia
-    out = [f'<?xml version="1.0" encoding="ISO-8859-1"?>\n<profiles>\n<profile>\n<name>{profile.name}</name>\n'
+    out = [(f'<?xml version="1.0" encoding="ISO-8859-1"?>\n<profiles>\n<profile>\n<name>{profile.name}</name>\n'
            f"<type>profile</type>\n<data>sip:mod_sofia@{profile.host}:{profile.port}</data>\n"
-           f"<state>RUNNING ({len(switch.channels)})</state>\n</profile>\n"]
+           f"<state>RUNNING ({len(switch.channels)})</state>\n</profile>\n")]
     for gateway in profile.gateways.values():
         out.append(f"<gateway>\n<name>{gateway.config.name}</name>\n<type>gateway</type>\n"
                    f"<data>{_to(gateway)}</data>\n<state>NOREG</state>\n</gateway>\n\n")
@@ -230,11 +231,14 @@ def version(_switch: Switch, arguments: str) -> str:
             "(git cc93a68 2026-08-21 14:10:14Z 64bit)\n")
 
 
+def hostname(switch: Switch, _arguments: str) -> str:
+    return switch.config.hostname
+
+
 HANDLERS: dict[str, Callable[[Switch, str], str | Awaitable[str]]] = {
     "status": status, "json": json_api, "fsctl": fsctl, "sofia": sofia, "hash": hash_api, "hash_dump": hash_dump,
     "global_getvar": global_getvar, "global_setvar": global_setvar, "uptime": uptime, "version": version,
     "reloadxml": lambda _switch, _arguments: "+OK [Success]\n",
     "echo": lambda _switch, arguments: arguments, "module_exists": lambda _switch, _arguments: "true",
-    "create_uuid": lambda _switch, _arguments: __import__("uuid").uuid4().hex,
-    "hostname": lambda switch, _arguments: switch.config.hostname,
+    "create_uuid": lambda _switch, _arguments: str(uuid.uuid4()), "hostname": hostname,
 }

@@ -1,0 +1,70 @@
+"""Webhooks wait until they are delivered, given up, or taken over from a dispatcher that died."""
+
+from __future__ import annotations
+
+import psycopg
+
+from store import outbox
+from tests.store.conftest import World, at
+from tests.store.threads import results, together
+
+
+def claimed(world: World, seconds: float, lease_s: float = 30, limit: int = 1000) -> list[outbox.Delivery]:
+    found = outbox.claim_due(world.db, at(seconds), limit, lease_s)
+    return [item for item in found if item.tenant_id == world.tenant.id]
+
+
+def test_a_delivery_has_what_signing_needs(world: World) -> None:
+    accepted = world.dialing()
+    first, second = claimed(world, 2)
+    assert (first.call_id, first.sequence, first.type, first.tries) == (accepted.call.id, 1, "call.queued", 1)
+    assert (second.sequence, second.type) == (2, "call.dialing")
+    assert first.webhook_secret == world.tenant.webhook_secret
+    assert first.url == world.tenant.webhook_url
+    assert first.body["data"]["status"] == "queued"
+
+
+def test_a_lease_that_ends_goes_to_the_next_with_the_same_id(world: World) -> None:
+    world.accept()
+    (first,) = claimed(world, 1, lease_s=30)
+    assert claimed(world, 30) == []
+    (again,) = claimed(world, 31)
+    assert (again.id, again.tries) == (first.id, 2)
+
+
+def test_delivered_failed_and_given_up(world: World) -> None:
+    for _ in range(3):
+        world.accept()
+    good, slow, bad = claimed(world, 1)
+    outbox.delivered(world.db, good.id, 204, at(2))
+    outbox.retry_later(world.db, slow.id, at(50), 500, "server error")
+    outbox.give_up(world.db, bad.id, None, "no such host\x00", at(2))
+    assert claimed(world, 49) == []
+    (again,) = claimed(world, 50)
+    assert (again.id, again.tries) == (slow.id, 2)
+    outbox.delivered(world.db, slow.id, 200, at(51))
+    outbox.retry_later(world.db, slow.id, at(52), 500, "late news of an earlier try")
+    outbox.give_up(world.db, slow.id, 500, "late news of an earlier try", at(52))
+    assert claimed(world, 1000) == []
+    rows = world.rows(
+        "SELECT last_code, delivered_at, failed_at FROM outbox WHERE tenant_id = %s ORDER BY created_at, id", world.tenant.id
+    )
+    by_id = {good.id: (204, at(2), None), slow.id: (200, at(51), None), bad.id: (None, None, at(2))}
+    assert sorted(map(str, rows)) == sorted(map(str, by_id.values()))
+
+
+def test_dispatchers_share_without_doubles(world: World) -> None:
+    accepted = [world.accept() for _ in range(40)]
+    found = results(together(*[lambda: claimed(world, 1, limit=10)] * 8))
+    ids = [item.id for batch in found for item in batch]
+    assert len(ids) == len(set(ids))
+    rest = [item.id for item in claimed(world, 1)]
+    assert len({*ids, *rest}) == len(accepted)
+    assert outbox.backlog(world.db) >= len(accepted)
+
+
+def test_a_new_webhook_wakes_the_dispatcher(world: World) -> None:
+    with psycopg.connect(world.url, autocommit=True) as listener:
+        listener.execute("LISTEN outbox")
+        world.accept()
+        assert [notice.channel for notice in listener.notifies(timeout=20, stop_after=1)] == ["outbox"]

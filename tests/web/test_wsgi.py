@@ -1,0 +1,138 @@
+"""The process that serves: gunicorn with gevent, on real sockets."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.web.conftest import World
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Server:
+    """One gunicorn on a free port."""
+
+    def __init__(self, environment: dict[str, str], log: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port: int = free.getsockname()[1]
+        self.log = log
+        with log.open("wb") as stderr:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "gunicorn", "-c", "python:web.gunicorn_conf", "web.wsgi:app"],
+                cwd=ROOT,
+                env={**os.environ, **environment, "TRUNKLINE_WEB_PORT": str(self.port)},
+                stderr=stderr,
+            )
+
+    def await_alive(self) -> None:
+        until = time.monotonic() + 30
+        while True:
+            try:
+                assert self.ask("GET", "/healthz")[0] == 200
+                return
+            except OSError:
+                assert self.process.poll() is None, self.log.read_text()
+                assert time.monotonic() < until, self.log.read_text()
+                time.sleep(0.05)
+
+    def ask(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, dict[str, str], Any]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        try:
+            connection.request(method, path, body, headers, encode_chunked=not isinstance(body, (bytes, type(None))))
+            answer = connection.getresponse()
+            return answer.status, {name.lower(): value for name, value in answer.getheaders()}, json.loads(answer.read())
+        finally:
+            connection.close()
+
+    def close(self) -> None:
+        self.process.terminate()
+        self.process.wait(timeout=20)
+
+
+@pytest.fixture
+def serve(postgres_url: str, redis_url: str, tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    running: list[Server] = []
+
+    def begin(**environment: str) -> Server:
+        given = {"DATABASE_URL": postgres_url, "REDIS_URL": redis_url, **environment}
+        server = Server(given, tmp_path / f"web{len(running)}.log")
+        running.append(server)
+        server.await_alive()
+        return server
+
+    yield begin
+    for server in running:
+        server.close()
+
+
+def test_a_call_through_the_whole_server(serve: Callable[..., Server], world: World, order: Callable[..., Any]) -> None:
+    server = serve()
+    key = {"Authorization": f"Bearer {world.our_key}"}
+    json_key = {**key, "Content-Type": "application/json"}
+    status, headers, call = server.ask("POST", "/v1/calls", json.dumps(order()).encode(), **json_key)
+    assert (status, headers["location"]) == (202, f"/v1/calls/{call['id']}")
+    assert server.ask("GET", headers["location"], **key)[2] == call
+    status, _, problem = server.ask("GET", "/readyz")
+    assert (status, problem["missing"]) == (503, ["budget", "switch"])
+    # Without a Content-Length the size is only known when it has been read.
+    status, headers, problem = server.ask("POST", "/v1/calls", (b"x" * 1000 for _ in range(100)), **json_key)
+    assert (status, headers["content-type"], problem["code"]) == (413, "application/problem+json", "body_too_large")
+    lines = [json.loads(line) for line in server.log.read_text().splitlines() if line.startswith("{")]
+    posted = [line for line in lines if line.get("method") == "POST" and line["status"] == 202]
+    assert len(posted) == 1
+    assert world.our_key not in server.log.read_text()
+    assert "Warning" not in server.log.read_text()
+
+
+def test_a_request_that_waits_for_postgres_holds_nobody_up(serve: Callable[..., Server], world: World) -> None:
+    server = serve()
+    key = {"Authorization": f"Bearer {world.our_key}"}
+    with ThreadPoolExecutor(1) as pool:
+        with world.database.connection() as conn:
+            conn.execute("LOCK TABLE agents IN ACCESS EXCLUSIVE MODE")
+            waiting = pool.submit(server.ask, "GET", "/v1/agents", **key)
+            # Asked only once the other one is known to wait.
+            until = time.monotonic() + 20
+            waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name LIKE 'web%'"
+            while (row := conn.execute(waits).fetchone()) is not None and row[0] == 0:
+                assert time.monotonic() < until
+                time.sleep(0.02)
+            assert server.ask("GET", "/v1/calls", **key)[0] == 200
+            assert not waiting.done()
+        assert waiting.result(timeout=20)[0] == 200
+
+
+def test_without_postgres_it_lives_and_says_so(serve: Callable[..., Server], world: World) -> None:
+    server = serve(DATABASE_URL="postgresql://nobody@127.0.0.1:1/nothing", TRUNKLINE_DB_POOL_TIMEOUT_S="0.5")
+    status, headers, problem = server.ask("GET", "/v1/calls", Authorization=f"Bearer {world.our_key}")
+    assert (status, headers["retry-after"], problem["code"]) == (503, "1", "database_unavailable")
+    status, _, problem = server.ask("GET", "/readyz")
+    assert status == 503
+    assert "postgres" in problem["missing"]
+    assert "redis" not in problem["missing"]
+
+
+def test_the_order_of_patching_is_asserted(postgres_url: str) -> None:
+    """psycopg before the patch would stop the whole process at every query; start-up refuses."""
+    done = subprocess.run(
+        [sys.executable, "-c", "import psycopg; import web.wsgi"],
+        cwd=ROOT,
+        env={**os.environ, "DATABASE_URL": postgres_url},
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert b"NotCooperative" in done.stderr
