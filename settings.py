@@ -61,7 +61,7 @@ class Settings(BaseSettings):
     heartbeat_missed: int = Field(3, ge=1, description="heartbeats missed in a row before a switch counts as down")
     heartbeat_interval_s: float = Field(20.0, gt=0, description="s; the switch's own heartbeat interval")
     max_unacked_originates: int = Field(2, ge=1, description="originates written and not yet acknowledged, per link")
-    event_batch_ms: float = Field(5.0, ge=0, description="ms; events are gathered this long before one transaction")
+    event_batch_ms: float = Field(10.0, ge=0, description="ms; events are gathered this long before one transaction")
     event_batch_max: int = Field(200, ge=1, description="events per transaction, at most")
     esl_event_queue: int = Field(1024, ge=16, description="events waiting per shard; past it the switch queues them")
     event_shards: int = Field(4, ge=1, le=64, description="greenlets that apply events, one call always on one of them")
@@ -83,10 +83,10 @@ class Settings(BaseSettings):
     retry_capacity_s: int = Field(2, ge=1, description="s; gap after a full trunk; uses up no attempt")
 
     # --- the budget ----------------------------------------------------------------------------------------------
-    slot_horizon_ms: int = Field(100, ge=10, le=1000, description="ms; a slot is reserved at most this far ahead")
+    slot_horizon_ms: int = Field(120, ge=10, le=1000, description="ms; a slot is reserved at most this far ahead")
     slot_grace_ms: float = Field(10.0, gt=0, description="ms (G); not written by slot + G: the slot is burned")
-    slot_lead_ms: float = Field(50.0, ge=0, description="ms; the earliest slot lies this far ahead, to cover the way")
-    claim_lead_ms: float = Field(40.0, gt=0, description="ms before its slot at which an attempt is claimed in Postgres")
+    slot_lead_ms: float = Field(70.0, ge=0, description="ms; the earliest slot lies this far ahead, to cover the way")
+    claim_lead_ms: float = Field(60.0, gt=0, description="ms before its slot at which an attempt is claimed in Postgres")
     round_trip_ms: float = Field(5.0, gt=0, description="ms (R); a slower permit reply burns its slot")
     jitter_ms: float = Field(20.0, ge=0, description="ms (J); grant-to-INVITE spread that the pacing pays for")
     lease_s: float = Field(60.0, gt=5, description="s; an unrenewed lease becomes suspect; it frees nothing")

@@ -27,30 +27,33 @@ _LIMIT_S = 60.0
 
 
 def run() -> Report:
-    ours, peer = alternate(ROUNDS, lambda: _round("ours"), lambda: _round("greenswitch"))
+    ours, peer = alternate(ROUNDS, lambda: measure("ours", EVENTS), lambda: measure("greenswitch", EVENTS))
     return Report(
         [Ratio("decode", ours, peer, "events per CPU second", "stock greenswitch")],
         {"events": EVENTS, "headers": HEADERS, "bytes_json": len(_event(1, "json")), "rounds": ROUNDS},
     )
 
 
-def _round(reader: str) -> float:
-    """Events per CPU second of one reader in a fresh process, with a fresh server."""
+def measure(reader: str, events: int) -> float:
+    """Events per CPU second of one reader (``ours`` or ``greenswitch``) in a fresh process, with a fresh server.
+
+    RuntimeError when it did not handle every event exactly once.
+    """
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         server = subprocess.Popen(
-            [sys.executable, "-m", "bench.esl", "serve", str(listener.fileno())], pass_fds=[listener.fileno()]
+            [sys.executable, "-m", "bench.esl", "serve", str(listener.fileno()), str(events)], pass_fds=[listener.fileno()]
         )
         try:
             done = subprocess.run(
-                [sys.executable, "-m", "bench.esl", reader, str(port)],
+                [sys.executable, "-m", "bench.esl", reader, str(port), str(events)],
                 capture_output=True, text=True, timeout=_LIMIT_S, check=True,
             )  # fmt: skip
         finally:
             server.kill()
             server.wait()
     result = json.loads(done.stdout)
-    if result["count"] != EVENTS or result["sum"] != EVENTS * (EVENTS + 1) // 2:
+    if result["count"] != events or result["sum"] != events * (events + 1) // 2:
         raise RuntimeError(f"{reader} lost events: {result}")
     return float(result["count"] / result["seconds"])
 
@@ -84,7 +87,7 @@ def _event(number: int, form: str) -> bytes:
     return b"Content-Length: %d\nContent-Type: text/event-%s\n\n" % (len(body), form.encode()) + body
 
 
-def serve(listener: socket.socket) -> None:
+def serve(listener: socket.socket, events: int) -> None:
     """One client: say yes to everything, and when it is quiet after subscribing, send every event."""
     client, _ = listener.accept()
     client.sendall(b"Content-Type: auth/request\n\n")
@@ -105,8 +108,8 @@ def serve(listener: socket.socket) -> None:
             else:
                 client.sendall(b"Content-Type: command/reply\nReply-Text: +OK accepted\n\n")
     # Made before the first is sent: the reader is measured, not this process.
-    stream = [_event(number, form) for number in range(1, EVENTS + 1)]
-    for start in range(0, EVENTS, 200):
+    stream = [_event(number, form) for number in range(1, events + 1)]
+    for start in range(0, events, 200):
         client.sendall(b"".join(stream[start : start + 200]))
     while client.recv(65536):
         pass
@@ -121,7 +124,8 @@ class Tally:
     The clock begins before the stream does: a reader may decode much before its first event is handled.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, events: int) -> None:
+        self.events = events
         self.count = 0
         self.sum = 0
         self.began = time.process_time()
@@ -131,7 +135,7 @@ class Tally:
         if headers["Event-Name"] and headers["Unique-ID"]:
             self.count += 1
             self.sum += int(headers["Event-Sequence"])
-        if self.count == EVENTS:
+        if self.count == self.events:
             self.seconds = time.process_time() - self.began
 
 
@@ -166,14 +170,14 @@ def read_greenswitch(port: int, tally: Tally) -> None:
         gevent.sleep(0.01)
 
 
-def _child(role: str, argument: str) -> None:
+def _child(role: str, argument: str, events: int) -> None:
     if role == "serve":
-        serve(socket.socket(fileno=int(argument)))
+        serve(socket.socket(fileno=int(argument)), events)
         return
-    tally = Tally()
+    tally = Tally(events)
     (read_ours if role == "ours" else read_greenswitch)(int(argument), tally)
     print(json.dumps({"count": tally.count, "sum": tally.sum, "seconds": tally.seconds}), flush=True)
 
 
 if __name__ == "__main__":
-    _child(*sys.argv[1:])
+    _child(sys.argv[1], sys.argv[2], int(sys.argv[3]))

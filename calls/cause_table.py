@@ -51,6 +51,18 @@ def _codes(*codes: int) -> frozenset[int]:
     return frozenset(codes)
 
 
+#: What the platform may note on a channel that it ends itself, by end reason.
+NOTES: dict[str, str] = {
+    **dict.fromkeys(
+        _names(
+            "agent_address_refused agent_not_ready agent_refused agent_unknown agent_unreachable announcement_missing"
+        ),
+        "agent_unavailable",
+    ),
+    **dict.fromkeys(_names("agent_lost agent_protocol"), "agent_lost"),
+    **dict.fromkeys(_names("announcement_failed media_lost relay_fault switch_link_lost"), "media_lost"),
+}
+
 _CUSTOMERS = _names("customer agent operator")
 _PLATFORM = _names("platform")
 
@@ -154,6 +166,9 @@ END_REASONS: dict[str, str] = {
     "media_timeout": "The call was answered and its audio stopped coming.",
     "dropped": "The call was answered and a fault cut it off.",
     "end_not_seen": "The call was answered; nobody saw how it ended.",
+    "agent_unavailable": "The agent could not be reached or was not ready in time, so the platform hung up.",
+    "agent_lost": "The agent's connection failed during the call, so the platform hung up.",
+    "media_lost": "The platform could not carry the audio any further and hung up.",
     "busy": "The line was busy.",
     "no_answer": "The phone rang and nobody answered in time.",
     "unavailable": "The phone could not be reached at the moment: switched off, out of coverage or not registered.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from calls.cause_table import END_REASONS, OWN_CAUSES, ROWS, Row
+from calls.cause_table import END_REASONS, NOTES, OWN_CAUSES, ROWS, Row
 from calls.evidence import End, Outcome, RetryClass
 from calls.phrases import Text, subject_of
 
@@ -63,6 +63,9 @@ def classify(end: End) -> Verdict:
     end = normalize(end)
     if end.answered_at is not None:
         return _answered(end)
+    if (reason := _noted(end)) is not None and end.sip_code is None:
+        # We hung up for a reason of our own while the phone may have rung: another try is one more ring for somebody.
+        return Verdict(Outcome.FAILED, reason, RetryClass.NO_ANSWER, uncertain=True, hangup_by="platform")
     rang = end.ringing_at is not None or end.early_at is not None
     text = subject_of(end.sip_phrase)
     for row in ROWS:
@@ -87,10 +90,17 @@ def _matches(row: Row, end: End, rang: bool, text: Text | None) -> bool:
     )
 
 
+def _noted(end: End) -> str | None:
+    """The end reason of a fault of ours that made the platform hang up."""
+    return NOTES.get(end.note or "") if end.requested_by == "platform" and end.disposition != "recv_bye" else None
+
+
 def _answered(end: End) -> Verdict:
     """A call that was answered is completed, whatever its cause."""
     if end.cause in OWN_CAUSES:
         reason = "end_not_seen"
+    elif (noted := _noted(end)) is not None:
+        reason = noted
     else:
         reason = _ANSWERED_REASONS.get(end.cause, "hangup" if end.cause in _HANGUPS else "dropped")
     return Verdict(Outcome.COMPLETED, reason, RetryClass.ANSWERED, uncertain=False, hangup_by=_who(end, reason))

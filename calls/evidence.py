@@ -110,6 +110,7 @@ class End:
     answered_at: datetime | None = None
     local: bool = False  # refused inside the switch, no INVITE was sent
     requested_by: str | None = None  # customer, agent, operator, platform: who asked for the hangup, if anybody did
+    note: str | None = None  # why the platform ended it (agent_lost ...), as the relay put it down on the channel
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,7 @@ class AttemptFacts:
     disposition: str | None = None
     local: bool = False
     requested_by: str | None = None
+    note: str | None = None
     # What it means.
     outcome: Outcome | None = None
     end_reason: str | None = None
@@ -121,6 +122,7 @@ def best_end(facts: AttemptFacts) -> End | None:
         answered_at=facts.answered_at,
         local=facts.local,
         requested_by=facts.requested_by,
+        note=facts.note,
     )
 
 
@@ -158,6 +160,7 @@ def _facts_of(evidence: Evidence) -> AttemptFacts:
         disposition=end.disposition,
         local=end.local,
         requested_by=end.requested_by,
+        note=end.note,
     )
 
 
@@ -170,6 +173,7 @@ def _end_order(facts: AttemptFacts) -> tuple[int | bool | float | str, ...]:
         facts.disposition is not None,
         facts.sip_code is not None,
         facts.requested_by is not None,
+        facts.note is not None,
         # Nothing is left to prefer: any fixed order will do, so long as it tells all differences apart.
         facts.evidence_key or "",
         facts.ended_at.timestamp() if facts.ended_at is not None else 0.0,
@@ -179,6 +183,7 @@ def _end_order(facts: AttemptFacts) -> tuple[int | bool | float | str, ...]:
         *_total(facts.sip_phrase),
         *_total(facts.disposition),
         *_total(facts.requested_by),
+        *_total(facts.note),
     )
 
 

@@ -24,7 +24,8 @@ from controller import commands
 from controller.commands import Command
 from controller.esl_connection import Connection, Pending
 from controller.esl_dispatch import Dispatcher, Handler
-from controller.esl_errors import AuthRejected, CommandRefused, CommandTimeout, EslError, LinkDown
+from controller.esl_errors import AuthRejected, CommandRefused, CommandTimeout, EslError, LinkDown, TooLate
+from controller.esl_session import begin, watch
 from controller.esl_state import CALL_EVENTS, Counters, Hooks, LinkState, Subscription
 from controller.frames import Event, EventError, Frame, FrameError, text_of
 from settings import Settings
@@ -40,6 +41,7 @@ __all__ = [
     "LinkState",
     "Pending",
     "Subscription",
+    "TooLate",
 ]
 
 log = logging.getLogger(__name__)
@@ -119,24 +121,25 @@ class EslLink(InboundESL):  # type: ignore[misc]  # greenswitch has no types
     def unregister_handle(self, name: str, handler: Handler) -> None:
         self.dispatcher.unregister(name, handler)
 
-    def write(self, items: Sequence[Command]) -> list[Pending]:
-        """Write the commands at once and together; their replies are awaited by the pendings. Raises LinkDown."""
+    def write(
+        self, items: Sequence[Command], *, timeout_s: float | None = None, use_by: float | None = None
+    ) -> list[Pending]:
+        """Write the commands at once and together; their replies are awaited by the pendings.
+
+        Raises LinkDown; TooLate when ``use_by`` (``time.monotonic()``) had passed before the first byte was written.
+        ``timeout_s``: a reply later than this closes the link (default settings.esl_command_timeout_s).
+        """
         connection = self._connection
         if connection is None or self.state is not LinkState.READY:
             raise LinkDown(f"{self.role} link to {self.host}:{self.port} is {self.state}", maybe_sent=False)
-        return connection.write(items)
+        return connection.write(items, timeout_s=timeout_s, use_by=use_by)
 
     def call(self, item: Command, timeout_s: float | None = None) -> str:
         """Write one command and return its reply's text.
 
-        Raises LinkDown, CommandTimeout (after ``timeout_s``, default settings.esl_command_timeout_s; the link is then
-        closed and made anew) or CommandRefused.
+        Raises LinkDown, CommandTimeout (the link is then closed and made anew) or CommandRefused.
         """
-        try:
-            return self.write([item])[0].accepted(timeout_s)
-        except CommandTimeout:
-            self.counters.timeouts += 1
-            raise
+        return self.write([item], timeout_s=timeout_s)[0].accepted()
 
     send = call  # greenswitch's name for it
 
@@ -243,17 +246,12 @@ class EslLink(InboundESL):  # type: ignore[misc]  # greenswitch has no types
                 max_frame_bytes=settings.esl_max_frame_bytes,
                 command_timeout_s=settings.esl_command_timeout_s,
                 on_close=self._went_down,
+                counters=self.counters,
             )
             reader = gevent.spawn(self.receive_events, connection)
             self._readers.add(reader)
             reader.link(self._readers.discard)
-            connection.greeted.wait()
-            if connection.error is not None:
-                raise connection.error
-            self.authenticate(connection)
-            self._subscribe(connection)
-            if connection.error is not None:
-                raise connection.error
+            self._note_core(begin(connection, self._login, self._subscription))
         except BaseException as error:
             ours = error is limit
             reason = f"no answer from {self.host}:{self.port} within {settings.esl_connect_timeout_s:g} s"
@@ -273,49 +271,16 @@ class EslLink(InboundESL):  # type: ignore[misc]  # greenswitch has no types
         self.connected = True
         return connection
 
-    def authenticate(self, connection: Connection) -> None:
-        """Log in. Raises AuthRejected or LinkDown."""
-        reply = connection.write([self._login])[0].wait()
-        if not reply.startswith("+OK"):
-            raise AuthRejected(f"the switch refused the login: {reply}; check TRUNKLINE_ESL_PASSWORD and _ESL_USER")
-
-    def _subscribe(self, connection: Connection) -> None:
-        wanted = self._subscription.commands() if self._subscription is not None else []
-        *replies, core = connection.write([*wanted, commands.global_getvar("core_uuid")])
-        for pending in replies:
-            try:
-                pending.accepted()
-            except CommandRefused as refused:
-                raise LinkDown(f"the switch refused the subscription: {refused}", maybe_sent=True) from None
-        self._note_core(core.wait())  # a limited user may not ask; the events tell as well
-
     def _keep(self, connection: Connection) -> None:
-        """Ping, and watch the heartbeat, until the connection ends."""
-        interval = self.settings.esl_ping_interval_s
-        limit = self.settings.heartbeat_interval_s * self.settings.heartbeat_missed + interval
-        follows = self._subscription is not None and "HEARTBEAT" in self._subscription.events
-        last = time.monotonic()
-        while not connection.closed.wait(interval):
-            now = time.monotonic()
-            if follows and not connection.stalled:
-                # A pause of this process is not the switch's silence: each round counts for two intervals at most.
-                connection.silent_s += min(now - last, 2 * interval)
-                if connection.silent_s > limit:
-                    connection.close(f"no heartbeat for {connection.silent_s:.0f} s")
-                    return
-            last = now
-            try:
-                waiting = connection.oldest
-                if waiting is None:
-                    waiting = connection.write([commands.ping()])[0]
-                    waiting.wait()
-                    self.round_trip_s = time.monotonic() - waiting.written_at
-                elif now - waiting.written_at > connection.command_timeout_s:
-                    waiting.wait(0)  # nobody else may be waiting for it
-            except CommandTimeout:
-                self.counters.timeouts += 1
-            except LinkDown:
-                return
+        settings, heartbeat_s = self.settings, None
+        if self._subscription is not None and "HEARTBEAT" in self._subscription.events:
+            heartbeat_s = settings.heartbeat_interval_s * settings.heartbeat_missed + settings.esl_ping_interval_s
+        watch(
+            connection,
+            interval_s=settings.esl_ping_interval_s,
+            heartbeat_s=heartbeat_s,
+            round_trip=lambda seconds: setattr(self, "round_trip_s", seconds),
+        )
 
     def _went_up(self) -> None:
         """READY: tell the owner. Once per connection, from the supervisor's side."""

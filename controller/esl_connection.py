@@ -14,7 +14,8 @@ import gevent.socket
 from gevent.event import Event
 from gevent.lock import BoundedSemaphore
 
-from controller.esl_errors import CommandRefused, CommandTimeout, EslError, LinkDown, refusal
+from controller.esl_errors import CommandRefused, CommandTimeout, EslError, LinkDown, TooLate, refusal
+from controller.esl_state import Counters
 from controller.esl_wire import Command, wire
 from controller.frames import FrameError, FrameParser
 
@@ -26,10 +27,11 @@ _NO_REPLY = "-ERR no reply"  # how the switch words an API's empty answer
 class Pending:
     """A command that was written and whose reply is awaited."""
 
-    __slots__ = ("_connection", "_done", "_error", "_reply", "command", "written_at")
+    __slots__ = ("_connection", "_done", "_error", "_reply", "command", "limit_s", "written_at")
 
-    def __init__(self, command: Command, connection: Connection) -> None:
+    def __init__(self, command: Command, connection: Connection, limit_s: float) -> None:
         self.command = command
+        self.limit_s = limit_s  # from written_at; then the connection is closed
         self.written_at = time.monotonic()
         self._connection = connection
         self._done = Event()
@@ -48,17 +50,22 @@ class Pending:
     def wait(self, timeout_s: float | None = None) -> str:
         """The reply's text as it is, ``-ERR`` included. Raises LinkDown, or CommandTimeout after ``timeout_s``.
 
-        Default: the connection's own limit. A timeout closes the connection, because replies match by order alone. A
-        ``gevent.Timeout`` of the caller passes through and costs nothing: the reply is then simply not looked at.
+        Default: what is left of the command's own limit. A timeout closes the connection, because replies match by
+        order alone. A ``gevent.Timeout`` of the caller passes through and costs nothing: the reply is not looked at.
         """
-        limit = self._connection.command_timeout_s if timeout_s is None else timeout_s
+        if timeout_s is None:
+            limit = max(0.0, self.written_at + self.limit_s - time.monotonic())
+        else:
+            limit = timeout_s
+            self.limit_s = max(self.limit_s, time.monotonic() - self.written_at + timeout_s)
         while not self._done.wait(limit):
             if self._connection.stalled:
                 gevent.sleep(LATE_GRACE_S)
                 continue  # the reader waits for our own handlers: the switch is not to blame
             if not self._done.wait(LATE_GRACE_S):
-                self.fail(CommandTimeout(self.command.kind, limit))
-                self._connection.close(f"no reply to {self.command.kind} within {limit:g} s")
+                late = time.monotonic() - self.written_at
+                self.fail(CommandTimeout(self.command.kind, late))
+                self._connection.time_out(f"no reply to {self.command.kind} within {late:.2f} s")
             break
         if self._error is not None:
             raise self._error
@@ -95,6 +102,7 @@ class Connection:
         max_frame_bytes: int,
         command_timeout_s: float,
         on_close: Callable[[Connection], None],
+        counters: Counters,
     ) -> None:
         self.sock = sock
         self.parser = FrameParser(max_frame_bytes)
@@ -107,6 +115,7 @@ class Connection:
         self._fifo: deque[Pending] = deque()
         self._lock = BoundedSemaphore(1)
         self._on_close = on_close
+        self._counters = counters
         sock.settimeout(command_timeout_s)  # for sendall; the reader goes on after it
 
     @property
@@ -118,13 +127,21 @@ class Connection:
         """Commands of this kind that were written and not answered."""
         return sum(1 for pending in self._fifo if pending.command.kind == kind)
 
-    def write(self, commands: Sequence[Command]) -> list[Pending]:
-        """All ``commands`` by one ``sendall``, nothing between them. LinkDown tells whether any byte may have left."""
+    def write(
+        self, commands: Sequence[Command], *, timeout_s: float | None = None, use_by: float | None = None
+    ) -> list[Pending]:
+        """All ``commands`` by one ``sendall``, nothing between them. LinkDown tells whether any byte may have left.
+
+        TooLate when another greenlet's write kept this one waiting past ``use_by`` (monotonic).
+        """
         data = b"".join(wire(command) for command in commands)
         with self._lock:
             if self.closed.is_set():
                 raise LinkDown(str(self.error), maybe_sent=False)
-            pendings = [Pending(command, self) for command in commands]
+            if use_by is not None and time.monotonic() > use_by:
+                raise TooLate("its moment had passed before it could be written")
+            limit = self.command_timeout_s if timeout_s is None else timeout_s
+            pendings = [Pending(command, self, limit) for command in commands]
             self._fifo.extend(pendings)
             try:
                 self.sock.sendall(data)
@@ -142,6 +159,16 @@ class Connection:
         if not self._fifo:
             raise FrameError("a reply to no command")
         self._fifo.popleft().settle(reply)
+
+    def check(self) -> None:
+        """Raises what ended the connection, if it has ended."""
+        if self.error is not None:
+            raise self.error
+
+    def time_out(self, reason: str) -> None:
+        """A reply did not come."""
+        self._counters.timeouts += 1
+        self.close(reason)
 
     def close(self, reason: str | LinkDown) -> None:
         """The one end: every waiting command fails now, then the owner hears of it."""

@@ -30,11 +30,17 @@ class AuthRejected(LinkDown):
         super().__init__(reason, maybe_sent=False)
 
 
+class TooLate(EslError):
+    """The moment a write was good for had passed while it waited for its turn; nothing was written."""
+
+    maybe_sent = False
+
+
 class CommandTimeout(EslError):
     """No reply in time. The link was closed: its replies come in order only, so none after it could be trusted."""
 
     def __init__(self, kind: str, timeout_s: float) -> None:
-        super().__init__(f"{kind}: no reply within {timeout_s:g} s; the link was closed")
+        super().__init__(f"{kind}: no reply within {timeout_s:.2f} s; the link was closed")
         self.kind = kind
         self.timeout_s = timeout_s
 

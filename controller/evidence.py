@@ -117,6 +117,7 @@ def _end(event: Event, at: datetime) -> End:
     if sip_code is None and answered_at is not None:
         sip_code = 200  # noted only when the far end hangs up; an answered INVITE had no other
     requested_by = text_of(event, "variable_trunkline_hangup_by")
+    note = text_of(event, "variable_trunkline_end_reason")
     q850 = _number(event, "variable_hangup_cause_q850", 1, 127)
     return End(
         cause=cause if _WORD.fullmatch(cause) else "NORMAL_UNSPECIFIED",
@@ -129,6 +130,7 @@ def _end(event: Event, at: datetime) -> End:
         early_at=_micros(event, "Caller-Channel-Progress-Media-Time"),
         answered_at=answered_at,
         requested_by=requested_by if requested_by in REQUESTERS else None,
+        note=note if note and _WORD.fullmatch(note) else None,
     )
 
 

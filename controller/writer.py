@@ -26,13 +26,17 @@ from store import attempts
 log = logging.getLogger(__name__)
 
 
+#: Writers at work together. Few on purpose: while one transaction is out, the next batch gathers by itself.
+WRITERS = 2
+
+
 class EventWriter:
     """``record`` may be called by any greenlet and returns at once."""
 
     def __init__(self, board: Board, rules: RetryRules) -> None:
         self._board = board
         self._rules = rules
-        self._queues: list[Queue[Evidence]] = [Queue() for _ in range(board.settings.event_shards)]
+        self._queues: list[Queue[Evidence]] = [Queue() for _ in range(WRITERS)]
         self._idle = [True] * len(self._queues)
         self.on_ended: Callable[[Evidence], None] = lambda _: None
 

@@ -7,9 +7,11 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import selectors
+import shutil
 import signal
 import subprocess
 import sys
@@ -134,7 +136,12 @@ class LabCarrier(LabProcess):
     def __init__(self, name: str = "carrier_a", *, port: int = 0, channels: int = 0, cps: int = 0,
                  log: Path | None = None, seed: int = 1, mix: str = "answered_hangup=1", ring: str = "0.4",
                  talk: str = "3", extra: list[str] | None = None) -> None:
-        self.log = log or Path(tempfile.mkdtemp(prefix="lab-carrier-")) / f"{name}.jsonl"
+        if log is None:
+            # Kept until this process ends: the judge reads it after the carrier is gone.
+            directory = tempfile.mkdtemp(prefix="lab-carrier-")
+            atexit.register(shutil.rmtree, directory, ignore_errors=True)
+            log = Path(directory) / f"{name}.jsonl"
+        self.log = log
         super().__init__("lab.carrier", [
             "--name", name, "--listen", f"127.0.0.1:{port}", "--channels", str(channels), "--cps", str(cps),
             "--log", str(self.log), "--seed", str(seed), "--mix", mix, "--ring", ring, "--talk", talk, *(extra or [])])

@@ -31,7 +31,7 @@ BREATH = 10
 _ATTEMPT_COLUMNS = (
     "id", "state", "deadline_at", "probes", "ringing_at", "early_at", "answered_at", "ended_at", "evidence",
     "evidence_key", "outcome", "end_reason", "retry_class", "uncertain", "cause", "q850_cause", "sip_code",
-    "sip_phrase", "disposition", "local", "requested_by", "hangup_by", "decided",
+    "sip_phrase", "disposition", "local", "requested_by", "note", "hangup_by", "decided",
 )  # fmt: skip
 _CALL_COLUMNS = (
     "id", "status", "status_at", "end_reason", "sip_code", "q850_cause", "hangup_by", "attempt_count", "due_at",

@@ -58,6 +58,7 @@ def facts_of(attempt: Attempt) -> AttemptFacts:
         disposition=attempt.disposition,
         local=attempt.local,
         requested_by=attempt.requested_by,
+        note=attempt.note,
         outcome=Outcome(attempt.outcome) if attempt.outcome else None,
         end_reason=attempt.end_reason,
         retry_class=RetryClass(attempt.retry_class) if attempt.retry_class else None,
@@ -116,6 +117,7 @@ def storable(evidence: Evidence) -> Evidence:
         "sip_phrase": clean(end.sip_phrase),
         "disposition": clean(end.disposition),
         "requested_by": clean(end.requested_by),
+        "note": clean(end.note),
         "q850_cause": _small(end.q850_cause),
         "sip_code": _small(end.sip_code),
     }

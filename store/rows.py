@@ -92,6 +92,7 @@ class Attempt:
     disposition: str | None
     local: bool
     requested_by: str | None
+    note: str | None
     hangup_by: str | None
     decided: str | None
     created_at: datetime

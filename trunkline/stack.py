@@ -25,6 +25,7 @@ from store.pool import Database, open_database
 from trunkline import guests
 from trunkline.api import Api
 from trunkline.children import Keeper
+from trunkline.given_switch import GivenSwitch
 from trunkline.private import free_port
 from trunkline.servers import GivenServer, PostgresServer, RedisServer, postgres_server, redis_server
 from trunkline.supervisor import ProcessFailed, Supervisor, parse_procfile, process_environment
@@ -37,7 +38,8 @@ _READY = r'^(\{.*"ready": ?true.*\})$'
 class LabCarrier:
     """A simulated carrier: what it allows (enforced by itself) and what becomes of its calls (see lab/README.md).
 
-    `ring` and `talk` are LOW:HIGH seconds; `cps` counts INVITEs in any second.
+    `ring` and `talk` are LOW:HIGH seconds; `cps` counts INVITEs in any second. With a given switch it speaks real RTP
+    and keeps what its callees hear in ``Stack.recordings``.
     """
 
     name: str
@@ -83,10 +85,12 @@ def port_or_free(wanted: int) -> int:
 class Stack:
     """Start with ``start()``, end with ``close()``, or use it as a context manager.
 
+    `switch`: a FreeSWITCH that runs already; without it a lab switch is started. It is neither started nor stopped here.
     `directory`: the checkout, where the Procfile is. `environ`: changes to the processes' environment. `private`: own
     servers even where DATABASE_URL or REDIS_URL name some (a test that restarts them needs that). `restart`: what dies
     is started again by ``supervisor.tend()``. `usual_ports`: the API's and the relay's customary ports where free.
-    Errors of start(): NoServer, ServerFailed, GuestRefused, ProcessFailed (with the end of the process's log).
+    Errors of start(): NoServer, ServerFailed, GuestRefused, ProcessFailed (with the end of the process's log),
+    SwitchMissing.
     """
 
     directory: pathlib.Path
@@ -97,12 +101,14 @@ class Stack:
     private: bool = False
     restart: bool = False
     usual_ports: bool = False
+    switch: GivenSwitch | None = None
     say: Callable[[str], None] | None = None
 
     def start(self) -> None:
         """Returns when /readyz says that calls can be placed."""
         self.run = pathlib.Path(tempfile.mkdtemp(prefix="trunkline-run-")).resolve()
         self._keeper = Keeper(self.run)
+        self.recordings = self.run / "recordings"
         self._closing: list[Callable[[], None]] = [self._remove]
         try:
             self._start_servers()
@@ -137,38 +143,52 @@ class Stack:
             guests.drop_database(self.postgres.url, self.database_url)
 
     def _start_lab(self) -> None:
-        self.esl_password = secrets.token_urlsafe(16)
         self.audio = self.run / "audio"
         self.audio.mkdir()
         self.supervisor = Supervisor(
             directory=self.directory, logs=self.run / "logs", environ=process_environment({}), restart=self.restart
         )
         self._closing.append(self.supervisor.close)
-        gateways = []
         self.carrier_addresses: dict[str, str] = {}
         for number, carrier in enumerate(self.lab_carriers):
             name = f"carrier-{carrier.name}"
             self.supervisor.add(name, self._carrier_command(carrier, number))
             self.supervisor.start(name)
         for carrier in self.lab_carriers:
-            address = str(self._ready(f"carrier-{carrier.name}")["sip"])
-            self.carrier_addresses[carrier.name] = address
-            gateways.append(f"--gateway {carrier.name}={address}")
-        self.supervisor.add("switch", self._switch_command(gateways), environ={"LAB_ESL_PASSWORD": self.esl_password})
+            self.carrier_addresses[carrier.name] = str(self._ready(f"carrier-{carrier.name}")["sip"])
+        if self.switch is not None:
+            self._take_switch(self.switch)
+            return
+        self.esl_host, self.esl_port, self.esl_password = "127.0.0.1", free_port(), secrets.token_urlsafe(16)
+        self.supervisor.add("switch", self._switch_command(), environ={"LAB_ESL_PASSWORD": self.esl_password})
         self.supervisor.start("switch")
         self._ready("switch")
 
+    def _take_switch(self, switch: GivenSwitch) -> None:
+        (self.esl_host, self.esl_port), self.esl_password = switch.esl, switch.password
+        # The switch may run as another user and has to find the audio, whose directories lie under this one.
+        (self.run / "logs").chmod(0o700)
+        self.run.chmod(0o711)
+        self.audio.chmod(0o755)
+        switch.wait_up(timeout_s=READY_S)
+
+    def gateway(self, carrier: str) -> str:
+        """What the switch calls the way to a lab carrier."""
+        return carrier if self.switch is None else self.switch.gateways[carrier][0]
+
     def _carrier_command(self, carrier: LabCarrier, number: int) -> str:
         # Every port is chosen here and not by the program, so that a restart finds it again.
-        listen = f"127.0.0.1:{free_port(socket.SOCK_DGRAM)}"
+        listen, record = f"127.0.0.1:{free_port(socket.SOCK_DGRAM)}", ""
+        if self.switch is not None:
+            listen, record = self.switch.gateways[carrier.name][1], f"--record-dir {self.recordings}"
         return (
             f"python -m lab.carrier --name {carrier.name} --listen {listen} --channels {carrier.channels}"
             f" --cps {carrier.cps} --log {self.arrivals(carrier.name)} --seed {self.seed * 100 + number}"
-            f" --mix {carrier.mix} --ring {carrier.ring} --talk {carrier.talk} {' '.join(carrier.options)}"
+            f" --mix {carrier.mix} --ring {carrier.ring} --talk {carrier.talk} {record} {' '.join(carrier.options)}"
         )
 
-    def _switch_command(self, gateways: Sequence[str]) -> str:
-        self.esl_port = free_port()
+    def _switch_command(self) -> str:
+        gateways = [f"--gateway {name}={address}" for name, address in self.carrier_addresses.items()]
         return (
             f"python -m lab.switch --esl 127.0.0.1:{self.esl_port} --sip 127.0.0.1:{free_port(socket.SOCK_DGRAM)}"
             f" --password-env LAB_ESL_PASSWORD --seed {self.seed} --temp-dir {self.run} {' '.join(gateways)}"
@@ -196,6 +216,7 @@ class Stack:
             "TRUNKLINE_ANNOUNCEMENT_DIR": str(self.audio),
             "TRUNKLINE_AGENT_ALLOW_PRIVATE": "true",
             "TRUNKLINE_WEBHOOK_ALLOW_PRIVATE": "true",
+            "TRUNKLINE_ESL_HOST": self.esl_host,
             "TRUNKLINE_ESL_PORT": str(self.esl_port),
             "TRUNKLINE_ESL_PASSWORD": self.esl_password,
             "TRUNKLINE_AGENT_LISTEN": f"127.0.0.1:{self.agent_port}",
@@ -218,7 +239,7 @@ class Stack:
         for lab in self.lab_carriers:
             ids[lab.name] = carriers.put_carrier(self.db, name=lab.name, max_channels=lab.channels, cps=lab.cps).id
             address = self.carrier_addresses[lab.name]
-            carriers.put_endpoint(self.db, carrier_id=ids[lab.name], gateway=lab.name, address=address)
+            carriers.put_endpoint(self.db, carrier_id=ids[lab.name], gateway=self.gateway(lab.name), address=address)
         for route in self.routes:
             order = [carriers.RouteCarrier(ids[name], tier=tier) for tier, name in enumerate(route.carriers, 1)]
             carriers.put_route(self.db, name=route.name, prefixes=route.prefixes, carriers=order)

@@ -149,6 +149,7 @@ CREATE TABLE attempts (
     disposition     text,                                    -- sip_hangup_disposition of the best end
     local           boolean NOT NULL DEFAULT false,          -- refused inside the switch
     requested_by    text,                                    -- who asked for the hangup
+    note            text,                                    -- why the platform ended it, as noted on the channel
     hangup_by       text,
     decided         text,                                    -- what the retry policy said
     created_at      timestamptz NOT NULL,

@@ -6,12 +6,17 @@ WHERE c.id IN (SELECT call_id FROM attempts WHERE id = ANY(%(ids)s))
 ORDER BY c.id FOR NO KEY UPDATE OF c;
 
 -- name: lock_attempts
--- Those asked for, and the latest of each of their calls.
+-- Those asked for, and the latest of each of their calls. One list of ids on purpose: an OR of the two walks the table.
+WITH asked AS MATERIALIZED (
+    SELECT id, call_id FROM attempts WHERE id = ANY(%(ids)s)
+)
 SELECT {attempt} FROM attempts a
-WHERE a.id = ANY(%(ids)s)
-   OR a.id IN (SELECT DISTINCT ON (l.call_id) l.id FROM attempts l
-               WHERE l.call_id IN (SELECT call_id FROM attempts WHERE id = ANY(%(ids)s))
-               ORDER BY l.call_id, l.number DESC)
+WHERE a.id IN (
+    SELECT id FROM asked
+    UNION
+    SELECT latest.id FROM (SELECT DISTINCT call_id FROM asked) c
+    CROSS JOIN LATERAL (SELECT l.id FROM attempts l WHERE l.call_id = c.call_id ORDER BY l.number DESC LIMIT 1) latest
+)
 ORDER BY a.id FOR NO KEY UPDATE;
 
 -- name: insert_evidence
@@ -30,7 +35,7 @@ UPDATE attempts a SET
     answered_at = n.answered_at, ended_at = n.ended_at, evidence = n.evidence, evidence_key = n.evidence_key,
     outcome = n.outcome, end_reason = n.end_reason, retry_class = n.retry_class, uncertain = n.uncertain,
     cause = n.cause, q850_cause = n.q850_cause, sip_code = n.sip_code, sip_phrase = n.sip_phrase,
-    disposition = n.disposition, local = n.local, requested_by = n.requested_by, hangup_by = n.hangup_by,
+    disposition = n.disposition, local = n.local, requested_by = n.requested_by, note = n.note, hangup_by = n.hangup_by,
     decided = n.decided
 FROM jsonb_populate_recordset(NULL::attempts, %(rows)s) n
 WHERE a.id = n.id;

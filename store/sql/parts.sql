@@ -13,4 +13,4 @@ c.webhook_url, c.sequence, c.created_at, c.answered_at, c.ended_at
 a.id, a.call_id, a.number, a.lane, a.state, a.due_at, a.deadline_at, a.probes, a.pushed_epoch, a.pushed_at, a.switch,
 a.carrier_id, a.gateway, a.fence, a.epoch, a.claimed_at, a.ringing_at, a.early_at, a.answered_at, a.ended_at, a.evidence,
 a.evidence_key, a.outcome, a.end_reason, a.retry_class, a.uncertain, a.cause, a.q850_cause, a.sip_code, a.sip_phrase,
-a.disposition, a.local, a.requested_by, a.hangup_by, a.decided, a.created_at
+a.disposition, a.local, a.requested_by, a.note, a.hangup_by, a.decided, a.created_at

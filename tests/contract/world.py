@@ -184,11 +184,30 @@ async def open_world(backend: str, tmp: Path, *, cps: int = 0, channels: int = 0
             door = (switch.esl_address, switch.config.password)
         esl = await Esl.connect(*door)
         stack.push_async_callback(esl.close)
+        if real:
+            await _bring_up(esl, [carrier.config.name for carrier in carriers])
         await esl.command(f"event json {ALL_EVENTS}")
         world = World(esl, carriers[0], log, switch)
         world._door = door
         stack.push_async_callback(_hang_up_all, esl)
         yield world
+
+
+async def _bring_up(esl: Esl, gateways: list[str]) -> None:
+    """A real switch pings its gateways; one whose carrier was away is DOWN until the next ping. Made anew, it is UP."""
+
+    async def down() -> list[str]:
+        return [name for name in gateways if "<status>UP</status>" not in await esl.api(f"sofia xmlstatus gateway {name}")]
+
+    for name in await down():
+        await esl.api(f"sofia profile carriers killgw {name}")
+        async with asyncio.timeout(WAIT_S):
+            while "Invalid Gateway" not in await esl.api(f"sofia xmlstatus gateway {name}"):
+                await asyncio.sleep(0.1)
+    async with asyncio.timeout(WAIT_S):
+        while await down():
+            await esl.api("sofia profile carriers rescan")
+            await asyncio.sleep(0.3)
 
 
 async def _hang_up_all(esl: Esl) -> None:

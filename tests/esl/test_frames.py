@@ -65,7 +65,9 @@ def stream(draw: st.DrawFn) -> bytes:
 
 @given(stream(), st.lists(st.integers(0, 10_000), max_size=40))
 @example(b"Content-Type: api/response\nContent-Length: 2\n\n\n\nContent-Type: auth/request\n\n", list(range(80)))
-@example(b"\nContent-Length: 2\nContent-Type: text/event-json\n\n{}Content-Length: 9\nContent-Type: text/event-json\n\n", [9])
+@example(
+    b"\nContent-Length: 2\nContent-Type: text/event-json\n\n{}Content-Length: 9\nContent-Type: text/event-json\n\n", [9]
+)
 def test_any_cut_gives_the_same_frames(data: bytes, places: list[int]) -> None:
     whole = frames_of([data])
     assert frames_of(cut(data, places)) == whole

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from uuid import UUID, uuid4
 
 import gevent
 import pytest
 
 from controller import commands
-from controller.esl import CommandRefused, EslLink, LinkDown, LinkState, Pending
+from controller.esl import CommandRefused, EslLink, LinkDown, LinkState, Pending, TooLate
 from controller.esl_errors import CommandTimeout
 from tests.esl.conftest import MakeLink, MakeSwitch
 from tests.esl.stub import CORE, Peer, usual, wait_for
@@ -280,6 +281,36 @@ def test_a_reply_nobody_waits_for_is_still_due(switch: MakeSwitch, link: MakeLin
     wait_for(lambda: len(target.peers) == 2)
     assert pending.done
     assert item.counters.timeouts == 1
+
+
+def test_a_command_may_have_more_time_than_others(switch: MakeSwitch, link: MakeLink) -> None:
+    def slow(peer: Peer) -> None:
+        peer.login()
+        while (command := peer.read()) is not None:
+            if "show channels" in command:
+                gevent.sleep(0.6)
+                peer.api('{"row_count":0}')
+            else:
+                peer.answer(command)
+
+    item = link(switch(slow), esl_command_timeout_s=0.2, esl_ping_interval_s=0.05)
+    item.connect()
+    assert item.call(commands.show_channels(), timeout_s=3.0) == '{"row_count":0}'
+    pending = item.write([commands.show_channels()])[0]
+    assert pending.wait(3.0) == '{"row_count":0}'
+    assert item.counters.downs == 0
+
+
+def test_a_missed_moment_writes_nothing(switch: MakeSwitch, link: MakeLink) -> None:
+    target = switch()
+    item = link(target, esl_ping_interval_s=5.0)
+    item.connect()
+    before = len(target.peers[0].got)
+    with pytest.raises(TooLate) as caught:
+        item.write([commands.hash_insert("trunkline", ATTEMPT, 1), dial(ATTEMPT)], use_by=time.monotonic() - 0.001)
+    assert caught.value.maybe_sent is False
+    assert item.write([commands.version()], use_by=time.monotonic() + 5)[0].wait() == "-ERR no reply"
+    assert target.peers[0].got[before:] == ["api version"]
 
 
 def test_two_links_share_nothing(switch: MakeSwitch, link: MakeLink) -> None:

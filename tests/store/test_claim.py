@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from uuid import uuid4
 
 import psycopg
@@ -140,7 +141,7 @@ def test_hangup_racing_a_claim_is_never_lost(world: World) -> None:
         def hang(call_id: object = accepted.call.id) -> object:
             return calls.request_hangup(world.db, world.tenant.id, call_id, "customer", at(1))  # type: ignore[arg-type]
 
-        claimed, hangup = results(together(lambda a=accepted: world.claim(a.attempt_id), hang))
+        claimed, hangup = results(together(partial(world.claim, accepted.attempt_id), hang))
         assert isinstance(hangup, Hangup)
         call = world.call(accepted.call.id)
         assert call.cancel_requested
@@ -236,6 +237,20 @@ def test_a_new_epoch_waits_for_claims_under_way(world: World) -> None:
     assert bumped == [now.epoch + 1]
     assert world.claim(accepted.attempt_id, epoch=now.epoch) == Refused("epoch")
     assert isinstance(world.claim(accepted.attempt_id, epoch=now.epoch + 1), Claimed)
+    world.execute("UPDATE budget_epoch SET epoch = 0")
+
+
+def test_a_claim_waits_for_a_new_epoch_under_way(world: World) -> None:
+    accepted = world.accept()
+    with psycopg.connect(world.url) as leader:
+        leader.execute("UPDATE budget_epoch SET epoch = epoch + 1")
+        found: list[object] = []
+        claiming = threading.Thread(target=lambda: found.append(world.claim(accepted.attempt_id, epoch=0)))
+        claiming.start()
+        wait_for(lambda: found or waits_for_lock(world))
+        assert found == []
+    claiming.join(30)
+    assert found == [Refused("epoch")]
     world.execute("UPDATE budget_epoch SET epoch = 0")
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import pathlib
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -98,3 +100,29 @@ def test_a_database_without_tables_is_told_what_to_do(trunkline: Run, postgres: 
         )
     finally:
         guests.drop_database(postgres.url, url)
+
+
+def test_up_shows_every_line_behind_its_name_and_ends_on_sigterm(
+    postgres_url: str, redis_url: str, tmp_path: pathlib.Path
+) -> None:
+    (tmp_path / "Procfile").write_text("one: sh -c 'echo hello; exec sleep 60'\nother: sh -c 'echo gone; exit 3'\n")
+    up = subprocess.Popen(
+        [sys.executable, "-u", "-c", "from trunkline.cli import main; main()", "up"],
+        cwd=tmp_path,
+        env={**os.environ, "DATABASE_URL": postgres_url, "REDIS_URL": redis_url, "TRUNKLINE_ESL_PASSWORD": "secret"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wanted = {"one   | hello", "other | gone", "other | ended; starting it again"}
+    try:
+        assert up.stdout is not None
+        while wanted:  # the test's own time limit ends it
+            line = up.stdout.readline()
+            assert line, "up ended"
+            wanted.discard(line.rstrip())
+        up.send_signal(signal.SIGTERM)
+        assert up.wait(20) == 0
+    finally:
+        up.kill()
+        up.communicate(timeout=10)

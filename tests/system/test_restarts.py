@@ -31,7 +31,7 @@ ENDED = {"completed", "failed", "no_answer", "busy", "canceled", "expired", "blo
 TRUE_ENDS = {
     "0109": {"completed", "failed"},
     "0110": {"completed", "failed"},
-    "0101": {"busy", "failed"},
+    "0101": {"busy", "failed"},  # failed: the agent died while it rang, and the platform hung up
     "0104": {"failed"},
     "0105": {"failed"},
     "0103": {"failed"},
@@ -51,8 +51,8 @@ class House:
     def post(self, ending: str) -> str:
         """One accepted call, posted again under the same key until it is accepted; its id."""
         self.posted += 1
-        body: dict[str, object] = {"to": f"+1415{320 + self.posted // 10:03d}{ending}", "from": "+14155550100", "agent_id": self.agent}
-        body["max_attempts"] = 1
+        to = f"+1415{320 + self.posted // 10:03d}{ending}"
+        body = {"to": to, "from": "+14155550100", "agent_id": self.agent, "max_attempts": 1}
         key = {"Idempotency-Key": f"restart-{self.posted}"}
         deadline = time.monotonic() + 30
         while True:
@@ -162,7 +162,7 @@ def test_everything_is_given_back(house: House) -> None:
     redis = Redis.from_url(house.stack.redis_url)
     deadline = time.monotonic() + 30
     while True:
-        keys = [k for k in redis.scan_iter("tl1:leases:*")]
+        keys = list(redis.scan_iter("tl1:leases:*"))
         held = sum(int(redis.zcard(k)) for k in keys)  # type: ignore[arg-type]
         if held == 0:
             break

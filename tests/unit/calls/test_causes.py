@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from calls.cause_table import END_REASONS, OWN_CAUSES, ROWS, Row
+from calls.cause_table import END_REASONS, NOTES, OWN_CAUSES, ROWS, Row
 from calls.causes import classify, normalize
 from calls.evidence import End, Outcome, RetryClass
 from calls.phrases import Text, subject_of
@@ -32,6 +32,7 @@ ends = st.builds(
     answered_at=st.sampled_from([None, T0 + timedelta(seconds=5)]),
     local=st.booleans(),
     requested_by=st.sampled_from([None, "customer", "agent", "operator", "platform", "watchdog"]),
+    note=st.sampled_from([None, "agent_lost", "media_lost", "agent_unreachable", "something_else"]),
 )
 
 
@@ -134,7 +135,7 @@ def test_a_kill_nobody_is_known_to_have_asked_for() -> None:
 
 def test_every_reason_is_used_and_the_last_row_catches_all() -> None:
     answered = {"hangup", "max_duration", "media_timeout", "dropped", "end_not_seen"}
-    assert {row.reason for row in ROWS} | answered == set(END_REASONS)
+    assert {row.reason for row in ROWS} | answered | set(NOTES.values()) == set(END_REASONS)
     assert ROWS[-1] == Row(Outcome.FAILED, "lost", RetryClass.UNKNOWN, None, True)
 
 
@@ -271,11 +272,41 @@ def test_how_an_answered_call_ends(
         (End("SYSTEM_SHUTDOWN", DONE, disposition="send_cancel"), Outcome.FAILED, "switch_ended", RetryClass.UNKNOWN),
     ],
 )
-def test_ends_without_a_carriers_answer(
-    end: End, outcome: Outcome, reason: str, retry_class: RetryClass
-) -> None:
+def test_ends_without_a_carriers_answer(end: End, outcome: Outcome, reason: str, retry_class: RetryClass) -> None:
     verdict = classify(end)
     assert (verdict.outcome, verdict.end_reason, verdict.retry_class) == (outcome, reason, retry_class)
+
+
+@pytest.mark.parametrize(("note", "reason"), sorted(NOTES.items()))
+def test_a_fault_of_ours_is_named_and_a_ring_is_never_called_unanswered(note: str, reason: str) -> None:
+    ringing = End("ORIGINATOR_CANCEL", DONE, disposition="send_cancel", ringing_at=RANG, requested_by="platform", note=note)
+    verdict = classify(ringing)
+    assert (verdict.outcome, verdict.end_reason, verdict.hangup_by) == (Outcome.FAILED, reason, "platform")
+    assert verdict.retry_class is RetryClass.NO_ANSWER
+    assert verdict.uncertain
+    talking = End("NORMAL_CLEARING", DONE, disposition="send_bye", answered_at=RANG, requested_by="platform", note=note)
+    assert (classify(talking).outcome, classify(talking).end_reason) == (Outcome.COMPLETED, reason)
+
+
+def test_a_note_counts_only_with_the_platforms_own_hangup() -> None:
+    callee = End(
+        "NORMAL_CLEARING", DONE, disposition="recv_bye", answered_at=RANG, requested_by="platform", note="agent_lost"
+    )
+    assert (classify(callee).end_reason, classify(callee).hangup_by) == ("hangup", "callee")
+    refused_meanwhile = End(
+        "USER_BUSY",
+        DONE,
+        sip_code=486,
+        disposition="recv_refuse",
+        ringing_at=RANG,
+        requested_by="platform",
+        note="agent_lost",
+    )
+    assert classify(refused_meanwhile).outcome is Outcome.BUSY
+    stranger = End(
+        "ORIGINATOR_CANCEL", DONE, disposition="send_cancel", ringing_at=RANG, requested_by="customer", note="agent_lost"
+    )
+    assert classify(stranger).outcome is Outcome.CANCELED
 
 
 def test_who_canceled_before_anything_was_sent() -> None:

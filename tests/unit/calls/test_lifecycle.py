@@ -38,6 +38,7 @@ ends = st.builds(
     answered_at=maybe,
     local=st.booleans(),
     requested_by=st.sampled_from([None, "customer", "platform", "watchdog"]),
+    note=st.sampled_from([None, "agent_lost", "media_lost"]),
 )
 
 
@@ -67,9 +68,7 @@ def test_any_order_duplication_and_grouping_give_the_same_facts(data: st.DataObj
 
 
 @given(sets, sets, sets)
-def test_join_is_associative_commutative_idempotent(
-    one: list[Evidence], two: list[Evidence], three: list[Evidence]
-) -> None:
+def test_join_is_associative_commutative_idempotent(one: list[Evidence], two: list[Evidence], three: list[Evidence]) -> None:
     a, b, c = (fold(AttemptFacts(), part) for part in (one, two, three))
     assert join(a, join(b, c)) == join(join(a, b), c)
     assert join(a, b) == join(b, a)
@@ -133,7 +132,7 @@ def test_a_row_rebuilds_its_facts(evidences: list[Evidence]) -> None:
         state=facts.state, ringing_at=facts.ringing_at, early_at=facts.early_at, answered_at=facts.answered_at,
         ended_at=facts.ended_at, evidence=facts.evidence, evidence_key=facts.evidence_key, cause=facts.cause,
         q850_cause=facts.q850_cause, sip_code=facts.sip_code, sip_phrase=facts.sip_phrase,
-        disposition=facts.disposition, local=facts.local, requested_by=facts.requested_by,
+        disposition=facts.disposition, local=facts.local, requested_by=facts.requested_by, note=facts.note,
     )  # fmt: skip
     assert refresh(stored) == facts
 
@@ -230,6 +229,7 @@ BASE = End("USER_BUSY", T0, 17, 486, "Busy Here", "recv_refuse", requested_by="c
         {"disposition": "recv_cancel"},
         {"local": True},
         {"requested_by": "agent"},
+        {"note": "agent_lost"},
     ],
     ids=str,
 )

@@ -18,9 +18,7 @@ from calls.retry import FREE, CallFacts, Decision, Retry, RetryRules, Stop, appl
 ATTEMPT = UUID("0193f4a0-0000-7000-8000-000000000001")
 NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 RULES = RetryRules(busy_s=120, no_answer_s=600, carrier_s=5, capacity_s=2, capacity_max_s=60, max_free=10)
-CALL = CallFacts(
-    attempts_counted=1, attempts_made=1, max_attempts=3, expires_at=NOW + timedelta(days=1), ring_timeout_s=30
-)
+CALL = CallFacts(attempts_counted=1, attempts_made=1, max_attempts=3, expires_at=NOW + timedelta(days=1), ring_timeout_s=30)
 
 RETRIED = {RetryClass.BUSY, RetryClass.NO_ANSWER, RetryClass.CARRIER_FAULT} | FREE
 OUTCOME = {
