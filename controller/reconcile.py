@@ -6,6 +6,7 @@ way to Postgres.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -21,7 +22,7 @@ from budget import permits
 from calls.evidence import End, Evidence, Source, State
 from controller import commands, esl_replies
 from controller.board import Board
-from controller.esl import EslError
+from controller.esl import CommandRefused, EslError
 from controller.evidence import from_dump
 from store import attempts, carriers, switches
 
@@ -105,7 +106,10 @@ class Reconciler:
 
     def _adopt(self, attempt: UUID) -> None:
         """Events of a live channel may have been missed: its own dump says how far it is."""
-        dump = self.board.link.call(commands.uuid_dump(attempt))
+        try:
+            dump = self.board.link.call(commands.uuid_dump(attempt))
+        except CommandRefused:
+            return  # gone since it was listed: its end is on the way
         evidence = from_dump(attempt, dump, datetime.now(UTC))
         if evidence is not None:
             self.record(evidence)
@@ -145,8 +149,9 @@ class Reconciler:
             state = attempts.states(self.board.db, [attempt]).get(attempt)
             if state is not None and state.state == "ended":
                 log.warning("channel without row", extra={"attempt": str(attempt)})
-                self.board.link.call(commands.uuid_kill(attempt, "NORMAL_CLEARING"))
-                self.drift += 1
+                with contextlib.suppress(CommandRefused):  # gone since it was listed
+                    self.board.link.call(commands.uuid_kill(attempt, "NORMAL_CLEARING"))
+                    self.drift += 1
         self._orphans = {a: t for a, t in self._orphans.items() if a in unknown}
 
     def _free_leaks(self, alive: set[UUID]) -> None:

@@ -20,6 +20,8 @@ from settings import Settings
 log = logging.getLogger(__name__)
 
 _READ_BYTES = 65_536
+#: s; enough for the event loop to read what has come.
+_READ_S = 0.05
 
 
 class Link:
@@ -182,7 +184,12 @@ class Link:
         while True:
             await asyncio.sleep(interval)
             if self._pending:
-                if clock() >= self._pending[0][0]:
+                first = self._pending[0]
+                if clock() < first[0]:
+                    continue
+                # It may be we who stood still: what lies in the socket gets its turn before the switch is blamed.
+                await asyncio.sleep(_READ_S)
+                if self._pending and self._pending[0] is first:
                     raise LinkDown("the switch did not answer in time", maybe_sent=True)
             elif self.up:
                 self._write(commands.ping())

@@ -34,6 +34,13 @@ class Chunk:
         return len(self.pcm) / (BYTES_PER_MS * 1000)
 
 
+@dataclass(slots=True)
+class _Sent:
+    chunk: Chunk
+    at: float
+    end: float  # reckoned
+
+
 @dataclass(frozen=True, slots=True)
 class Cleared:
     """What a clear threw away."""
@@ -55,7 +62,7 @@ class Player:
         self._fed = 0  # bytes of the stream taken in
         self._played = 0  # bytes of the stream the callee has heard, or that were cleared
         self._marks: deque[tuple[int, str | None]] = deque()
-        self._sent: deque[tuple[Chunk, float]] = deque()  # on the switch, with the reckoned end
+        self._sent: deque[_Sent] = deque()  # on the switch
         self._dry_at = 0.0  # when the switch will have nothing left
         self._last_feed = 0.0
         self._number = 0
@@ -99,7 +106,7 @@ class Player:
         self._number += 1
         chunk = Chunk(self._number, pcm, self._fed - len(self._buffer))
         self._dry_at = max(self._dry_at, now + _START_S) + chunk.seconds
-        self._sent.append((chunk, self._dry_at))
+        self._sent.append(_Sent(chunk, now, self._dry_at))
         return chunk
 
     def _due_size(self, now: float) -> int:
@@ -126,7 +133,7 @@ class Player:
             else:
                 times.append(self._dry_at - (self._chunk_s if len(self._buffer) >= self._chunk else self._lead_s))
         if self._sent:
-            times.append(self._sent[0][1] + OVERDUE_S)
+            times.append(self._sent[0].end + OVERDUE_S)
         return min(times) if times else None
 
     def finished(self, number: int, at: float) -> tuple[list[int], list[str | None]]:
@@ -135,28 +142,28 @@ class Player:
         Returns the chunks that are over now (it, and earlier ones whose end was not heard of) and the marks reached.
         An unknown number (cleared before) is neither.
         """
-        if all(chunk.number != number for chunk, _ in self._sent):
+        if all(sent.chunk.number != number for sent in self._sent):
             return [], []
         over = []
         while self._sent:
-            chunk, _ = self._sent.popleft()
+            chunk = self._sent.popleft().chunk
             over.append(chunk.number)
             self._played = chunk.ends_at
             if chunk.number == number:
                 break
-        # The next one starts where this one ended: reckon its and the later ends anew, so that no error adds up.
+        # The next one starts where this one ended, unless it came too late for that: reckon its and the later ends
+        # anew, so that no error adds up.
         end = at
-        for i, (chunk, _) in enumerate(self._sent):
-            end += chunk.seconds
-            self._sent[i] = (chunk, end)
+        for sent in self._sent:
+            end = sent.end = max(end, sent.at) + sent.chunk.seconds
         self._dry_at = end
         return over, self._reached()
 
     def overdue(self, now: float) -> tuple[list[int], list[str | None]]:
         """Chunks whose end should have been heard of long ago count as played; as :meth:`finished`."""
         over = []
-        while self._sent and now - self._sent[0][1] >= OVERDUE_S:
-            chunk, _ = self._sent.popleft()
+        while self._sent and now - self._sent[0].end >= OVERDUE_S:
+            chunk = self._sent.popleft().chunk
             over.append(chunk.number)
             self._played = chunk.ends_at
         return over, self._reached()

@@ -72,6 +72,9 @@ def looped_frames(speech: str, rate: int = 8000) -> tuple[bytes, ...]:
     kind, _, value = speech.partition(":")
     if kind == "tone":
         return tuple(frames(tone(float(value), 1.0, rate), rate))  # whole Hz repeat exactly every second
+    if kind == "beeps":  # 2 s of silence, 1 s of tone, 2 s of silence
+        gap = silence(2.0, rate)
+        return tuple(frames(gap + tone(float(value), 1.0, rate) + gap, rate))
     if kind == "bursts":
         return tuple(frames(bursts(rate), rate))
     return (silence(FRAME_S, rate),)

@@ -2,7 +2,8 @@
 
 Kinds (`k`): `start` (limits and seed), `invite` (a new INVITE transaction), `retransmit` (the same transaction
 again; never counted), `progress`, `answer`, `final`, `ack`, `cancel`, `bye` (received), `bye_sent`, `end` (the
-dialog is over, `why`). `t` is CLOCK_REALTIME in nanoseconds: the kernel's receive stamp for what arrived, the
+dialog is over, `why`). With recordings and real RTP also `rtp`, `heard`, `quiet`, `speaks`, `pauses` (lab/carrier/ear.py;
+these come up to 0.1 s out of order). `t` is CLOCK_REALTIME in nanoseconds: the kernel's receive stamp for what arrived, the
 moment before sendto for what was sent.
 """
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import random
 import struct
+import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
 from lab.audio import pcm
+from lab.carrier.ear import Ear
 from lab.sip.sdp import MediaLine
 from lab.sip.udp import Address, UdpEndpoint
 
@@ -56,8 +58,10 @@ class MediaClock:
 class CalleeMedia:
     """Sends the callee's speech, keeps what it hears (`heard`, PCM16 8 kHz, the last minute)."""
 
-    def __init__(self, clock: MediaClock, host: str, offer: MediaLine, call_id: str, record_dir: Path | None) -> None:
+    def __init__(self, clock: MediaClock, host: str, offer: MediaLine, call_id: str, record_dir: Path | None,
+                 ear: Ear | None = None) -> None:
         self._clock = clock
+        self._ear = ear
         self._peer: Address = (offer.host, offer.port)
         self._dtmf_payload = offer.dtmf_payload or 101
         self._endpoint = UdpEndpoint(host, 0, self._received)
@@ -69,7 +73,8 @@ class CalleeMedia:
         if record_dir is not None:
             record_dir.mkdir(parents=True, exist_ok=True)
             self._file = open(record_dir / f"{call_id}.s16", "wb", buffering=0)  # noqa: SIM115
-        self._speech: tuple[bytes, ...] = tuple(pcm.to_ulaw(f) for f in pcm.looped_frames("silent"))
+        self._voice = pcm.looped_frames("silent")
+        self._speech: tuple[bytes, ...] = tuple(pcm.to_ulaw(f) for f in self._voice)
         self._echo = False
         self._at = 0
         self._sequence = random.randrange(30000)
@@ -87,7 +92,8 @@ class CalleeMedia:
     def speak(self, speech: str, dtmf: str = "") -> None:
         """From now on say `speech` (see Outcome.speech); press `dtmf` = `digits@seconds`."""
         self._echo = speech == "echo"
-        self._speech = tuple(pcm.to_ulaw(f) for f in pcm.looped_frames(speech))
+        self._voice = pcm.looped_frames(speech)
+        self._speech = tuple(pcm.to_ulaw(f) for f in self._voice)
         self._at = 0
         digits, _, when = dtmf.partition("@")
         first = int(float(when or 0) / pcm.FRAME_S)
@@ -102,12 +108,14 @@ class CalleeMedia:
         if self._file is not None:
             self._file.close()
 
-    def _received(self, data: bytes, _peer: Address, _stamp: int) -> None:
+    def _received(self, data: bytes, _peer: Address, stamp: int) -> None:
         if len(data) <= 12 or data[1] & 0x7F != 0:
             return
         self.packets_heard += 1
         sound = pcm.from_ulaw(data[12:])
         self._heard.append(sound)
+        if self._ear is not None:
+            self._ear.hear(sound, stamp)
         if self._file is not None:
             self._file.write(sound)
 
@@ -116,6 +124,9 @@ class CalleeMedia:
         self._stamp = (self._stamp + 160) & 0xFFFFFFFF
         if self._digits and self._digits[0][0] <= self._at and not self._event:
             self._start_digit(self._digits.popleft()[1])
+        if self._ear is not None and not self._event:
+            spoken = self._voice[self._at % len(self._voice)] if not self._echo else b""
+            self._ear.say(spoken, time.time_ns())
         if self._event:
             self._packet(self._dtmf_payload, self._event.pop(0), self._event_stamp)
             return

@@ -23,7 +23,8 @@ class Outcome:
     """The whole behaviour of one call.
 
     `hangup_after`: seconds from the answer until the callee hangs up, None = never.
-    `speech`: `silent`, `bursts` (speech-like), `echo`, `tone:<Hz>`. `dtmf`: `digits@seconds` after the answer.
+    `speech`: `silent`, `bursts` (speech-like), `echo`, `tone:<Hz>`, `beeps:<Hz>` (1 s
+    in 5, the first after 2). `dtmf`: `digits@seconds` after the answer.
     `on_cancel`: `487`, or `200` where the answer crosses the CANCEL.
     """
 
@@ -120,6 +121,7 @@ MAGIC: dict[str, Outcome] = {
     "0124": replace(BY_NAME["answered"], name="answered_dtmf", speech="silent", dtmf="12#@1.0"),
     "0125": replace(BY_NAME["answered"], name="answered_tone_hangup", speech="tone:440", hangup_after=3.0),
     "0126": BY_NAME["channel_limit"],
+    "0127": replace(BY_NAME["answered"], name="answered_beeps_dtmf", speech="beeps:880", dtmf="9@6.0"),
 }
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lab.carrier.call import CarrierCall
+from lab.carrier.ear import Ear
 from lab.carrier.limits import Admission
 from lab.carrier.log import ArrivalLog
 from lab.carrier.media import CalleeMedia, MediaClock
@@ -98,7 +99,8 @@ class Carrier:
             return None
         if self._clock is None:
             self._clock = MediaClock(self.loop)
-        media = CalleeMedia(self._clock, self.config.host, call.offer, call.invite.call_id, self.config.record_dir)
+        ear = Ear(call.log) if self.config.record_dir is not None else None
+        media = CalleeMedia(self._clock, self.config.host, call.offer, call.invite.call_id, self.config.record_dir, ear)
         self.media[call.invite.call_id] = media
         return media
 

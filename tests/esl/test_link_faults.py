@@ -193,17 +193,21 @@ def test_access_list(switch: MakeSwitch, link: MakeLink) -> None:
 
 
 def test_goodbye_of_the_switch(switch: MakeSwitch, link: MakeLink) -> None:
+    """It ends the conversation there and then: what stands behind it is no answer to anything."""
+
     def fault(peer: Peer) -> None:
-        peer.send(b"Content-Type: text/disconnect-notice\nContent-Length: 14\n\nDisconnected.\n")
+        notice = b"Content-Type: text/disconnect-notice\nContent-Length: 14\n\nDisconnected.\n"
+        peer.send(notice + b"Content-Type: command/reply\nReply-Text: +OK\n\n")
         hold(peer)
 
-    item = link(switch(up_then(fault), usual), esl_ping_interval_s=5.0)
+    item = link(switch(up_then(fault)), esl_ping_interval_s=5.0, esl_backoff_min_s=5.0, esl_backoff_max_s=10.0)
     downs: list[str] = []
     item.on_down(downs.append)
     item.connect()
     assert poke(item) < 0.3
-    comes_back(item)
-    assert downs == ["the switch said goodbye"]
+    wait_for(lambda: downs == ["the switch said goodbye"])
+    assert (item.state, item.connected, item.wait_up(0)) == (LinkState.DOWN, False, False)
+    assert item.counters.bad_frames == 0
 
 
 def test_notice_of_a_lingering_socket_has_its_body_consumed(switch: MakeSwitch, link: MakeLink) -> None:

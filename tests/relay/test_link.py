@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from uuid import uuid4
@@ -170,6 +171,25 @@ def test_a_late_reply_closes_the_connection_and_the_next_one_works() -> None:
             assert lost.value.maybe_sent, "nobody knows whether it was carried out"
             await link.wait_up(DEADLINE_S)
             assert await link.ask(commands.uuid_exists(uuid4())) == "true"
+
+    run(scenario())
+
+
+def test_a_stall_of_our_own_is_not_held_against_the_switch() -> None:
+    async def script(socket: Socket) -> None:
+        await socket.log_in()
+        await socket.command()
+        socket.api("true")
+        await socket.rest()
+
+    async def scenario() -> None:
+        switch = Switch(script)
+        async with linked(switch) as link:
+            await link.wait_up(DEADLINE_S)
+            reply = link.write(commands.uuid_exists(uuid4()))
+            time.sleep(0.5)  # the stall itself, longer than a reply may take
+            assert await reply == "true"
+            assert switch.connections == 1
 
     run(scenario())
 

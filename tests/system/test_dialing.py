@@ -12,6 +12,7 @@ from rq import Queue
 from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
 
+from budget.replies import texts
 from calls.ids import parse_ref
 from lab.judge import read_log
 from store import attempts, carriers, epoch
@@ -100,4 +101,4 @@ def test_a_hangup_while_it_rings_is_carried_out(stack: Stack) -> None:
 def _leases(stack: Stack) -> set[str]:
     carrier: UUID = carriers.list_limits(stack.db)[0].id
     with redis.Redis.from_url(stack.redis_url) as connection:
-        return {raw.decode() for raw in connection.zrange(f"tl1:leases:{carrier}", 0, -1)}  # type: ignore[union-attr]
+        return set(texts(connection.zrange(f"tl1:leases:{carrier}", 0, -1)))

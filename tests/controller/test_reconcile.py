@@ -1,0 +1,183 @@
+"""Reconcile on real Postgres, Redis and ESL: each way in which a row and a channel can disagree."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import gevent
+import pytest
+
+from budget import permits
+from budget.connect import connect
+from calls.evidence import Evidence, Source, State
+from calls.ids import call_ref
+from controller import commands, esl_replies
+from controller.board import Board
+from controller.esl import EslLink
+from controller.reconcile import ROUND_S, Reconciler
+from lab.host import LabCarrier, LabSwitch
+from settings import Settings
+from store import attempts, calls, switches
+from tests.store.conftest import World, settings_for
+
+SILENT_CALLEE = "+12125550122"
+
+
+@pytest.fixture(scope="module")
+def switch() -> Iterator[LabSwitch]:
+    with LabCarrier("a", channels=20, cps=50) as carrier, LabSwitch({"gw": carrier.sip}) as running:
+        yield running
+
+
+@pytest.fixture
+def board(world: World, redis_url: str, switch: LabSwitch) -> Iterator[Board]:
+    host, port = switch.esl
+    settings: Settings = settings_for(
+        world.url, redis_url=redis_url, esl_host=host, esl_port=port, esl_password=switch.password, esl_grace_s=0.2
+    )
+    link, events = EslLink(settings), EslLink(settings, role="events")
+    link.connect()
+    redis = connect(settings)
+    yield Board(settings, world.db, redis, link, events)
+    link.stop()
+    redis.close()
+
+
+class Desk:
+    """A reconciler whose conclusions are kept; ``rounds`` until it comes to one or is surely content."""
+
+    def __init__(self, board: Board) -> None:
+        self.seen: list[Evidence] = []
+        self.board = board
+        self.reconciler = Reconciler(board, self.seen.append, lambda: 0)
+
+    def until(self, done: Callable[[], bool], timeout_s: float = 15) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not done():
+            assert time.monotonic() < deadline, self.seen
+            self.reconciler.one_pass()
+            gevent.sleep(0.1)
+
+    def two_rounds(self) -> None:
+        end = time.monotonic() + ROUND_S + 0.5
+        while time.monotonic() < end:
+            self.reconciler.one_pass()
+            gevent.sleep(0.2)
+
+    def ends(self, attempt: UUID) -> list[str]:
+        return [e.end.cause for e in self.seen if e.attempt_id == attempt and e.end is not None]
+
+
+def claimed(world: World, ago_s: float = 10) -> calls.Accepted:
+    """A call whose attempt was claimed a while ago, whatever the machine's clock says."""
+    now = datetime.now(UTC)
+    accepted = world.accept(due_at=now - timedelta(hours=1), expires_at=now + timedelta(hours=1))
+    claim = world.claim(accepted.attempt_id, now=now - timedelta(seconds=ago_s))
+    assert isinstance(claim, attempts.Claimed)
+    return accepted
+
+
+def known_since(board: Board, ago_s: float) -> None:
+    """The switch has been this very process for so long."""
+    core = board.link.call(commands.global_getvar("core_uuid"))
+    board.db.run(lambda c: c.execute(b"DELETE FROM switches"))
+    switches.seen(board.db, board.settings.switch, core, datetime.now(UTC) - timedelta(seconds=ago_s))
+
+
+def dial(board: Board, accepted: calls.Accepted, number: str = SILENT_CALLEE) -> None:
+    """The channel of an attempt, answered."""
+    board.link.call(
+        commands.originate(
+            attempt_id=accepted.attempt_id,
+            call_ref=call_ref(accepted.call.id),
+            tenant="acme",
+            gateway="gw",
+            to_number=number,
+            from_number="+12025550100",
+            originate_timeout_s=30,
+            max_duration_s=60,
+        )
+    )
+    deadline = time.monotonic() + 10
+    while esl_replies.dump(board.link.call(commands.uuid_dump(accepted.attempt_id))).get("Answer-State") != "answered":
+        assert time.monotonic() < deadline
+        gevent.sleep(0.05)
+
+
+def test_claimed_and_no_tombstone_was_never_sent(world: World, board: Board) -> None:
+    known_since(board, 60)
+    accepted, desk = claimed(world), Desk(board)
+    desk.until(lambda: bool(desk.ends(accepted.attempt_id)))
+    (end,) = [e.end for e in desk.seen if e.attempt_id == accepted.attempt_id]
+    assert end is not None
+    assert (end.cause, end.local) == ("never_sent", True)
+
+
+def test_a_tombstone_without_channel_is_lost_not_unsent(world: World, board: Board) -> None:
+    known_since(board, 60)
+    accepted, desk = claimed(world), Desk(board)
+    board.link.call(commands.hash_insert("trunkline", accepted.attempt_id, 1))
+    desk.until(lambda: bool(desk.ends(accepted.attempt_id)))
+    assert desk.ends(accepted.attempt_id) == ["lost"]
+
+
+def test_after_a_restart_of_the_switch_a_missing_tombstone_proves_nothing(world: World, board: Board) -> None:
+    accepted, desk = claimed(world), Desk(board)
+    known_since(board, 5)
+    desk.until(lambda: bool(desk.ends(accepted.attempt_id)))
+    assert desk.ends(accepted.attempt_id) == ["lost"]
+
+
+def test_nothing_is_concluded_in_one_round(world: World, board: Board) -> None:
+    known_since(board, 60)
+    accepted, desk = claimed(world), Desk(board)
+    desk.reconciler.one_pass()
+    assert desk.ends(accepted.attempt_id) == []
+
+
+def test_a_young_row_is_left_alone(world: World, board: Board) -> None:
+    known_since(board, 60)
+    accepted, desk = claimed(world, ago_s=-60), Desk(board)
+    desk.two_rounds()
+    assert desk.ends(accepted.attempt_id) == []
+
+
+def test_a_live_channel_is_adopted_as_far_as_it_is(world: World, board: Board) -> None:
+    known_since(board, 60)
+    accepted, desk = claimed(world), Desk(board)
+    dial(board, accepted)
+    desk.reconciler.now_please()
+    desk.reconciler.one_pass()
+    adopted = [e for e in desk.seen if e.attempt_id == accepted.attempt_id]
+    assert [(e.state, e.source) for e in adopted] == [(State.IN_PROGRESS, Source.RECONCILE)]
+    desk.two_rounds()
+    assert desk.ends(accepted.attempt_id) == []
+    board.link.call(commands.uuid_kill(accepted.attempt_id))
+
+
+def test_a_channel_whose_row_has_ended_is_hung_up(world: World, board: Board) -> None:
+    accepted, desk = claimed(world), Desk(board)
+    dial(board, accepted)
+    world.apply(world.busy(accepted.attempt_id, 9))
+    desk.until(lambda: not esl_replies.exists(board.link.call(commands.uuid_exists(accepted.attempt_id))))
+
+
+def test_a_lease_whose_call_has_ended_is_given_back(world: World, board: Board) -> None:
+    accepted, desk = claimed(world), Desk(board)
+    lease = permits.Lease(accepted.attempt_id, 1, world.carrier_id, board.settings.switch)
+    permits.adopt(board.redis, board.settings, lease, accepted.lane)
+    world.apply(world.busy(accepted.attempt_id, 9))
+    desk.reconciler.one_pass()
+    assert permits.leases(board.redis, [world.carrier_id]) == []
+
+
+def test_the_lease_of_another_switch_is_not_ours_to_free(world: World, board: Board) -> None:
+    accepted, desk = claimed(world), Desk(board)
+    lease = permits.Lease(accepted.attempt_id, 1, world.carrier_id, "fs9")
+    permits.adopt(board.redis, board.settings, lease, accepted.lane)
+    world.apply(world.busy(accepted.attempt_id, 9))
+    desk.reconciler.one_pass()
+    assert permits.leases(board.redis, [world.carrier_id]) == [lease]

@@ -1,0 +1,251 @@
+"""The same call on a real FreeSWITCH and on the simulated one.
+
+With FREESWITCH_ESL (HOST:PORT) and FREESWITCH_PASSWORD set, a FreeSWITCH that runs on freeswitch/conf is used: SIP and
+RTP to our carrier, mod_audio_fork to our relay (docs/real-freeswitch.md). Without them the simulated switch has to pass
+the same assertions.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+import redis
+from rq.job import Job, JobStatus
+from rq.serializers import JSONSerializer
+
+from controller import commands
+from controller.esl_replies import channels
+from lab.audio import pcm
+from lab.judge import judge, read_log
+from store import carriers
+from tests.system.conftest import CHECKOUT
+from tests.system.test_one_call import GREETING_HZ, HEARD, SILENT_CALLEE, Caller
+from trunkline.children import wait_until
+from trunkline.given_switch import GivenSwitch
+from trunkline.stack import LabCarrier, Route, Stack
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
+
+#: Says nothing for 2 s, 880 Hz for 1 s, nothing for 4 s; presses 9 after 6 s.
+BEEPING_CALLEE, BEEP_HZ = "+12125550127", 880
+RINGING, TRYING_ONLY, SILENCE = "+12125550102", "+12125550119", "+12125550106"
+#: s; INVITE to first 18x. The switch itself gives a silent carrier up after 6 s.
+PDD_S = 8
+SAMPLE_S = 0.5
+
+
+def given_switch() -> GivenSwitch | None:
+    """The FreeSWITCH of the environment, or None."""
+    if not (esl := os.environ.get("FREESWITCH_ESL")):
+        return None
+    host, _, port = esl.rpartition(":")
+    carrier = os.environ.get("FREESWITCH_CARRIER_A", "127.0.0.1:5090")
+    return GivenSwitch((host, int(port)), os.environ["FREESWITCH_PASSWORD"], {"lab_a": ("carrier_a", carrier)})
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    """The whole house around the switch that there is."""
+    environ = {"TRUNKLINE_PDD_S": str(PDD_S)}
+    with Stack(
+        CHECKOUT,
+        [LabCarrier("lab_a", 20, 10)],
+        [Route("all", ("",), ("lab_a",))],
+        environ=environ,
+        private=True,
+        switch=given_switch(),
+    ) as running:
+        yield running
+
+
+@pytest.fixture
+def hears(stack: Stack, lab: Callable[[str], str]) -> Callable[[str, int], bool]:
+    """``hears(attempt, hz)``: whether the callee hears that tone now; from the RTP it received, or by the lab's word."""
+
+    def by_the_lab(attempt: str, hz: int) -> bool:
+        said = lab(f"tone {attempt} {hz} {SAMPLE_S}")
+        return said.startswith("+OK") and float(said.split()[1]) > HEARD
+
+    def by_rtp(attempt: str, hz: int) -> bool:
+        record = stack.recordings / f"{attempt}.s16"
+        # With nothing to play FreeSWITCH sends no RTP: the record stands still then.
+        if not record.exists() or time.time() - record.stat().st_mtime > SAMPLE_S:
+            return False
+        return pcm.goertzel(record.read_bytes()[-int(SAMPLE_S * 16_000) :], hz) > HEARD
+
+    return by_the_lab if stack.switch is None else by_rtp
+
+
+def attempt_of(caller: Caller, call: str) -> str:
+    (attempt,) = caller.see(call, "/attempts")["data"]
+    return str(attempt["id"])
+
+
+def facts(stack: Stack, attempt: str) -> list[str]:
+    """What the carrier's socket saw of an attempt; not of its sound."""
+    sound = {"rtp", "heard", "quiet", "speaks", "pauses"}
+    return [
+        str(fact["k"])
+        for fact in read_log(stack.arrivals("lab_a"))
+        if fact.get("call_id") == attempt and fact["k"] not in sound
+    ]
+
+
+def on_the_switch(stack: Stack) -> set[str]:
+    """The channels the switch lists."""
+    door = GivenSwitch((stack.esl_host, stack.esl_port), stack.esl_password, {})
+    return {row["uuid"] for row in channels(door.ask(commands.show_channels()))}
+
+
+def history(caller: Caller, call: str) -> list[str]:
+    told = [event["type"].split(".")[1] for event in caller.see(call, "/events")["data"] if event["type"][:6] != "relay."]
+    return [state for state in told if state != "claimed"]
+
+
+def test_a_conversation_from_the_post_to_the_agents_goodbye(stack: Stack, hears: Callable[[str, int], bool]) -> None:
+    caller = Caller(stack, "acme")
+    call = caller.post(BEEPING_CALLEE, agent_variables={"tone_hz": GREETING_HZ, "tone_ms": 1500}, max_attempts=1)
+    attempt = attempt_of(caller, call)
+    caller.wait_status(call, "in_progress")
+    wait_until("the agent's greeting at the callee", lambda: hears(attempt, GREETING_HZ), timeout_s=5)
+    wait_until("its channel in the switch's list", lambda: attempt in on_the_switch(stack), timeout_s=5)
+    wait_until("the callee's own voice, echoed by the agent", lambda: hears(attempt, BEEP_HZ), timeout_s=8)
+    ended = caller.wait_status(call, "completed", "failed")  # the callee presses 9: goodbye, and the agent hangs up
+    assert (ended["status"], ended["end_reason"], ended["hangup_by"]) == ("completed", "hangup", "agent")
+    assert ended["created_at"] < ended["answered_at"] < ended["ended_at"]
+
+    states = history(caller, call)
+    assert states[0] == "queued"
+    assert [s for s in states if s in ("dialing", "ringing", "in_progress", "ended")] == [
+        "dialing", "ringing", "in_progress", "ended",
+    ]  # fmt: skip
+    (row,) = caller.see(call, "/attempts")["data"]
+    assert row["dialed_at"] <= row["ringing_at"] < row["answered_at"] < row["ended_at"]
+    assert (row["sip_code"], row["uncertain"]) == (200, False)
+
+    assert facts(stack, attempt) == ["invite", "progress", "answer", "ack", "bye", "end"]
+    with redis.Redis.from_url(stack.redis_url) as connection:
+        job = Job.fetch(attempt, connection=connection, serializer=JSONSerializer)
+        assert (job.get_status(), job.return_value()) == (JobStatus.FINISHED, "sent")
+    wait_until("its channel to leave the list", lambda: attempt not in on_the_switch(stack), timeout_s=5)
+
+
+def test_whoever_speaks_silences_the_agent(stack: Stack, hears: Callable[[str, int], bool]) -> None:
+    caller = Caller(stack, "barge-in")
+    call = caller.post(BEEPING_CALLEE, agent_variables={"tone_hz": GREETING_HZ, "tone_ms": 30_000}, max_attempts=1)
+    attempt = attempt_of(caller, call)
+    wait_until("the agent's greeting at the callee", lambda: hears(attempt, GREETING_HZ), timeout_s=10)
+    # Of the greeting 30 s are left to play; the callee speaks two seconds after it picked up.
+    wait_until("the agent's silence", lambda: not hears(attempt, GREETING_HZ), timeout_s=8)
+    wait_until("the agent's echo", lambda: hears(attempt, BEEP_HZ), timeout_s=8)
+    assert not hears(attempt, GREETING_HZ)
+    ended = caller.wait_status(call, "completed", "failed")
+    assert (ended["status"], ended["hangup_by"]) == ("completed", "agent")
+
+
+def test_an_announcement_is_heard_and_ends_the_call(stack: Stack, hears: Callable[[str, int], bool]) -> None:
+    (stack.audio / "news.wav").unlink(missing_ok=True)
+    pcm.write_wav(str(stack.audio / "news.wav"), pcm.tone(700, 2.0))
+    caller = Caller(stack, "announcer")
+    agent = f"agent_{stack.announcement(caller.account, 'news.wav').hex}"
+    call = caller.post(SILENT_CALLEE, agent_id=agent, max_attempts=1)
+    attempt = attempt_of(caller, call)
+    wait_until("the announcement at the callee", lambda: hears(attempt, 700), timeout_s=10)
+    ended = caller.wait_status(call, "completed", "failed")
+    assert (ended["status"], ended["end_reason"], ended["hangup_by"]) == ("completed", "announcement_played", "platform")
+    assert facts(stack, attempt)[-2:] == ["bye", "end"]
+
+
+@pytest.mark.parametrize(
+    ("to", "status", "reason", "code"),
+    [
+        ("+12125550101", "busy", "busy", 486),
+        ("+12125550103", "failed", "declined", 603),
+        ("+12125550104", "failed", "bad_number", 404),
+        ("+12125550105", "failed", "carrier_fault", 503),
+    ],
+)
+def test_a_refusal_is_told_as_the_carrier_said_it(stack: Stack, to: str, status: str, reason: str, code: int) -> None:
+    caller = Caller(stack, f"refused-{to[-4:]}")
+    call = caller.post(to, max_attempts=1)
+    ended = caller.wait_status(call, "completed", "failed", "busy", "no_answer")
+    assert (ended["status"], ended["end_reason"], ended["sip_code"]) == (status, reason, code)
+    assert ended["answered_at"] is None
+
+
+def test_nobody_answers(stack: Stack) -> None:
+    caller = Caller(stack, "patient")
+    call = caller.post(RINGING, ring_timeout_s=5, max_attempts=1)
+    ended = caller.wait_status(call, "no_answer", "failed", "completed", timeout_s=30)
+    assert (ended["status"], ended["end_reason"]) == ("no_answer", "no_answer")
+    attempt = attempt_of(caller, call)
+    assert facts(stack, attempt).count("invite") == 1
+    assert "cancel" in facts(stack, attempt)
+
+
+def test_a_carrier_that_says_nothing(stack: Stack) -> None:
+    caller = Caller(stack, "silence")
+    call = caller.post(SILENCE, max_attempts=1)
+    ended = caller.wait_status(call, "no_answer", "failed", "completed", timeout_s=30)
+    assert (ended["status"], ended["end_reason"]) == ("failed", "carrier_silence")
+    (row,) = caller.see(call, "/attempts")["data"]
+    assert row["uncertain"] is True  # a phone may have rung
+    assert facts(stack, row["id"]).count("invite") == 1
+
+
+@pytest.mark.parametrize(("to", "state"), [(RINGING, "ringing"), (TRYING_ONLY, "dialing")])
+def test_a_hangup_before_the_answer_cancels(stack: Stack, to: str, state: str) -> None:
+    caller = Caller(stack, f"cancel-{to[-4:]}")
+    call = caller.post(to, max_attempts=1)
+    attempt = attempt_of(caller, call)
+    wait_until("the INVITE at the carrier", lambda: "invite" in facts(stack, attempt), timeout_s=5)
+    caller.wait_status(call, state)
+    assert caller.api.post(f"{call}/actions/hangup", {}).status in (200, 202)
+    ended = caller.wait_status(call, "canceled", "failed", "no_answer", "completed")
+    assert (ended["status"], ended["hangup_by"]) == ("canceled", "customer")
+    wait_until("the CANCEL at the carrier", lambda: "cancel" in facts(stack, attempt), timeout_s=5)
+    assert "answer" not in facts(stack, attempt)
+
+
+def test_a_hangup_between_claim_and_first_response(stack: Stack) -> None:
+    """Whether the INVITE was on the wire already or not; before a first response no CANCEL may follow it."""
+    caller = Caller(stack, "hasty")
+    call = caller.post(SILENCE, max_attempts=1)
+    caller.wait_status(call, "dialing")
+    assert caller.api.post(f"{call}/actions/hangup", {}).status in (200, 202)
+    ended = caller.wait_status(call, "canceled", "failed", "no_answer", "completed")
+    assert (ended["status"], ended["hangup_by"]) == ("canceled", "customer")
+    assert facts(stack, attempt_of(caller, call)).count("invite") <= 1
+
+
+def test_a_hangup_by_the_caller_reaches_the_phone(stack: Stack) -> None:
+    caller = Caller(stack, "impatient")
+    call = caller.post(SILENT_CALLEE, max_attempts=1)
+    caller.wait_status(call, "in_progress")
+    assert caller.api.post(f"{call}/actions/hangup", {}).status in (200, 202)
+    ended = caller.wait_status(call, "completed")
+    assert (ended["end_reason"], ended["hangup_by"]) == ("hangup", "customer")
+    attempt = attempt_of(caller, call)
+    wait_until("the BYE at the carrier", lambda: "bye" in facts(stack, attempt), timeout_s=5)
+
+
+def test_the_switch_itself_ends_a_call_that_is_too_long(stack: Stack) -> None:
+    caller = Caller(stack, "talker")
+    call = caller.post(SILENT_CALLEE, max_duration_s=10, max_attempts=1)
+    caller.wait_status(call, "in_progress")
+    ended = caller.wait_status(call, "completed", "failed", timeout_s=20)
+    assert (ended["status"], ended["end_reason"], ended["hangup_by"]) == ("completed", "max_duration", "platform")
+    assert "bye" in facts(stack, attempt_of(caller, call))
+
+
+def test_the_carriers_log_agrees(stack: Stack) -> None:
+    """After everything above: each attempt dialed once, no limit broken, no channel and no lease left."""
+    verdict = judge(stack.arrivals("lab_a"))
+    assert verdict.violations == []
+    assert verdict.invites > 0
+    (carrier,) = carriers.list_limits(stack.db)
+    with redis.Redis.from_url(stack.redis_url) as connection:
+        wait_until("every lease", lambda: connection.zcard(f"tl1:leases:{carrier.id}") == 0, timeout_s=20)
