@@ -108,7 +108,9 @@ class Settings(BaseSettings):
     webhook_allow_private: bool = Field(False, description="deliver to private addresses (laboratory only)")
 
     # --- the relay and agents ------------------------------------------------------------------------------------
-    relay_host: str = Field("127.0.0.1", description="address mod_audio_fork connects to; loopback on purpose")
+    relay_host: str = Field(
+        "127.0.0.1", pattern=r"^127\.0\.0\.1$", description="address mod_audio_fork connects to; loopback on purpose"
+    )
     relay_port: int = Field(8090, ge=0, le=65535, description="port mod_audio_fork connects to")
     relay_audio_dir: str = Field("/dev/shm/trunkline", description="directory for playback files; tmpfs")
     relay_prebuffer_frames: int = Field(100, ge=1, description="20 ms frames kept while the agent is not ready")

@@ -46,6 +46,7 @@ class Board:
     created: Seen = field(default_factory=Seen)  # CHANNEL_CREATE was seen on this events link
     kills: dict[UUID, str] = field(default_factory=dict)  # hangups that came before their channel: who asked
     stopping: Event = field(default_factory=Event)
+    tombstones: bool = False  # this switch was seen to keep one; without them nothing proves what was sent
     originates: BoundedSemaphore = field(init=False)  # written and not yet acknowledged
 
     def __post_init__(self) -> None:
@@ -53,5 +54,8 @@ class Board:
 
     @property
     def may_dial(self) -> bool:
-        """Both links are up and nobody asked us to stop: without the events link an answer would go unseen."""
-        return self.link.up and self.events.up and not self.stopping.is_set()
+        """Both links are up, tombstones hold, and nobody asked us to stop.
+
+        Without the events link an answer would go unseen.
+        """
+        return self.link.up and self.events.up and self.tombstones and not self.stopping.is_set()

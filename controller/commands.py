@@ -113,6 +113,7 @@ def originate(
         "originate_timeout": str(whole("originate_timeout_s", originate_timeout_s, 1, 300)),
         "ignore_early_media": "true",
         "outbound_redirect_fatal": "true",
+        "playback_terminators": "none",  # the default, *, would let a key cut the agent off
         "origination_caller_id_number": caller,
         "origination_caller_id_name": caller,
         "sip_h_X-Trunkline-Attempt": attempt,

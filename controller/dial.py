@@ -21,7 +21,8 @@ from budget import permits
 from calls.evidence import End, Evidence, Source, State
 from calls.ids import call_ref
 from controller import commands
-from controller.esl import EslError, LinkDown
+from controller.esl import EslError
+from controller.esl_errors import TooLate
 from store import attempts
 
 if TYPE_CHECKING:
@@ -92,10 +93,10 @@ def place_call(d: Dial) -> str:
         if time.monotonic() > use_by or not board.may_dial:
             return _burn(d, "late", claimed=True)
         try:
-            _, originate = board.link.write(wire)
-        except LinkDown as error:
+            _, originate = board.link.write(wire, use_by=use_by)
+        except EslError as error:
             if not error.maybe_sent:
-                return _burn(d, "switch down", claimed=True)
+                return _burn(d, "late" if isinstance(error, TooLate) else "switch down", claimed=True)
             return f"unacknowledged: {error}"
         _mark_claimed(d)
         try:

@@ -15,7 +15,7 @@ from budget.connect import connect
 from budget.worker import DialRunner
 from calls.evidence import Evidence, State
 from calls.retry import RetryRules
-from controller import commands
+from controller import commands, esl_replies
 from controller.board import Board
 from controller.esl import EslError, EslLink
 from controller.evidence import LocalRefusal, from_event
@@ -61,6 +61,7 @@ class Controller:
         self.events.on_event(self._on_event)
         self.events.on_up(self._on_events_up)
         self.link.on_up(self._on_up)
+        self.link.on_down(self._on_down)
         self._warm()
         greenlets = self.writer.run()
         self.events.start()
@@ -99,9 +100,25 @@ class Controller:
         self.pumps.wake_all()
 
     def _on_up(self) -> None:
+        self.board.tombstones = self._keeps_tombstones()
         self.reconciler.now_please()
         self.commands.wake()
         self.pumps.wake_all()
+
+    def _on_down(self, _reason: str) -> None:
+        self.board.tombstones = False
+
+    def _keeps_tombstones(self) -> bool:
+        """Writes one and reads it back: a switch without mod_hash would let us dial with nothing to prove it by."""
+        realm, probe = self.settings.tombstone_realm, UUID(int=1)
+        try:
+            self.link.call(commands.hash_insert(realm, probe, 1))
+            kept = esl_replies.fence(self.link.call(commands.hash_select(realm, probe))) == 1
+            self.link.call(commands.hash_delete(realm, probe))
+        except (EslError, esl_replies.ReplyError) as error:
+            log.error("no dialing: the switch keeps no tombstones; load mod_hash", extra={"error": str(error)})
+            return False
+        return kept
 
     def _on_event(self, event: Event) -> None:
         seen = from_event(event)

@@ -12,7 +12,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.reference.hearing import Hearing, Speaking, Spoken
@@ -29,6 +29,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(st.dictionaries(st.text(), JSON), max_size=5), st.sampled_from(["", " ", "\n"]))
 def test_texts_that_came_as_one_frame_are_told_apart(values: list[object], between: str) -> None:
     assert json_values(between.join(map(json.dumps, values))) == values

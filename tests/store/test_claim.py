@@ -14,12 +14,7 @@ from store import attempts, calls, carriers, commands, epoch, tenants
 from store.attempts import Claimed, Refused
 from store.calls import Hangup
 from tests.store.conftest import World, at
-from tests.store.threads import results, together, wait_for
-
-
-def waits_for_lock(world: World) -> bool:
-    sql = """SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"""
-    return bool(world.rows(sql))
+from tests.store.threads import results, together, wait_for, waits_for_lock
 
 
 def test_claimed_has_all_that_the_dial_needs(world: World) -> None:
@@ -106,7 +101,7 @@ def test_hangup_before_the_claim_wins(world: World) -> None:
         found: list[object] = []
         claiming = threading.Thread(target=lambda: found.append(world.claim(accepted.attempt_id)))
         claiming.start()
-        wait_for(lambda: waits_for_lock(world))
+        wait_for(lambda: waits_for_lock(world.url))
         hangup.execute("UPDATE calls SET cancel_requested = true WHERE id = %s", [accepted.call.id])
     claiming.join(30)
     assert found == [Refused("canceled")]
@@ -122,7 +117,7 @@ def test_hangup_after_the_claim_becomes_a_command(world: World) -> None:
             target=lambda: found.append(calls.request_hangup(world.db, world.tenant.id, accepted.call.id, "customer", at(1)))
         )
         hangup.start()
-        wait_for(lambda: waits_for_lock(world))
+        wait_for(lambda: waits_for_lock(world.url))
         claiming.execute(
             "UPDATE attempts SET state = 'dialing', switch = 'fs1', fence = 1, epoch = 0, claimed_at = now() WHERE id = %s",
             [accepted.attempt_id],
@@ -231,7 +226,7 @@ def test_a_new_epoch_waits_for_claims_under_way(world: World) -> None:
         bumped: list[int] = []
         leader = threading.Thread(target=lambda: bumped.append(epoch.bump(world.db, now.epoch, "run-2")))
         leader.start()
-        wait_for(lambda: waits_for_lock(world))
+        wait_for(lambda: waits_for_lock(world.url))
         assert bumped == []
     leader.join(30)
     assert bumped == [now.epoch + 1]
@@ -247,7 +242,7 @@ def test_a_claim_waits_for_a_new_epoch_under_way(world: World) -> None:
         found: list[object] = []
         claiming = threading.Thread(target=lambda: found.append(world.claim(accepted.attempt_id, epoch=0)))
         claiming.start()
-        wait_for(lambda: found or waits_for_lock(world))
+        wait_for(lambda: found or waits_for_lock(world.url))
         assert found == []
     claiming.join(30)
     assert found == [Refused("epoch")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -21,7 +22,7 @@ from store.attempts import Applied
 from store.facts import call_facts, facts_of
 from store.work import CallWork, Context
 from tests.store.conftest import RULES, TIMERS, World, at
-from tests.store.threads import results, together
+from tests.store.threads import results, together, wait_for, waits_for_lock
 
 #: What differs between equal histories: ids, how often the enterprise was told, and on what the policy decided then.
 VOLATILE = {"id", "call_id", "created_at", "sequence", "decided"}
@@ -151,6 +152,20 @@ def test_crossing_batches_neither_deadlock_nor_lose(world: World) -> None:
         sequences = [sequence for sequence, _ in world.told(item.call.id)]
         assert sequences == list(range(1, len(sequences) + 1))
         assert sorted(world.logged(item.call.id)).count("attempt.ringing") == 1
+
+
+def test_an_end_sees_the_hangup_that_it_had_to_wait_for(world: World) -> None:
+    accepted = world.dialing()
+    with psycopg.connect(world.url) as hangup:
+        hangup.execute("UPDATE calls SET cancel_requested = true, sequence = 7 WHERE id = %s", [accepted.call.id])
+        found: list[Applied] = []
+        applying = threading.Thread(target=lambda: found.extend(world.apply(world.busy(accepted.attempt_id, 5))))
+        applying.start()
+        wait_for(lambda: waits_for_lock(world.url))
+    applying.join(30)
+    assert [item.retry for item in found] == [None]
+    call = world.call(accepted.call.id)
+    assert (call.status, call.sequence) == ("canceled", 8)
 
 
 def test_sequences_have_no_gap_when_a_transaction_fails(world: World) -> None:

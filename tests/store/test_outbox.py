@@ -63,6 +63,13 @@ def test_dispatchers_share_without_doubles(world: World) -> None:
     assert outbox.backlog(world.db) >= len(accepted)
 
 
+def test_what_another_is_claiming_is_passed_over(world: World) -> None:
+    first, second = world.accept(), world.accept()
+    with psycopg.connect(world.url) as other:
+        other.execute("SELECT 1 FROM outbox WHERE call_id = %s FOR NO KEY UPDATE", [first.call.id])
+        assert [item.call_id for item in claimed(world, 1)] == [second.call.id]
+
+
 def test_a_new_webhook_wakes_the_dispatcher(world: World) -> None:
     with psycopg.connect(world.url, autocommit=True) as listener:
         listener.execute("LISTEN outbox")

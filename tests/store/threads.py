@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from typing import TypeVar
 
+import psycopg
+
 T = TypeVar("T")
 DEADLINE_S = 30.0
 
@@ -35,6 +37,13 @@ def results(found: Sequence[T | Exception]) -> list[T]:
             raise item
         good.append(item)
     return good
+
+
+def waits_for_lock(url: str) -> bool:
+    """Whether somebody in that database waits for a lock."""
+    with psycopg.connect(url, autocommit=True) as conn:
+        sql = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        return conn.execute(sql).fetchone() is not None
 
 
 def wait_for(what: Callable[[], T], deadline_s: float = DEADLINE_S) -> T:

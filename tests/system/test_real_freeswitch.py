@@ -155,7 +155,7 @@ def test_an_announcement_is_heard_and_ends_the_call(stack: Stack, hears: Callabl
     attempt = attempt_of(caller, call)
     wait_until("the announcement at the callee", lambda: hears(attempt, 700), timeout_s=10)
     ended = caller.wait_status(call, "completed", "failed")
-    assert (ended["status"], ended["end_reason"], ended["hangup_by"]) == ("completed", "announcement_played", "platform")
+    assert (ended["status"], ended["end_reason"], ended["hangup_by"]) == ("completed", "hangup", "platform")
     assert facts(stack, attempt)[-2:] == ["bye", "end"]
 
 
