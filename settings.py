@@ -62,7 +62,7 @@ class Settings(BaseSettings):
     heartbeat_interval_s: float = Field(20.0, gt=0, description="s; the switch's own heartbeat interval")
     max_unacked_originates: int = Field(2, ge=1, description="originates written and not yet acknowledged, per link")
     event_batch_ms: float = Field(10.0, ge=0, description="ms; events are gathered this long before one transaction")
-    event_batch_max: int = Field(200, ge=1, description="events per transaction, at most")
+    event_batch_max: int = Field(50, ge=1, description="events per transaction, at most")
     esl_event_queue: int = Field(1024, ge=16, description="events waiting per shard; past it the switch queues them")
     event_shards: int = Field(4, ge=1, le=64, description="greenlets that apply events, one call always on one of them")
     reconcile_interval_s: float = Field(10.0, gt=0, description="s; between two comparisons of rows and channels")

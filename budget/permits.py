@@ -109,6 +109,11 @@ def adopt(redis: Redis, settings: Settings, lease: Lease, lane: str) -> bool:
     )
 
 
+def linger(redis: Redis, carrier_id: UUID, attempt_id: UUID, fence: int, us: int) -> None:
+    """The attempt has ended; its channel goes on counting for ``us`` microseconds from now."""
+    redis.zadd(f"{PREFIX}linger:{carrier_id}", {f"{attempt_id}:{fence}": redis_now_us(redis) + us})
+
+
 def leases(redis: Redis, carriers: Iterable[UUID]) -> list[Lease]:
     """Every lease of the given carriers, for reconcile and audit."""
     found: list[Lease] = []

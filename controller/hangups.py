@@ -58,7 +58,7 @@ class CommandRunner:
 
     def _hear(self) -> None:
         for _channel, payload in listen(self._board.settings, ["call_commands"]):
-            if not payload or payload.split(" ", 1)[0] == self._board.settings.switch:
+            if not payload or payload.split(" ", 1)[0] in (self._board.settings.switch, "-"):
                 self._woken.set()
 
     def sweep(self) -> None:

@@ -43,21 +43,25 @@ class Pumps:
         self._under_way = 0
         self._room = Event()
         self.counts = {"granted": 0, "burned": 0}
+        self.on_died: Callable[[gevent.Greenlet[..., None]], None] = lambda _: None
 
     def run(self) -> None:
         """Starts a pump for each carrier there is or will be; returns when the board stops, its dial jobs done."""
-        self._threads.spawn(self._listen)
+        self._threads.spawn(self._listen).link_exception(self._loop_died)
         while not self._board.stopping.is_set():
             try:
                 for carrier in carriers.list_limits(self._board.db):
                     if carrier.id not in self._wake:
                         self._wake[carrier.id] = Event()
-                        self._threads.spawn(self._pump, carrier.id)
+                        self._threads.spawn(self._pump, carrier.id).link_exception(self._loop_died)
             except psycopg.Error as error:
                 log.warning("carriers not read", extra={"error": str(error)})
             self._board.stopping.wait(CARRIERS_S)
         self._threads.kill(timeout=2)
         self._jobs.join(timeout=5)
+
+    def _loop_died(self, greenlet: gevent.Greenlet[..., None]) -> None:
+        self.on_died(greenlet)
 
     def wake_all(self) -> None:
         for event in self._wake.values():

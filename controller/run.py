@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import signal
+import sys
 from datetime import UTC, datetime
 from typing import Any, cast
 from uuid import UUID
@@ -54,6 +55,7 @@ class Controller:
         self.commands = CommandRunner(self.board, self.reconciler.now_please)
         self.runner = DialRunner(self.redis, f"dial-{settings.switch}")
         self.pumps = Pumps(self.board, self.runner, self.writer.record)
+        self.failed = False
 
     def run(self) -> None:
         """Until SIGTERM: then no new dial, the evidence at hand is written, the links are closed. Live calls go on."""
@@ -67,6 +69,9 @@ class Controller:
         self.events.start()
         self.link.start()
         greenlets += [gevent.spawn(self.reconciler.run), gevent.spawn(self.commands.run)]
+        for greenlet in greenlets:
+            greenlet.link_exception(self._died)
+        self.pumps.on_died = self._died
         try:
             self.pumps.run()
             with gevent.Timeout(10, cast(Any, False)):
@@ -77,6 +82,12 @@ class Controller:
             self.link.stop()
             self.events.stop()
             self.db.close()
+
+    def _died(self, greenlet: gevent.Greenlet[..., None]) -> None:
+        """A loop that must not end has ended: half a controller is worse than none. Stop; we are started again."""
+        log.critical("a loop died; stopping", extra={"loop": str(greenlet), "error": repr(greenlet.exception)})
+        self.failed = True
+        self.stop()
 
     def _warm(self) -> None:
         """The first claim of a fresh Postgres backend takes ten times as long, and would miss its slot: made here."""
@@ -153,3 +164,5 @@ def main() -> None:
     gevent.signal_handler(signal.SIGTERM, controller.stop)
     gevent.signal_handler(signal.SIGINT, controller.stop)
     controller.run()
+    if controller.failed:
+        sys.exit(1)

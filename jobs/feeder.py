@@ -81,6 +81,7 @@ class Feeder:
             if live.carrier_id is not None and live.fence is not None:
                 lease = permits.Lease(live.attempt_id, live.fence, live.carrier_id, live.switch or "")
                 permits.adopt(self._redis, self._settings, lease, live.lane)
+        self._restore_lingers(now)
         holds = [(c.id, self._hold_us(c)) for c in carriers.list_limits(self._db)]
         budget_epoch.open_epoch(self._redis, epoch, run_id, holds)
         store_epoch.mark_open(self._db, epoch, now)
@@ -88,13 +89,24 @@ class Feeder:
         return epoch
 
     def _hold_us(self, carrier: carriers.CarrierLimits) -> int:
-        """us; after a rebuild a carrier rests this long: its window, the jitter, and the last unanswered INVITEs' death.
+        """us; after a rebuild a carrier rests this long: its window, the jitter, and the last slot that may be out.
 
-        What lingered in the lost Redis is unknown, so the longest linger counts for everyone.
+        A claim of the old epoch that was committed before the bump may still be written at its slot + G.
         """
-        jitter = self._settings.jitter_ms if carrier.jitter_ms is None else carrier.jitter_ms
-        linger = self._settings.linger_ms if carrier.linger_ms is None else carrier.linger_ms
-        return int(max(carrier.window_ms + jitter, linger) * 1000)
+        settings = self._settings
+        jitter = settings.jitter_ms if carrier.jitter_ms is None else carrier.jitter_ms
+        return int((carrier.window_ms + jitter + settings.slot_horizon_ms + settings.slot_grace_ms) * 1000)
+
+    def _restore_lingers(self, now: datetime) -> None:
+        """Channels of calls that have just ended and may still count at their carrier."""
+        settings = self._settings
+        own = {c.id: settings.linger_ms if c.linger_ms is None else c.linger_ms for c in carriers.list_limits(self._db)}
+        longest = max([settings.sip_death_s, *(ms / 1000 for ms in own.values())])
+        for row in attempts.list_lingering(self._db, now - timedelta(seconds=longest)):
+            lasts = settings.sip_death_s if row.silent else own.get(row.carrier_id, settings.linger_ms) / 1000
+            left = lasts - (now - row.ended_at).total_seconds()
+            if left > 0:
+                permits.linger(self._redis, row.carrier_id, row.attempt_id, row.fence, int(left * 1_000_000))
 
     def sync_limits(self) -> None:
         """Each carrier's numbers from Postgres into Redis."""

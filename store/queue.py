@@ -108,6 +108,23 @@ def list_live(db: Database, switch: str | None) -> list[LiveAttempt]:
         return all_rows(conn, LiveAttempt, _SQL["list_live"], {"switch": switch})
 
 
+@dataclass(frozen=True, slots=True)
+class Lingering:
+    """An attempt that has just ended. ``silent``: not a word of the carrier was heard of it."""
+
+    attempt_id: UUID
+    carrier_id: UUID
+    fence: int
+    ended_at: datetime
+    silent: bool
+
+
+def list_lingering(db: Database, since: datetime) -> list[Lingering]:
+    """Attempts that were out at a carrier and ended after ``since``: they may still count there."""
+    with db.connection() as conn:
+        return all_rows(conn, Lingering, _SQL["list_lingering"], {"since": since})
+
+
 def list_overdue(db: Database, now: datetime, limit: int) -> list[Overdue]:
     """Attempts whose deadline is over, the longest first."""
     with db.connection() as conn:

@@ -160,6 +160,8 @@ CREATE INDEX attempts_due ON attempts (lane, due_at) WHERE state = 'queued';
 CREATE INDEX attempts_unpushed ON attempts (due_at) WHERE state = 'queued' AND pushed_epoch IS NULL;
 CREATE INDEX attempts_pushed ON attempts (pushed_epoch, pushed_at) WHERE state = 'queued' AND pushed_epoch IS NOT NULL;
 CREATE INDEX attempts_deadline ON attempts (deadline_at) WHERE state <> 'ended' AND deadline_at IS NOT NULL;
+-- What may still count at a carrier after its end, for a rebuild of the budget.
+CREATE INDEX attempts_ended ON attempts (ended_at) WHERE ended_at IS NOT NULL AND carrier_id IS NOT NULL;
 CREATE INDEX attempts_live ON attempts (switch) WHERE state IN ('dialing', 'ringing', 'early', 'in_progress');
 
 -- Append-only: everything that was seen or decided, also what came late, twice or contradicts.

@@ -55,3 +55,10 @@ SELECT a.id
 FROM calls c JOIN attempts a ON a.call_id = c.id AND a.state = 'queued'
 WHERE NOT c.ended AND c.expires_at <= %(now)s
 ORDER BY c.expires_at LIMIT %(limit)s;
+
+-- name: list_lingering
+-- Silent: the carrier never answered in any way, so the switch may still be sending that INVITE.
+SELECT a.id AS attempt_id, a.carrier_id, a.fence, a.ended_at,
+       a.ringing_at IS NULL AND a.early_at IS NULL AND a.answered_at IS NULL AND a.sip_code IS NULL AS silent
+FROM attempts a
+WHERE a.ended_at > %(since)s AND a.carrier_id IS NOT NULL AND a.fence IS NOT NULL AND NOT a.local

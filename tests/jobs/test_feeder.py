@@ -11,6 +11,7 @@ from redis import Redis
 
 from budget import epoch, lanes, permits
 from budget.connect import connect
+from budget.replies import texts
 from jobs.feeder import Feeder
 from settings import Settings
 from store import attempts, carriers
@@ -97,6 +98,19 @@ def test_after_a_rebuild_a_carrier_rests_for_its_window(
     assert answer.limit == "cps"
     assert answer.retry_us is not None
     assert answer.retry_us > 500_000
+
+
+def test_what_just_ended_still_counts_after_a_rebuild(world: World, feeder: Feeder, redis: Redis, options: Settings) -> None:
+    tick(feeder)
+    epoch_now = store_epoch.get(world.db).epoch
+    silent, refused = world.accept().attempt_id, world.accept().attempt_id
+    for number, attempt in enumerate((silent, refused), 5):
+        world.claim(attempt, epoch=epoch_now, fence=number)
+    world.apply(world.ended(silent, "NO_ANSWER", 29.9, disposition="send_cancel"), world.busy(refused, 20.0), seconds=30)
+    redis.flushall()
+    tick(feeder, 30)
+    lingering = texts(redis.zrange(f"tl1:linger:{world.carrier_id}", 0, -1))
+    assert lingering == [f"{silent}:5"]
 
 
 def test_another_servers_epoch_is_not_believed(world: World, feeder: Feeder, redis: Redis) -> None:
