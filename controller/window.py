@@ -15,7 +15,7 @@ DECREASE_EVERY_S = 0.1
 class DialWindow:
     """``size`` is the most dials to have under way; between 1 and ``most``."""
 
-    def __init__(self, most: int, start: int = 8) -> None:
+    def __init__(self, most: int, start: int = 16) -> None:
         self._most = float(most)
         self._size = float(min(start, most))
         self._decreased_at = float("-inf")

@@ -57,11 +57,12 @@ class Verdict:
 
 
 def read_log(path: Path) -> Iterator[Record]:
-    """Every record; an incomplete last line (a killed carrier) is left out."""
+    """Every record up to the first incomplete line: the last one of a killed carrier, or of one that is writing it."""
     with path.open(encoding="utf-8") as file:
         for line in file:
-            if line.endswith("\n"):
-                yield json.loads(line)
+            if not line.endswith("\n"):
+                return
+            yield json.loads(line)
 
 
 def max_in_window(stamps_ns: Iterable[int], window_s: float) -> tuple[int, int]:

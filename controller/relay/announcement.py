@@ -31,7 +31,7 @@ class Announcement:
         directory = leg.parts.settings.announcement_dir
         if not directory or not self._audio:
             raise Failed("announcement_missing", "set TRUNKLINE_ANNOUNCEMENT_DIR to where the switch finds the audio")
-        await leg.answered.wait()
+        await leg.playable()
         if leg.resumed and await self._left_behind():
             return
         settings = leg.parts.settings

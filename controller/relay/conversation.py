@@ -105,7 +105,7 @@ class Conversation:
             await self._agent_closed(agent)
 
     async def _open_on_answer(self) -> None:
-        await self._leg.answered.wait()
+        await self._leg.playable()
         self._downlink.open()
 
     async def stop(self, ending: Ending) -> None:

@@ -21,6 +21,7 @@ EVENTS = (
     "CHANNEL_PROGRESS",
     "CHANNEL_PROGRESS_MEDIA",
     "CHANNEL_ANSWER",
+    "CHANNEL_PARK",
     "CHANNEL_HANGUP_COMPLETE",
     "CHANNEL_EXECUTE_COMPLETE",
     "PLAYBACK_START",
@@ -79,6 +80,8 @@ class Desk:
                 by = text_of(event, "variable_trunkline_hangup_by")
                 by = by or _BYE.get(text_of(event, "variable_sip_hangup_disposition") or "")
                 session.leg.hung_up(text_of(event, "Hangup-Cause"), by)
+            case "CHANNEL_PARK":
+                session.leg.parked.set()
             case _ if talk is None:
                 return  # nobody to tell yet
             case "DTMF":
@@ -149,6 +152,8 @@ class Desk:
                 session = self._begin(attempt, resumed=answered is not None)
             if session is not None and answered:
                 session.leg.answer(answered)
+                if text_of(channel, "Channel-State") == "CS_EXECUTE":
+                    session.leg.parked.set()
 
     async def watch(self, wanted: asyncio.Event) -> None:
         """:meth:`adopt` whenever ``wanted`` is set, and every ``reconcile_interval_s``; until cancelled."""

@@ -19,6 +19,9 @@ from settings import Settings
 
 log = logging.getLogger(__name__)
 
+#: s; the switch parks an answered channel within 20 ms. Without its word audio goes out all the same.
+_PARK_S = 0.5
+
 
 @dataclass(frozen=True, slots=True)
 class Ending:
@@ -57,6 +60,7 @@ class Leg:
         self.resumed = resumed  # it was up before this relay, or its connection to the switch, was
         self.answered = asyncio.Event()
         self.answered_at: datetime | None = None
+        self.parked = asyncio.Event()  # what is played before this, the switch cuts off (PLAYBACK ERROR)
         self.gone = asyncio.Event()
         self.over: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
 
@@ -82,6 +86,15 @@ class Leg:
             log.warning("attempt %s: %s: %s", self.attempt, reason, detail)
             self.note("relay.failed", {"reason": reason, "detail": detail[:500]})
             self.end(Ending(reason, "platform", kill=True))
+
+    async def playable(self) -> None:
+        """Wait until the callee picked up and the switch is ready to play to the end."""
+        await self.answered.wait()
+        try:
+            async with asyncio.timeout(_PARK_S):
+                await self.parked.wait()
+        except TimeoutError:
+            log.warning("attempt %s: answered, but no word of its park", self.attempt)
 
     async def ended(self) -> Ending:
         """Wait for the end. (Awaiting ``over`` itself would let a cancelled waiter cancel it for everybody.)"""

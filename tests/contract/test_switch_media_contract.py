@@ -34,6 +34,37 @@ def test_queued_playbacks_follow_without_a_gap_and_are_heard(run: Callable[..., 
     run(body)
 
 
+def test_what_begins_to_play_before_the_park_is_cut_off(run: Callable[..., None]) -> None:
+    """The channel is on its way from the originate to its application then. What is sent after CHANNEL_PARK is whole."""
+
+    async def body(world: World) -> None:
+        cut = 0
+        for number in range(10):  # an idle listener of a real switch tells of the answer too late for this
+            channel, busy = await world.esl.originate(f"{NUMBER}0122"), await world.second_client()
+            try:
+                await busy.command("event json CHANNEL_ANSWER")
+                while not [e for e in busy.events if e["Unique-ID"] == channel]:
+                    await busy.api("uuid_exists nobody")
+                await busy.execute(channel, "playback", "tone_stream://%(200,0,440)", f"early-{number}")
+                await world.esl.event("CHANNEL_PARK", channel)
+                await busy.execute(channel, "playback", "tone_stream://%(200,0,880)", f"late-{number}")
+                ends = {}
+                for tag in ("early", "late"):
+                    end = await world.esl.wait(lambda e, tag=f"{tag}-{number}": e.get("Application-UUID") == tag  # type: ignore[misc]
+                                               and e["Event-Name"] == "CHANNEL_EXECUTE_COMPLETE", tag)
+                    ends[tag] = end["Application-Response"]
+            finally:
+                await busy.close()
+            await world.esl.api(f"uuid_kill {channel}")
+            assert ends["late"] == "FILE PLAYED"
+            cut += ends["early"] == "PLAYBACK ERROR"
+            if cut:
+                break
+        assert cut == 1
+
+    run(body)
+
+
 def test_break_all_stops_the_sound_and_flushes_the_queue(run: Callable[..., None]) -> None:
     async def body(world: World) -> None:
         channel = await world.esl.originate(f"{NUMBER}0122")

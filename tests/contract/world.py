@@ -23,7 +23,7 @@ from lab.switch.core import Switch
 BACKENDS = ["lab", *(["freeswitch"] if os.environ.get("FREESWITCH_ESL") else [])]
 WAIT_S = 8.0
 NUMBER = "+1415555"  # the last four digits decide the call
-ALL_EVENTS = ("CHANNEL_CREATE CHANNEL_PROGRESS CHANNEL_PROGRESS_MEDIA CHANNEL_ANSWER CHANNEL_EXECUTE "
+ALL_EVENTS = ("CHANNEL_CREATE CHANNEL_PROGRESS CHANNEL_PROGRESS_MEDIA CHANNEL_ANSWER CHANNEL_PARK CHANNEL_EXECUTE "
               "CHANNEL_EXECUTE_COMPLETE CHANNEL_HANGUP CHANNEL_HANGUP_COMPLETE CHANNEL_DESTROY PLAYBACK_START "
               "PLAYBACK_STOP DTMF BACKGROUND_JOB CUSTOM mod_audio_fork::connect mod_audio_fork::connect_failed "
               "mod_audio_fork::disconnect")
