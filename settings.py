@@ -10,7 +10,7 @@ from __future__ import annotations
 import socket
 from functools import lru_cache
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -88,10 +88,16 @@ class Settings(BaseSettings):
     slot_lead_ms: float = Field(70.0, ge=0, description="ms; the earliest slot lies this far ahead, to cover the way")
     claim_lead_ms: float = Field(60.0, gt=0, description="ms before its slot at which an attempt is claimed in Postgres")
     round_trip_ms: float = Field(5.0, gt=0, description="ms (R); a slower permit reply burns its slot")
-    jitter_ms: float = Field(20.0, ge=0, description="ms (J); grant-to-INVITE spread that the pacing pays for")
+    switch_jitter_ms: float = Field(12.0, ge=0, description="ms; what the switch adds, write to INVITE, p99.9")
+    jitter_ms: float = Field(30.0, ge=0, description="ms (J); grant-to-INVITE spread that the pacing pays for")
     lease_s: float = Field(60.0, gt=5, description="s; an unrenewed lease becomes suspect; it frees nothing")
     lease_renew_s: float = Field(10.0, gt=0, description="s; between renewals of leases of live channels")
     linger_ms: int = Field(250, ge=0, description="ms; a channel still counts this long after its end")
+    crash_linger_s: float = Field(
+        300.0,
+        ge=0,
+        description="s; channels of a crashed switch count so long: no BYE was sent",
+    )
     sip_death_s: float = Field(6.0, gt=0, description="s; timer T1X64: an unanswered INVITE is dead after this")
     pump_idle_s: float = Field(1.0, gt=0, description="s; a carrier without work is looked at this often, unless woken")
     dial_greenlets: int = Field(200, ge=1, description="dial jobs in flight per controller")
@@ -122,6 +128,27 @@ class Settings(BaseSettings):
     relay_fork_timeout_s: float = Field(3.0, gt=0, description="s; from answer to the media socket being up")
     relay_max_buffer_s: float = Field(120.0, gt=0, description="s; agent audio kept for playback per call, at most")
     announcement_dir: str = Field("", description="directory of announcement audio the switch can read; empty: none")
+
+    @property
+    def jitter_floor_ms(self) -> float:
+        """ms; the least J under which the pacing is proved: G + R + what the switch adds."""
+        return self.slot_grace_ms + self.round_trip_ms + self.switch_jitter_ms
+
+    @property
+    def ack_limit_s(self) -> float:
+        """s; an originate acknowledged later than this after its slot may have left outside of J."""
+        return (self.jitter_ms - self.round_trip_ms) / 1000
+
+    @model_validator(mode="after")
+    def _pacing_is_proved(self) -> Settings:
+        if self.jitter_ms < self.jitter_floor_ms:
+            raise ValueError(
+                f"jitter_ms: {self.jitter_ms:g} is less than slot_grace_ms + round_trip_ms + switch_jitter_ms"
+                f" = {self.jitter_floor_ms:g}; the carrier's limit would not be proved: raise it, or lower the others"
+            )
+        if self.claim_lead_ms > self.slot_lead_ms:
+            raise ValueError(f"claim_lead_ms: {self.claim_lead_ms:g} is more than slot_lead_ms = {self.slot_lead_ms:g}")
+        return self
 
 
 @lru_cache(maxsize=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -44,9 +45,12 @@ class Board:
     link: EslLink  # commands
     events: EslLink  # events only: a queued event is written before the next command is read
     created: Seen = field(default_factory=Seen)  # CHANNEL_CREATE was seen on this events link
+    unproved: Seen = field(default_factory=Seen)  # sent, but the switch refused the tombstone
     kills: dict[UUID, str] = field(default_factory=dict)  # hangups that came before their channel: who asked
+    unacked: dict[UUID, float] = field(default_factory=dict)  # originates written and not acknowledged: since when
     stopping: Event = field(default_factory=Event)
-    tombstones: bool = False  # this switch was seen to keep one; without them nothing proves what was sent
+    tombstones: int = 0  # the connection (link.counters.connects) on which the switch was seen to keep one
+    unsettled: dict[UUID, int] = field(default_factory=dict)  # carriers with an INVITE that may leave late: their rest, us
     originates: BoundedSemaphore = field(init=False)  # written and not yet acknowledged
 
     def __post_init__(self) -> None:
@@ -54,8 +58,20 @@ class Board:
 
     @property
     def may_dial(self) -> bool:
-        """Both links are up, tombstones hold, and nobody asked us to stop.
+        """Both links are up, tombstones hold, the switch acknowledges, and nobody asked us to stop.
 
-        Without the events link an answer would go unseen.
+        Without the events link an answer would go unseen. While an acknowledgement is overdue the switch stands still:
+        what is written to it now would leave together with what it already has.
         """
-        return self.link.up and self.events.up and self.tombstones and not self.stopping.is_set()
+        return self.link.up and self.events.up and self.proves and not self.stopping.is_set() and not self.switch_stalled
+
+    @property
+    def proves(self) -> bool:
+        """This very connection's switch keeps tombstones; without them nothing proves what was sent."""
+        return self.tombstones > 0 and self.tombstones == self.link.counters.connects
+
+    @property
+    def switch_stalled(self) -> bool:
+        """An originate was written longer than the pacing allows for, and the switch has not acknowledged it."""
+        oldest = min(self.unacked.values(), default=None)
+        return oldest is not None and time.monotonic() - oldest > self.settings.ack_limit_s

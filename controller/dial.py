@@ -18,6 +18,7 @@ from redis.exceptions import RedisError
 from rq import get_current_job
 
 from budget import permits
+from budget.hold import hold
 from calls.evidence import End, Evidence, Source, State
 from calls.ids import call_ref
 from controller import commands
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+
 @dataclass
 class Dial:
     """One permit on its way to the wire. ``target``: monotonic time at which the INVITE may leave."""
@@ -40,6 +42,7 @@ class Dial:
     permit: permits.Grant
     carrier_id: UUID
     target: float
+    rest_us: int  # the carrier's window and jitter: how long it rests after an INVITE of unknown time
     record: Callable[[Evidence], None]
     requeue: bool = False  # set when the slot was burned before anything was written
 
@@ -92,24 +95,48 @@ def place_call(d: Dial) -> str:
             return "refused: canceled"
         if time.monotonic() > use_by or not board.may_dial:
             return _burn(d, "late", claimed=True)
+        board.unacked[permit.attempt_id] = time.monotonic()
         try:
-            _, originate = board.link.write(wire, use_by=use_by)
+            tombstone, originate = board.link.write(wire, use_by=use_by)
         except EslError as error:
             if not error.maybe_sent:
                 return _burn(d, "late" if isinstance(error, TooLate) else "switch down", claimed=True)
-            return f"unacknowledged: {error}"
+            return _unacknowledged(d, error)
         _mark_claimed(d)
         try:
-            reply = originate.wait(settings.esl_command_timeout_s)
+            reply = originate.wait()
+            proved = tombstone.wait().startswith("+OK")
         except EslError as error:
-            # Reconcile asks the switch: tombstone or channel there, or never sent.
-            return f"unacknowledged: {error}"
+            return _unacknowledged(d, error)
     finally:
+        board.unacked.pop(permit.attempt_id, None)
         board.originates.release()
+    if time.monotonic() - d.target > settings.ack_limit_s:
+        _rest(d)
     if not reply.startswith("+OK"):
         d.record(_never_sent(permit.attempt_id, "never_sent", None))
         return f"refused: {reply}"
+    if not proved:
+        log.error("sent without a tombstone; no more dialing", extra={"attempt": str(permit.attempt_id)})
+        board.unproved.add(permit.attempt_id)
+        board.tombstones = 0
     return "sent"
+
+
+def _unacknowledged(d: Dial, error: EslError) -> str:
+    """Written, perhaps: reconcile asks the switch whether tombstone or channel is there, or it was never sent."""
+    _rest(d)
+    d.board.unsettled[d.carrier_id] = d.rest_us  # and again when the switch reads what it was sent
+    return f"unacknowledged: {error}"
+
+
+def _rest(d: Dial) -> None:
+    """The INVITE left at a time nobody knows, up to now: the carrier gets nothing else within a window of it."""
+    log.warning("acknowledged late; the carrier rests", extra={"attempt": str(d.permit.attempt_id)})
+    try:
+        hold(d.board.redis, d.carrier_id, d.rest_us)
+    except (RedisError, OSError):
+        log.warning("the carrier was not held; without Redis nothing is dialed anyway")
 
 
 def _wire(d: Dial, claim: attempts.Claimed) -> list[commands.Command] | None:

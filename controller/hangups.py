@@ -1,7 +1,7 @@
 """Commands for live calls: rows written by the API, an agent or the watchdog, carried out here and acknowledged.
 
 A hangup may come before its channel exists. It is kept and carried out at CHANNEL_CREATE, so it is never lost between
-the claim and the first ring.
+the claim and the first ring. A probe is a question: only what is truly still in the overdue state is ended.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ import psycopg
 from gevent.event import Event
 from redis.exceptions import RedisError
 
-from calls.evidence import Evidence
+from calls.evidence import Evidence, Rank, State
 from controller import commands
 from controller.board import Board
 from controller.esl import EslError
+from controller.reconcile import Reconciler
+from controller.writer import EventWriter
 from store import attempts
 from store import commands as rows
 from store.listen import listen
@@ -33,14 +35,17 @@ SWEEP_S = 2.0
 class CommandRunner:
     """One switch's. Each open row is carried out until it is acknowledged; doing it twice is harmless."""
 
-    def __init__(self, board: Board, suspect: Callable[[], None]) -> None:
+    def __init__(self, board: Board, reconciler: Reconciler, writer: EventWriter) -> None:
         self._board = board
-        self._suspect = suspect
+        self._reconciler = reconciler
+        self._writer = writer
         self._woken = Event()
+        self.on_died: Callable[[gevent.Greenlet[..., None]], None] = lambda _: None
 
     def run(self) -> None:
         """Until killed."""
         ear = gevent.spawn(self._hear)
+        ear.link_exception(self.on_died)
         try:
             while True:
                 self._woken.clear()
@@ -69,28 +74,50 @@ class CommandRunner:
         states = attempts.states(self._board.db, [r.attempt_id for r in open_rows])
         for row in open_rows:
             state = states.get(row.attempt_id)
-            if state is None or state.state == "ended":
+            if state is None or state.state == State.ENDED:
                 self._board.kills.pop(row.attempt_id, None)
-                rows.finish(self._board.db, row.id, "already ended", datetime.now(UTC))
+                self._finish(row, "already ended")
                 continue
-            who = "platform" if row.verb == "probe" else row.requested_by
-            killed = self.kill(row.attempt_id, who)
-            if killed:
-                rows.finish(self._board.db, row.id, "killed", datetime.now(UTC))
-            elif row.verb == "probe":
-                self._suspect()
-                rows.finish(self._board.db, row.id, "absent", datetime.now(UTC))
-            else:
-                self._board.kills[row.attempt_id] = who
+            try:
+                self._carry_out(row, State(state.state))
+            except commands.CommandError as error:
+                log.error("a command that cannot be carried out", extra={"command": str(row.id), "error": str(error)})
+                self._finish(row, f"refused: {error}")
+
+    def _carry_out(self, row: rows.Command, state: State) -> None:
+        if row.verb == "probe":
+            self._probe(row, state)
+            return
+        # Noted first: should the channel come up while the kill is answered "no such channel", it is killed then.
+        self._board.kills[row.attempt_id] = row.requested_by
+        if self.kill(row.attempt_id, row.requested_by):
+            self._board.kills.pop(row.attempt_id, None)
+            self._finish(row, "killed")
+
+    def _probe(self, row: rows.Command, state: State) -> None:
+        """The watchdog asks: is this attempt really still where its row says, long after it should have moved on?"""
+        if self._writer.waits(row.attempt_id):
+            return  # what was seen of it is on its way to the row; asked again at the next sweep
+        far = self._reconciler.how_far(row.attempt_id)
+        if far is None:
+            self._reconciler.now_please()
+            self._finish(row, "absent")
+        elif Rank.of(far.state) > Rank.of(state):
+            self._writer.record(far)
+            self._finish(row, "alive")
+        elif self.kill(row.attempt_id, "platform"):
+            self._finish(row, "killed")
+
+    def _finish(self, row: rows.Command, result: str) -> None:
+        rows.finish(self._board.db, row.id, result, datetime.now(UTC))
 
     def kill(self, attempt: UUID, who: str) -> bool:
         """Names who asked on the channel itself (its last event tells), then ends it. False: there is no such channel."""
         said, killed = self._board.link.write(
             [commands.uuid_setvar(attempt, "trunkline_hangup_by", who), commands.uuid_kill(attempt, "NORMAL_CLEARING")]
         )
-        timeout = self._board.settings.esl_command_timeout_s
-        said.wait(timeout)
-        return killed.wait(timeout).startswith("+OK")
+        said.wait()
+        return killed.wait().startswith("+OK")
 
     def on_created(self, attempt: UUID) -> None:
         """CHANNEL_CREATE: a hangup that came too early is due now."""

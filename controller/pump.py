@@ -37,6 +37,7 @@ class Pumps:
         self._runner = runner
         self._record = record
         self._wake: dict[UUID, Event] = {}
+        self._rest_us: dict[UUID, int] = {}
         self._jobs = Pool(board.settings.dial_greenlets)
         self._threads = Pool()
         self._window = DialWindow(board.settings.dial_greenlets)
@@ -51,6 +52,8 @@ class Pumps:
         while not self._board.stopping.is_set():
             try:
                 for carrier in carriers.list_limits(self._board.db):
+                    jitter = max(self._board.settings.jitter_ms, carrier.jitter_ms or 0)
+                    self._rest_us[carrier.id] = int((carrier.window_ms + jitter) * 1000)
                     if carrier.id not in self._wake:
                         self._wake[carrier.id] = Event()
                         self._threads.spawn(self._pump, carrier.id).link_exception(self._loop_died)
@@ -110,7 +113,9 @@ class Pumps:
                 continue
             if isinstance(answer, permits.Grant):
                 late = (time.monotonic() - asked) * 1000 > settings.round_trip_ms
-                self._start(Dial(self._board, answer, carrier_id, asked + answer.slot_us / 1e6, self._record), late=late)
+                target = asked + answer.slot_us / 1e6
+                dial = Dial(self._board, answer, carrier_id, target, self._rest_us[carrier_id], self._record)
+                self._start(dial, late=late)
             else:
                 wait = settings.pump_idle_s if answer.retry_us is None else answer.retry_us / 1e6
                 woken.wait(min(wait, settings.pump_idle_s))

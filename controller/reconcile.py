@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from uuid import UUID
@@ -20,10 +20,11 @@ from redis.exceptions import RedisError
 
 from budget import permits
 from calls.evidence import End, Evidence, Source, State
-from controller import commands, esl_replies
+from controller import commands, esl_replies, tombstones
 from controller.board import Board
 from controller.esl import CommandRefused, EslError
 from controller.evidence import from_dump
+from controller.writer import SWITCH_RESTARTED
 from store import attempts, carriers, switches
 
 log = logging.getLogger(__name__)
@@ -32,20 +33,26 @@ log = logging.getLogger(__name__)
 ROUND_S = 1.2
 #: s; a row younger than this may not have reached the switch yet.
 YOUNG_S = 2.0
+#: s; how long events still waiting in this process may put off a conclusion that does not concern them.
+BACKLOG_S = 10.0
 
 
 @dataclass
 class Reconciler:
-    """One switch's. ``run`` loops; ``now_please`` asks for a pass at once (after a reconnect)."""
+    """One switch's. ``run`` loops; ``now_please`` asks for a pass at once (after a reconnect).
+
+    ``waits`` tells whether something seen of an attempt is not yet in Postgres.
+    """
 
     board: Board
     record: Callable[[Evidence], None]
-    backlog: Callable[[], int]
+    waits: Callable[[UUID], bool]
     _asked: Event = field(default_factory=Event)
     _suspects: dict[UUID, float] = field(default_factory=dict)  # absent since (monotonic)
     _orphans: dict[UUID, float] = field(default_factory=dict)
     _core_since: datetime | None = None
-    _catch_up: bool = True
+    _catch_up: bool = True  # events may have been missed: each live channel is asked how far it is
+    _skipped: set[UUID] = field(default_factory=set)  # too young for the last catching up
     drift: int = 0
 
     def now_please(self) -> None:
@@ -61,33 +68,47 @@ class Reconciler:
                     self.one_pass()
                 except (EslError, psycopg.Error, RedisError, OSError, ValueError) as error:
                     log.warning("reconcile broke off", extra={"error": str(error)})
-            again = bool(self._suspects or self._orphans)
+            again = bool(self._suspects or self._orphans or self._skipped)
             self._asked.wait(ROUND_S if again else self.board.settings.reconcile_interval_s)
 
     def one_pass(self) -> None:
         """One round over all live rows, channels and leases of this switch."""
+        # Taken at the start: what asks for another catching up while this pass runs gets its own.
+        catch_up, self._catch_up = self._catch_up, False
+        try:
+            self._pass(catch_up)
+        except BaseException:
+            self._catch_up = self._catch_up or catch_up
+            raise
+
+    def _pass(self, catch_up: bool) -> None:
         settings, link = self.board.settings, self.board.link
+        if not self.board.proves:
+            tombstones.check(self.board)
         self._note_core()
         listed = self._channels()
         rows = {r.attempt_id: r for r in attempts.list_live(self.board.db, settings.switch)}
         now = datetime.now(UTC)
-        present: list[UUID] = []
+        present: list[attempts.LiveAttempt] = []
+        skipped: set[UUID] = set()
         for attempt, row in rows.items():
+            missed = catch_up or attempt in self._skipped
             if row.claimed_at is None or (now - row.claimed_at).total_seconds() < YOUNG_S:
-                continue
-            if attempt in listed or esl_replies.exists(link.call(commands.uuid_exists(attempt))):
+                if missed:
+                    skipped.add(attempt)
+            elif attempt in listed or esl_replies.exists(link.call(commands.uuid_exists(attempt))):
                 self._suspects.pop(attempt, None)
-                present.append(attempt)
-                if self._catch_up and row.state != State.IN_PROGRESS:
+                present.append(row)
+                if missed and row.state != State.IN_PROGRESS:
                     self._adopt(attempt)
             else:
                 self._suspect(attempt, row)
+        self._skipped = skipped
         for gone in set(self._suspects) - set(rows):
             del self._suspects[gone]
-        permits.renew(self.board.redis, settings, present)
+        self._count(present)
         self._kill_orphans(listed - set(rows))
         self._free_leaks(set(rows) | listed)
-        self._catch_up = False
 
     def _note_core(self) -> None:
         """A new Core-UUID is a restarted switch: its channels and its tombstones are gone."""
@@ -101,32 +122,49 @@ class Reconciler:
         for row in esl_replies.channels(reply):
             # presence_data says whose it is: other channels of a shared switch are none of our business.
             if str(row.get("presence_data", "")).startswith("call_"):
-                found.add(UUID(row["uuid"]))
+                with contextlib.suppress(ValueError, KeyError):
+                    found.add(UUID(row["uuid"]))
         return found
 
-    def _adopt(self, attempt: UUID) -> None:
-        """Events of a live channel may have been missed: its own dump says how far it is."""
+    def how_far(self, attempt: UUID) -> Evidence | None:
+        """What the channel itself says of its state, None when there is no channel. Raises EslError."""
         try:
             dump = self.board.link.call(commands.uuid_dump(attempt))
         except CommandRefused:
-            return  # gone since it was listed: its end is on the way
-        evidence = from_dump(attempt, dump, datetime.now(UTC))
+            return None
+        return from_dump(attempt, dump, datetime.now(UTC))
+
+    def _adopt(self, attempt: UUID) -> None:
+        """Events of a live channel may have been missed: its own dump says how far it is."""
+        evidence = self.how_far(attempt)
         if evidence is not None:
             self.record(evidence)
 
+    def _count(self, present: Iterable[attempts.LiveAttempt]) -> None:
+        """Each channel that is up holds a lease, whatever became of the one it was dialed with."""
+        rows = list(present)
+        if permits.renew(self.board.redis, self.board.settings, [r.attempt_id for r in rows]) == len(rows):
+            return
+        for row in rows:
+            if row.carrier_id is not None and row.fence is not None:
+                lease = permits.Lease(row.attempt_id, row.fence, row.carrier_id, self.board.settings.switch)
+                if permits.adopt(self.board.redis, self.board.settings, lease, row.lane):
+                    log.warning("a live call held no lease", extra={"attempt": str(row.attempt_id)})
+                    self.drift += 1
+
     def _suspect(self, attempt: UUID, row: attempts.LiveAttempt) -> None:
         """No channel. The second round decides: never sent, or sent and lost."""
-        since = self._suspects.setdefault(attempt, time.monotonic())
-        waited = time.monotonic() - since
-        if waited < ROUND_S or self.backlog() > 0:
+        waited = time.monotonic() - self._suspects.setdefault(attempt, time.monotonic())
+        behind = self.waits(attempt) or (self.board.events.dispatcher.backlog > 0 and waited < BACKLOG_S)
+        if waited < ROUND_S or behind:
             return
         reply = self.board.link.call(commands.hash_select(self.board.settings.tombstone_realm, attempt))
-        tombstone = esl_replies.fence(reply) is not None
+        sent = esl_replies.fence(reply) is not None or attempt in self.board.unproved
         restarted = self._core_since is None or row.claimed_at is None or row.claimed_at < self._core_since
-        if not tombstone and not restarted and waited < self.board.settings.esl_grace_s:
+        if not sent and not restarted and waited < self.board.settings.esl_grace_s:
             return  # a command may still sit in a lost link's socket
         # A restarted switch has lost its tombstones: their absence proves nothing then.
-        cause = "lost" if tombstone or restarted else "never_sent"
+        cause = "lost" if sent or restarted else "never_sent"
         now = datetime.now(UTC)
         end = End(
             cause,
@@ -134,6 +172,7 @@ class Reconciler:
             local=cause == "never_sent",
             ringing_at=row.ringing_at,
             answered_at=row.answered_at,
+            note=SWITCH_RESTARTED if restarted else None,
         )
         log.warning("row without channel", extra={"attempt": str(attempt), "cause": cause, "state": row.state})
         self.drift += 1
@@ -141,17 +180,25 @@ class Reconciler:
         self.record(Evidence(attempt, f"reconcile:{attempt}", Source.RECONCILE, State.ENDED, now, end))
 
     def _kill_orphans(self, unknown: set[UUID]) -> None:
-        """A channel of ours whose row has ended: nobody watches it any more, so it must not go on."""
+        """A channel of ours whose row has ended: nobody watches it any more, so it must not ring on.
+
+        A conversation is left alone: the relay carries it, the switch bounds its length, and its hangup will correct the
+        row, which ended on weaker evidence than this channel.
+        """
         now = time.monotonic()
         for attempt in unknown:
-            if now - self._orphans.setdefault(attempt, now) < ROUND_S:
+            if now - self._orphans.setdefault(attempt, now) < ROUND_S or self.waits(attempt):
                 continue
             state = attempts.states(self.board.db, [attempt]).get(attempt)
-            if state is not None and state.state == "ended":
-                log.warning("channel without row", extra={"attempt": str(attempt)})
-                with contextlib.suppress(CommandRefused):  # gone since it was listed
-                    self.board.link.call(commands.uuid_kill(attempt, "NORMAL_CLEARING"))
-                    self.drift += 1
+            if state is None or state.state != State.ENDED:
+                continue
+            far = self.how_far(attempt)
+            if far is None or far.state is State.IN_PROGRESS:
+                continue
+            log.warning("channel without row", extra={"attempt": str(attempt)})
+            with contextlib.suppress(CommandRefused):  # gone since it was listed
+                self.board.link.call(commands.uuid_kill(attempt, "NORMAL_CLEARING"))
+                self.drift += 1
         self._orphans = {a: t for a, t in self._orphans.items() if a in unknown}
 
     def _free_leaks(self, alive: set[UUID]) -> None:
@@ -165,8 +212,8 @@ class Reconciler:
         states = attempts.states(self.board.db, [x.attempt_id for x in held]) if held else {}
         for lease in held:
             state = states.get(lease.attempt_id)
-            if state is None or state.state == "ended":
+            if state is None or state.state == State.ENDED:
                 log.warning("lease without call", extra={"attempt": str(lease.attempt_id)})
                 permits.release(self.board.redis, lease.attempt_id, lease.fence)
+                self.board.link.write([commands.hash_delete(self.board.settings.tombstone_realm, lease.attempt_id)])
                 self.drift += 1
-

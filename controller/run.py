@@ -11,12 +11,14 @@ from typing import Any, cast
 from uuid import UUID
 
 import gevent
+from redis.exceptions import RedisError
 
 from budget.connect import connect
+from budget.hold import hold
 from budget.worker import DialRunner
 from calls.evidence import Evidence, State
 from calls.retry import RetryRules
-from controller import commands, esl_replies
+from controller import commands, tombstones
 from controller.board import Board
 from controller.esl import EslError, EslLink
 from controller.evidence import LocalRefusal, from_event
@@ -51,8 +53,8 @@ class Controller:
             capacity_s=settings.retry_capacity_s,
         )
         self.writer = EventWriter(self.board, rules)
-        self.reconciler = Reconciler(self.board, self.writer.record, lambda: self.writer.backlog)
-        self.commands = CommandRunner(self.board, self.reconciler.now_please)
+        self.reconciler = Reconciler(self.board, self.writer.record, self.writer.waits)
+        self.commands = CommandRunner(self.board, self.reconciler, self.writer)
         self.runner = DialRunner(self.redis, f"dial-{settings.switch}")
         self.pumps = Pumps(self.board, self.runner, self.writer.record)
         self.failed = False
@@ -63,7 +65,6 @@ class Controller:
         self.events.on_event(self._on_event)
         self.events.on_up(self._on_events_up)
         self.link.on_up(self._on_up)
-        self.link.on_down(self._on_down)
         self._warm()
         greenlets = self.writer.run()
         self.events.start()
@@ -72,6 +73,7 @@ class Controller:
         for greenlet in greenlets:
             greenlet.link_exception(self._died)
         self.pumps.on_died = self._died
+        self.commands.on_died = self._died
         try:
             self.pumps.run()
             with gevent.Timeout(10, cast(Any, False)):
@@ -111,25 +113,17 @@ class Controller:
         self.pumps.wake_all()
 
     def _on_up(self) -> None:
-        self.board.tombstones = self._keeps_tombstones()
+        # What the lost connection's socket still held may leave now: those carriers rest before anything else is dialed.
+        for carrier, rest_us in list(self.board.unsettled.items()):
+            try:
+                hold(self.redis, carrier, rest_us)
+                del self.board.unsettled[carrier]
+            except (RedisError, OSError) as error:
+                log.warning("carrier not held", extra={"carrier": str(carrier), "error": str(error)})
+        tombstones.check(self.board)
         self.reconciler.now_please()
         self.commands.wake()
         self.pumps.wake_all()
-
-    def _on_down(self, _reason: str) -> None:
-        self.board.tombstones = False
-
-    def _keeps_tombstones(self) -> bool:
-        """Writes one and reads it back: a switch without mod_hash would let us dial with nothing to prove it by."""
-        realm, probe = self.settings.tombstone_realm, UUID(int=1)
-        try:
-            self.link.call(commands.hash_insert(realm, probe, 1))
-            kept = esl_replies.fence(self.link.call(commands.hash_select(realm, probe))) == 1
-            self.link.call(commands.hash_delete(realm, probe))
-        except (EslError, esl_replies.ReplyError) as error:
-            log.error("no dialing: the switch keeps no tombstones; load mod_hash", extra={"error": str(error)})
-            return False
-        return kept
 
     def _on_event(self, event: Event) -> None:
         seen = from_event(event)

@@ -7,8 +7,10 @@ rules are such that order does not matter anyway.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
+from uuid import UUID
 
 import gevent
 import psycopg
@@ -22,10 +24,13 @@ from controller import commands
 from controller.board import Board
 from controller.esl import EslError
 from store import attempts
+from store.pool import is_transient
 
 log = logging.getLogger(__name__)
 
 
+#: Noted on the end of an attempt whose switch was restarted under it: no BYE was sent, its carrier may still count it.
+SWITCH_RESTARTED = "switch_restarted"
 #: Writers at work together. Few on purpose: while one transaction is out, the next batch gathers by itself.
 WRITERS = 2
 
@@ -37,16 +42,22 @@ class EventWriter:
         self._board = board
         self._rules = rules
         self._queues: list[Queue[Evidence]] = [Queue() for _ in range(WRITERS)]
-        self._idle = [True] * len(self._queues)
+        self._waiting: Counter[UUID] = Counter()
+        self.set_aside = 0
         self.on_ended: Callable[[Evidence], None] = lambda _: None
 
     def record(self, evidence: Evidence) -> None:
+        self._waiting[evidence.attempt_id] += 1
         self._queues[evidence.attempt_id.int % len(self._queues)].put(evidence)
+
+    def waits(self, attempt_id: UUID) -> bool:
+        """Whether something seen of this attempt is not yet in Postgres."""
+        return attempt_id in self._waiting
 
     @property
     def backlog(self) -> int:
         """Observations not yet in Postgres."""
-        return sum(q.qsize() for q in self._queues) + self._idle.count(False)
+        return self._waiting.total()
 
     def run(self) -> list[gevent.Greenlet[..., None]]:
         """Starts the shards."""
@@ -55,9 +66,7 @@ class EventWriter:
     def _shard(self, index: int) -> None:
         queue, settings = self._queues[index], self._board.settings
         while True:
-            self._idle[index] = True
             batch = [queue.get()]
-            self._idle[index] = False
             gevent.sleep(settings.event_batch_ms / 1000)
             while len(batch) < settings.event_batch_max:
                 try:
@@ -65,6 +74,10 @@ class EventWriter:
                 except Empty:
                     break
             self._apply(batch)
+            for evidence in batch:
+                self._waiting[evidence.attempt_id] -= 1
+                if self._waiting[evidence.attempt_id] <= 0:
+                    del self._waiting[evidence.attempt_id]
 
     def _apply(self, batch: list[Evidence]) -> None:
         wait = 0.05
@@ -75,14 +88,26 @@ class EventWriter:
                 )
                 break
             except (psycopg.Error, OSError) as error:
+                if not is_transient(error):
+                    self._set_aside(batch, error)
+                    return
                 log.warning("evidence waits for Postgres", extra={"count": len(batch), "error": str(error)})
                 gevent.sleep(wait)
                 wait = min(wait * 2, 2.0)
         ends = {e.attempt_id: e for e in batch if e.state is State.ENDED}
         for row in applied:
             end = ends.get(row.attempt_id)
-            if end is not None and row.state is State.ENDED:
+            if end is not None and row.state == State.ENDED:
                 self._free(row, end)
+
+    def _set_aside(self, batch: list[Evidence], error: Exception) -> None:
+        """Something in the batch cannot be stored, now or ever: it must not stop the others. Its attempt has a deadline."""
+        if len(batch) > 1:
+            for evidence in batch:
+                self._apply([evidence])
+            return
+        self.set_aside += 1
+        log.error("evidence set aside", extra={"evidence": repr(batch[0]), "error": str(error)})
 
     def _free(self, row: attempts.Applied, evidence: Evidence) -> None:
         """After the end is committed: the channel is given back, then the tombstone goes."""
@@ -102,6 +127,8 @@ class EventWriter:
         end = evidence.end
         if end is None or end.local:
             return 0
+        if end.note == SWITCH_RESTARTED:
+            return int(self._board.settings.crash_linger_s * 1_000_000)
         silent = end.ringing_at is None and end.early_at is None and end.answered_at is None
         if silent and end.sip_code is None:
             return int(self._board.settings.sip_death_s * 1_000_000)

@@ -152,6 +152,18 @@ def _is_lost(error: Exception) -> bool:
     return state is None or state[:2] == "08" or state in ("57P01", "57P02", "57P03", "53300", "25P03")
 
 
+def is_transient(error: Exception) -> bool:
+    """Whether the same work may well pass later: the server is away, rolled it back, or was too slow for it.
+
+    What is left is the data's or the program's fault: trying again would only repeat it.
+    """
+    if isinstance(error, (*ROLLED_BACK, errors.QueryCanceled, PoolTimeout, OSError)):
+        return True
+    if isinstance(error, (psycopg.DataError, psycopg.IntegrityError, psycopg.ProgrammingError)):
+        return False
+    return isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))
+
+
 def open_database(settings: Settings, role: str, *, cooperative: bool, wait_s: float = 0.0) -> Database:
     """The process's database. ``role`` becomes ``application_name`` (web, controller, feeder ...).
 
