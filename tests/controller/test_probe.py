@@ -18,13 +18,21 @@ from tests.store.conftest import World, at
 __all__ = ["board", "switch"]  # fixtures
 
 
-class Runner(CommandRunner):
-    """With a writer that keeps what it is told, and waits for what a test says it waits for."""
+class Keeper(EventWriter):
+    """Keeps what it is told."""
 
     def __init__(self, board: Board) -> None:
-        self.writer = EventWriter(board, RetryRules())
+        super().__init__(board, RetryRules())
         self.seen: list[Evidence] = []
-        self.writer.record = self.seen.append  # type: ignore[method-assign]
+
+    def record(self, evidence: Evidence) -> None:
+        self.seen.append(evidence)
+
+
+class Runner(CommandRunner):
+    def __init__(self, board: Board) -> None:
+        self.writer = Keeper(board)
+        self.seen = self.writer.seen
         super().__init__(board, Reconciler(board, self.seen.append, self.writer.waits), self.writer)
 
 
@@ -37,8 +45,8 @@ def ask(world: World, board: Board, attempt: UUID, verb: str = "probe", by: str 
 
 
 def result(world: World, attempt: UUID) -> str | None:
-    (row,) = world.rows("SELECT result FROM call_commands WHERE attempt_id = %s", attempt)
-    return row[0]  # type: ignore[no-any-return]
+    ((found,),) = world.rows("SELECT result FROM call_commands WHERE attempt_id = %s", attempt)
+    return None if found is None else str(found)
 
 
 def up(board: Board, attempt: UUID) -> bool:
