@@ -41,8 +41,10 @@ class AudioFiles:
 
     def open(self) -> int:
         """Make the directory and remove what an earlier relay of this switch left; returns how many files that was."""
-        self.directory.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
-        self.directory.mkdir(mode=0o711, exist_ok=True)
+        for directory in (self.directory.parent, self.directory):
+            if not directory.exists():
+                directory.mkdir(parents=True)
+                directory.chmod(0o711)  # whatever the umask: the switch must get in
         removed = 0
         for entry in os.scandir(self.directory):
             if _NAME.fullmatch(entry.name):

@@ -150,6 +150,7 @@ class Apps:
         variables = self._channel.vars
         variables.pop("current_application_response", None)
         variables["current_application"] = execution.name
+        variables.pop("current_application_data", None)
         if execution.argument:
             variables["current_application_data"] = execution.argument
         self._channel.last_app, self._channel.last_arg = execution.name, execution.argument

@@ -22,6 +22,7 @@ class Callee:
         self._channel = channel
         self.speech = "silent"
         self.dtmf = ""
+        self.pressed = ""
         self._frames: dict[int, tuple[bytes, ...]] = {}
         self._at = 0
         self._timers: list[asyncio.TimerHandle] = []
@@ -50,7 +51,9 @@ class Callee:
         self._timers.clear()
 
     def press(self, digit: str) -> None:
-        self._channel.fire("DTMF", back=[("DTMF-Digit", digit), ("DTMF-Duration", "1600"), ("DTMF-Source", "RTP")])
+        self.pressed += digit
+        digits = [("DTMF-Digit", digit), ("DTMF-Duration", "1600"), ("DTMF-Source", "RTP")]
+        self._channel.fire("DTMF", back=digits, verbose=False)
 
     def advance(self) -> None:
         self._at += 1

@@ -121,7 +121,7 @@ def _span(name: str, micros: int) -> dict[str, str]:
 def of_report(channel: Channel, times: Times) -> dict[str, str]:
     """The CDR part of CHANNEL_HANGUP_COMPLETE (switch_channel_set_timestamps). Times are microseconds."""
     end = times.hangup
-    out = {"digits_dialed": "none", "start_stamp": stamp(times.created),
+    out = {"digits_dialed": channel.callee.pressed or "none", "start_stamp": stamp(times.created),
            "profile_start_stamp": stamp(times.created)}
     for name, at in (("answer", times.answered), ("progress", times.progress),
                      ("progress_media", times.progress_media), ("end", end)):

@@ -136,5 +136,9 @@ def test_keys_the_callee_presses_arrive_as_dtmf(run: Callable[..., None]) -> Non
         await world.esl.wait(lambda e: e.get("DTMF-Digit") == "#", "the last digit")
         digits = [e["DTMF-Digit"] for e in world.esl.events if e.get("Unique-ID") == channel and "DTMF-Digit" in e]
         assert digits == ["1", "2", "#"]
+        pressed = [e for e in world.esl.events if "DTMF-Digit" in e]
+        assert not [name for event in pressed for name in event if name.startswith("variable_")]
+        await world.esl.api(f"uuid_kill {channel}")
+        assert (await world.esl.event("CHANNEL_HANGUP_COMPLETE", channel))["variable_digits_dialed"] == "12#"
 
     run(body)

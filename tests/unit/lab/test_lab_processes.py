@@ -248,7 +248,8 @@ def test_the_callee_hears_and_speaks_rtp(tmp_path: Path) -> None:
     """A peer that offers plain SDP, as a real FreeSWITCH does: its tone is in the callee's record, ours in the RTP."""
 
     async def main() -> None:
-        carrier = Carrier(CarrierConfig(mix=Mix(time_scale=0.1), record_dir=tmp_path))
+        log = tmp_path / "arrivals.jsonl"
+        carrier = Carrier(CarrierConfig(mix=Mix(time_scale=0.1), record_dir=tmp_path, log=log))
         await carrier.start()
         loop = asyncio.get_running_loop()
         rtp_transport, rtp = await loop.create_datagram_endpoint(Peer, local_addr=("127.0.0.1", 0))
@@ -277,6 +278,11 @@ def test_the_callee_hears_and_speaks_rtp(tmp_path: Path) -> None:
                 await asyncio.sleep(0.01)
         assert pcm.goertzel(spoken[-4800:], 440) > 0.8
         assert pcm.goertzel(carrier.media["one-call"].heard, 700) > 0.8
+        async with asyncio.timeout(WAIT_S):
+            while not [fact for fact in read_log(log) if fact["k"] == "quiet"]:
+                await asyncio.sleep(0.01)
+        kinds = [fact["k"] for fact in read_log(log)]
+        assert [kinds.count(kind) for kind in ("rtp", "heard", "quiet", "speaks", "pauses")] == [1, 1, 1, 1, 0]
         transport.close()
         rtp_transport.close()
         await carrier.stop()
