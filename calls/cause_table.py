@@ -54,9 +54,7 @@ def _codes(*codes: int) -> frozenset[int]:
 #: What the platform may note on a channel that it ends itself, by end reason.
 NOTES: dict[str, str] = {
     **dict.fromkeys(
-        _names(
-            "agent_address_refused agent_not_ready agent_refused agent_unknown agent_unreachable announcement_missing"
-        ),
+        _names("agent_address_refused agent_not_ready agent_refused agent_unknown agent_unreachable announcement_missing"),
         "agent_unavailable",
     ),
     **dict.fromkeys(_names("agent_lost agent_protocol"), "agent_lost"),

@@ -1,8 +1,8 @@
 """Start the laboratory's processes for a test or the demo, and wait until they are ready.
 
-    with LabCarrier("a", channels=20, cps=5) as carrier, LabSwitch({"carrier_a": carrier.sip}) as switch:
-        switch.esl          # ("127.0.0.1", port)
-        carrier.log         # Path of the raw arrival log, for lab.judge
+with LabCarrier("a", channels=20, cps=5) as carrier, LabSwitch({"carrier_a": carrier.sip}) as switch:
+    switch.esl          # ("127.0.0.1", port)
+    carrier.log         # Path of the raw arrival log, for lab.judge
 """
 
 from __future__ import annotations
@@ -45,8 +45,9 @@ class LabProcess:
         """Raises LabError when the process says nothing within READY_TIMEOUT_S."""
         path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH", "")]))
         environment = {**os.environ, **self._environment, "PYTHONPATH": path}
-        self._process = subprocess.Popen([sys.executable, "-m", self._module, *self._arguments], cwd=_ROOT,
-                                         stdout=subprocess.PIPE, env=environment)
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", self._module, *self._arguments], cwd=_ROOT, stdout=subprocess.PIPE, env=environment
+        )
         self.ready = self._read_ready()
         return self
 
@@ -116,8 +117,7 @@ class LabProcess:
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.stop()
 
 
@@ -133,18 +133,50 @@ def _text(address: Address | str) -> str:
 class LabCarrier(LabProcess):
     """A simulated carrier. `log` defaults to a file in a new temporary directory."""
 
-    def __init__(self, name: str = "carrier_a", *, port: int = 0, channels: int = 0, cps: int = 0,
-                 log: Path | None = None, seed: int = 1, mix: str = "answered_hangup=1", ring: str = "0.4",
-                 talk: str = "3", extra: list[str] | None = None) -> None:
+    def __init__(
+        self,
+        name: str = "carrier_a",
+        *,
+        port: int = 0,
+        channels: int = 0,
+        cps: int = 0,
+        log: Path | None = None,
+        seed: int = 1,
+        mix: str = "answered_hangup=1",
+        ring: str = "0.4",
+        talk: str = "3",
+        extra: list[str] | None = None,
+    ) -> None:
         if log is None:
             # Kept until this process ends: the judge reads it after the carrier is gone.
             directory = tempfile.mkdtemp(prefix="lab-carrier-")
             atexit.register(shutil.rmtree, directory, ignore_errors=True)
             log = Path(directory) / f"{name}.jsonl"
         self.log = log
-        super().__init__("lab.carrier", [
-            "--name", name, "--listen", f"127.0.0.1:{port}", "--channels", str(channels), "--cps", str(cps),
-            "--log", str(self.log), "--seed", str(seed), "--mix", mix, "--ring", ring, "--talk", talk, *(extra or [])])
+        super().__init__(
+            "lab.carrier",
+            [
+                "--name",
+                name,
+                "--listen",
+                f"127.0.0.1:{port}",
+                "--channels",
+                str(channels),
+                "--cps",
+                str(cps),
+                "--log",
+                str(self.log),
+                "--seed",
+                str(seed),
+                "--mix",
+                mix,
+                "--ring",
+                ring,
+                "--talk",
+                talk,
+                *(extra or []),
+            ],
+        )
 
     @property
     def sip(self) -> Address:
@@ -154,11 +186,27 @@ class LabCarrier(LabProcess):
 class LabSwitch(LabProcess):
     """A simulated FreeSWITCH with these gateways (name -> carrier address, options after a comma as in the CLI)."""
 
-    def __init__(self, gateways: dict[str, Address | str], *, password: str = "ClueCon", esl_port: int = 0,
-                 heartbeat_s: float = 20.0, seed: int = 1, extra: list[str] | None = None) -> None:
+    def __init__(
+        self,
+        gateways: dict[str, Address | str],
+        *,
+        password: str = "ClueCon",
+        esl_port: int = 0,
+        heartbeat_s: float = 20.0,
+        seed: int = 1,
+        extra: list[str] | None = None,
+    ) -> None:
         self.password = password
-        arguments = ["--esl", f"127.0.0.1:{esl_port}", "--password-env", "LAB_ESL_PASSWORD",
-                     "--heartbeat", str(heartbeat_s), "--seed", str(seed)]
+        arguments = [
+            "--esl",
+            f"127.0.0.1:{esl_port}",
+            "--password-env",
+            "LAB_ESL_PASSWORD",
+            "--heartbeat",
+            str(heartbeat_s),
+            "--seed",
+            str(seed),
+        ]
         for name, address in gateways.items():
             arguments += ["--gateway", f"{name}={_text(address)}"]
         super().__init__("lab.switch", [*arguments, *(extra or [])], {"LAB_ESL_PASSWORD": password})

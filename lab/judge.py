@@ -105,8 +105,14 @@ class _Dialog:
         self.end: int | None = None
 
 
-def judge(log: Path | Iterable[Record], cps: int | None = None, channels: int | None = None,
-          window_s: float = 1.0, *, count_challenged: bool = True) -> Verdict:
+def judge(
+    log: Path | Iterable[Record],
+    cps: int | None = None,
+    channels: int | None = None,
+    window_s: float = 1.0,
+    *,
+    count_challenged: bool = True,
+) -> Verdict:
     """Read a raw arrival log. `count_challenged=False` leaves out INVITEs that were answered 407."""
     verdict = Verdict(window_s=window_s)
     invites: list[int] = []
@@ -171,22 +177,29 @@ def _follows_redirect(record: Record, previous: _Dialog | None) -> bool:
 
 def _find_violations(verdict: Verdict) -> None:
     if verdict.cps_limit and verdict.peak_invites > verdict.cps_limit:
-        verdict.violations.append(f"{verdict.peak_invites} INVITEs within {verdict.window_s:g} s, allowed "
-                                  f"{verdict.cps_limit}, at {verdict.peak_invites_at:.6f}")
+        verdict.violations.append(
+            f"{verdict.peak_invites} INVITEs within {verdict.window_s:g} s, allowed "
+            f"{verdict.cps_limit}, at {verdict.peak_invites_at:.6f}"
+        )
     if verdict.channel_limit and verdict.peak_channels > verdict.channel_limit:
-        verdict.violations.append(f"{verdict.peak_channels} channels at once, allowed {verdict.channel_limit}, "
-                                  f"at {verdict.peak_channels_at:.6f}")
+        verdict.violations.append(
+            f"{verdict.peak_channels} channels at once, allowed {verdict.channel_limit}, at {verdict.peak_channels_at:.6f}"
+        )
     if verdict.duplicate_call_ids:
         verdict.violations.append(f"dialed more than once: {', '.join(sorted(verdict.duplicate_call_ids)[:5])}")
 
 
 def _report(verdict: Verdict) -> str:
     lines = [
-        (f"carrier {verdict.carrier or '?'}: {verdict.invites} INVITEs, {verdict.answered} answered, "
-         f"{verdict.retransmissions} retransmissions, {verdict.open_at_end} still open"),
+        (
+            f"carrier {verdict.carrier or '?'}: {verdict.invites} INVITEs, {verdict.answered} answered, "
+            f"{verdict.retransmissions} retransmissions, {verdict.open_at_end} still open"
+        ),
         f"  INVITEs in any {verdict.window_s:g} s: {verdict.peak_invites} of {verdict.cps_limit or 'unlimited'}",
-        (f"  channels at once: {verdict.peak_channels} of {verdict.channel_limit or 'unlimited'} "
-         f"({verdict.peak_answered} answered)"),
+        (
+            f"  channels at once: {verdict.peak_channels} of {verdict.channel_limit or 'unlimited'} "
+            f"({verdict.peak_answered} answered)"
+        ),
         "  outcomes: " + ", ".join(f"{name} {n}" for name, n in sorted(verdict.outcomes.items())),
     ]
     lines += [f"  VIOLATION: {text}" for text in verdict.violations] or ["  within the limits"]
@@ -194,8 +207,9 @@ def _report(verdict: Verdict) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m lab.judge", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m lab.judge", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("log", type=Path)
     parser.add_argument("--cps", type=int, help="INVITEs allowed in any window (default: from the log)")
     parser.add_argument("--channels", type=int, help="simultaneous calls allowed (default: from the log)")

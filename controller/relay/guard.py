@@ -7,12 +7,13 @@ judged address, so that a second look-up cannot change the target in between.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import socket
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+from calls.addresses import is_public
+
+__all__ = ["AddressRefused", "Target", "is_public", "judge"]
 
 
 class AddressRefused(ValueError):
@@ -27,18 +28,6 @@ class Target:
     host: str  # the judged IP address
     port: int
     secure: bool
-
-
-def is_public(address: str) -> bool:
-    """True for an address on the public Internet; loopback, private, link-local, multicast and the like are not."""
-    ip = ipaddress.ip_address(address.split("%", 1)[0])
-    if isinstance(ip, ipaddress.IPv6Address):
-        embedded = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
-        if embedded is None and ip in _NAT64:
-            embedded = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
-        if embedded is not None and not is_public(str(embedded)):
-            return False
-    return ip.is_global and not ip.is_multicast
 
 
 async def judge(url: str, *, allow_private: bool, timeout_s: float) -> Target:

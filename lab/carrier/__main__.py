@@ -40,15 +40,33 @@ def config_from(argv: list[str] | None) -> CarrierConfig:
     args = _arguments(argv)
     try:
         host, port = parse_address(args.listen)
-        mix = Mix(seed=args.seed, weights=parse_mix(args.mix), ring=parse_range(args.ring, "--ring"),
-                  talk=parse_range(args.talk, "--talk"), speech=args.speech, magic=not args.no_magic,
-                  time_scale=args.time_scale)
+        mix = Mix(
+            seed=args.seed,
+            weights=parse_mix(args.mix),
+            ring=parse_range(args.ring, "--ring"),
+            talk=parse_range(args.talk, "--talk"),
+            speech=args.speech,
+            magic=not args.no_magic,
+            time_scale=args.time_scale,
+        )
         password = os.environ[args.password_env] if args.password_env else None
     except (ValueError, KeyError) as error:
         sys.exit(f"lab.carrier: {error}")
-    return CarrierConfig(name=args.name, host=host, port=port, channels=args.channels, cps=args.cps, mix=mix,
-                         log=args.log, challenge=args.challenge, user=args.user, password=password,
-                         record_dir=args.record_dir, max_ring_s=args.max_ring, max_call_s=args.max_call)
+    return CarrierConfig(
+        name=args.name,
+        host=host,
+        port=port,
+        channels=args.channels,
+        cps=args.cps,
+        mix=mix,
+        log=args.log,
+        challenge=args.challenge,
+        user=args.user,
+        password=password,
+        record_dir=args.record_dir,
+        max_ring_s=args.max_ring,
+        max_call_s=args.max_call,
+    )
 
 
 def main(argv: list[str] | None = None) -> None:

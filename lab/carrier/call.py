@@ -68,8 +68,15 @@ class CarrierCall:
             contact = ", ".join(f"<sip:{user}@{host}:{port}>" for user in self.outcome.redirect_to)
         if step.status != 100:
             extra.append(("Allow", "INVITE, ACK, BYE, CANCEL, OPTIONS"))
-        data = sip.respond(self.invite, step.status, step.reason, to_tag="" if step.status == 100 else self.to_tag,
-                           contact=contact if step.status != 100 else "", body=body, extra=extra)
+        data = sip.respond(
+            self.invite,
+            step.status,
+            step.reason,
+            to_tag="" if step.status == 100 else self.to_tag,
+            contact=contact if step.status != 100 else "",
+            body=body,
+            extra=extra,
+        )
         if step.status >= 200:
             self.finish(step.status, step.reason, data)
             return
@@ -136,12 +143,12 @@ class CarrierCall:
         if self.final_status:
             return
         if self.outcome.on_cancel == "200":
-            data = sip.respond(self.invite, 200, "OK", to_tag=self.to_tag, contact=self.carrier.contact,
-                               body=self._media_answer())
+            data = sip.respond(
+                self.invite, 200, "OK", to_tag=self.to_tag, contact=self.carrier.contact, body=self._media_answer()
+            )
             self.finish(200, "OK", data)
         else:
-            self.finish(487, "Request Terminated", sip.respond(self.invite, 487, "Request Terminated",
-                                                               to_tag=self.to_tag))
+            self.finish(487, "Request Terminated", sip.respond(self.invite, 487, "Request Terminated", to_tag=self.to_tag))
 
     def on_bye(self, request: sip.SipMessage, stamp: int) -> None:
         self.carrier.endpoint.send(sip.respond(request, 200, "OK"), self.peer)
@@ -157,9 +164,15 @@ class CarrierCall:
         target = sip.uri_of(self.invite.get("contact")) or self.invite.uri
         self._cseq += 1
         host, port = self.carrier.address
-        headers = [("Via", f"SIP/2.0/UDP {host}:{port};rport;branch={sip.new_branch()}"), ("Max-Forwards", "70"),
-                   ("From", f"{self.invite.get('to')};tag={self.to_tag}"), ("To", self.invite.get("from")),
-                   ("Call-ID", self.invite.call_id), ("CSeq", f"{self._cseq} BYE"), ("Contact", self.carrier.contact)]
+        headers = [
+            ("Via", f"SIP/2.0/UDP {host}:{port};rport;branch={sip.new_branch()}"),
+            ("Max-Forwards", "70"),
+            ("From", f"{self.invite.get('to')};tag={self.to_tag}"),
+            ("To", self.invite.get("from")),
+            ("Call-ID", self.invite.call_id),
+            ("CSeq", f"{self._cseq} BYE"),
+            ("Contact", self.carrier.contact),
+        ]
         data = sip.build(f"BYE {target} SIP/2.0", headers)
         self.log("bye_sent")
         self.end("bye sent")

@@ -58,8 +58,9 @@ class MediaClock:
 class CalleeMedia:
     """Sends the callee's speech, keeps what it hears (`heard`, PCM16 8 kHz, the last minute)."""
 
-    def __init__(self, clock: MediaClock, host: str, offer: MediaLine, call_id: str, record_dir: Path | None,
-                 ear: Ear | None = None) -> None:
+    def __init__(
+        self, clock: MediaClock, host: str, offer: MediaLine, call_id: str, record_dir: Path | None, ear: Ear | None = None
+    ) -> None:
         self._clock = clock
         self._ear = ear
         self._peer: Address = (offer.host, offer.port)

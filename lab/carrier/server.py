@@ -75,9 +75,15 @@ class Carrier:
     async def start(self) -> None:
         self.loop = asyncio.get_running_loop()
         self.endpoint.start()
-        self.log.write("start", time.time_ns(), carrier=self.config.name, channels=self.config.channels,
-                       cps=self.config.cps, seed=self.config.mix.seed,
-                       stamps="kernel" if self.endpoint.kernel_stamps else "process")
+        self.log.write(
+            "start",
+            time.time_ns(),
+            carrier=self.config.name,
+            channels=self.config.channels,
+            cps=self.config.cps,
+            seed=self.config.mix.seed,
+            stamps="kernel" if self.endpoint.kernel_stamps else "process",
+        )
 
     async def stop(self) -> None:
         for call in list(self.calls.values()):
@@ -125,8 +131,13 @@ class Carrier:
             if message.cseq[1] == "BYE":
                 self._byes.add(message.call_id)
             return
-        handler = {"INVITE": self._invite, "ACK": self._ack, "CANCEL": self._cancel, "BYE": self._bye,
-                   "OPTIONS": self._options}.get(message.method)
+        handler = {
+            "INVITE": self._invite,
+            "ACK": self._ack,
+            "CANCEL": self._cancel,
+            "BYE": self._bye,
+            "OPTIONS": self._options,
+        }.get(message.method)
         if handler is not None:
             handler(message, peer, stamp)
         else:
@@ -162,10 +173,20 @@ class Carrier:
         self.calls[message.call_id] = call
         call.begin()
 
-    def _log_invite(self, message: sip.SipMessage, number: str, branch: str, stamp: int, verdict: str, outcome: str,
-                    *, auth: bool) -> None:
-        self.log.write("invite", stamp, call_id=message.call_id, number=number, branch=branch, cseq=message.cseq[0],
-                       auth=auth, verdict=verdict, outcome=outcome)
+    def _log_invite(
+        self, message: sip.SipMessage, number: str, branch: str, stamp: int, verdict: str, outcome: str, *, auth: bool
+    ) -> None:
+        self.log.write(
+            "invite",
+            stamp,
+            call_id=message.call_id,
+            number=number,
+            branch=branch,
+            cseq=message.cseq[0],
+            auth=auth,
+            verdict=verdict,
+            outcome=outcome,
+        )
 
     def _reinvite(self, message: sip.SipMessage, peer: Address, branch: str) -> None:
         """A re-INVITE (session timer, hold) keeps the dialog as it is and is no new call."""

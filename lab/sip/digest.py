@@ -32,5 +32,7 @@ def authorization(challenge: str, method: str, uri: str, user: str, password: st
     """The Proxy-Authorization value that answers a Proxy-Authenticate challenge."""
     params = parse_params(challenge)
     digest = response_of({k: v for k, v in params.items() if k != "qop"}, method, uri, user, password)
-    return (f'Digest username="{user}", realm="{params.get("realm", "")}", nonce="{params.get("nonce", "")}", '
-            f'uri="{uri}", response="{digest}", algorithm=MD5')
+    return (
+        f'Digest username="{user}", realm="{params.get("realm", "")}", nonce="{params.get("nonce", "")}", '
+        f'uri="{uri}", response="{digest}", algorithm=MD5'
+    )

@@ -6,8 +6,16 @@ import re
 import secrets
 from dataclasses import dataclass, field
 
-_COMPACT = {"v": "via", "f": "from", "t": "to", "i": "call-id", "m": "contact", "l": "content-length",
-            "c": "content-type", "k": "supported"}
+_COMPACT = {
+    "v": "via",
+    "f": "from",
+    "t": "to",
+    "i": "call-id",
+    "m": "contact",
+    "l": "content-length",
+    "c": "content-type",
+    "k": "supported",
+}
 _URI_USER = re.compile(r"sips?:([^@;>]*)@")
 _URI = re.compile(r"<([^>]*)>")
 _BRANCH = re.compile(r";branch=([^;,\s]+)")
@@ -90,8 +98,16 @@ def build(start: str, headers: list[tuple[str, str]], body: str = "", content_ty
     return ("\r\n".join(lines) + "\r\n\r\n" + body).encode()
 
 
-def respond(request: SipMessage, status: int, reason: str, *, to_tag: str = "", contact: str = "", body: str = "",
-            extra: list[tuple[str, str]] | None = None) -> bytes:
+def respond(
+    request: SipMessage,
+    status: int,
+    reason: str,
+    *,
+    to_tag: str = "",
+    contact: str = "",
+    body: str = "",
+    extra: list[tuple[str, str]] | None = None,
+) -> bytes:
     """A response that copies Via, From, To, Call-ID and CSeq as RFC 3261 8.2.6 asks."""
     to = request.get("to")
     if to_tag and ";tag=" not in to:

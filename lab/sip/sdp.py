@@ -49,8 +49,17 @@ def parse_sdp(text: str) -> MediaLine | None:
 
 def answer_sdp(host: str, port: int, lab: str | None = None) -> str:
     """The carrier's answer: PCMU and telephone-event."""
-    lines = ["v=0", f"o=c 1 1 IN IP4 {host}", "s=-", f"c=IN IP4 {host}", "t=0 0", f"m=audio {port} RTP/AVP 0 101",
-             "a=rtpmap:0 PCMU/8000", "a=rtpmap:101 telephone-event/8000", "a=ptime:20"]
+    lines = [
+        "v=0",
+        f"o=c 1 1 IN IP4 {host}",
+        "s=-",
+        f"c=IN IP4 {host}",
+        "t=0 0",
+        f"m=audio {port} RTP/AVP 0 101",
+        "a=rtpmap:0 PCMU/8000",
+        "a=rtpmap:101 telephone-event/8000",
+        "a=ptime:20",
+    ]
     if lab:
         lines.append(f"a=x-lab:{lab}")
     return "\r\n".join(lines) + "\r\n"
@@ -61,9 +70,14 @@ def offer_sdp(host: str, port: int, session: int, codecs: list[str], version_ste
     numbers = {"PCMU": 0, "PCMA": 8}
     chosen = [(numbers[name], name) for name in codecs if name in numbers] or [(0, "PCMU")]
     payloads = " ".join(str(number) for number, _ in chosen)
-    lines = ["v=0", f"o=FreeSWITCH {session} {session + version_step} IN IP4 {host}", "s=FreeSWITCH",
-             f"c=IN IP4 {host}", "t=0 0", f"m=audio {port} RTP/AVP {payloads} 101 13"]
+    lines = [
+        "v=0",
+        f"o=FreeSWITCH {session} {session + version_step} IN IP4 {host}",
+        "s=FreeSWITCH",
+        f"c=IN IP4 {host}",
+        "t=0 0",
+        f"m=audio {port} RTP/AVP {payloads} 101 13",
+    ]
     lines += [f"a=rtpmap:{number} {name}/8000" for number, name in chosen]
-    lines += ["a=rtpmap:101 telephone-event/8000", "a=fmtp:101 0-15", "a=rtpmap:13 CN/8000", "a=ptime:20",
-              "a=sendrecv"]
+    lines += ["a=rtpmap:101 telephone-event/8000", "a=fmtp:101 0-15", "a=rtpmap:13 CN/8000", "a=ptime:20", "a=sendrecv"]
     return "\r\n".join(lines) + "\r\n"

@@ -71,10 +71,24 @@ def config_from(argv: list[str] | None) -> tuple[SwitchConfig, dict[str, float],
     except ValueError as error:
         sys.exit(f"lab.switch: {error}")
     config = SwitchConfig(
-        host=host, esl_port=port, password=password, users=users, sip_host=sip_host, sip_port=sip_port, profile=args.profile,
-        hostname=args.hostname, gateways=gateways, heartbeat_s=args.heartbeat, sessions_per_second=args.sps,
-        max_sessions=args.max_sessions, seed=args.seed, time_scale=args.time_scale, show_lag_s=args.show_lag,
-        t1x64_s=args.t1x64, temp_dir=args.temp_dir)
+        host=host,
+        esl_port=port,
+        password=password,
+        users=users,
+        sip_host=sip_host,
+        sip_port=sip_port,
+        profile=args.profile,
+        hostname=args.hostname,
+        gateways=gateways,
+        heartbeat_s=args.heartbeat,
+        sessions_per_second=args.sps,
+        max_sessions=args.max_sessions,
+        seed=args.seed,
+        time_scale=args.time_scale,
+        show_lag_s=args.show_lag,
+        t1x64_s=args.t1x64,
+        temp_dir=args.temp_dir,
+    )
     return config, faults, args.verbose
 
 

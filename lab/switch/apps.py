@@ -16,8 +16,25 @@ if TYPE_CHECKING:
     from lab.switch.channel import Channel
 
 BROADCAST_LEAD_S = 0.18  # measured before every uuid_broadcast starts
-_INSTANT = {"set", "export", "unset", "sched_hangup", "log", "info", "hangup", "answer", "pre_answer", "send_dtmf",
-            "record_session", "stop_record_session", "park", "flush_dtmf", "multiset", "event", "presence"}
+_INSTANT = {
+    "set",
+    "export",
+    "unset",
+    "sched_hangup",
+    "log",
+    "info",
+    "hangup",
+    "answer",
+    "pre_answer",
+    "send_dtmf",
+    "record_session",
+    "stop_record_session",
+    "park",
+    "flush_dtmf",
+    "multiset",
+    "event",
+    "presence",
+}
 _PLAYING = {"playback", "endless_playback", "sleep", "gentones", "silence"}
 
 
@@ -73,12 +90,12 @@ class Apps:
         if self.busy:
             self._channel.switch.media.watch(self._channel)
 
-    def queue(self, name: str, argument: str, event_uuid: str, *, locked: bool, loops: int = 1,
-              lead_s: float = 0.0) -> None:
+    def queue(self, name: str, argument: str, event_uuid: str, *, locked: bool, loops: int = 1, lead_s: float = 0.0) -> None:
         """A private event: taken up at the next tick, or after what holds the lock."""
         for _ in range(max(1, loops)):
-            self._queue.append(Execution(name, argument, event_uuid or str(uuid.uuid4()), locked,
-                                         round(lead_s / pcm.FRAME_S)))
+            self._queue.append(
+                Execution(name, argument, event_uuid or str(uuid.uuid4()), locked, round(lead_s / pcm.FRAME_S))
+            )
         self._channel.switch.media.watch(self._channel)
 
     def request_break(self, *, everything: bool) -> None:
@@ -179,8 +196,9 @@ class Apps:
             self._stack.append(execution)
             return
         try:
-            sound, kind = _sound(execution.argument if execution.name != "gentones" else
-                                 f"tone_stream://{execution.argument}")
+            sound, kind = _sound(
+                execution.argument if execution.name != "gentones" else f"tone_stream://{execution.argument}"
+            )
         except (OSError, ValueError):
             execution.response = "FILE NOT FOUND"
             self._complete(execution)
@@ -199,10 +217,14 @@ class Apps:
         if execution.opened:
             played = min(execution.at, len(execution.frames)) * 160
             samples = played if status == "done" else len(execution.frames) * 160
-            self._channel.vars.update({
-                "playback_last_offset_pos": str(played), "playback_seconds": str(samples // 8000),
-                "playback_ms": str(samples // 8), "playback_samples": str(samples),
-            })
+            self._channel.vars.update(
+                {
+                    "playback_last_offset_pos": str(played),
+                    "playback_seconds": str(samples // 8000),
+                    "playback_ms": str(samples // 8),
+                    "playback_samples": str(samples),
+                }
+            )
             scheme, slashes, _ = execution.argument.partition("://")
             pairs = self._playback(execution, scheme if slashes else "")
             self._channel.fire("PLAYBACK_STOP", back=[*pairs, ("Playback-Status", status)])

@@ -21,10 +21,18 @@ if TYPE_CHECKING:
     from lab.switch.leg import InviteLeg
     from lab.switch.recording import Recording
 
-STATE_NUMBERS = {"CS_NEW": 0, "CS_INIT": 1, "CS_ROUTING": 2, "CS_EXECUTE": 4, "CS_CONSUME_MEDIA": 7, "CS_HANGUP": 10,
-                 "CS_REPORTING": 11, "CS_DESTROY": 12, "CS_NONE": 13}
-CALLSTATE_NUMBERS = {"DOWN": 0, "DIALING": 1, "RINGING": 2, "EARLY": 3, "ACTIVE": 4, "HELD": 5, "RING_WAIT": 6,
-                     "HANGUP": 7}
+STATE_NUMBERS = {
+    "CS_NEW": 0,
+    "CS_INIT": 1,
+    "CS_ROUTING": 2,
+    "CS_EXECUTE": 4,
+    "CS_CONSUME_MEDIA": 7,
+    "CS_HANGUP": 10,
+    "CS_REPORTING": 11,
+    "CS_DESTROY": 12,
+    "CS_NONE": 13,
+}
+CALLSTATE_NUMBERS = {"DOWN": 0, "DIALING": 1, "RINGING": 2, "EARLY": 3, "ACTIVE": 4, "HELD": 5, "RING_WAIT": 6, "HANGUP": 7}
 _DESTROY_AFTER_S = 0.015  # between the report and the moment the UUID is free again
 _ports = itertools.cycle(range(20000, 29998, 2))
 
@@ -82,8 +90,16 @@ class Channel:
         """A timer that dies with the channel."""
         self._timers.append(self.switch.loop.call_later(delay, action, *arguments))
 
-    def fire(self, name: str, front: Pairs | None = None, back: Pairs | None = None, *, verbose: bool = True,
-             body: str | None = None, subclass: str = "") -> None:
+    def fire(
+        self,
+        name: str,
+        front: Pairs | None = None,
+        back: Pairs | None = None,
+        *,
+        verbose: bool = True,
+        body: str | None = None,
+        subclass: str = "",
+    ) -> None:
         """`front` comes before the channel's headers, `back` after its variables (which `verbose` adds)."""
 
         def build() -> Pairs:
@@ -107,9 +123,11 @@ class Channel:
         if callstate == self.callstate:
             return
         before, self.callstate = self.callstate, callstate
-        self.fire("CHANNEL_CALLSTATE", [("Original-Channel-Call-State", before),
-                                        ("Channel-Call-State-Number", str(CALLSTATE_NUMBERS[callstate]))],
-                  verbose=False)
+        self.fire(
+            "CHANNEL_CALLSTATE",
+            [("Original-Channel-Call-State", before), ("Channel-Call-State-Number", str(CALLSTATE_NUMBERS[callstate]))],
+            verbose=False,
+        )
 
     def negotiate(self, media: MediaLine, negotiated: dict[str, str]) -> None:
         """Audio is agreed: from now on the channel has a codec (and may be forked)."""
@@ -180,8 +198,13 @@ class Channel:
             if self.times.answered:
                 self.vars["sip_hangup_disposition"] = "send_bye"
             else:  # also where the other side had been silent, or redirected
-                self.vars.update({"sip_hangup_disposition": "send_cancel", "sip_invite_failure_status": "487",
-                                  "sip_invite_failure_phrase": "CANCEL"})
+                self.vars.update(
+                    {
+                        "sip_hangup_disposition": "send_cancel",
+                        "sip_invite_failure_status": "487",
+                        "sip_invite_failure_phrase": "CANCEL",
+                    }
+                )
         if self.has_media:
             begin = self.times.answered or self.times.progress_media
             self.vars.update(variables.of_rtp((self.times.hangup - begin) / 1_000_000))

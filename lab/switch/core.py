@@ -38,8 +38,12 @@ class Switch:
         self.channels: dict[str, Channel] = {}
         self.table = ChannelTable(config.show_lag_s, time.monotonic)
         self.hash: dict[str, str] = {}
-        self.globals: dict[str, str] = {"hostname": config.hostname, "local_ip_v4": config.sip_host,
-                                        "core_uuid": self.core_uuid, "switchname": config.hostname}
+        self.globals: dict[str, str] = {
+            "hostname": config.hostname,
+            "local_ip_v4": config.sip_host,
+            "core_uuid": self.core_uuid,
+            "switchname": config.hostname,
+        }
         self.connections: set[EslConnection] = set()
         self.loop: asyncio.AbstractEventLoop
         self.sofia = SofiaProfile(self)
@@ -70,8 +74,9 @@ class Switch:
         self.loop = asyncio.get_running_loop()
         self.crashed = asyncio.Event()
         self.sofia.start()
-        self._server = await self.loop.create_server(lambda: EslConnection(self), self.config.host,
-                                                     self.config.esl_port, backlog=256)
+        self._server = await self.loop.create_server(
+            lambda: EslConnection(self), self.config.host, self.config.esl_port, backlog=256
+        )
         self._every("second", 1.0, self._second)
         if self.config.heartbeat_s > 0:
             self._every("heartbeat", self.config.heartbeat_s, self._heartbeat)
@@ -151,8 +156,7 @@ class Switch:
     async def run_api(self, line: str) -> str:
         """One `api` line. The answer is the text FreeSWITCH writes, empty when it writes nothing."""
         name, _, arguments = line.strip().partition(" ")
-        self.bus.fire("API", lambda: [("API-Command", name)] + ([("API-Command-Argument", arguments)]
-                                                                if arguments else []))
+        self.bus.fire("API", lambda: [("API-Command", name)] + ([("API-Command-Argument", arguments)] if arguments else []))
         handler = commands.REGISTRY.get(name.lower())
         if handler is None:
             return f"-ERR {name} Command not found!\n"
@@ -213,13 +217,20 @@ class Switch:
 
     def _heartbeat_headers(self) -> Pairs:
         return [
-            ("Event-Info", "System Ready"), ("Up-Time", self.uptime_text()), ("FreeSWITCH-Version", VERSION),
+            ("Event-Info", "System Ready"),
+            ("Up-Time", self.uptime_text()),
+            ("FreeSWITCH-Version", VERSION),
             ("Uptime-msec", str(int((time.monotonic() - self.started) * 1000))),
-            ("Session-Count", str(len(self.channels))), ("Max-Sessions", str(self.max_sessions)),
-            ("Session-Per-Sec", str(self.sps_left)), ("Session-Per-Sec-Last", str(self.sps_last)),
-            ("Session-Per-Sec-Max", str(self.sps_peak)), ("Session-Per-Sec-FiveMin", str(self.sps_peak)),
-            ("Session-Since-Startup", str(self.session_counter)), ("Session-Peak-Max", str(self.session_peak)),
-            ("Session-Peak-FiveMin", str(self.session_peak)), ("Idle-CPU", "98.500000"),
+            ("Session-Count", str(len(self.channels))),
+            ("Max-Sessions", str(self.max_sessions)),
+            ("Session-Per-Sec", str(self.sps_left)),
+            ("Session-Per-Sec-Last", str(self.sps_last)),
+            ("Session-Per-Sec-Max", str(self.sps_peak)),
+            ("Session-Per-Sec-FiveMin", str(self.sps_peak)),
+            ("Session-Since-Startup", str(self.session_counter)),
+            ("Session-Peak-Max", str(self.session_peak)),
+            ("Session-Peak-FiveMin", str(self.session_peak)),
+            ("Idle-CPU", "98.500000"),
         ]
 
     async def hang_up_all(self, cause: str) -> None:

@@ -137,8 +137,10 @@ class EslConnection(asyncio.Protocol, Listener):
             self.reply("+OK accepted")
         elif word == "userauth" and rest in self.switch.config.users:
             self.authorised = True
-            self._write(b"Content-Type: command/reply\nReply-Text: +OK accepted\nAllowed-Events: all\n"
-                        b"Allowed-API: all\nAllowed-LOG: true\n\n")
+            self._write(
+                b"Content-Type: command/reply\nReply-Text: +OK accepted\nAllowed-Events: all\n"
+                b"Allowed-API: all\nAllowed-LOG: true\n\n"
+            )
         elif word in ("auth", "userauth"):
             self._say_goodbye("-ERR invalid")
         else:

@@ -222,8 +222,15 @@ class EventBus:
         self._second = -1
         self._local = self._gmt = ""
 
-    def fire(self, name: str, build: Callable[[], Pairs], *, body: str | None = None, subclass: str = "",
-             calling: Calling | None = None) -> None:
+    def fire(
+        self,
+        name: str,
+        build: Callable[[], Pairs],
+        *,
+        body: str | None = None,
+        subclass: str = "",
+        calling: Calling | None = None,
+    ) -> None:
         """Fire an event; `build` makes its own headers and is called only when somebody listens."""
         self.sequence += 1
         hearers = [listener for listener in self.listeners if listener.subscription.wants(name, subclass)]
@@ -244,11 +251,19 @@ class EventBus:
         where = calling or Calling("switch_lab.c", "lab", 1)
         pairs = [("Event-Subclass", subclass)] if subclass else []
         pairs += [
-            ("Event-Name", name), ("Core-UUID", self.core_uuid), ("FreeSWITCH-Hostname", self.hostname),
-            ("FreeSWITCH-Switchname", self.hostname), ("FreeSWITCH-IPv4", "127.0.0.1"), ("FreeSWITCH-IPv6", "::1"),
-            ("Event-Date-Local", self._local), ("Event-Date-GMT", self._gmt), ("Event-Date-Timestamp", str(now)),
-            ("Event-Calling-File", where.file), ("Event-Calling-Function", where.function),
-            ("Event-Calling-Line-Number", str(where.line)), ("Event-Sequence", str(self.sequence)),
+            ("Event-Name", name),
+            ("Core-UUID", self.core_uuid),
+            ("FreeSWITCH-Hostname", self.hostname),
+            ("FreeSWITCH-Switchname", self.hostname),
+            ("FreeSWITCH-IPv4", "127.0.0.1"),
+            ("FreeSWITCH-IPv6", "::1"),
+            ("Event-Date-Local", self._local),
+            ("Event-Date-GMT", self._gmt),
+            ("Event-Date-Timestamp", str(now)),
+            ("Event-Calling-File", where.file),
+            ("Event-Calling-Function", where.function),
+            ("Event-Calling-Line-Number", str(where.line)),
+            ("Event-Sequence", str(self.sequence)),
         ]
         return pairs
 

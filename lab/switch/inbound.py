@@ -33,8 +33,9 @@ class InboundLeg:
     def start(self) -> None:
         switch = self.profile.switch
         if switch.paused_inbound:
-            self.profile.endpoint.send(sip.respond(self.invite, 503, "Maximum Calls In Progress", to_tag=self.to_tag),
-                                       self.peer)
+            self.profile.endpoint.send(
+                sip.respond(self.invite, 503, "Maximum Calls In Progress", to_tag=self.to_tag), self.peer
+            )
             return
         self.profile.endpoint.send(sip.respond(self.invite, 100, "Trying"), self.peer)
         self.profile.legs[self.call_id] = self
@@ -64,9 +65,14 @@ class InboundLeg:
             return
         self.abandoned = True
         target = sip.uri_of(self.invite.get("contact")) or self.invite.uri
-        headers = [("Via", f"SIP/2.0/UDP {self.profile.host}:{self.profile.port};rport;branch={sip.new_branch()}"),
-                   ("Max-Forwards", "70"), ("From", f"{self.invite.get('to')};tag={self.to_tag}"),
-                   ("To", self.invite.get("from")), ("Call-ID", self.call_id), ("CSeq", "1 BYE")]
+        headers = [
+            ("Via", f"SIP/2.0/UDP {self.profile.host}:{self.profile.port};rport;branch={sip.new_branch()}"),
+            ("Max-Forwards", "70"),
+            ("From", f"{self.invite.get('to')};tag={self.to_tag}"),
+            ("To", self.invite.get("from")),
+            ("Call-ID", self.call_id),
+            ("CSeq", "1 BYE"),
+        ]
         self.profile.endpoint.send(sip.build(f"BYE {target} SIP/2.0", headers), self.peer)
         self.finish()
 

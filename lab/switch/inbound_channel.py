@@ -68,22 +68,51 @@ def _variables(channel: Channel, leg: InboundLeg, sender: str, called: str) -> d
     target = f"{called}@{profile.host}:{profile.port}"
     via = invite.get("via")
     return {
-        "direction": "inbound", "uuid": channel.uuid, "call_uuid": channel.uuid,
-        "session_id": str(channel.session_id), "sip_from_user": user, "sip_from_port": where.partition(":")[2],
-        "sip_from_uri": sender, "sip_from_host": where.partition(":")[0], "video_media_flow": "disabled",
-        "text_media_flow": "disabled", "channel_name": channel.name, "sip_call_id": leg.call_id,
-        "sip_local_network_addr": profile.host, "sip_network_ip": host, "sip_network_port": str(port),
-        "sip_invite_stamp": str(channel.times.created), "sip_received_ip": host, "sip_received_port": str(port),
-        "sip_via_protocol": "udp", "sip_from_user_stripped": user, "sip_from_tag": sip.tag_of(invite.get("from")),
-        "sofia_profile_name": profile.name, "sofia_profile_url": f"sip:mod_sofia@{profile.host}:{profile.port}",
-        "recovery_profile_name": profile.name, "sip_full_via": via, "sip_from_display": user,
-        "sip_full_from": invite.get("from"), "sip_to_display": called, "sip_full_to": invite.get("to"),
-        "sip_req_user": called, "sip_req_port": str(profile.port), "sip_req_uri": target,
-        "sip_req_host": profile.host, "sip_to_user": called, "sip_to_port": str(profile.port), "sip_to_uri": target,
-        "sip_to_host": profile.host, "sip_contact_user": contact_user,
-        "sip_contact_port": contact_where.partition(":")[2], "sip_contact_uri": contact,
-        "sip_contact_host": contact_where.partition(":")[0], "sip_subject": invite.get("subject"),
-        "sip_via_host": host, "sip_via_port": str(port), "max_forwards": invite.get("max-forwards", "70"),
+        "direction": "inbound",
+        "uuid": channel.uuid,
+        "call_uuid": channel.uuid,
+        "session_id": str(channel.session_id),
+        "sip_from_user": user,
+        "sip_from_port": where.partition(":")[2],
+        "sip_from_uri": sender,
+        "sip_from_host": where.partition(":")[0],
+        "video_media_flow": "disabled",
+        "text_media_flow": "disabled",
+        "channel_name": channel.name,
+        "sip_call_id": leg.call_id,
+        "sip_local_network_addr": profile.host,
+        "sip_network_ip": host,
+        "sip_network_port": str(port),
+        "sip_invite_stamp": str(channel.times.created),
+        "sip_received_ip": host,
+        "sip_received_port": str(port),
+        "sip_via_protocol": "udp",
+        "sip_from_user_stripped": user,
+        "sip_from_tag": sip.tag_of(invite.get("from")),
+        "sofia_profile_name": profile.name,
+        "sofia_profile_url": f"sip:mod_sofia@{profile.host}:{profile.port}",
+        "recovery_profile_name": profile.name,
+        "sip_full_via": via,
+        "sip_from_display": user,
+        "sip_full_from": invite.get("from"),
+        "sip_to_display": called,
+        "sip_full_to": invite.get("to"),
+        "sip_req_user": called,
+        "sip_req_port": str(profile.port),
+        "sip_req_uri": target,
+        "sip_req_host": profile.host,
+        "sip_to_user": called,
+        "sip_to_port": str(profile.port),
+        "sip_to_uri": target,
+        "sip_to_host": profile.host,
+        "sip_contact_user": contact_user,
+        "sip_contact_port": contact_where.partition(":")[2],
+        "sip_contact_uri": contact,
+        "sip_contact_host": contact_where.partition(":")[0],
+        "sip_subject": invite.get("subject"),
+        "sip_via_host": host,
+        "sip_via_port": str(port),
+        "max_forwards": invite.get("max-forwards", "70"),
         "audio_media_flow": "sendrecv",
     }
 
@@ -94,16 +123,27 @@ def answer(channel: Channel, leg: InboundLeg) -> None:
         return
     profile = channel.switch.sofia
     leg.answer(channel.local_port)
-    channel.vars.update({
-        "rtp_local_sdp_str": offer_sdp(profile.host, channel.local_port, channel.times.created // 1_000_000, ["PCMU"]),
-        "local_media_ip": profile.host, "local_media_port": str(channel.local_port),
-        "advertised_media_ip": profile.host, "rtp_use_timer_name": "soft", "rtp_use_pt": "0",
-        "rtp_use_ssrc": str(channel.switch.random.randrange(1 << 31)),
-    })
+    channel.vars.update(
+        {
+            "rtp_local_sdp_str": offer_sdp(profile.host, channel.local_port, channel.times.created // 1_000_000, ["PCMU"]),
+            "local_media_ip": profile.host,
+            "local_media_port": str(channel.local_port),
+            "advertised_media_ip": profile.host,
+            "rtp_use_timer_name": "soft",
+            "rtp_use_pt": "0",
+            "rtp_use_ssrc": str(channel.switch.random.randrange(1 << 31)),
+        }
+    )
     channel.mark_answered()
 
 
 def note_bye(channel: Channel, message: sip.SipMessage) -> None:
     """What the caller's BYE adds to the variables."""
-    channel.vars.update({"sip_to_tag": sip.tag_of(message.get("to")), "sip_cseq": "1",
-                         "sip_full_via": message.get("via"), "sip_full_to": message.get("to")})
+    channel.vars.update(
+        {
+            "sip_to_tag": sip.tag_of(message.get("to")),
+            "sip_cseq": "1",
+            "sip_full_via": message.get("via"),
+            "sip_full_to": message.get("to"),
+        }
+    )

@@ -76,8 +76,13 @@ class InviteLeg:
         self.cseq += 1
         self.branch = sip.new_branch()
         self.provisional = False
-        headers = [*self._head("INVITE"), ("Contact", self.contact), ("User-Agent", "FreeSWITCH-mod_sofia/lab"),
-                   ("Allow", "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, UPDATE"), ("Supported", "timer, path, replaces")]
+        headers = [
+            *self._head("INVITE"),
+            ("Contact", self.contact),
+            ("User-Agent", "FreeSWITCH-mod_sofia/lab"),
+            ("Allow", "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, UPDATE"),
+            ("Supported", "timer, path, replaces"),
+        ]
         if authorization:
             headers.append(("Proxy-Authorization", authorization))
         self._invite = sip.build(f"INVITE {self.request_uri} SIP/2.0", headers + self.extra, self.sdp)
@@ -88,9 +93,14 @@ class InviteLeg:
 
     def _head(self, method: str, branch: str = "", cseq: int = 0) -> list[tuple[str, str]]:
         to = self.remote_to or f"<{self.request_uri}>"
-        return [("Via", f"SIP/2.0/UDP {self.profile.host}:{self.profile.port};rport;branch={branch or self.branch}"),
-                ("Max-Forwards", "70"), ("From", self.from_header), ("To", to), ("Call-ID", self.call_id),
-                ("CSeq", f"{cseq or self.cseq} {method}")]
+        return [
+            ("Via", f"SIP/2.0/UDP {self.profile.host}:{self.profile.port};rport;branch={branch or self.branch}"),
+            ("Max-Forwards", "70"),
+            ("From", self.from_header),
+            ("To", to),
+            ("Call-ID", self.call_id),
+            ("CSeq", f"{cseq or self.cseq} {method}"),
+        ]
 
     def _transmit(self, interval: float) -> None:
         self.invites_sent += 1
@@ -163,8 +173,15 @@ class InviteLeg:
         if message.status == 407 and not self.authorised and not self.abandoned:
             self.authorised = True
             self.profile.transactions.pop(self.branch, None)
-            self._send_invite(digest.authorization(message.get("proxy-authenticate"), "INVITE", self.request_uri,
-                                                   self.gateway.config.user, self.gateway.config.password))
+            self._send_invite(
+                digest.authorization(
+                    message.get("proxy-authenticate"),
+                    "INVITE",
+                    self.request_uri,
+                    self.gateway.config.user,
+                    self.gateway.config.password,
+                )
+            )
             return
         if self.abandoned:
             self.finish()

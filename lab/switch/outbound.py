@@ -50,9 +50,17 @@ class OutboundCall:
         channel.presence = given.get("presence_data", "")
         channel.run_state("CS_INIT", 1)
         extra = [(name[6:], value) for name, value in given.items() if name.startswith("sip_h_")]
-        leg = InviteLeg(switch.sofia, gateway, self, channel.destination,
-                        given.get("sip_invite_call_id") or str(uuid.uuid4()), channel.caller_name,
-                        channel.caller_number, variables.with_lab_offer(sdp), extra)
+        leg = InviteLeg(
+            switch.sofia,
+            gateway,
+            self,
+            channel.destination,
+            given.get("sip_invite_call_id") or str(uuid.uuid4()),
+            channel.caller_name,
+            channel.caller_number,
+            variables.with_lab_offer(sdp),
+            extra,
+        )
         channel.leg = self._leg = leg
         switch.sofia.legs[leg.call_id] = leg
         leg.start()
@@ -102,9 +110,13 @@ class OutboundCall:
         channel.times.progress_media = self._switch.wall_us()
         channel.answer_state = "early"
         negotiated = variables.of_media(media, message.body, self._switch.random)
-        channel.vars.update({"switch_r_sdp": negotiated["switch_r_sdp"],
-                             "ep_codec_string": negotiated["ep_codec_string"],
-                             "endpoint_disposition": "EARLY MEDIA"})
+        channel.vars.update(
+            {
+                "switch_r_sdp": negotiated["switch_r_sdp"],
+                "ep_codec_string": negotiated["ep_codec_string"],
+                "endpoint_disposition": "EARLY MEDIA",
+            }
+        )
         channel.fire("CHANNEL_PROGRESS_MEDIA")
         channel.set_callstate("EARLY")
         channel.negotiate(media, negotiated)
@@ -129,8 +141,13 @@ class OutboundCall:
             return
         channel.flipped = channel.hit_dialplan = True
         channel.vars.setdefault("endpoint_disposition", "ANSWER")
-        channel.vars.update({"pre_transfer_caller_id_name": channel.caller_name,
-                             "pre_transfer_caller_id_number": channel.caller_number, "channel_cid_flipped": "yes"})
+        channel.vars.update(
+            {
+                "pre_transfer_caller_id_name": channel.caller_name,
+                "pre_transfer_caller_id_number": channel.caller_number,
+                "channel_cid_flipped": "yes",
+            }
+        )
         channel.caller_name, channel.callee_name = channel.callee_name, channel.caller_name
         channel.caller_number, channel.callee_number = channel.callee_number, channel.caller_number
         channel.fire("CALL_UPDATE", [("Direction", "RECV")])
@@ -163,9 +180,15 @@ class OutboundCall:
             channel.vars.update(variables.of_redirect(message))
             channel.remote_end = "redirect"
         else:
-            channel.vars.update({"sip_invite_failure_status": str(status), "sip_invite_failure_phrase": reason,
-                                 "sip_term_status": str(status), "proto_specific_hangup_cause": f"sip:{status}",
-                                 "sip_term_cause": str(causes.Q850[cause])})
+            channel.vars.update(
+                {
+                    "sip_invite_failure_status": str(status),
+                    "sip_invite_failure_phrase": reason,
+                    "sip_term_status": str(status),
+                    "proto_specific_hangup_cause": f"sip:{status}",
+                    "sip_term_cause": str(causes.Q850[cause]),
+                }
+            )
             channel.remote_end = "refused"
         channel.hangup(cause)
 

@@ -45,13 +45,18 @@ class Recording:
         mixed = b"".join(mix(mine, theirs) for mine, theirs in self._frames)
         pcm.write_wav(self.path, mixed)
         samples = len(mixed) // 2
-        self._channel.vars.update({
-            "record_file_size": str(len(mixed) + 44), "record_samples": str(samples),
-            "record_seconds": str(samples // 8000), "record_ms": str(samples // 8),
-            "record_completion_cause": "success-maxtime",
-        })
-        self._channel.fire("RECORD_STOP", back=[("Record-File-Path", self.path),
-                                                ("Record-Completion-Cause", "success-maxtime")])
+        self._channel.vars.update(
+            {
+                "record_file_size": str(len(mixed) + 44),
+                "record_samples": str(samples),
+                "record_seconds": str(samples // 8000),
+                "record_ms": str(samples // 8),
+                "record_completion_cause": "success-maxtime",
+            }
+        )
+        self._channel.fire(
+            "RECORD_STOP", back=[("Record-File-Path", self.path), ("Record-Completion-Cause", "success-maxtime")]
+        )
         self._channel.fire("MEDIA_BUG_STOP", self._bug())
 
 

@@ -31,9 +31,13 @@ def handle(switch: Switch, target: str, headers: dict[str, str], body: str) -> s
         if name:
             argument = headers.get("execute-app-arg") or body
             loops = headers.get("loops", "1")
-            channel.apps.queue(name, argument, headers.get("event-uuid", ""),
-                               locked=is_true(headers.get("event-lock", "")),
-                               loops=int(loops) if loops.lstrip("-").isdigit() else 1)
+            channel.apps.queue(
+                name,
+                argument,
+                headers.get("event-uuid", ""),
+                locked=is_true(headers.get("event-lock", "")),
+                loops=int(loops) if loops.lstrip("-").isdigit() else 1,
+            )
     elif command == "hangup":
         cause = causes.from_text(headers.get("hangup-cause", ""))
         switch.loop.call_soon(channel.hangup, cause)

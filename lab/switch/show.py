@@ -8,13 +8,51 @@ from collections.abc import Callable
 
 Row = dict[str, str]
 
-_CALL_COLUMNS = ("uuid", "direction", "created", "created_epoch", "name", "state", "cid_name", "cid_num", "ip_addr",
-                 "dest", "presence_id", "presence_data", "accountcode", "callstate", "callee_name", "callee_num",
-                 "callee_direction", "call_uuid", "hostname", "sent_callee_name", "sent_callee_num")
-_B_COLUMNS = ("b_uuid", "b_direction", "b_created", "b_created_epoch", "b_name", "b_state", "b_cid_name", "b_cid_num",
-              "b_ip_addr", "b_dest", "b_presence_id", "b_presence_data", "b_accountcode", "b_callstate",
-              "b_callee_name", "b_callee_num", "b_callee_direction", "b_sent_callee_name", "b_sent_callee_num",
-              "call_created_epoch")
+_CALL_COLUMNS = (
+    "uuid",
+    "direction",
+    "created",
+    "created_epoch",
+    "name",
+    "state",
+    "cid_name",
+    "cid_num",
+    "ip_addr",
+    "dest",
+    "presence_id",
+    "presence_data",
+    "accountcode",
+    "callstate",
+    "callee_name",
+    "callee_num",
+    "callee_direction",
+    "call_uuid",
+    "hostname",
+    "sent_callee_name",
+    "sent_callee_num",
+)
+_B_COLUMNS = (
+    "b_uuid",
+    "b_direction",
+    "b_created",
+    "b_created_epoch",
+    "b_name",
+    "b_state",
+    "b_cid_name",
+    "b_cid_num",
+    "b_ip_addr",
+    "b_dest",
+    "b_presence_id",
+    "b_presence_data",
+    "b_accountcode",
+    "b_callstate",
+    "b_callee_name",
+    "b_callee_num",
+    "b_callee_direction",
+    "b_sent_callee_name",
+    "b_sent_callee_num",
+    "call_created_epoch",
+)
 
 
 class ChannelTable:
@@ -50,12 +88,16 @@ def render(kind: str, rows: list[Row], words: list[str]) -> str:
     as_json = "json" in words
     count_only = "count" in words
     if kind == "calls":
-        rows = [{**{column: row.get(column, "") for column in _CALL_COLUMNS}, **dict.fromkeys(_B_COLUMNS, "")}
-                for row in rows]
+        rows = [
+            {**{column: row.get(column, "") for column in _CALL_COLUMNS}, **dict.fromkeys(_B_COLUMNS, "")} for row in rows
+        ]
     if count_only:
         # An oddity of the real one: `count as json` has rows and no line end, and plain has a blank line.
-        return json.dumps({"row_count": len(rows), "rows": []}, separators=(",", ":")) if as_json else (
-            f"\n{len(rows)} total.\n")
+        return (
+            json.dumps({"row_count": len(rows), "rows": []}, separators=(",", ":"))
+            if as_json
+            else (f"\n{len(rows)} total.\n")
+        )
     if as_json:
         if not rows:
             return '{"row_count": 0}\n'

@@ -53,10 +53,15 @@ class Gateway:
     def _ping(self) -> None:
         self._branch = sip.new_branch()
         host, port = self.config.host, self.config.port
-        headers = [("Via", f"SIP/2.0/UDP {self.profile.host}:{self.profile.port};rport;branch={self._branch}"),
-                   ("Max-Forwards", "70"), ("From", f"<sip:{self.config.user}@{host}:{port}>;tag={sip.new_tag()}"),
-                   ("To", f"<sip:{self.config.user}@{host}:{port}>"), ("Call-ID", sip.new_branch()),
-                   ("CSeq", "1 OPTIONS"), ("Contact", self.contact)]
+        headers = [
+            ("Via", f"SIP/2.0/UDP {self.profile.host}:{self.profile.port};rport;branch={self._branch}"),
+            ("Max-Forwards", "70"),
+            ("From", f"<sip:{self.config.user}@{host}:{port}>;tag={sip.new_tag()}"),
+            ("To", f"<sip:{self.config.user}@{host}:{port}>"),
+            ("Call-ID", sip.new_branch()),
+            ("CSeq", "1 OPTIONS"),
+            ("Contact", self.contact),
+        ]
         self._asked = time.monotonic()
         self.profile.pings[self._branch] = self
         self.profile.endpoint.send(sip.build(f"OPTIONS sip:{host}:{port} SIP/2.0", headers), (host, port))
@@ -83,11 +88,19 @@ class Gateway:
         self.since = time.monotonic()
 
         def build() -> Pairs:
-            return [("Gateway", self.config.name), ("State", "NOREG"), ("Ping-Status", "UP" if up else "DOWN"),
-                    ("Status", str(status))]
+            return [
+                ("Gateway", self.config.name),
+                ("State", "NOREG"),
+                ("Ping-Status", "UP" if up else "DOWN"),
+                ("Status", str(status)),
+            ]
 
-        self.profile.switch.bus.fire("CUSTOM", build, subclass="sofia::gateway_state",
-                                     calling=Calling("sofia_reg.c", "sofia_reg_fire_custom_gateway_state_event", 156))
+        self.profile.switch.bus.fire(
+            "CUSTOM",
+            build,
+            subclass="sofia::gateway_state",
+            calling=Calling("sofia_reg.c", "sofia_reg_fire_custom_gateway_state_event", 156),
+        )
 
 
 class SofiaProfile:
@@ -139,8 +152,12 @@ class SofiaProfile:
         return True
 
     def _tell(self, subclass: str, gateway: str) -> None:
-        self.switch.bus.fire("CUSTOM", lambda: [("profile-name", self.name), ("Gateway", gateway)], subclass=subclass,
-                             calling=Calling("sofia_glue.c", "sofia_glue_add_gateway", 2310))
+        self.switch.bus.fire(
+            "CUSTOM",
+            lambda: [("profile-name", self.name), ("Gateway", gateway)],
+            subclass=subclass,
+            calling=Calling("sofia_glue.c", "sofia_glue_add_gateway", 2310),
+        )
 
     def _received(self, data: bytes, peer: Address, _stamp: int) -> None:
         try:

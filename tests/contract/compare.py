@@ -9,29 +9,91 @@ from collections.abc import Iterable
 from .tracefile import Item, Reply, TraceEvent
 
 # Fired by other threads than the channel's own: their place among its events is a race on the real switch too.
-_RACING = {"CUSTOM", "MEDIA_BUG_START", "MEDIA_BUG_STOP", "BACKGROUND_JOB", "HEARTBEAT", "RECORD_START", "RECORD_STOP",
-           "API"}
-_LIFECYCLE = ("Channel-State", "Channel-Call-State", "Channel-State-Number", "Answer-State", "Hangup-Cause",
-              "Event-Calling-File", "Event-Calling-Function", "Channel-HIT-Dialplan", "Call-Direction",
-              "Original-Channel-Call-State", "Channel-Call-State-Number", "Application", "Application-Data",
-              "Application-Response", "Playback-Status", "Playback-File-Type", "Direction")
+_RACING = {
+    "CUSTOM",
+    "MEDIA_BUG_START",
+    "MEDIA_BUG_STOP",
+    "BACKGROUND_JOB",
+    "HEARTBEAT",
+    "RECORD_START",
+    "RECORD_STOP",
+    "API",
+}
+_LIFECYCLE = (
+    "Channel-State",
+    "Channel-Call-State",
+    "Channel-State-Number",
+    "Answer-State",
+    "Hangup-Cause",
+    "Event-Calling-File",
+    "Event-Calling-Function",
+    "Channel-HIT-Dialplan",
+    "Call-Direction",
+    "Original-Channel-Call-State",
+    "Channel-Call-State-Number",
+    "Application",
+    "Application-Data",
+    "Application-Response",
+    "Playback-Status",
+    "Playback-File-Type",
+    "Direction",
+)
 # Headers the controller reads, and others that do not depend on the day: their values must agree.
 _STABLE = (
-    "Channel-Name", "Unique-ID", "Channel-Presence-Data", "Channel-Call-UUID", "Caller-Direction",
-    "Caller-Caller-ID-Name", "Caller-Caller-ID-Number", "Caller-Orig-Caller-ID-Name", "Caller-Orig-Caller-ID-Number",
-    "Caller-Callee-ID-Name", "Caller-Callee-ID-Number", "Caller-Network-Addr", "Caller-ANI",
-    "Caller-Destination-Number", "Caller-Context", "Caller-Source", "Channel-Read-Codec-Name",
-    "Channel-Read-Codec-Rate", "variable_sip_term_status", "variable_sip_invite_failure_status",
-    "variable_sip_invite_failure_phrase", "variable_proto_specific_hangup_cause", "variable_sip_term_cause",
-    "variable_hangup_cause", "variable_hangup_cause_q850", "variable_sip_hangup_disposition",
-    "variable_endpoint_disposition", "variable_sip_gateway_name", "variable_sip_profile_name",
-    "variable_presence_data", "variable_accountcode", "variable_origination_uuid", "variable_uuid",
-    "variable_direction", "variable_is_outbound", "variable_originate_early_media", "variable_ignore_early_media",
-    "variable_channel_cid_flipped", "variable_last_app", "variable_current_application",
-    "variable_current_application_response", "variable_digits_dialed", "variable_read_codec",
-    "variable_outbound_redirect_fatal", "variable_sip_invite_call_id", "variable_caller_id", "variable_note",
-    "variable_dtmf_type", "variable_sip_to_user", "variable_sip_from_user",
-    "Media-Bug-Function", "Media-Bug-Target", "Event-Subclass", "Job-Command",
+    "Channel-Name",
+    "Unique-ID",
+    "Channel-Presence-Data",
+    "Channel-Call-UUID",
+    "Caller-Direction",
+    "Caller-Caller-ID-Name",
+    "Caller-Caller-ID-Number",
+    "Caller-Orig-Caller-ID-Name",
+    "Caller-Orig-Caller-ID-Number",
+    "Caller-Callee-ID-Name",
+    "Caller-Callee-ID-Number",
+    "Caller-Network-Addr",
+    "Caller-ANI",
+    "Caller-Destination-Number",
+    "Caller-Context",
+    "Caller-Source",
+    "Channel-Read-Codec-Name",
+    "Channel-Read-Codec-Rate",
+    "variable_sip_term_status",
+    "variable_sip_invite_failure_status",
+    "variable_sip_invite_failure_phrase",
+    "variable_proto_specific_hangup_cause",
+    "variable_sip_term_cause",
+    "variable_hangup_cause",
+    "variable_hangup_cause_q850",
+    "variable_sip_hangup_disposition",
+    "variable_endpoint_disposition",
+    "variable_sip_gateway_name",
+    "variable_sip_profile_name",
+    "variable_presence_data",
+    "variable_accountcode",
+    "variable_origination_uuid",
+    "variable_uuid",
+    "variable_direction",
+    "variable_is_outbound",
+    "variable_originate_early_media",
+    "variable_ignore_early_media",
+    "variable_channel_cid_flipped",
+    "variable_last_app",
+    "variable_current_application",
+    "variable_current_application_response",
+    "variable_digits_dialed",
+    "variable_read_codec",
+    "variable_outbound_redirect_fatal",
+    "variable_sip_invite_call_id",
+    "variable_caller_id",
+    "variable_note",
+    "variable_dtmf_type",
+    "variable_sip_to_user",
+    "variable_sip_from_user",
+    "Media-Bug-Function",
+    "Media-Bug-Target",
+    "Event-Subclass",
+    "Job-Command",
 )
 _TIMES = re.compile(r"^(Caller-.*-Time|variable_.*_u?epoch|variable_.*_stamp)$")
 # The real clock moves in steps of 20 ms, so of the spans only those that need an answer are surely zero or not.
@@ -40,8 +102,9 @@ _SPANS = re.compile(r"^variable_(flow_bill|bill)usec$")
 
 def lifecycle(items: Iterable[Item], channel: str) -> list[TraceEvent]:
     """The channel's own events in order."""
-    return [item for item in items
-            if isinstance(item, TraceEvent) and identity(item) == channel and item.name not in _RACING]
+    return [
+        item for item in items if isinstance(item, TraceEvent) and identity(item) == channel and item.name not in _RACING
+    ]
 
 
 def identity(event: TraceEvent) -> str:
@@ -61,10 +124,10 @@ def channels(items: Iterable[Item]) -> list[str]:
 
 def racing(items: Iterable[Item]) -> list[TraceEvent]:
     """Events outside the channels' own order, sorted so that the race does not matter."""
-    found = [item for item in items
-             if isinstance(item, TraceEvent) and item.name in _RACING - {"HEARTBEAT", "API"}]
-    return sorted(found, key=lambda e: (identity(e), e.name, e.get("Media-Bug-Function"), e.get("Job-Command"),
-                                        e.get("Job-UUID")))
+    found = [item for item in items if isinstance(item, TraceEvent) and item.name in _RACING - {"HEARTBEAT", "API"}]
+    return sorted(
+        found, key=lambda e: (identity(e), e.name, e.get("Media-Bug-Function"), e.get("Job-Command"), e.get("Job-UUID"))
+    )
 
 
 def step(event: TraceEvent) -> tuple[str, ...]:

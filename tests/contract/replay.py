@@ -107,17 +107,33 @@ async def replay(trace: list[Item], scenario: Scenario, tmp: Path) -> Recording:
         await carrier.start()
         stack.push_async_callback(carrier.stop)
         host, port = carrier.address
-        gateways = [GatewayConfig("carrier_down", "127.0.0.1", 9, "b", ping_s=0, down=True),
-                    GatewayConfig("carrier_b", host, port, "b"), GatewayConfig("carrier_a", host, port)]
-        switch = Switch(SwitchConfig(gateways=gateways, heartbeat_s=scenario.heartbeat_s, hostname="vm", temp_dir=tmp,
-                                     show_lag_s=0.2, max_sessions=2000))
+        gateways = [
+            GatewayConfig("carrier_down", "127.0.0.1", 9, "b", ping_s=0, down=True),
+            GatewayConfig("carrier_b", host, port, "b"),
+            GatewayConfig("carrier_a", host, port),
+        ]
+        switch = Switch(
+            SwitchConfig(
+                gateways=gateways,
+                heartbeat_s=scenario.heartbeat_s,
+                hostname="vm",
+                temp_dir=tmp,
+                show_lag_s=0.2,
+                max_sessions=2000,
+            )
+        )
         switch.hash.update(scenario.hash)
         await switch.start()
         stack.push_async_callback(switch.stop)
         agent_port, dead_port = free_port(), free_port()
         if scenario.agent is not None:
-            server = await serve(_agent(scenario.agent, recording), "127.0.0.1", agent_port,
-                                 subprotocols=[Subprotocol("audio.drachtio.org")], max_size=None)
+            server = await serve(
+                _agent(scenario.agent, recording),
+                "127.0.0.1",
+                agent_port,
+                subprotocols=[Subprotocol("audio.drachtio.org")],
+                max_size=None,
+            )
             stack.push_async_callback(_close_server, server)
         client = EslRecorder(*await asyncio.open_connection(*switch.esl_address, limit=1 << 24))
         stack.push_async_callback(client.close)
@@ -127,8 +143,14 @@ async def replay(trace: list[Item], scenario: Scenario, tmp: Path) -> Recording:
     return recording
 
 
-async def _play(trace: list[Item], client: EslRecorder, words: dict[str, str], recording: Recording,
-                called: Switch | None, scenario: Scenario) -> None:
+async def _play(
+    trace: list[Item],
+    client: EslRecorder,
+    words: dict[str, str],
+    recording: Recording,
+    called: Switch | None,
+    scenario: Scenario,
+) -> None:
     wanted: Counter[str] = Counter()
     before = 0.0
     caller: asyncio.Task[None] | None = None
@@ -156,8 +178,11 @@ def _learn_paths(trace: list[Item], mine: list[Item], paths: dict[str, str]) -> 
     """A playAudio file has another name here; the recorded commands must name this one."""
 
     def files(items: list[Item]) -> list[str]:
-        return [json.loads(item.body)["file"] for item in items
-                if isinstance(item, TraceEvent) and item.get("Event-Subclass").endswith("::play_audio")]
+        return [
+            json.loads(item.body)["file"]
+            for item in items
+            if isinstance(item, TraceEvent) and item.get("Event-Subclass").endswith("::play_audio")
+        ]
 
     for old, new in zip(files(trace), files(mine), strict=False):
         paths[old] = paths[old.replace(_REC, str(Path(new).parent))] = new
@@ -207,21 +232,30 @@ class _Caller(asyncio.DatagramProtocol):
 async def _call_in(switch: Switch, talk_s: float) -> None:
     """A carrier's INVITE to the switch, ACK, and BYE after a while, as SIPp's client did."""
     loop = asyncio.get_running_loop()
-    transport, protocol = await loop.create_datagram_endpoint(_Caller, local_addr=("127.0.0.1", 0),
-                                                              remote_addr=switch.sofia.address)
+    transport, protocol = await loop.create_datagram_endpoint(
+        _Caller, local_addr=("127.0.0.1", 0), remote_addr=switch.sofia.address
+    )
     port = transport.get_extra_info("sockname")[1]
     host, sip_port = switch.sofia.address
     target = f"sip:+15557654321@{host}:{sip_port}"
 
     def request(method: str, cseq: int, to: str, body: str = "") -> bytes:
-        headers = [("Via", f"SIP/2.0/UDP 127.0.0.1:{port};branch={sip.new_branch()}"),
-                   ("From", f"sipp <sip:sipp@127.0.0.1:{port}>;tag=SIPpTag001"), ("To", to),
-                   ("Call-ID", "1-5812@127.0.0.1"), ("CSeq", f"{cseq} {method}"),
-                   ("Contact", f"sip:sipp@127.0.0.1:{port}"), ("Max-Forwards", "70"), ("Subject", "Performance Test")]
+        headers = [
+            ("Via", f"SIP/2.0/UDP 127.0.0.1:{port};branch={sip.new_branch()}"),
+            ("From", f"sipp <sip:sipp@127.0.0.1:{port}>;tag=SIPpTag001"),
+            ("To", to),
+            ("Call-ID", "1-5812@127.0.0.1"),
+            ("CSeq", f"{cseq} {method}"),
+            ("Contact", f"sip:sipp@127.0.0.1:{port}"),
+            ("Max-Forwards", "70"),
+            ("Subject", "Performance Test"),
+        ]
         return sip.build(f"{method} {target} SIP/2.0", headers, body)
 
-    sdp = ("v=0\r\no=user1 53655765 2353687637 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
-           "m=audio 6000 RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n")
+    sdp = (
+        "v=0\r\no=user1 53655765 2353687637 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
+        "m=audio 6000 RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n"
+    )
     to = f"+15557654321 <{target}>"
     transport.sendto(request("INVITE", 1, to, sdp))
     async with asyncio.timeout(_DEADLINE_S):

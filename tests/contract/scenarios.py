@@ -29,8 +29,10 @@ async def _plays_and_controls(socket: ServerConnection) -> None:
     audio = base64.b64encode(pcm.tone(440, 1.0)).decode()
     await asyncio.sleep(0.5)
     for message in (
-        {"type": "playAudio", "data": {"audioContentType": "raw", "sampleRate": 8000, "audioContent": audio,
-                                       "textContent": "tone"}},
+        {
+            "type": "playAudio",
+            "data": {"audioContentType": "raw", "sampleRate": 8000, "audioContent": audio, "textContent": "tone"},
+        },
         {"type": "json", "data": {"any": "thing"}},
         {"type": "transcription", "data": {"text": "hello world", "final": True}},
     ):

@@ -23,8 +23,9 @@ from .world import NUMBER, World
         ("0117", "NORMAL_TEMPORARY_FAILURE", "41", "503", "CPS limit exceeded", False),
     ],
 )
-def test_a_refusal_names_cause_status_and_phrase(run: Callable[..., None], digits: str, cause: str, q850: str,
-                                                 status: str, phrase: str, rang: bool) -> None:
+def test_a_refusal_names_cause_status_and_phrase(
+    run: Callable[..., None], digits: str, cause: str, q850: str, status: str, phrase: str, rang: bool
+) -> None:
     async def body(world: World) -> None:
         channel = await world.esl.originate(NUMBER + digits)
         end = await world.esl.event("CHANNEL_HANGUP_COMPLETE", channel)
@@ -234,8 +235,9 @@ def test_a_carrier_over_its_rate_refuses_by_503_and_text(run: Callable[..., None
         refused = 0
         for channel in calls:
             await world.esl.first(channel, "CHANNEL_ANSWER", "CHANNEL_HANGUP_COMPLETE")
-            ends = [e for e in world.esl.events if e.get("Unique-ID") == channel
-                    and e["Event-Name"] == "CHANNEL_HANGUP_COMPLETE"]
+            ends = [
+                e for e in world.esl.events if e.get("Unique-ID") == channel and e["Event-Name"] == "CHANNEL_HANGUP_COMPLETE"
+            ]
             refused += len(ends)
             assert all(e["variable_sip_invite_failure_phrase"] == "CPS limit exceeded" for e in ends)
         assert refused == 1

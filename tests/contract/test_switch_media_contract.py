@@ -20,8 +20,10 @@ def test_queued_playbacks_follow_without_a_gap_and_are_heard(run: Callable[..., 
         await world.esl.event("CHANNEL_EXECUTE", channel)
         for hz in (300, 600, 900):
             assert await world.esl.execute(channel, "playback", f"tone_stream://%(400,0,{hz})", f"tone-{hz}") == "+OK"
-        await world.esl.wait(lambda e: e["Event-Name"] == "CHANNEL_EXECUTE_COMPLETE"
-                             and e.get("Application-UUID") == "tone-900", "the third playback's end")
+        await world.esl.wait(
+            lambda e: e["Event-Name"] == "CHANNEL_EXECUTE_COMPLETE" and e.get("Application-UUID") == "tone-900",
+            "the third playback's end",
+        )
         plays = [e for e in world.esl.events if e["Event-Name"] in ("PLAYBACK_START", "PLAYBACK_STOP")]
         assert [e["Event-Name"] for e in plays] == ["PLAYBACK_START", "PLAYBACK_STOP"] * 3
         assert {e["Playback-Status"] for e in plays[1::2]} == {"done"}
@@ -50,8 +52,13 @@ def test_what_begins_to_play_before_the_park_is_cut_off(run: Callable[..., None]
                 await busy.execute(channel, "playback", "tone_stream://%(200,0,880)", f"late-{number}")
                 ends = {}
                 for tag in ("early", "late"):
-                    end = await world.esl.wait(lambda e, tag=f"{tag}-{number}": e.get("Application-UUID") == tag  # type: ignore[misc]
-                                               and e["Event-Name"] == "CHANNEL_EXECUTE_COMPLETE", tag)
+                    end = await world.esl.wait(
+                        lambda e, tag=f"{tag}-{number}": (
+                            e.get("Application-UUID") == tag  # type: ignore[misc]
+                            and e["Event-Name"] == "CHANNEL_EXECUTE_COMPLETE"
+                        ),
+                        tag,
+                    )
                     ends[tag] = end["Application-Response"]
             finally:
                 await busy.close()
@@ -76,8 +83,10 @@ def test_break_all_stops_the_sound_and_flushes_the_queue(run: Callable[..., None
         stop = await world.esl.event("PLAYBACK_STOP", channel)
         assert stop["Playback-Status"] == "break"
         await world.esl.execute(channel, "playback", "tone_stream://%(100,0,500)", "after")
-        await world.esl.wait(lambda e: e.get("Application-UUID") == "after"
-                             and e["Event-Name"] == "CHANNEL_EXECUTE_COMPLETE", "the next playback")
+        await world.esl.wait(
+            lambda e: e.get("Application-UUID") == "after" and e["Event-Name"] == "CHANNEL_EXECUTE_COMPLETE",
+            "the next playback",
+        )
         assert not [e for e in world.esl.events if e.get("Application-UUID") == "never"]
 
     run(body)

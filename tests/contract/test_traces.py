@@ -23,8 +23,12 @@ def test_every_recording_has_a_scenario_and_every_scenario_a_recording() -> None
 def test_the_simulated_switch_says_what_the_real_one_said(path: Path, tmp_path: Path) -> None:
     trace = read_trace(path)
     mine = asyncio.run(replay(trace, SCENARIOS[path.stem], tmp_path))
-    found = [*compare_replies(trace, mine.items), *compare_channels(trace, mine.items),
-             *compare_others(trace, mine.items), *compare_websocket(path, mine)]
+    found = [
+        *compare_replies(trace, mine.items),
+        *compare_channels(trace, mine.items),
+        *compare_others(trace, mine.items),
+        *compare_websocket(path, mine),
+    ]
     assert not found, "\n".join(found)
 
 
@@ -36,8 +40,9 @@ def compare_replies(trace: list[Item], mine: list[Item]) -> list[str]:
     for number, (real, here) in enumerate(zip(theirs, ours, strict=False)):
         one, two = reply_shape(real), reply_shape(here)
         if one != two:
-            found.append(f"reply {number}: {[w for w in one if w not in two]} there, "
-                         f"{[w for w in two if w not in one]} here")
+            found.append(
+                f"reply {number}: {[w for w in one if w not in two]} there, {[w for w in two if w not in one]} here"
+            )
     if len(theirs) != len(ours):
         found.append(f"{len(theirs)} replies there, {len(ours)} here")
     return found
@@ -81,8 +86,19 @@ def compare_others(trace: list[Item], mine: list[Item]) -> list[str]:
 
 def _raced(event: TraceEvent, text: str) -> bool:
     """A media event may be fired before or after the channel was flipped, broke a playback, or ended one."""
-    words = ("Caller-C", "pre_transfer", "cid_flipped", "variable_current", "variable_call_uuid", "variable_total",
-             "variable_playback", "Channel-HIT", "variable_endpoint_disposition", "Hangup-Time", "hangup_disposition")
+    words = (
+        "Caller-C",
+        "pre_transfer",
+        "cid_flipped",
+        "variable_current",
+        "variable_call_uuid",
+        "variable_total",
+        "variable_playback",
+        "Channel-HIT",
+        "variable_endpoint_disposition",
+        "Hangup-Time",
+        "hangup_disposition",
+    )
     return event.name in ("CUSTOM", "MEDIA_BUG_START", "MEDIA_BUG_STOP") and any(word in text for word in words)
 
 

@@ -23,10 +23,12 @@ from lab.switch.core import Switch
 BACKENDS = ["lab", *(["freeswitch"] if os.environ.get("FREESWITCH_ESL") else [])]
 WAIT_S = 8.0
 NUMBER = "+1415555"  # the last four digits decide the call
-ALL_EVENTS = ("CHANNEL_CREATE CHANNEL_PROGRESS CHANNEL_PROGRESS_MEDIA CHANNEL_ANSWER CHANNEL_PARK CHANNEL_EXECUTE "
-              "CHANNEL_EXECUTE_COMPLETE CHANNEL_HANGUP CHANNEL_HANGUP_COMPLETE CHANNEL_DESTROY PLAYBACK_START "
-              "PLAYBACK_STOP DTMF BACKGROUND_JOB CUSTOM mod_audio_fork::connect mod_audio_fork::connect_failed "
-              "mod_audio_fork::disconnect")
+ALL_EVENTS = (
+    "CHANNEL_CREATE CHANNEL_PROGRESS CHANNEL_PROGRESS_MEDIA CHANNEL_ANSWER CHANNEL_PARK CHANNEL_EXECUTE "
+    "CHANNEL_EXECUTE_COMPLETE CHANNEL_HANGUP CHANNEL_HANGUP_COMPLETE CHANNEL_DESTROY PLAYBACK_START "
+    "PLAYBACK_STOP DTMF BACKGROUND_JOB CUSTOM mod_audio_fork::connect mod_audio_fork::connect_failed "
+    "mod_audio_fork::disconnect"
+)
 JsonEvent = dict[str, Any]
 
 
@@ -102,24 +104,34 @@ class Esl:
     def names(self, channel: str) -> list[str]:
         return [e["Event-Name"] for e in self.events if e.get("Unique-ID") == channel]
 
-    async def originate(self, number: str, *, channel: str = "", gateway: str = "carrier_a", job: str = "",
-                        **variables: str) -> str:
+    async def originate(
+        self, number: str, *, channel: str = "", gateway: str = "carrier_a", job: str = "", **variables: str
+    ) -> str:
         """`bgapi originate` as the controller words it; gives the channel's UUID, the job has the same."""
         channel = channel or str(uuid.uuid4())
-        given = {"origination_uuid": channel, "sip_invite_call_id": channel, "trunkline_attempt": channel,
-                 "origination_caller_id_number": "15550001111", "origination_caller_id_name": "Acme",
-                 "originate_timeout": "20", "ignore_early_media": "true", "outbound_redirect_fatal": "true",
-                 **variables}
+        given = {
+            "origination_uuid": channel,
+            "sip_invite_call_id": channel,
+            "trunkline_attempt": channel,
+            "origination_caller_id_number": "15550001111",
+            "origination_caller_id_name": "Acme",
+            "originate_timeout": "20",
+            "ignore_early_media": "true",
+            "outbound_redirect_fatal": "true",
+            **variables,
+        }
         words = ",".join(f"{name}={value}" for name, value in given.items())
-        headers, _ = await self.command(f"bgapi originate {{{words}}}sofia/gateway/{gateway}/{number} &park()\n"
-                                        f"Job-UUID: {job or channel}")
+        headers, _ = await self.command(
+            f"bgapi originate {{{words}}}sofia/gateway/{gateway}/{number} &park()\nJob-UUID: {job or channel}"
+        )
         assert headers["Reply-Text"] == f"+OK Job-UUID: {job or channel}"
         return channel
 
     async def execute(self, channel: str, application: str, argument: str, event_uuid: str) -> str:
         headers, _ = await self.command(
             f"sendmsg {channel}\ncall-command: execute\nexecute-app-name: {application}\nexecute-app-arg: {argument}\n"
-            f"event-lock: true\nasync: true\nEvent-UUID: {event_uuid}")
+            f"event-lock: true\nasync: true\nEvent-UUID: {event_uuid}"
+        )
         return headers["Reply-Text"]
 
     async def close(self) -> None:
@@ -167,8 +179,9 @@ async def open_world(backend: str, tmp: Path, *, cps: int = 0, channels: int = 0
         log = tmp / "carrier_a.jsonl"
         carriers = []
         for name, port in (("carrier_a", 5090), ("carrier_b", 5091)):
-            config = CarrierConfig(name=name, port=port if real else 0, mix=Mix(), log=tmp / f"{name}.jsonl",
-                                   cps=cps, channels=channels)
+            config = CarrierConfig(
+                name=name, port=port if real else 0, mix=Mix(), log=tmp / f"{name}.jsonl", cps=cps, channels=channels
+            )
             carriers.append(Carrier(config))
             await carriers[-1].start()
             stack.push_async_callback(carriers[-1].stop)

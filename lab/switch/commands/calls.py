@@ -42,13 +42,27 @@ async def originate(switch: Switch, arguments: str) -> str:
 def _stillborn(switch: Switch, channel_uuid: str) -> None:
     """A session that found no gateway: it is only seen to be destroyed."""
     session = str(switch.next_session_id())
-    basic = [("Channel-Call-State", "DOWN"), ("Channel-State-Number", "0"), ("Channel-Name", "N/A"),
-             ("Unique-ID", channel_uuid), ("Call-Direction", "outbound"), ("Presence-Call-Direction", "outbound"),
-             ("Channel-HIT-Dialplan", "false"), ("Channel-Call-UUID", channel_uuid), ("Answer-State", "ringing")]
-    known = {"direction": "outbound", "is_outbound": "true", "uuid": channel_uuid, "call_uuid": channel_uuid,
-             "session_id": session}
-    switch.bus.fire("CHANNEL_DESTROY", lambda: [("Channel-State", "CS_NONE"), *basic,
-                                                *((f"variable_{k}", v) for k, v in known.items())])
+    basic = [
+        ("Channel-Call-State", "DOWN"),
+        ("Channel-State-Number", "0"),
+        ("Channel-Name", "N/A"),
+        ("Unique-ID", channel_uuid),
+        ("Call-Direction", "outbound"),
+        ("Presence-Call-Direction", "outbound"),
+        ("Channel-HIT-Dialplan", "false"),
+        ("Channel-Call-UUID", channel_uuid),
+        ("Answer-State", "ringing"),
+    ]
+    known = {
+        "direction": "outbound",
+        "is_outbound": "true",
+        "uuid": channel_uuid,
+        "call_uuid": channel_uuid,
+        "session_id": session,
+    }
+    switch.bus.fire(
+        "CHANNEL_DESTROY", lambda: [("Channel-State", "CS_NONE"), *basic, *((f"variable_{k}", v) for k, v in known.items())]
+    )
     switch.bus.fire("CHANNEL_STATE", lambda: [("Channel-State", "CS_DESTROY"), *basic])
 
 
@@ -163,8 +177,11 @@ def uuid_record(switch: Switch, arguments: str) -> str:
         return _NO_SESSION
     path = words[2]
     if words[1] == "start":
-        return "+OK Success\n" if path not in channel.recordings and Recording.start(channel, path) else (
-            "-ERR Cannot record session!\n")
+        return (
+            "+OK Success\n"
+            if path not in channel.recordings and Recording.start(channel, path)
+            else ("-ERR Cannot record session!\n")
+        )
     if words[1] == "stop":
         wanted = list(channel.recordings) if path == "all" else [path]
         if not any(name in channel.recordings for name in wanted):
@@ -209,9 +226,20 @@ def hupall(switch: Switch, arguments: str) -> str:
 
 
 HANDLERS: dict[str, Callable[[Switch, str], str | Awaitable[str]]] = {
-    "originate": originate, "uuid_kill": uuid_kill, "uuid_exists": uuid_exists, "uuid_getvar": uuid_getvar,
-    "uuid_setvar": uuid_setvar, "uuid_dump": uuid_dump, "uuid_break": uuid_break, "break": uuid_break,
-    "uuid_broadcast": uuid_broadcast, "uuid_send_dtmf": uuid_send_dtmf, "uuid_recv_dtmf": uuid_recv_dtmf,
-    "uuid_record": uuid_record, "uuid_answer": uuid_answer, "sched_hangup": sched_hangup, "show": show,
+    "originate": originate,
+    "uuid_kill": uuid_kill,
+    "uuid_exists": uuid_exists,
+    "uuid_getvar": uuid_getvar,
+    "uuid_setvar": uuid_setvar,
+    "uuid_dump": uuid_dump,
+    "uuid_break": uuid_break,
+    "break": uuid_break,
+    "uuid_broadcast": uuid_broadcast,
+    "uuid_send_dtmf": uuid_send_dtmf,
+    "uuid_recv_dtmf": uuid_recv_dtmf,
+    "uuid_record": uuid_record,
+    "uuid_answer": uuid_answer,
+    "sched_hangup": sched_hangup,
+    "show": show,
     "hupall": hupall,
 }

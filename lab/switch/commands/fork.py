@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from lab.switch.core import Switch
 
 _FAILED = "-ERR Operation Failed\n"
-_USAGE = ("-USAGE: <uuid> [start | stop | send_text | pause | resume | graceful-shutdown ] [wss-url | path] "
-          "[mono | mixed | stereo] [8000 | 16000 | 24000 | 32000 | 64000] [bugname] [metadata]\n")
+_USAGE = (
+    "-USAGE: <uuid> [start | stop | send_text | pause | resume | graceful-shutdown ] [wss-url | path] "
+    "[mono | mixed | stereo] [8000 | 16000 | 24000 | 32000 | 64000] [bugname] [metadata]\n"
+)
 _DEFAULT_BUG = "audio_fork"
 
 
@@ -80,8 +82,14 @@ def _start(switch: Switch, channel: Channel, words: list[str]) -> str:
         return _FAILED
     if urlsplit(words[2]).scheme not in ("ws", "wss", "http", "https") or rate <= 0 or rate % 8000:
         return "+OK Success\n"  # it logs an error, and says this all the same
-    AudioFork(channel, name, words[2].replace("http", "ws", 1) if words[2].startswith("http") else words[2],
-              words[3], rate, metadata).start()
+    AudioFork(
+        channel,
+        name,
+        words[2].replace("http", "ws", 1) if words[2].startswith("http") else words[2],
+        words[3],
+        rate,
+        metadata,
+    ).start()
     return "+OK Success\n"
 
 

@@ -142,14 +142,34 @@ def _deliver(switch: Switch, words: list[str]) -> str:
 
 
 def _stats(switch: Switch, _words: list[str]) -> str:
-    return json.dumps({"channels": len(switch.channels), "sessions": switch.session_counter,
-                       "events": switch.bus.sequence, "connections": len(switch.connections),
-                       "late_ticks": switch.media.late_ticks, "transactions": len(switch.sofia.transactions)}) + "\n"
+    return (
+        json.dumps(
+            {
+                "channels": len(switch.channels),
+                "sessions": switch.session_counter,
+                "events": switch.bus.sequence,
+                "connections": len(switch.connections),
+                "late_ticks": switch.media.late_ticks,
+                "transactions": len(switch.sofia.transactions),
+            }
+        )
+        + "\n"
+    )
 
 
 _VERBS: dict[str, Callable[[Switch, list[str]], str]] = {
-    "heard": _heard, "tone": _tone, "press": _press, "say": _say, "fault": _fault, "ignore": _ignore,
-    "swallow": _swallow, "cut": _cut, "freeze": _freeze, "crash": _crash, "gateway": _gateway, "deliver": _deliver,
+    "heard": _heard,
+    "tone": _tone,
+    "press": _press,
+    "say": _say,
+    "fault": _fault,
+    "ignore": _ignore,
+    "swallow": _swallow,
+    "cut": _cut,
+    "freeze": _freeze,
+    "crash": _crash,
+    "gateway": _gateway,
+    "deliver": _deliver,
     "stats": _stats,
 }
 

@@ -17,16 +17,18 @@ if TYPE_CHECKING:
 
 _RULE = "=" * 97 + "\n"
 _RELEASE = "1.10.12-release git cc93a68 2026-08-21 14:10:14Z 64bit"
-_HASH_USAGE = ("-ERR Usage: hash [insert|insert_ifempty|delete|delete_ifmatch|select]/<realm>/<key>/<value>\n")
+_HASH_USAGE = "-ERR Usage: hash [insert|insert_ifempty|delete|delete_ifmatch|select]/<realm>/<key>/<value>\n"
 
 
 def status(switch: Switch, _arguments: str) -> str:
     count, peak = len(switch.channels), switch.session_peak
-    return (f"UP {switch.uptime_text()}\nFreeSWITCH (Version {_RELEASE}) is ready\n"
-            f"{switch.session_counter} session(s) since startup\n{count} session(s) - peak {peak}, last 5min {peak} \n"
-            f"{switch.sps_last} session(s) per Sec out of max {switch.sps_total}, peak {switch.sps_peak}, "
-            f"last 5min {switch.sps_peak} \n{switch.max_sessions} session(s) max\n"
-            "min idle cpu 0.00/98.50\nCurrent Stack Size/Max 240K/8192K\n")
+    return (
+        f"UP {switch.uptime_text()}\nFreeSWITCH (Version {_RELEASE}) is ready\n"
+        f"{switch.session_counter} session(s) since startup\n{count} session(s) - peak {peak}, last 5min {peak} \n"
+        f"{switch.sps_last} session(s) per Sec out of max {switch.sps_total}, peak {switch.sps_peak}, "
+        f"last 5min {switch.sps_peak} \n{switch.max_sessions} session(s) max\n"
+        "min idle cpu 0.00/98.50\nCurrent Stack Size/Max 240K/8192K\n"
+    )
 
 
 def json_api(switch: Switch, arguments: str) -> str:
@@ -40,14 +42,26 @@ def json_api(switch: Switch, arguments: str) -> str:
     names = ("years", "days", "hours", "minutes", "seconds", "milliseconds", "microseconds")
     peak = switch.session_peak
     response = {
-        "systemStatus": "ready", "uptime": dict(zip(names, switch.uptime(), strict=True)), "version": _RELEASE,
+        "systemStatus": "ready",
+        "uptime": dict(zip(names, switch.uptime(), strict=True)),
+        "version": _RELEASE,
         "sessions": {
-            "count": {"total": switch.session_counter, "active": len(switch.channels), "peak": peak,
-                      "peak5Min": peak, "limit": switch.max_sessions},
-            "rate": {"current": switch.sps_last, "max": switch.sps_total, "peak": switch.sps_peak,
-                     "peak5Min": switch.sps_peak},
+            "count": {
+                "total": switch.session_counter,
+                "active": len(switch.channels),
+                "peak": peak,
+                "peak5Min": peak,
+                "limit": switch.max_sessions,
+            },
+            "rate": {
+                "current": switch.sps_last,
+                "max": switch.sps_total,
+                "peak": switch.sps_peak,
+                "peak5Min": switch.sps_peak,
+            },
         },
-        "idleCPU": {"used": 0, "allowed": 98.5}, "stackSizeKB": {"current": 240, "max": 8192},
+        "idleCPU": {"used": 0, "allowed": 98.5},
+        "stackSizeKB": {"current": 240, "max": 8192},
     }
     return json.dumps({**request, "status": "success", "response": response}, separators=(",", ":")) + "\n"
 
@@ -96,8 +110,11 @@ def sofia(switch: Switch, arguments: str) -> str:
     if verb == "xmlstatus":
         if len(words) >= 3 and words[1] == "gateway":
             gateway = switch.sofia.gateways.get(words[2])
-            return "Invalid Gateway!\n" if gateway is None else (
-                '<?xml version="1.0" encoding="ISO-8859-1"?>\n' + _gateway_xml(gateway))
+            return (
+                "Invalid Gateway!\n"
+                if gateway is None
+                else ('<?xml version="1.0" encoding="ISO-8859-1"?>\n' + _gateway_xml(gateway))
+            )
         if len(words) == 2 and words[1] == "gateway":
             body = "".join(_gateway_xml(g) for g in switch.sofia.gateways.values())
             return f'<?xml version="1.0" encoding="ISO-8859-1"?>\n<gateways>\n{body}</gateways>\n'
@@ -114,8 +131,7 @@ def _profile(switch: Switch, words: list[str]) -> str:
         prefix = "Reload XML [Success]\n" if "reloadxml" in words else ""
         return f"{prefix}+OK scan complete\n"
     if words[2] == "killgw" and len(words) > 3:
-        return "+OK gateway marked for deletion.\n" if switch.sofia.kill_gateway(words[3]) else (
-            "-ERR no such gateway.\n")
+        return "+OK gateway marked for deletion.\n" if switch.sofia.kill_gateway(words[3]) else ("-ERR no such gateway.\n")
     return "-ERR Unknown command!\n"
 
 
@@ -132,12 +148,18 @@ def _status(switch: Switch) -> str:
 
 def _xmlstatus(switch: Switch) -> str:
     profile = switch.sofia
-    out = [(f'<?xml version="1.0" encoding="ISO-8859-1"?>\n<profiles>\n<profile>\n<name>{profile.name}</name>\n'
-           f"<type>profile</type>\n<data>sip:mod_sofia@{profile.host}:{profile.port}</data>\n"
-           f"<state>RUNNING ({len(switch.channels)})</state>\n</profile>\n")]
+    out = [
+        (
+            f'<?xml version="1.0" encoding="ISO-8859-1"?>\n<profiles>\n<profile>\n<name>{profile.name}</name>\n'
+            f"<type>profile</type>\n<data>sip:mod_sofia@{profile.host}:{profile.port}</data>\n"
+            f"<state>RUNNING ({len(switch.channels)})</state>\n</profile>\n"
+        )
+    ]
     for gateway in profile.gateways.values():
-        out.append(f"<gateway>\n<name>{gateway.config.name}</name>\n<type>gateway</type>\n"
-                   f"<data>{_to(gateway)}</data>\n<state>NOREG</state>\n</gateway>\n\n")
+        out.append(
+            f"<gateway>\n<name>{gateway.config.name}</name>\n<type>gateway</type>\n"
+            f"<data>{_to(gateway)}</data>\n<state>NOREG</state>\n</gateway>\n\n"
+        )
     return "".join([*out, "</profiles>\n"])
 
 
@@ -151,19 +173,35 @@ def _facts(gateway: Gateway) -> list[tuple[str, str, str]]:
     uptime = int((time.monotonic() - gateway.since) * 1_000_000) if gateway.up else 0
     count = "1" if gateway.up else "0"
     return [
-        ("name", "Name    ", config.name), ("profile", "Profile ", gateway.profile.name),
-        ("scheme", "Scheme  ", "Digest"), ("realm", "Realm   ", f"{config.host}:{config.port}"),
-        ("username", "Username", config.user), ("password", "Password", "yes"),
-        ("from", "From    ", f"<{_to(gateway)}>"), ("contact", "Contact ", gateway.contact),
-        ("exten", "Exten   ", config.user), ("to", "To      ", _to(gateway)),
-        ("proxy", "Proxy   ", f"sip:{config.host}:{config.port}"), ("context", "Context ", "inbound"),
-        ("expires", "Expires ", "3600"), ("freq", "Freq    ", "3600"), ("ping", "Ping    ", str(int(time.time()))),
-        ("pingfreq", "PingFreq", f"{config.ping_s:g}"), ("pingmin", "", "1"), ("pingcount", "", count),
-        ("pingmax", "", "1"), ("pingtime", "PingTime", f"{gateway.ping_ms:.2f}"), ("pinging", "", "0"),
-        ("", "PingState", f"1/{count}/1"), ("state", "State   ", "NOREG"),
-        ("status", "Status  ", "UP" if gateway.up else "DOWN"), ("uptime-usec", "", str(uptime)),
-        ("", "Uptime  ", f"{uptime // 1_000_000}s"), ("calls-in", "CallsIN ", str(gateway.calls_in)),
-        ("calls-out", "CallsOUT", str(gateway.calls_out)), ("failed-calls-in", "FailedCallsIN", str(gateway.failed_in)),
+        ("name", "Name    ", config.name),
+        ("profile", "Profile ", gateway.profile.name),
+        ("scheme", "Scheme  ", "Digest"),
+        ("realm", "Realm   ", f"{config.host}:{config.port}"),
+        ("username", "Username", config.user),
+        ("password", "Password", "yes"),
+        ("from", "From    ", f"<{_to(gateway)}>"),
+        ("contact", "Contact ", gateway.contact),
+        ("exten", "Exten   ", config.user),
+        ("to", "To      ", _to(gateway)),
+        ("proxy", "Proxy   ", f"sip:{config.host}:{config.port}"),
+        ("context", "Context ", "inbound"),
+        ("expires", "Expires ", "3600"),
+        ("freq", "Freq    ", "3600"),
+        ("ping", "Ping    ", str(int(time.time()))),
+        ("pingfreq", "PingFreq", f"{config.ping_s:g}"),
+        ("pingmin", "", "1"),
+        ("pingcount", "", count),
+        ("pingmax", "", "1"),
+        ("pingtime", "PingTime", f"{gateway.ping_ms:.2f}"),
+        ("pinging", "", "0"),
+        ("", "PingState", f"1/{count}/1"),
+        ("state", "State   ", "NOREG"),
+        ("status", "Status  ", "UP" if gateway.up else "DOWN"),
+        ("uptime-usec", "", str(uptime)),
+        ("", "Uptime  ", f"{uptime // 1_000_000}s"),
+        ("calls-in", "CallsIN ", str(gateway.calls_in)),
+        ("calls-out", "CallsOUT", str(gateway.calls_out)),
+        ("failed-calls-in", "FailedCallsIN", str(gateway.failed_in)),
         ("failed-calls-out", "FailedCallsOUT", str(gateway.failed_out)),
     ]
 
@@ -227,8 +265,9 @@ def uptime(switch: Switch, arguments: str) -> str:
 def version(_switch: Switch, arguments: str) -> str:
     if arguments.strip() == "short":
         return "1.10.12-release\n"
-    return ("FreeSWITCH Version 1.10.12-release+git~20260821T141014Z~cc93a683ca~64bit "
-            "(git cc93a68 2026-08-21 14:10:14Z 64bit)\n")
+    return (
+        "FreeSWITCH Version 1.10.12-release+git~20260821T141014Z~cc93a683ca~64bit (git cc93a68 2026-08-21 14:10:14Z 64bit)\n"
+    )
 
 
 def hostname(switch: Switch, _arguments: str) -> str:
@@ -236,9 +275,19 @@ def hostname(switch: Switch, _arguments: str) -> str:
 
 
 HANDLERS: dict[str, Callable[[Switch, str], str | Awaitable[str]]] = {
-    "status": status, "json": json_api, "fsctl": fsctl, "sofia": sofia, "hash": hash_api, "hash_dump": hash_dump,
-    "global_getvar": global_getvar, "global_setvar": global_setvar, "uptime": uptime, "version": version,
+    "status": status,
+    "json": json_api,
+    "fsctl": fsctl,
+    "sofia": sofia,
+    "hash": hash_api,
+    "hash_dump": hash_dump,
+    "global_getvar": global_getvar,
+    "global_setvar": global_setvar,
+    "uptime": uptime,
+    "version": version,
     "reloadxml": lambda _switch, _arguments: "+OK [Success]\n",
-    "echo": lambda _switch, arguments: arguments, "module_exists": lambda _switch, _arguments: "true",
-    "create_uuid": lambda _switch, _arguments: str(uuid.uuid4()), "hostname": hostname,
+    "echo": lambda _switch, arguments: arguments,
+    "module_exists": lambda _switch, _arguments: "true",
+    "create_uuid": lambda _switch, _arguments: str(uuid.uuid4()),
+    "hostname": hostname,
 }

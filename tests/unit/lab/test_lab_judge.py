@@ -49,8 +49,15 @@ def test_overlap_counts_the_refused_moment_and_open_ends() -> None:
 
 
 def test_channels_are_counted_from_invite_to_end_and_answered_apart() -> None:
-    records = [invite(0, "a"), invite(0.1, "b"), invite(0.2, "c"), mark(0.5, "answer", "b"), mark(1, "end", "a"),
-               mark(2, "end", "b"), mark(3, "end", "c")]
+    records = [
+        invite(0, "a"),
+        invite(0.1, "b"),
+        invite(0.2, "c"),
+        mark(0.5, "answer", "b"),
+        mark(1, "end", "a"),
+        mark(2, "end", "b"),
+        mark(3, "end", "c"),
+    ]
     verdict = judge(records, cps=10, channels=2)
     assert (verdict.peak_channels, verdict.peak_answered, verdict.answered, verdict.open_at_end) == (3, 1, 1, 0)
     assert verdict.violations == ["3 channels at once, allowed 2, at 0.200000"]
@@ -78,7 +85,8 @@ def test_a_carrier_that_starts_again_has_no_open_calls() -> None:
 
 
 def test_the_command_line_takes_limits_from_the_log_and_tells_by_its_status(
-        tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     log = tmp_path / "a.jsonl"
     start = {"t": 0, "k": "start", "carrier": "a", "cps": 1, "channels": 5}
     lines = [json.dumps(record) for record in [start, invite(0, "a"), invite(0.1, "b")]]

@@ -68,8 +68,7 @@ def test_a_wrong_range_names_its_field() -> None:
 
 
 def test_quotes_keep_words_together_and_are_gone_afterwards() -> None:
-    dial = parse_originate("{a=1,api_on_answer='uuid_audio_fork X start ws://h/p mono 8k bug {}'}sofia/gateway/c/+1 "
-                           "&park()")
+    dial = parse_originate("{a=1,api_on_answer='uuid_audio_fork X start ws://h/p mono 8k bug {}'}sofia/gateway/c/+1 &park()")
     assert dial is not None
     assert dial.variables == {"a": "1", "api_on_answer": "uuid_audio_fork X start ws://h/p mono 8k bug {}"}
     assert (dial.gateway, dial.number, dial.application) == ("c", "+1", "park")
@@ -94,9 +93,18 @@ def test_the_last_word_takes_the_rest() -> None:
 
 def test_causes_as_freeswitch_reads_them() -> None:
     assert [causes.from_text(t) for t in ("user_busy", "17", "ALLOTED_TIMEOUT", "")] == [
-        "USER_BUSY", "USER_BUSY", "NORMAL_CLEARING", "NORMAL_CLEARING"]
+        "USER_BUSY",
+        "USER_BUSY",
+        "NORMAL_CLEARING",
+        "NORMAL_CLEARING",
+    ]
     assert [causes.from_sip(s) for s in (302, 486, 503, 603, 699)] == [
-        "REQUESTED_CHAN_UNAVAIL", "USER_BUSY", "NORMAL_TEMPORARY_FAILURE", "CALL_REJECTED", "NORMAL_UNSPECIFIED"]
+        "REQUESTED_CHAN_UNAVAIL",
+        "USER_BUSY",
+        "NORMAL_TEMPORARY_FAILURE",
+        "CALL_REJECTED",
+        "NORMAL_UNSPECIFIED",
+    ]
     assert causes.q850_of("ORIGINATOR_CANCEL") == 16
 
 

@@ -92,8 +92,9 @@ def test_sigterm_ends_cleanly_and_hangs_up(carrier: LabCarrier, switch: LabSwitc
 
 
 @pytest.mark.parametrize("fatal", ["uuid_audio_fork u1 start ws://127.0.0.1:9/ mono", "lab crash"])
-def test_the_fatal_commands_kill_the_process_without_a_bye(carrier: LabCarrier, switch: LabSwitch, client: Client,
-                                                           fatal: str) -> None:
+def test_the_fatal_commands_kill_the_process_without_a_bye(
+    carrier: LabCarrier, switch: LabSwitch, client: Client, fatal: str
+) -> None:
     client.ask("bgapi originate {origination_uuid=u1,sip_invite_call_id=u1}sofia/gateway/carrier_a/+14155550120 &park()")
     until(lambda: any(r["k"] == "ack" for r in read_log(carrier.log)), "the answer")
     client.send(f"api {fatal}")
@@ -155,7 +156,8 @@ def test_a_gateway_goes_down_with_its_event(client: Client) -> None:
     assert (headers["Content-Type"], event["Gateway"], event["Ping-Status"]) == ("text/event-json", "carrier_a", "DOWN")
     client.frame()
     assert client.api("originate {origination_uuid=u2}sofia/gateway/carrier_a/+14155550120 &park()") == (
-        "-ERR GATEWAY_DOWN\n")
+        "-ERR GATEWAY_DOWN\n"
+    )
 
 
 def test_a_silent_gateway_is_found_by_its_ping(tmp_path: Path) -> None:
@@ -170,8 +172,9 @@ def test_a_carrier_refuses_what_is_over_its_channels(tmp_path: Path) -> None:
     with LabCarrier("a", channels=3, log=log) as carrier, LabSwitch({"a": carrier.sip}) as switch:
         client = Client(switch.esl, switch.password)
         for n in range(5):
-            client.ask(f"bgapi originate {{origination_uuid=c{n},sip_invite_call_id=c{n}}}sofia/gateway/a/+14155550120 "
-                       "&park()")
+            client.ask(
+                f"bgapi originate {{origination_uuid=c{n},sip_invite_call_id=c{n}}}sofia/gateway/a/+14155550120 &park()"
+            )
         until(lambda: sum(r["k"] == "invite" for r in read_log(log)) == 5, "five INVITEs")
         until(lambda: sum(r["k"] == "answer" for r in read_log(log)) == 3, "three answers")
         client.close()
@@ -198,9 +201,14 @@ class Peer(asyncio.DatagramProtocol):
 
 def request(method: str, number: str, port: int, branch: str, body: str = "", to_tag: str = "") -> bytes:
     to = f"<sip:{number}@127.0.0.1>" + (f";tag={to_tag}" if to_tag else "")
-    headers = [("Via", f"SIP/2.0/UDP 127.0.0.1:{port};branch={branch}"), ("From", "<sip:x@127.0.0.1>;tag=f"),
-               ("To", to), ("Call-ID", "one-call"), ("CSeq", f"1 {method}"),
-               ("Contact", f"<sip:x@127.0.0.1:{port}>")]
+    headers = [
+        ("Via", f"SIP/2.0/UDP 127.0.0.1:{port};branch={branch}"),
+        ("From", "<sip:x@127.0.0.1>;tag=f"),
+        ("To", to),
+        ("Call-ID", "one-call"),
+        ("CSeq", f"1 {method}"),
+        ("Contact", f"<sip:x@127.0.0.1:{port}>"),
+    ]
     return sip.build(f"{method} sip:{number}@127.0.0.1 SIP/2.0", headers, body)
 
 
