@@ -91,7 +91,6 @@ class Settings(BaseSettings):
     switch_jitter_ms: float = Field(12.0, ge=0, description="ms; what the switch adds, write to INVITE, p99.9")
     jitter_ms: float = Field(30.0, ge=0, description="ms (J); grant-to-INVITE spread that the pacing pays for")
     lease_s: float = Field(60.0, gt=5, description="s; an unrenewed lease becomes suspect; it frees nothing")
-    lease_renew_s: float = Field(10.0, gt=0, description="s; between renewals of leases of live channels")
     linger_ms: int = Field(250, ge=0, description="ms; a channel still counts this long after its end")
     crash_linger_s: float = Field(
         300.0,
@@ -99,7 +98,7 @@ class Settings(BaseSettings):
         description="s; channels of a crashed switch count so long: no BYE was sent",
     )
     sip_death_s: float = Field(6.0, gt=0, description="s; timer T1X64: an unanswered INVITE is dead after this")
-    pump_idle_s: float = Field(1.0, gt=0, description="s; a carrier without work is looked at this often, unless woken")
+    pump_idle_s: float = Field(1.0, gt=0, le=1.0, description="s; a carrier without work is looked at this often, unless woken")
     dial_greenlets: int = Field(200, ge=1, description="dial jobs in flight per controller")
 
     # --- jobs ----------------------------------------------------------------------------------------------------

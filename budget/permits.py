@@ -5,17 +5,33 @@ Everything here is one Redis script per verb (budget/lua/), on Redis time only.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import cast
 from uuid import UUID
 
 from redis import Redis
 
+from budget.leases import Lease, adopt, leases, linger, overdue_pops, redis_now_us, renew, suspects
 from budget.push import JOB_TIMEOUT_S, RESULT_TTL_S, iso_now, job_data
-from budget.replies import number, text, texts
-from budget.scripts import PREFIX, run
+from budget.scripts import run
 from settings import Settings
+
+__all__ = [
+    "Grant",
+    "Lease",
+    "Refusal",
+    "adopt",
+    "grant",
+    "leases",
+    "linger",
+    "mark_claimed",
+    "overdue_pops",
+    "redis_now_us",
+    "refuse",
+    "release",
+    "renew",
+    "requeue",
+    "suspects",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +51,6 @@ class Refusal:
 
     limit: str  # cps, channels, order, empty, paused, not_ready
     retry_us: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """A channel held: who holds it, with which fence, on which switch."""
-
-    attempt_id: UUID
-    fence: int
-    carrier_id: UUID
-    switch: str
 
 
 def grant(redis: Redis, settings: Settings, carrier_id: UUID, switch: str) -> Grant | Refusal:
@@ -81,63 +87,15 @@ def release(redis: Redis, attempt_id: UUID, fence: int, *, linger_us: int | None
     return bool(run(redis, "release", str(attempt_id), fence, -1 if linger_us is None else linger_us))
 
 
+def refuse(redis: Redis, attempt_id: UUID, fence: int) -> bool:
+    """The claim was refused and nothing was written to the switch: the lease goes, without linger.
+
+    Its slot goes to the next call if none was granted later and nothing else moved the carrier's pacing since; the charge
+    is refunded then. False: the caller does not own this lease.
+    """
+    return bool(run(redis, "refuse", str(attempt_id), fence))
+
+
 def requeue(redis: Redis, attempt_id: UUID, fence: int) -> bool:
     """A permit that was not used goes back: front of the lane, charge refunded, slot burned. False: not the owner."""
     return bool(run(redis, "requeue", str(attempt_id), fence, iso_now(), job_data(), JOB_TIMEOUT_S, RESULT_TTL_S))
-
-
-def renew(redis: Redis, settings: Settings, attempts: Sequence[UUID]) -> int:
-    """Renews the leases of channels the switch just confirmed; returns how many leases there were."""
-    if not attempts:
-        return 0
-    return int(run(redis, "renew", int(settings.lease_s * 1_000_000), *(str(a) for a in attempts)))
-
-
-def adopt(redis: Redis, settings: Settings, lease: Lease, lane: str) -> bool:
-    """Writes the lease of a call known to live; True when there was none."""
-    return bool(
-        run(
-            redis,
-            "adopt",
-            str(lease.attempt_id),
-            lease.fence,
-            str(lease.carrier_id),
-            lane,
-            lease.switch,
-            int(settings.lease_s * 1_000_000),
-        )
-    )
-
-
-def linger(redis: Redis, carrier_id: UUID, attempt_id: UUID, fence: int, us: int) -> None:
-    """The attempt has ended; its channel goes on counting for ``us`` microseconds from now."""
-    redis.zadd(f"{PREFIX}linger:{carrier_id}", {f"{attempt_id}:{fence}": redis_now_us(redis) + us})
-
-
-def leases(redis: Redis, carriers: Iterable[UUID]) -> list[Lease]:
-    """Every lease of the given carriers, for reconcile and audit."""
-    found: list[Lease] = []
-    for carrier in carriers:
-        for attempt in texts(redis.zrange(f"{PREFIX}leases:{carrier}", 0, -1)):
-            fence, switch = cast("list[bytes | None]", redis.hmget(f"{PREFIX}lease:{attempt}", ["fence", "switch"]))
-            if fence is not None:
-                found.append(Lease(UUID(attempt), int(fence), carrier, text(switch or b"")))
-    return found
-
-
-def overdue_pops(redis: Redis, now_us: int, limit: int) -> list[tuple[UUID, int]]:
-    """Attempts popped and not claimed by their deadline, with their fences."""
-    found: list[tuple[UUID, int]] = []
-    for attempt in texts(redis.zrangebyscore(f"{PREFIX}popped", "-inf", now_us, start=0, num=limit)):
-        fence = number(redis.hget(f"{PREFIX}lease:{attempt}", "fence"))
-        if fence is None:
-            redis.zrem(f"{PREFIX}popped", attempt)
-        else:
-            found.append((UUID(attempt), fence))
-    return found
-
-
-def redis_now_us(redis: Redis) -> int:
-    """Redis' own clock in microseconds."""
-    seconds, micros = redis.time()
-    return int(seconds) * 1_000_000 + int(micros)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 
 def text(reply: Any) -> str:
-    """A bulk string."""
-    return reply.decode() if isinstance(reply, bytes) else str(reply)
+    """A bulk string. Bytes that are no UTF-8 (somebody else's) are replaced: such a name is none of ours."""
+    return reply.decode(errors="replace") if isinstance(reply, bytes) else str(reply)
 
 
 def texts(reply: Any) -> list[str]:
@@ -16,5 +17,17 @@ def texts(reply: Any) -> list[str]:
 
 
 def number(reply: Any) -> int | None:
-    """An integer kept as a string, or None where the key is missing."""
-    return None if reply is None else int(reply)
+    """An integer kept as a string, or None where the key is missing or holds none."""
+    try:
+        return None if reply is None else int(reply)
+    except ValueError:
+        return None
+
+
+def attempt(reply: Any) -> UUID | None:
+    """An attempt's id exactly as ``str(UUID)`` writes it, or None."""
+    try:
+        found = UUID(text(reply))
+    except ValueError:
+        return None
+    return found if str(found) == text(reply) else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -29,3 +30,19 @@ def run(redis: Redis, name: str, *args: str | int | bytes) -> Any:
         return redis.evalsha(sha, 0, *args)
     except NoScriptError:
         return redis.eval(text, 0, *args)
+
+
+def run_all(redis: Redis, name: str, calls: Sequence[Sequence[str | int | bytes]]) -> list[Any]:
+    """Runs script ``name`` once for each list of arguments, in one pipeline; the replies in order.
+
+    Nothing holds the runs together: others may come in between. Raises the first error after all have run.
+    """
+    if not calls:
+        return []
+    code, sha = source(name)
+    pipe = redis.pipeline(transaction=False)
+    # The first one loads it; a SCRIPT FLUSH between two of a pipeline would have to be timed to the microsecond.
+    pipe.eval(code, 0, *calls[0])
+    for args in calls[1:]:
+        pipe.evalsha(sha, 0, *args)
+    return list(pipe.execute())

@@ -81,7 +81,7 @@ def place_call(d: Dial) -> str:
         pdd_s=settings.pdd_s,
     )
     if isinstance(claim, attempts.Refused):
-        permits.release(board.redis, permit.attempt_id, permit.fence, linger_us=0)
+        permits.refuse(board.redis, permit.attempt_id, permit.fence)
         return f"refused: {claim.reason}"
     wire = _wire(d, claim)
     if wire is None:

@@ -1,13 +1,17 @@
 """The watchdog: silence is a failure. Every state that waits has a deadline; when it passes, the switch is asked first.
 
 Asking is a ``probe`` command for the controller of that switch. Only when the answer stays away too does the watchdog
-itself write an end, as the weakest of all evidence: whatever better comes later corrects it.
+itself write an end, as the weakest of all evidence: whatever better comes later corrects it. Each of its ends is a
+conclusion from a row that was read a moment ago, so it counts only if the locked row is still the same.
 """
 
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import gevent
 import psycopg
@@ -15,7 +19,8 @@ import psycopg
 from calls.evidence import End, Evidence, Source, State
 from calls.retry import RetryRules
 from settings import Settings
-from store import attempts, commands
+from store import attempts, calls, commands
+from store.attempts import Condition, Overdue
 from store.pool import Database, open_database
 
 log = logging.getLogger(__name__)
@@ -30,6 +35,13 @@ CAUSE = {
     "in_progress": "lost",
 }
 BATCH = 200
+#: s beside the interval; without a successful look for longer, Postgres was away, and evidence waits in the controllers.
+OUTAGE_S = 3.0
+#: s; old idempotency keys are forgotten this often, at most FORGET_BATCH in one statement.
+FORGET_EVERY_S = 300.0
+FORGET_BATCH = 1000
+#: A key is kept longer than promised by this much: a web host's clock may be behind ours.
+FORGET_MARGIN = timedelta(hours=1)
 
 
 def rules(settings: Settings) -> RetryRules:
@@ -43,52 +55,89 @@ def rules(settings: Settings) -> RetryRules:
 
 
 def sweep(db: Database, settings: Settings, now: datetime) -> int:
-    """One look: questions for what is newly overdue, ends for what stayed silent, ends for what expired in the queue.
+    """One look: ends for what stayed silent and for what expired in the queue, questions for what is newly overdue.
 
     Returns how many attempts it ended. Raises psycopg.Error when Postgres is away.
     """
-    ends: list[Evidence] = []
-    for row in attempts.list_overdue(db, now, BATCH):
+    overdue = attempts.list_overdue(db, now, BATCH)
+    # The ends first: the less time between reading and concluding, the fewer conclusions are in vain.
+    ended = _conclude(db, settings, [row for row in overdue if row.probes >= PROBES], now)
+    for row in overdue:
         if row.probes < PROBES:
-            commands.add(db, row.attempt_id, row.switch, "probe", "watchdog", {"state": row.state}, now=now)
-            attempts.mark_probe(db, row.attempt_id, now + timedelta(seconds=settings.probe_grace_s))
-            continue
-        cause = CAUSE[row.state]
-        log.warning("silent past its deadline", extra={"attempt": str(row.attempt_id), "state": row.state})
-        ends.append(
-            Evidence(
-                row.attempt_id,
-                f"watchdog:{row.attempt_id}",
-                Source.WATCHDOG,
-                State.ENDED,
-                now,
-                End(cause, now, ringing_at=row.ringing_at, early_at=row.early_at, answered_at=row.answered_at),
-            )
-        )
-    ends += [
+            commands.ask(db, row, now, now + timedelta(seconds=settings.probe_grace_s))
+    return ended + _expire(db, settings, attempts.list_expired(db, now, BATCH), now)
+
+
+def _conclude(db: Database, settings: Settings, silent: Sequence[Overdue], now: datetime) -> int:
+    ends = [
         Evidence(
-            attempt,
-            f"expired:{attempt}",
-            Source.OPERATOR,
+            row.attempt_id,
+            f"watchdog:{row.attempt_id}",
+            Source.WATCHDOG,
             State.ENDED,
             now,
-            End("expired", now, local=True),
+            End(CAUSE[row.state], now, ringing_at=row.ringing_at, early_at=row.early_at, answered_at=row.answered_at),
         )
-        for attempt in attempts.list_expired(db, now, BATCH)
+        for row in silent
     ]
-    if ends:
-        attempts.apply_evidence(db, ends, rules=rules(settings), timers=settings, now=now)
-    return len(ends)
+    only_if = {row.attempt_id: Condition(row.state, row.deadline_at, row.probes) for row in silent}
+    applied = attempts.apply_evidence(db, ends, rules=rules(settings), timers=settings, now=now, only_if=only_if)
+    for done in applied:
+        if done.ended_now:
+            state = only_if[done.attempt_id].state
+            log.warning("silent past its deadline", extra={"attempt": str(done.attempt_id), "state": state})
+    return sum(done.ended_now for done in applied)
+
+
+def _expire(db: Database, settings: Settings, expired: Sequence[UUID], now: datetime) -> int:
+    ends = [
+        Evidence(attempt, f"expired:{attempt}", Source.OPERATOR, State.ENDED, now, End("expired", now, local=True))
+        for attempt in expired
+    ]
+    # A claim may have come first: who is being rung is not expired any more.
+    only_if = {attempt: Condition(State.QUEUED) for attempt in expired}
+    applied = attempts.apply_evidence(db, ends, rules=rules(settings), timers=settings, now=now, only_if=only_if)
+    return sum(done.ended_now for done in applied)
+
+
+class Watchdog:
+    """One process's looks. It remembers when it last saw Postgres, and when old keys are due to be forgotten."""
+
+    def __init__(self, db: Database, settings: Settings) -> None:
+        self._db, self._settings = db, settings
+        self._looked: float | None = None  # monotonic; the end of the last successful look
+        self._forget_at = float("-inf")  # monotonic
+
+    def look(self, now: datetime, clock: Callable[[], float] = time.monotonic) -> int:
+        """:func:`sweep`; but the first look after an outage, or ever, gives all that is overdue ``probe_grace_s`` more.
+
+        ``clock`` counts seconds since some moment. Returns how many attempts were ended. Raises psycopg.Error when
+        Postgres is away.
+        """
+        longest = self._settings.watchdog_interval_s + OUTAGE_S
+        if self._looked is None or clock() - self._looked > longest:
+            moved = attempts.grant_grace(self._db, now + timedelta(seconds=self._settings.probe_grace_s))
+            log.info("the first look, or the first after an outage", extra={"deadlines": moved})
+        ended = sweep(self._db, self._settings, now)
+        # The time after it: a look that takes long is no outage. And before the keys: they must not hold up a judgement.
+        self._looked = clock()
+        if self._looked >= self._forget_at:
+            self._forget_at = self._looked + FORGET_EVERY_S
+            before = now - timedelta(seconds=self._settings.idempotency_ttl_s) - FORGET_MARGIN
+            if calls.forget_keys(self._db, before, FORGET_BATCH) == FORGET_BATCH:
+                self._forget_at = self._looked  # there may be more: at the next look
+        return ended
 
 
 def main(settings: Settings) -> None:
     """Runs until killed. Two at once are harmless: each end is one row with one key."""
     db = open_database(settings, "watchdog", cooperative=True)
+    watchdog = Watchdog(db, settings)
     failing = False
     try:
         while True:
             try:
-                sweep(db, settings, datetime.now(UTC))
+                watchdog.look(datetime.now(UTC))
                 failing = False
             except (psycopg.Error, OSError) as error:
                 if not failing:

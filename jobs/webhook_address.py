@@ -12,24 +12,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+from calls.addresses import is_public
+
 #: (host, port) -> addresses as text. Raises OSError when the name does not resolve.
 Lookup = Callable[[str, int], Sequence[str]]
 
 #: TLS ports a receiver may use; others are the doors of databases and of our own services.
 PORTS = frozenset({443, 8443})
-
-_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
-_REFUSED = (
-    ipaddress.ip_network("192.0.0.0/24"),  # protocol assignments
-    ipaddress.ip_network("192.88.99.0/24"),  # 6to4 relays
-    ipaddress.ip_network("168.63.129.16/32"),  # Azure's wire server: public by number, internal by meaning
-    ipaddress.ip_network("2002::/16"),  # 6to4: carries any IPv4 address inside
-    ipaddress.ip_network("2001::/32"),  # Teredo: the same
-    ipaddress.ip_network("64:ff9b:1::/48"),  # local-use NAT64
-    ipaddress.ip_network("fec0::/10"),  # site-local, withdrawn but routed
-    ipaddress.ip_network("::/96"),  # IPv4-compatible, withdrawn
-)
 
 
 class AddressRefused(Exception):
@@ -51,18 +40,6 @@ class Target:
         host = f"[{self.host}]" if ":" in self.host else self.host
         default = 443 if self.scheme == "https" else 80
         return host if self.port == default else f"{host}:{self.port}"
-
-
-def is_public(address: IPAddress) -> bool:
-    """Whether ``address`` lies in the open Internet: not private, local, shared, multicast, or one of those in disguise."""
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped is not None:
-            return is_public(address.ipv4_mapped)
-        if address in _NAT64:
-            return is_public(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
-    if any(address in network for network in _REFUSED if network.version == address.version):
-        return False
-    return address.is_global and not address.is_multicast and not address.is_reserved
 
 
 def origin(url: str) -> str:

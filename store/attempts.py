@@ -12,7 +12,7 @@ from uuid import UUID
 
 from calls.evidence import End, Evidence, Source, State
 from calls.retry import RetryRules
-from store.change import Applied, NewAttempt, apply_evidence, apply_in
+from store.change import Applied, Condition, NewAttempt, apply_evidence, apply_in
 from store.facts import NO_TIMERS, FixedTimers, Timers
 from store.outbox import outbox_row
 from store.pool import Conn, Database
@@ -23,14 +23,15 @@ from store.queue import (
     Lingering,
     LiveAttempt,
     Overdue,
+    grant_grace,
     list_expired,
     list_lingering,
     list_live,
     list_overdue,
     list_pushed,
     list_unpushed,
-    mark_probe,
     mark_pushed,
+    postpone,
     states,
 )
 from store.records import recordset
@@ -41,6 +42,7 @@ __all__ = [
     "Applied",
     "AttemptState",
     "Claimed",
+    "Condition",
     "FixedTimers",
     "LaneItem",
     "Lingering",
@@ -52,14 +54,15 @@ __all__ = [
     "Timers",
     "apply_evidence",
     "claim",
+    "grant_grace",
     "list_expired",
     "list_lingering",
     "list_live",
     "list_overdue",
     "list_pushed",
     "list_unpushed",
-    "mark_probe",
     "mark_pushed",
+    "postpone",
     "states",
     "unclaim",
 ]
@@ -69,6 +72,8 @@ _OUTBOX = load("outbox")
 _CALL_WIDTH = len(Call.__dataclass_fields__)
 
 RefusalReason = Literal["gone", "not_queued", "not_due", "expired", "canceled", "paused", "epoch", "no_endpoint"]
+#: Refused for ever. For any other reason the attempt, if still queued, is in no lane now and has to come back into one.
+_FINAL = frozenset({"gone", "canceled", "expired"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +105,7 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Not claimed, and nothing was changed."""
+    """Not claimed, and nothing was changed but this: for a reason that passes, the attempt counts as not laned."""
 
     reason: RefusalReason
 
@@ -115,12 +120,14 @@ def claim(
     carrier_id: UUID,
     now: datetime,
     pdd_s: int,
+    clock: datetime | None = None,
 ) -> Claimed | Refused:
     """Take the attempt for dialing: ``queued -> dialing`` in one statement that checks everything that may forbid it.
 
     Of any number of racing claims exactly one is :class:`Claimed`. The call becomes ``dialing`` and its webhook is
     written in the same transaction. A lost connection is raised, not retried: whoever does not know that its claim was
-    committed must not dial, and the attempt's deadline (``now + pdd_s``) finds it.
+    committed must not dial, and the attempt's deadline (``now + pdd_s``) finds it. What is due and what has expired is
+    judged by ``clock``, None: the database's, so that it is the same on every host.
     """
     params = {
         "attempt_id": attempt_id,
@@ -130,6 +137,7 @@ def claim(
         "carrier_id": carrier_id,
         "now": now,
         "pdd_s": pdd_s,
+        "clock": clock,
     }
     return db.run(lambda conn: _claim(conn, params, now), lost=False)
 
@@ -139,7 +147,10 @@ def _claim(conn: Conn, params: dict[str, Any], now: datetime) -> Claimed | Refus
         row = conn.execute(_SQL["claim"], params).fetchone()
         if row is None:
             why = conn.execute(_SQL["why_refused"], params).fetchone()
-            return Refused("gone" if why is None else why[0])
+            reason: RefusalReason = "gone" if why is None else why[0]
+            if reason not in _FINAL:
+                conn.execute(_SQL["unlane"], params)
+            return Refused(reason)
         hook, tenant_name, agent_kind, pdd_s, *columns = row
         call, attempt = Call(*columns[:_CALL_WIDTH]), Attempt(*columns[_CALL_WIDTH:])
         if hook is not None:

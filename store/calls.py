@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import psycopg
 from psycopg import errors
 from psycopg.types.json import Jsonb
 
@@ -123,8 +124,12 @@ def accept_call(
         return db.run(lambda conn: _accept(conn, call, new.attempt_id, idempotency, now, respond), attempts=3)
     except errors.UniqueViolation:
         # The ids are taken: a try before this one was committed though its connection was lost.
-        with db.connection() as conn:
-            stored = one_row(conn, Call, _SQL["get"], {"tenant_id": new.tenant_id, "id": new.id})
+        try:
+            with db.connection() as conn:
+                stored = one_row(conn, Call, _SQL["get"], {"tenant_id": new.tenant_id, "id": new.id})
+        except psycopg.OperationalError as error:
+            # Not as it is: a connection that could not be had would say that nothing was committed.
+            raise psycopg.OperationalError("the call is taken already, but cannot be read") from error
         if stored is None:
             raise
         return Accepted(stored, new.attempt_id, stored.lane, None)
@@ -183,11 +188,14 @@ def _accept(
         row = context.fetchone()
         if row is None:
             raise UnknownTenant(f"tenant_id: there is no tenant {call.tenant_id}")
-        hook, has_agent = row
+        hook, has_agent, clock = row
         if not has_agent:
             raise UnknownAgent("agent_id: no such agent: create it first or use the id of one of yours")
         url = call.webhook_url or hook
         call = replace(call, sequence=1 if url else 0)
+        if call.due_at <= now:
+            # Due at once, by the clock that the claim will go by: one of ours that is ahead must not delay it.
+            call = replace(call, due_at=min(call.due_at, clock))
         conn.execute(_SQL["accept"], _columns(call, attempt_id))
         if url:
             attempt = queued_attempt(attempt_id, call, number=1, due_at=call.due_at, now=now)
@@ -285,7 +293,7 @@ def list_attempts(db: Database, tenant_id: UUID, call_id: UUID) -> list[Attempt]
         return all_rows(conn, Attempt, _SQL["list_attempts"], {"tenant_id": tenant_id, "id": call_id})
 
 
-def forget_keys(db: Database, before: datetime) -> int:
-    """Delete idempotency keys older than ``before``; returns how many."""
+def forget_keys(db: Database, before: datetime, limit: int) -> int:
+    """Delete idempotency keys older than ``before``, the oldest first, at most ``limit``; returns how many."""
     with db.connection() as conn:
-        return conn.execute(_SQL["forget_keys"], {"before": before}).rowcount
+        return conn.execute(_SQL["forget_keys"], {"before": before, "limit": limit}).rowcount

@@ -7,10 +7,13 @@ already changes nothing, so a batch may be repeated, and two writers of one even
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
+
+from psycopg import Cursor
+from psycopg.rows import TupleRow
 
 from calls.evidence import Evidence, Rank, State
 from calls.ids import new_uuid7
@@ -65,21 +68,46 @@ class Applied:
     retry: NewAttempt | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What a conclusion rests on: how the row was when it was drawn. ``deadline_at`` and ``probes`` None: any."""
+
+    state: str
+    deadline_at: datetime | None = None
+    probes: int | None = None
+
+    def holds(self, attempt: Attempt) -> bool:
+        return (
+            attempt.state == self.state
+            and self.deadline_at in (None, attempt.deadline_at)
+            and self.probes in (None, attempt.probes)
+        )
+
+
 def apply_evidence(
-    db: Database, batch: Sequence[Evidence], *, rules: RetryRules, timers: Timers, now: datetime
+    db: Database,
+    batch: Sequence[Evidence],
+    *,
+    rules: RetryRules,
+    timers: Timers,
+    now: datetime,
+    only_if: Mapping[UUID, Condition] | None = None,
 ) -> list[Applied]:
     """Write the batch down and apply it, all or nothing; one :class:`Applied` per attempt named in it.
 
-    Deadlocks and lost connections are retried; evidence known already has no effect. Errors: ``psycopg.Error`` when
-    Postgres stays away; nothing is written then, and the same batch may be given again.
+    Deadlocks and lost connections are retried; evidence known already has no effect. ``only_if``: evidence of an attempt
+    named there is a conclusion, not an observation. It counts only if the attempt, once locked, is still as its condition
+    says, and is dropped without a trace if not; and it is not repeated over a lost connection, because what speaks
+    against it may wait for Postgres too. Errors: ``psycopg.Error`` when Postgres stays away; nothing is written then, and
+    the same batch may be given again.
     """
     tries = 0
 
     def unit(conn: Conn) -> list[Applied]:
         nonlocal tries
         tries += 1
-        applied = apply_in(conn, batch, rules=rules, timers=timers, now=now)
-        if tries == 1:
+        applied = apply_in(conn, batch, rules=rules, timers=timers, now=now, only_if=only_if)
+        if tries == 1 or only_if:
             return applied
         # A try before this one may have been committed though its connection was lost: its end is reported here.
         ends = {evidence.attempt_id for evidence in batch if evidence.end is not None}
@@ -87,20 +115,28 @@ def apply_evidence(
             _as_ended(result) if result.state == State.ENDED and result.attempt_id in ends else result for result in applied
         ]
 
-    return db.run(unit) if batch else []
+    return db.run(unit, lost=not only_if) if batch else []
 
 
 def _as_ended(result: Applied) -> Applied:
     return Applied(result.attempt_id, result.state, True, result.fence, result.carrier_id, result.lane, result.retry)
 
 
-def apply_in(conn: Conn, batch: Iterable[Evidence], *, rules: RetryRules, timers: Timers, now: datetime) -> list[Applied]:
+def apply_in(
+    conn: Conn,
+    batch: Iterable[Evidence],
+    *,
+    rules: RetryRules,
+    timers: Timers,
+    now: datetime,
+    only_if: Mapping[UUID, Condition] | None = None,
+) -> list[Applied]:
     """:func:`apply_evidence` inside the caller's transaction, which it commits."""
     context = Context(rules, timers, now, new_uuid7)
     # Within a batch the order is ours to choose: states in their natural order tell the enterprise all of them.
     ordered = sorted(map(storable, batch), key=lambda evidence: (Rank.of(evidence.state), evidence.at))
     with conn.pipeline():
-        works, new = _read(conn, ordered)
+        works, new = _read(conn, ordered, only_if or {})
         by_attempt = {attempt_id: work for work in works for attempt_id in work.attempts}
         for position, evidence in enumerate(ordered):
             if position % BREATH == BREATH - 1:
@@ -118,20 +154,31 @@ def _named(batch: Iterable[Evidence]) -> list[UUID]:
     return list(dict.fromkeys(evidence.attempt_id for evidence in batch))
 
 
-def _read(conn: Conn, batch: Sequence[Evidence]) -> tuple[list[CallWork], set[tuple[UUID, str]]]:
+def _read(
+    conn: Conn, batch: Sequence[Evidence], only_if: Mapping[UUID, Condition]
+) -> tuple[list[CallWork], set[tuple[UUID, str]]]:
     """Lock and load; write the evidence down; which of it is new."""
     ids = {"ids": _named(batch)}
     # By position and in binary: the rows are wide, and this is the busiest path of all.
     calls = conn.execute(_SQL["lock_calls"], ids, binary=True)
     attempts = conn.execute(_SQL["lock_attempts"], ids, binary=True)
-    keys = conn.execute(_SQL["insert_evidence"], {"rows": recordset([_event(evidence) for evidence in batch])})
+    # Conditions need the locked rows first, which costs them a round trip more.
+    keys = None if only_if else _write_down(conn, batch)
     by_call: dict[UUID, CallWork] = {}
     for *call, hook in calls.fetchall():
         by_call[call[0]] = CallWork(Call(*call), hook, {})
+    by_id: dict[UUID, Attempt] = {}
     for row in attempts.fetchall():
         attempt = Attempt(*row)
-        by_call[attempt.call_id].attempts[attempt.id] = attempt
+        by_id[attempt.id] = by_call[attempt.call_id].attempts[attempt.id] = attempt
+    if keys is None:
+        holding = {id_ for id_, attempt in by_id.items() if id_ not in only_if or only_if[id_].holds(attempt)}
+        keys = _write_down(conn, [evidence for evidence in batch if evidence.attempt_id in holding])
     return list(by_call.values()), {(attempt_id, key) for attempt_id, key in keys.fetchall()}
+
+
+def _write_down(conn: Conn, batch: Sequence[Evidence]) -> Cursor[TupleRow]:
+    return conn.execute(_SQL["insert_evidence"], {"rows": recordset([_event(evidence) for evidence in batch])})
 
 
 def _event(evidence: Evidence) -> dict[str, object]:

@@ -15,16 +15,19 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 
 from calls.ids import new_uuid7
-from store.pool import Database
+from store.pool import Conn, Database
 from store.queries import load
+from store.queue import Overdue
 from store.records import all_rows, clean
 
 _SQL = load("commands")
+#: The answer to a probe of an attempt that lives.
+ALIVE = "alive"
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """``verb``: hangup or probe; ``requested_by``: customer, operator, agent, platform or watchdog."""
+    """``verb``: hangup (``requested_by`` customer, agent, operator or platform) or probe (``requested_by`` watchdog)."""
 
     id: UUID
     call_id: UUID
@@ -61,7 +64,8 @@ def add(
     """Ask something of a live attempt and wake its controller; None when the attempt has ended or never was.
 
     One open command per attempt and verb: asking again gives the same id. ``switch`` None: the attempt's own. A hangup
-    that the customer wants goes through :func:`store.calls.request_hangup`, which also ends what is still waiting.
+    that the customer wants goes through :func:`store.calls.request_hangup`, which also ends what is still waiting. Errors:
+    ``psycopg.errors.CheckViolation`` when ``requested_by`` is none that :class:`Command` names for the verb.
     """
     params = {
         "id": new_uuid7(),
@@ -85,8 +89,44 @@ def add(
     return db.run(unit)
 
 
+def ask(db: Database, row: Overdue, now: datetime, look_again: datetime) -> UUID | None:
+    """The watchdog's question to the switch of an overdue attempt; the attempt's deadline moves to ``look_again``.
+
+    ``args`` of the probe say what is believed: ``{"state": "ringing", "deadline_at": "<ISO 8601>"}``; whoever carries it
+    out asks the switch first and does nothing to a channel that is elsewhere. None: the attempt is not so any more, or
+    somebody else has just asked. A lost connection is raised, not retried.
+    """
+    params = {
+        "id": new_uuid7(),
+        "attempt_id": row.attempt_id,
+        "state": row.state,
+        "deadline_at": row.deadline_at,
+        "probes": row.probes,
+        "look_again": look_again,
+        "args": Jsonb({"state": row.state, "deadline_at": row.deadline_at.isoformat()}),
+        "now": now,
+    }
+
+    def unit(conn: Conn) -> UUID | None:
+        conn.execute(_SQL["lock_call_of"], params)
+        if conn.execute(_SQL["mark_asked"], params).rowcount == 0:
+            return None
+        asked = conn.execute(_SQL["ask"], params).fetchone()
+        assert asked is not None, "an attempt under its call's lock does not vanish"
+        conn.execute(_SQL["notify"], {"payload": f"{asked[1] or '-'} {row.attempt_id}"})
+        command_id: UUID = asked[0]
+        return command_id
+
+    return db.run(unit, lost=False)
+
+
 def finish(db: Database, command_id: UUID, result: str, now: datetime) -> bool:
-    """It was carried out (or could not be: ``result`` says). False: it was done already."""
+    """It was carried out (or could not be: ``result`` says). False: it was done already.
+
+    A probe with the result :data:`ALIVE` takes back that it was asked: it does not count as silence.
+    """
+    params = {"id": command_id, "result": clean(result), "now": now}
     with db.connection() as conn:
-        params = {"id": command_id, "result": clean(result), "now": now}
+        if result == ALIVE:
+            conn.execute(_SQL["alive"], params)
         return conn.execute(_SQL["finish"], params).rowcount == 1

@@ -1,8 +1,9 @@
 """A hangup at any moment of a call's life: it cancels a waiting call, ends a live one, and is never lost in between.
 
 A queued attempt is ended here, under the call's lock, so a claim that comes later finds it ended. Otherwise the claim
-was first: the wish is kept on the call (no retry follows) and as a command that the controller reads right after its
-claim, at the channel's creation, and when it is woken.
+was first: the wish is kept on the call (no retry follows) and as an open command of the claim's switch. Its controller
+reads those when it is woken, at every sweep and after a reconnect; one whose channel is not up yet it keeps, and carries
+out before the dial is written or when the channel appears.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from store.queries import load
 _SQL = load("hangup")
 
 HangupKind = Literal["canceled", "requested", "already_ended", "not_found"]
+#: As call_commands demands; what a channel says of its end is one of them too.
+_WHO = frozenset({"customer", "agent", "operator", "platform"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,12 @@ class Hangup:
 
 
 def request_hangup(db: Database, tenant_id: UUID, call_id: UUID, by: str, now: datetime) -> Hangup:
-    """End the call at whatever point it is. ``by``: customer, operator, agent or platform. Repeating it changes nothing."""
+    """End the call at whatever point it is. ``by``: customer, operator, agent or platform. Repeating it changes nothing.
+
+    Errors: ``ValueError`` for anybody else.
+    """
+    if by not in _WHO:
+        raise ValueError(f"by: {by!r} cannot ask for a hangup: one of {', '.join(sorted(_WHO))} can")
     return db.run(lambda conn: _request(conn, tenant_id, call_id, by, now))
 
 

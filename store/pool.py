@@ -36,6 +36,11 @@ RETRY_MIN_S, RETRY_MAX_S = 0.01, 1.0
 #: The transaction was rolled back by the server; the same one may well pass next time.
 ROLLED_BACK: tuple[type[Exception], ...] = (errors.SerializationFailure, errors.DeadlockDetected, errors.LockNotAvailable)
 
+#: SQLSTATE classes of what passes: connection, rollback, resources, operator's intervention, the system's input/output.
+_PASSING_CLASSES = frozenset({"08", "40", "53", "57", "58"})
+#: Others that pass: lock not to be had, transaction or session idle or open too long, a standby that takes no writes.
+_PASSING = frozenset({"55P03", "25P03", "25P04", "25006"})
+
 log = logging.getLogger("trunkline.store")
 
 
@@ -111,19 +116,22 @@ class Database:
 
         ``unit`` must be idempotent: a connection lost at COMMIT does not tell whether it was committed. Give
         ``lost=False`` where that is not so; then only transactions the server rolled back are repeated.
-        Errors: what the last of ``attempts`` tries raised.
+        Errors: what the last of ``attempts`` tries raised; but if one before it may have been committed and the last one
+        was certainly not, what that one raised, so that :func:`may_be_committed` is right about the whole.
         """
+        doubt: Exception | None = None
         for tried in range(1, attempts + 1):
             try:
                 with self.connection() as conn:
                     return unit(conn)
             except ROLLED_BACK as error:
                 if tried == attempts:
-                    raise
+                    raise (doubt or error) from None
                 log.info("transaction rolled back (%s), try %d of %d", type(error).__name__, tried, attempts)
             except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+                doubt = error if may_be_committed(error) else doubt
                 if not lost or tried == attempts or not _is_lost(error):
-                    raise
+                    raise (doubt or error) from None
                 log.warning("Postgres connection lost (%s), try %d of %d", error, tried, attempts)
             time.sleep(random.uniform(0.5, 1.0) * min(RETRY_MAX_S, RETRY_MIN_S * 4 ** (tried - 1)))
         raise AssertionError("attempts must be at least 1")
@@ -152,16 +160,29 @@ def _is_lost(error: Exception) -> bool:
     return state is None or state[:2] == "08" or state in ("57P01", "57P02", "57P03", "53300", "25P03")
 
 
+def may_be_committed(error: Exception) -> bool:
+    """Whether work that failed with ``error`` may have been committed all the same: its connection was lost under it.
+
+    Not so when no connection could be had, or when the server lived to say what was wrong.
+    """
+    lost = isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError)) and _is_lost(error)
+    return lost and not isinstance(error, PoolTimeout)
+
+
 def is_transient(error: Exception) -> bool:
-    """Whether the same work may well pass later: the server is away, rolled it back, or was too slow for it.
+    """Whether the same work may well pass later: the server is away, full, a standby, rolled it back or was too slow.
 
     What is left is the data's or the program's fault: trying again would only repeat it.
     """
-    if isinstance(error, (*ROLLED_BACK, errors.QueryCanceled, PoolTimeout, OSError)):
+    if isinstance(error, OSError):
         return True
-    if isinstance(error, (psycopg.DataError, psycopg.IntegrityError, psycopg.ProgrammingError)):
+    if not isinstance(error, psycopg.Error):
         return False
-    return isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))
+    state = error.sqlstate
+    if state is None:
+        # No word of the server's: the connection is gone, or never was.
+        return isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))
+    return state[:2] in _PASSING_CLASSES or state in _PASSING
 
 
 def open_database(settings: Settings, role: str, *, cooperative: bool, wait_s: float = 0.0) -> Database:

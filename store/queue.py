@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
+from store.facts import Timers
 from store.pool import Database
 from store.queries import load
 from store.records import all_rows
@@ -17,11 +18,12 @@ _SQL = load("queue")
 
 @dataclass(frozen=True, slots=True)
 class LaneItem:
-    """An attempt and the lane it belongs into."""
+    """An attempt and the lane it belongs into. ``pushed_at``: when it was laned, where that was asked for."""
 
     attempt_id: UUID
     lane: str
     priority: str
+    pushed_at: datetime | None = None
 
 
 class AttemptState(NamedTuple):
@@ -78,7 +80,10 @@ class Overdue:
 
 
 def list_unpushed(db: Database, epoch: int, now: datetime, limit: int) -> list[LaneItem]:
-    """Queued attempts that are due and were not laned in ``epoch``, by due time; none of a paused tenant."""
+    """Queued attempts that are due and were not laned in ``epoch``, by due time; none of a paused tenant.
+
+    Due by ``now`` and by the database's clock.
+    """
     with db.connection() as conn:
         return all_rows(conn, LaneItem, _SQL["list_unpushed"], {"epoch": epoch, "now": now, "limit": limit})
 
@@ -89,10 +94,20 @@ def mark_pushed(db: Database, ids: Iterable[UUID], epoch: int, now: datetime) ->
         return conn.execute(_SQL["mark_pushed"], {"ids": list(ids), "epoch": epoch, "now": now}).rowcount
 
 
-def list_pushed(db: Database, epoch: int, before: datetime, limit: int) -> list[LaneItem]:
-    """Attempts laned in ``epoch`` before ``before`` and queued still, longest waiting first: is each in its lane?"""
+def list_pushed(db: Database, epoch: int, before: datetime, limit: int, after: LaneItem | None = None) -> list[LaneItem]:
+    """Attempts laned in ``epoch`` before ``before`` and queued still, longest waiting first: is each in its lane?
+
+    ``after``: only those that come after that one of an earlier answer.
+    """
+    params = {
+        "epoch": epoch,
+        "before": before,
+        "limit": limit,
+        "after_at": None if after is None else after.pushed_at,
+        "after_id": None if after is None else after.attempt_id,
+    }
     with db.connection() as conn:
-        return all_rows(conn, LaneItem, _SQL["list_pushed"], {"epoch": epoch, "before": before, "limit": limit})
+        return all_rows(conn, LaneItem, _SQL["list_pushed"], params)
 
 
 def states(db: Database, ids: Iterable[UUID]) -> dict[UUID, AttemptState]:
@@ -110,13 +125,16 @@ def list_live(db: Database, switch: str | None) -> list[LiveAttempt]:
 
 @dataclass(frozen=True, slots=True)
 class Lingering:
-    """An attempt that has just ended. ``silent``: not a word of the carrier was heard of it."""
+    """An attempt that has just ended. ``silent``: not a word of the carrier was heard of it. ``crashed``: its switch was
+    restarted, or is gone without a word, so that perhaps no BYE was sent.
+    """
 
     attempt_id: UUID
     carrier_id: UUID
     fence: int
     ended_at: datetime
     silent: bool
+    crashed: bool
 
 
 def list_lingering(db: Database, since: datetime) -> list[Lingering]:
@@ -125,20 +143,61 @@ def list_lingering(db: Database, since: datetime) -> list[Lingering]:
         return all_rows(conn, Lingering, _SQL["list_lingering"], {"since": since})
 
 
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What became of an attempt; ``silent``, ``crashed`` as in :class:`Lingering`, ``local``: never out at a carrier."""
+
+    attempt_id: UUID
+    state: str
+    ended_at: datetime | None
+    silent: bool
+    crashed: bool
+    local: bool
+
+
+def fates(db: Database, ids: Iterable[UUID]) -> dict[UUID, Fate]:
+    """The fate of each attempt that exists: may what it holds be set free?"""
+    with db.connection() as conn:
+        return {fate.attempt_id: fate for fate in all_rows(conn, Fate, _SQL["fates"], {"ids": list(ids)})}
+
+
 def list_overdue(db: Database, now: datetime, limit: int) -> list[Overdue]:
-    """Attempts whose deadline is over, the longest first."""
+    """Attempts whose deadline is over by ``now`` and by the database's clock, the longest first."""
     with db.connection() as conn:
         return all_rows(conn, Overdue, _SQL["list_overdue"], {"now": now, "limit": limit})
 
 
-def mark_probe(db: Database, attempt_id: UUID, next_deadline: datetime) -> bool:
-    """The switch has been asked; look again at ``next_deadline``. False: ended, or somebody else has just asked."""
+def grant_grace(db: Database, until: datetime) -> int:
+    """No deadline passes before ``until``, and no question asked so far counts; returns how many deadlines were moved.
+
+    For after an outage of Postgres: what was seen meanwhile is still on its way from the controllers.
+    """
     with db.connection() as conn:
-        params = {"attempt_id": attempt_id, "next_deadline": next_deadline}
-        return conn.execute(_SQL["mark_probe"], params).rowcount == 1
+        return conn.execute(_SQL["grant_grace"], {"until": until}).rowcount
+
+
+def postpone(db: Database, attempt_id: UUID, now: datetime, timers: Timers, *, state: str | None = None) -> bool:
+    """The switch says that the channel lives: the whole time that its state may last begins again at ``now``.
+
+    No question asked so far counts. ``state``: only while the row says so. False: nothing was moved, because the attempt
+    is queued, ended, unknown, or in another state.
+    """
+    params = {
+        "attempt_id": attempt_id,
+        "now": now,
+        "state": state,
+        "pdd_s": timers.pdd_s,
+        "ring_grace_s": timers.ring_grace_s,
+        "duration_grace_s": timers.duration_grace_s,
+    }
+    with db.connection() as conn:
+        return conn.execute(_SQL["postpone"], params).rowcount == 1
 
 
 def list_expired(db: Database, now: datetime, limit: int) -> list[UUID]:
-    """Queued attempts of calls past their ``expires_at``, the longest first; to be ended with the cause ``expired``."""
+    """Queued attempts of calls past their ``expires_at``, the longest first; to be ended with the cause ``expired``.
+
+    Past it by ``now`` and by the database's clock, so that no claim can be right about such a call.
+    """
     with db.connection() as conn:
         return [row[0] for row in conn.execute(_SQL["list_expired"], {"now": now, "limit": limit})]

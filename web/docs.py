@@ -13,6 +13,7 @@ from flask_smorest.utils import prepare_response
 from werkzeug.exceptions import NotFound
 
 from web.api.answers import ProblemAnswer
+from web.api.respond import WRITE
 from web.problems import MEDIA_TYPE
 
 _DIST = Path(str(files("flask_swagger_ui"))) / "dist"
@@ -49,6 +50,12 @@ Every request needs an API key: `Authorization: Bearer tl_...`. Times are RFC 33
 in seconds. What goes wrong comes as `application/problem+json` (RFC 9457) with a stable `code`, the fields at fault in
 `errors` and a `request_id`."""
 
+_UNSURE = (
+    "Service Unavailable. With the code `database_unavailable` nothing was accepted. With the code `outcome_unknown` the"
+    " database went away in the middle: the request may or may not have been accepted. A call is safe to send again with"
+    " the same `Idempotency-Key`, a hangup always is; otherwise look first."
+)
+
 
 class Api(flask_smorest.Api):  # type: ignore[misc]
     """flask-smorest with our problems in place of its errors, documented only where they occur."""
@@ -65,6 +72,9 @@ class Api(flask_smorest.Api):  # type: ignore[misc]
                 response: dict[str, Any] = {"description": status.phrase, "schema": self.ERROR_SCHEMA}
                 prepare_response(response, self.spec, MEDIA_TYPE)
                 self.spec.components.response(status.name, response, lazy=True)
+        unsure: dict[str, Any] = {"description": _UNSURE, "schema": self.ERROR_SCHEMA}
+        prepare_response(unsure, self.spec, MEDIA_TYPE)
+        self.spec.components.response(f"{HTTPStatus.SERVICE_UNAVAILABLE.name}_{WRITE}", unsure, lazy=True)
 
 
 def configure(app: Flask) -> Api:

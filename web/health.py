@@ -71,7 +71,7 @@ def _redis(ours: Runtime) -> None:
 def _budget(ours: Runtime) -> None:
     current = epoch.get(ours.database)
     if current.opened_at is None:
-        raise _Missing(f"epoch {current.epoch} of the budget is not open: nothing is dialed until the watchdog opens it")
+        raise _Missing(f"epoch {current.epoch} of the budget is not open: nothing is dialed until the feeder opens it")
 
 
 def _switch(ours: Runtime) -> None:

@@ -109,8 +109,18 @@ def internal() -> Problem:
     return Problem(500, "internal_error", "Something failed here. It is logged under this request_id.")
 
 
+def outcome_unknown(remedy: str) -> Problem:
+    """503: the connection was lost while the database was asked to keep the change, so nobody knows whether it did."""
+    return Problem(
+        503,
+        "outcome_unknown",
+        f"The database went away in the middle of this request: it may or may not have been accepted. {remedy}",
+        headers={"Retry-After": "1"},
+    )
+
+
 def unavailable(part: str) -> Problem:
-    """503: a part we cannot do without is away; nothing was accepted."""
+    """503: a part we cannot do without is away; nothing was accepted. Where a write may have been: outcome_unknown."""
     return Problem(
         503,
         f"{part}_unavailable",

@@ -3,6 +3,8 @@
 if redis.call('EXISTS', P .. 'lease:' .. ARGV[1]) == 1 then
   return 0
 end
-redis.call('HSET', P .. 'lease:' .. ARGV[1], 'fence', ARGV[2], 'carrier', ARGV[3], 'lane', ARGV[4], 'switch', ARGV[5])
-redis.call('ZADD', P .. 'leases:' .. ARGV[3], clock_us() + tonumber(ARGV[6]), ARGV[1])
+local now = clock_us()
+redis.call('HSET', P .. 'lease:' .. ARGV[1], 'fence', ARGV[2], 'carrier', ARGV[3], 'lane', ARGV[4], 'switch', ARGV[5],
+  'at', whole(now))
+redis.call('ZADD', P .. 'leases:' .. ARGV[3], now + tonumber(ARGV[6]), ARGV[1])
 return 1

@@ -12,10 +12,11 @@ local conf = redis.call('HMGET', P .. 'carrier:' .. carrier, 'max_channels', 'in
 if not conf[1] then
   return { 'not_ready' }
 end
+local now = clock_us()
+local tat = settle(carrier, now) -- also where nothing is granted: a step of the clock has to be seen within a second
 if conf[3] == '1' or conf[2] == '0' then
   return { 'paused' }
 end
-local now = clock_us()
 local heap = P .. 'lanes:' .. carrier
 if redis.call('EXISTS', heap) == 0 then
   return { 'empty' }
@@ -29,10 +30,6 @@ if used >= tonumber(conf[1]) then
 end
 
 local interval, horizon = tonumber(conf[2]), tonumber(ARGV[3])
-local tat = tonumber(redis.call('GET', P .. 'tat:' .. carrier) or '0')
-if tat - now > horizon + 10 * interval + 60000000 then
-  tat = now + interval -- the host's clock stepped back: never stall on it
-end
 local slot = math.max(tat, now + tonumber(ARGV[4]))
 if slot - now > horizon then
   return { 'wait', math.ceil(slot - now - horizon), 'cps' }
@@ -55,23 +52,24 @@ for _ = 1, 64 do
     local id = redis.call('LMOVE', Q .. lane, Q .. lane .. ':intermediate', 'LEFT', 'RIGHT')
     if not id then
       redis.call('ZREM', heap, lane)
-    elseif #id ~= 36 or redis.call('EXISTS', P .. 'lease:' .. id) == 1 then
+    elseif not is_attempt(id) or redis.call('EXISTS', P .. 'lease:' .. id) == 1 then
       -- Not an attempt, or one already under way (pushed twice by another hand): it must not dial.
       redis.call('LREM', Q .. lane .. ':intermediate', 1, id)
       redis.call('SREM', P .. 'in', id)
     else
-      local fence = string.format('%.0f', tonumber(epoch) * 4294967296 + redis.call('INCR', P .. 'fence'))
+      local fence = whole(tonumber(epoch) * 4294967296 + redis.call('INCR', P .. 'fence'))
       local start = tonumber(head[2]) - base
       redis.call('SET', P .. 'vclock:' .. class, string.format('%.6f', start))
       local finish = string.format('%.6f', start + 1 / tonumber(lc[3]))
       redis.call('HSET', P .. 'vt:' .. class, lc[1], finish)
       redis.call('ZADD', heap, 'XX', base + tonumber(finish), lane)
-      redis.call('SET', P .. 'tat:' .. carrier, string.format('%.0f', slot + interval))
+      redis.call('SET', P .. 'tat:' .. carrier, whole(slot + interval))
       redis.call('ZADD', P .. 'leases:' .. carrier, now + tonumber(ARGV[5]), id)
-      redis.call('HSET', P .. 'lease:' .. id, 'fence', fence, 'carrier', carrier, 'lane', lane, 'switch', switch)
+      redis.call('HSET', P .. 'lease:' .. id, 'fence', fence, 'carrier', carrier, 'lane', lane, 'switch', switch,
+        'at', whole(now), 'slot', whole(slot), 'tat', whole(slot + interval))
       redis.call('ZADD', P .. 'popped', now + tonumber(ARGV[6]), id)
       redis.call('SADD', P .. 'in', id)
-      return { 'grant', id, lane, string.format('%.0f', slot - now), fence, epoch }
+      return { 'grant', id, lane, whole(slot - now), fence, epoch }
     end
   end
 end

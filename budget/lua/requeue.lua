@@ -6,14 +6,10 @@ if not lease then
   return 0
 end
 local id, lane = ARGV[1], lease[3]
-redis.call('LREM', Q .. lane .. ':intermediate', 0, id)
 write_job(id, lane, ARGV[3], ARGV[4], ARGV[5], ARGV[6])
 redis.call('SADD', P .. 'in', id)
 redis.call('LPUSH', Q .. lane, id)
-local lc = redis.call('HMGET', P .. 'lane:' .. lane, 'tenant', 'class', 'weight')
-if lc[1] then
-  local vt = tonumber(redis.call('HGET', P .. 'vt:' .. lc[2], lc[1]) or '0')
-  redis.call('HSET', P .. 'vt:' .. lc[2], lc[1], string.format('%.6f', math.max(0, vt - 1 / tonumber(lc[3]))))
-end
+redis.call('SADD', 'rq:queues', Q .. lane)
+refund(lane)
 activate(lane)
 return 1

@@ -1,14 +1,16 @@
 -- name: claim
 -- One statement. The locks are taken in the order of everybody: the call, then the attempt; the epoch's row is held so
 -- that a new epoch waits for claims under way and sees them. Where a lock had to be waited for, Postgres checks the
--- conditions again on the row as it is then.
+-- conditions again on the row as it is then. What is due and what has expired is judged by one clock for all hosts, the
+-- database's, unless the caller gives another.
 WITH epoch AS (
     SELECT b.epoch FROM budget_epoch b WHERE b.epoch = %(epoch)s FOR SHARE
 ), call AS (
     SELECT c.id, c.agent_id, t.name AS tenant_name, coalesce(c.webhook_url, t.webhook_url) AS hook
     FROM calls c JOIN tenants t ON t.id = c.tenant_id
     WHERE c.id = (SELECT call_id FROM attempts WHERE id = %(attempt_id)s)
-      AND NOT c.ended AND NOT c.cancel_requested AND c.expires_at > %(now)s AND NOT t.paused
+      AND NOT c.ended AND NOT c.cancel_requested AND NOT t.paused
+      AND c.expires_at > coalesce(%(clock)s::timestamptz, statement_timestamp())
     FOR NO KEY UPDATE OF c
 ), claimed AS (
     UPDATE attempts a SET
@@ -21,7 +23,8 @@ WITH epoch AS (
         SELECT p.gateway FROM endpoints p WHERE p.carrier_id = k.id AND p.enabled
         ORDER BY md5(p.id::text || %(attempt_id)s::uuid::text) LIMIT 1
     ) e
-    WHERE a.id = %(attempt_id)s AND a.call_id = call.id AND a.state = 'queued' AND a.due_at <= %(now)s
+    WHERE a.id = %(attempt_id)s AND a.call_id = call.id AND a.state = 'queued'
+      AND a.due_at <= coalesce(%(clock)s::timestamptz, statement_timestamp())
       AND k.id = %(carrier_id)s AND NOT k.paused
     RETURNING {attempt}, call.tenant_name, call.agent_id, coalesce(k.pdd_s, %(pdd_s)s) AS pdd_s,
         -- Told once per attempt: not again after a claim that was given back.
@@ -46,8 +49,8 @@ FROM claimed a JOIN told c ON c.id = a.call_id JOIN agents g ON g.id = a.agent_i
 SELECT CASE
     WHEN c.cancel_requested OR c.status = 'canceled' THEN 'canceled'
     WHEN a.state <> 'queued' THEN 'not_queued'
-    WHEN c.expires_at <= %(now)s THEN 'expired'
-    WHEN a.due_at > %(now)s THEN 'not_due'
+    WHEN c.expires_at <= coalesce(%(clock)s::timestamptz, statement_timestamp()) THEN 'expired'
+    WHEN a.due_at > coalesce(%(clock)s::timestamptz, statement_timestamp()) THEN 'not_due'
     WHEN t.paused OR k.paused THEN 'paused'
     WHEN b.epoch <> %(epoch)s THEN 'epoch'
     WHEN NOT EXISTS (SELECT FROM endpoints e WHERE e.carrier_id = k.id AND e.enabled) THEN 'no_endpoint'
@@ -56,6 +59,10 @@ END
 FROM attempts a JOIN calls c ON c.id = a.call_id JOIN tenants t ON t.id = c.tenant_id CROSS JOIN budget_epoch b
 LEFT JOIN carriers k ON k.id = %(carrier_id)s
 WHERE a.id = %(attempt_id)s;
+
+-- name: unlane
+-- Popped from its lane, and refused for a reason that passes: the feeder is to lane it again.
+UPDATE attempts SET pushed_epoch = NULL, pushed_at = NULL WHERE id = %(attempt_id)s AND state = 'queued';
 
 -- name: lock_call_of
 SELECT c.id, c.cancel_requested,

@@ -14,10 +14,13 @@ ON CONFLICT (tenant_id, key) DO UPDATE SET
     created_at = excluded.created_at;
 
 -- name: forget_keys
-DELETE FROM idempotency_keys WHERE created_at < %(before)s;
+-- Asked again outside: a key that is given a new meaning just now is as young as its meaning.
+DELETE FROM idempotency_keys WHERE created_at < %(before)s AND (tenant_id, key) IN (
+    SELECT tenant_id, key FROM idempotency_keys WHERE created_at < %(before)s
+    ORDER BY created_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED);
 
 -- name: context
-SELECT t.webhook_url, EXISTS (SELECT FROM agents g WHERE g.id = %(agent_id)s AND g.tenant_id = t.id)
+SELECT t.webhook_url, EXISTS (SELECT FROM agents g WHERE g.id = %(agent_id)s AND g.tenant_id = t.id), statement_timestamp()
 FROM tenants t WHERE t.id = %(tenant_id)s;
 
 -- name: accept

@@ -28,6 +28,33 @@ WITH live AS (
 )
 SELECT id, switch FROM open UNION ALL SELECT id, switch FROM added;
 
+-- name: mark_asked
+-- Under the call's lock: only an attempt that is still where whoever asks believes it to be.
+UPDATE attempts SET probes = probes + 1, deadline_at = %(look_again)s
+WHERE id = %(attempt_id)s AND state = %(state)s AND deadline_at = %(deadline_at)s AND probes = %(probes)s;
+
+-- name: ask
+-- A question that nobody has answered yet is asked anew, with what is believed now.
+WITH live AS (
+    SELECT a.id, a.call_id, a.switch FROM attempts a WHERE a.id = %(attempt_id)s
+), asked AS (
+    UPDATE call_commands m SET args = %(args)s, switch = live.switch FROM live
+    WHERE m.attempt_id = live.id AND m.verb = 'probe' AND m.done_at IS NULL
+    RETURNING m.id, m.switch
+), added AS (
+    INSERT INTO call_commands (id, call_id, attempt_id, switch, verb, args, requested_by, created_at)
+    SELECT %(id)s, live.call_id, live.id, live.switch, 'probe', %(args)s, 'watchdog', %(now)s FROM live
+    WHERE NOT EXISTS (SELECT FROM asked)
+    RETURNING id, switch
+)
+SELECT id, switch FROM asked UNION ALL SELECT id, switch FROM added;
+
+-- name: alive
+-- It lives: the question does not count towards those after which silence is taken for an end.
+UPDATE attempts SET probes = 0
+WHERE id = (SELECT m.attempt_id FROM call_commands m WHERE m.id = %(id)s AND m.verb = 'probe' AND m.done_at IS NULL)
+  AND state <> 'ended' AND probes > 0;
+
 -- name: notify
 SELECT pg_notify('call_commands', %(payload)s);
 

@@ -1,16 +1,17 @@
 -- name: list_unpushed
--- Two looks, each with its own index, so that a backlog already laned is never walked through.
+-- Two looks, each with its own index, so that a backlog already laned is never walked through. A caller whose clock is
+-- ahead of the database's, by which the claim judges, would only lane what is then refused.
 SELECT attempt_id, lane, priority FROM (
     (SELECT a.id AS attempt_id, a.lane, c.priority, a.due_at
      FROM attempts a JOIN calls c ON c.id = a.call_id JOIN tenants t ON t.id = c.tenant_id
-     WHERE a.state = 'queued' AND a.pushed_epoch IS NULL AND a.due_at <= %(now)s
+     WHERE a.state = 'queued' AND a.pushed_epoch IS NULL AND a.due_at <= least(%(now)s, statement_timestamp())
        AND c.expires_at > %(now)s AND NOT t.paused
      ORDER BY a.due_at LIMIT %(limit)s)
     UNION ALL
     (SELECT a.id, a.lane, c.priority, a.due_at
      FROM attempts a JOIN calls c ON c.id = a.call_id JOIN tenants t ON t.id = c.tenant_id
      WHERE a.state = 'queued' AND a.pushed_epoch IS NOT NULL
-       AND (a.pushed_epoch < %(epoch)s OR a.pushed_epoch > %(epoch)s) AND a.due_at <= %(now)s
+       AND (a.pushed_epoch < %(epoch)s OR a.pushed_epoch > %(epoch)s) AND a.due_at <= least(%(now)s, statement_timestamp())
        AND c.expires_at > %(now)s AND NOT t.paused
      ORDER BY a.due_at LIMIT %(limit)s)
 ) found
@@ -22,11 +23,15 @@ WHERE id IN (SELECT id FROM attempts WHERE id = ANY(%(ids)s) AND state = 'queued
              ORDER BY id FOR NO KEY UPDATE SKIP LOCKED);
 
 -- name: list_pushed
-SELECT a.id AS attempt_id, a.lane, c.priority
+-- One page after the other, so that however many wait, each has its turn. The two conditions of a page: the first finds the
+-- place in the index, the second parts those of one moment.
+SELECT a.id AS attempt_id, a.lane, c.priority, a.pushed_at
 FROM attempts a JOIN calls c ON c.id = a.call_id JOIN tenants t ON t.id = c.tenant_id
 WHERE a.state = 'queued' AND a.pushed_epoch IS NOT NULL AND a.pushed_epoch = %(epoch)s AND a.pushed_at < %(before)s
+  AND a.pushed_at >= coalesce(%(after_at)s::timestamptz, '-infinity')
+  AND (%(after_id)s::uuid IS NULL OR (a.pushed_at, a.id) > (%(after_at)s::timestamptz, %(after_id)s::uuid))
   AND NOT t.paused
-ORDER BY a.pushed_at LIMIT %(limit)s;
+ORDER BY a.pushed_at, a.id LIMIT %(limit)s;
 
 -- name: states
 SELECT id, state, fence, epoch FROM attempts WHERE id = ANY(%(ids)s);
@@ -43,22 +48,40 @@ ORDER BY a.id;
 SELECT a.id AS attempt_id, a.call_id, c.tenant_id, a.lane, a.state, a.switch, a.carrier_id, a.gateway, a.fence, a.epoch,
        a.claimed_at, a.ringing_at, a.early_at, a.answered_at, c.ring_timeout_s, c.max_duration_s, a.deadline_at, a.probes
 FROM attempts a JOIN calls c ON c.id = a.call_id
-WHERE a.state <> 'ended' AND a.deadline_at IS NOT NULL AND a.deadline_at <= %(now)s
+WHERE a.state <> 'ended' AND a.deadline_at IS NOT NULL AND a.deadline_at <= least(%(now)s, statement_timestamp())
 ORDER BY a.deadline_at LIMIT %(limit)s;
 
--- name: mark_probe
-UPDATE attempts SET probes = probes + 1, deadline_at = %(next_deadline)s
-WHERE id = %(attempt_id)s AND state <> 'ended' AND deadline_at < %(next_deadline)s;
+-- name: grant_grace
+UPDATE attempts SET deadline_at = %(until)s, probes = 0
+WHERE id IN (SELECT id FROM attempts WHERE state <> 'ended' AND deadline_at IS NOT NULL AND deadline_at < %(until)s
+             ORDER BY id FOR NO KEY UPDATE);
+
+-- name: postpone
+-- The same times as in store/facts.py; a claim's own was its carrier's or the setting.
+UPDATE attempts a SET probes = 0, deadline_at = greatest(a.deadline_at, %(now)s::timestamptz + make_interval(secs =>
+    CASE a.state WHEN 'dialing' THEN coalesce((SELECT k.pdd_s FROM carriers k WHERE k.id = a.carrier_id), %(pdd_s)s)
+                 WHEN 'in_progress' THEN c.max_duration_s + %(duration_grace_s)s::float8
+                 ELSE c.ring_timeout_s + %(ring_grace_s)s::float8 END))
+FROM calls c
+WHERE a.id = %(attempt_id)s AND c.id = a.call_id AND a.state NOT IN ('queued', 'ended')
+  AND a.state = coalesce(%(state)s::text, a.state);
 
 -- name: list_expired
 SELECT a.id
 FROM calls c JOIN attempts a ON a.call_id = c.id AND a.state = 'queued'
-WHERE NOT c.ended AND c.expires_at <= %(now)s
+WHERE NOT c.ended AND c.expires_at <= least(%(now)s, statement_timestamp())
 ORDER BY c.expires_at LIMIT %(limit)s;
 
+-- part: last_words
+-- Silent: the carrier never answered in any way, so the switch may still be sending that INVITE. Crashed: it was restarted
+-- under the call (so noted by its controller), or neither it nor its controller answered (so ended by the watchdog).
+a.ringing_at IS NULL AND a.early_at IS NULL AND a.answered_at IS NULL AND a.sip_code IS NULL AS silent,
+a.note IS NOT DISTINCT FROM 'switch_restarted' OR a.evidence IS NOT DISTINCT FROM 'watchdog' AS crashed
+
+-- name: fates
+SELECT a.id AS attempt_id, a.state, a.ended_at, a.local, {last_words} FROM attempts a WHERE a.id = ANY(%(ids)s);
+
 -- name: list_lingering
--- Silent: the carrier never answered in any way, so the switch may still be sending that INVITE.
-SELECT a.id AS attempt_id, a.carrier_id, a.fence, a.ended_at,
-       a.ringing_at IS NULL AND a.early_at IS NULL AND a.answered_at IS NULL AND a.sip_code IS NULL AS silent
+SELECT a.id AS attempt_id, a.carrier_id, a.fence, a.ended_at, {last_words}
 FROM attempts a
 WHERE a.ended_at > %(since)s AND a.carrier_id IS NOT NULL AND a.fence IS NOT NULL AND NOT a.local

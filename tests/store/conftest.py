@@ -19,7 +19,8 @@ from store import agents, attempts, calls, carriers, tenants
 from store.pool import Database, open_database
 from store.rows import Attempt, Call
 
-T0 = datetime(2026, 11, 21, 12, 0, 0, 123456, tzinfo=UTC)
+#: In the past of every machine, because Postgres never takes for due or overdue what its own clock does not.
+T0 = datetime(2026, 1, 21, 12, 0, 0, 123456, tzinfo=UTC)
 RULES = RetryRules()
 TIMERS = attempts.FixedTimers(pdd_s=25, ring_grace_s=5.0, duration_grace_s=30.0)
 _numbers = count(1)
@@ -67,8 +68,9 @@ class World:
             "carrier_id": self.carrier_id,
             "now": at(1),
             "pdd_s": 25,
+            **changes,
         }
-        return attempts.claim(self.db, attempt_id, **{**arguments, **changes})
+        return attempts.claim(self.db, attempt_id, **{"clock": arguments["now"], **arguments})
 
     def dialing(self, **changes: Any) -> calls.Accepted:
         accepted = self.accept(**changes)

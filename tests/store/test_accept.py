@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 import psycopg
@@ -10,7 +11,7 @@ import pytest
 
 from calls.ids import call_ref
 from calls.lanes import parse_lane
-from store import agents, calls, tenants
+from store import agents, attempts, calls, tenants
 from store.calls import Accepted, IdempotencyInFlight, IdempotencyKey, IdempotencyMismatch
 from store.rows import Attempt, Call
 from store.snapshot import snapshot
@@ -34,7 +35,7 @@ def test_everything_of_it_is_written_at_once(world: World) -> None:
     ((body, url),) = world.rows("SELECT body, url FROM outbox WHERE call_id = %s", call.id)
     assert url == world.tenant.webhook_url
     assert body["type"] == "call.queued"
-    assert body["timestamp"] == "2026-11-21T12:00:00.123456Z"
+    assert body["timestamp"] == "2026-01-21T12:00:00.123456Z"
     assert body["data"]["id"] == call_ref(call.id)
     assert body["data"]["sequence"] == 1
     assert body["data"]["attempt"]["id"] == str(attempt.id)
@@ -115,7 +116,49 @@ def test_an_old_key_is_forgotten(world: World) -> None:
     later = T0 + timedelta(hours=73)
     again = calls.accept_call(world.db, world.new(), idempotency=key(body=b"new"), now=later)
     assert again.replay is None
-    assert calls.forget_keys(world.db, later + timedelta(seconds=1)) >= 1
+    assert calls.forget_keys(world.db, later, 1000) >= 0
+    kept = world.rows("SELECT fingerprint FROM idempotency_keys WHERE tenant_id = %s", world.tenant.id)
+    assert kept == [(key(body=b"new").fingerprint,)]
+    assert calls.forget_keys(world.db, later + timedelta(seconds=1), 1000) >= 1
+    assert world.rows("SELECT key FROM idempotency_keys WHERE tenant_id = %s", world.tenant.id) == []
+
+
+def test_old_keys_are_forgotten_in_pieces_the_oldest_first(world: World) -> None:
+    calls.forget_keys(world.db, T0 + timedelta(hours=1), 10_000)
+    for number in range(5):
+        once = IdempotencyKey(f"piece-{number}", b"x")
+        calls.accept_call(world.db, world.new(), idempotency=once, now=T0 - timedelta(days=number))
+
+    def left() -> list[str]:
+        sql = "SELECT key FROM idempotency_keys WHERE tenant_id = %s ORDER BY key"
+        return [row[0] for row in world.rows(sql, world.tenant.id)]
+
+    before = T0 - timedelta(hours=1)
+    assert calls.forget_keys(world.db, before, 3) == 3
+    assert left() == ["piece-0", "piece-1"]
+    assert calls.forget_keys(world.db, before, 3) == 1
+    assert calls.forget_keys(world.db, before, 3) == 0
+    assert left() == ["piece-0"]
+
+
+def test_due_at_once_is_due_by_the_clock_of_the_claim(world: World) -> None:
+    """The web host's clock is ahead: the call is not for later, and not late."""
+    ahead = datetime.now(UTC) + timedelta(seconds=600)
+    new = world.new(due_at=ahead, expires_at=ahead + timedelta(hours=1))
+    answers: list[Any] = []
+
+    def respond(call: Call) -> dict[str, Any]:
+        answers.append(call.due_at)
+        return {}
+
+    accepted = calls.accept_call(world.db, new, idempotency=key(), now=ahead, respond=respond)
+    assert accepted.call.due_at < ahead - timedelta(seconds=500)
+    assert answers == [accepted.call.due_at]
+    assert world.call(accepted.call.id) == accepted.call
+    assert isinstance(world.claim(accepted.attempt_id, now=datetime.now(UTC), clock=None), attempts.Claimed)
+    later = world.new(due_at=ahead + timedelta(seconds=1), expires_at=ahead + timedelta(hours=1))
+    accepted = calls.accept_call(world.db, later, idempotency=None, now=ahead)
+    assert accepted.call.due_at == later.due_at
 
 
 def test_racing_requests_with_one_key_make_one_call(world: World) -> None:

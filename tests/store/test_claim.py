@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+from datetime import UTC, datetime, timedelta
 from functools import partial
-from uuid import uuid4
+from typing import Any
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
@@ -77,6 +79,49 @@ def test_what_forbids_a_claim(world: World) -> None:
     # None of it touched the attempt.
     assert isinstance(world.claim(attempt_id), Claimed)
     assert refused(attempt_id) == "not_queued"
+
+
+def test_what_is_refused_for_now_comes_back_into_a_lane_and_nothing_else_does(world: World) -> None:
+    def laned() -> UUID:
+        attempt_id = world.accept().attempt_id
+        attempts.mark_pushed(world.db, [attempt_id], 0, at(0.5))
+        return attempt_id
+
+    def unlaned(attempt_id: UUID, **changes: Any) -> bool:
+        assert isinstance(world.claim(attempt_id, **changes), Refused)
+        return attempt_id in {item.attempt_id for item in attempts.list_unpushed(world.db, 0, at(10), 500)}
+
+    bare = carriers.put_carrier(world.db, name=f"bare-{uuid4().hex[:8]}", max_channels=1, cps=1)
+    assert unlaned(laned(), clock=at(-1))  # not due
+    assert unlaned(laned(), epoch=1)
+    assert unlaned(laned(), carrier_id=bare.id)
+    paused = laned()
+    carriers.set_paused(world.db, world.carrier_id, True)
+    assert unlaned(paused)
+    carriers.set_paused(world.db, world.carrier_id, False)
+    paused = laned()
+    tenants.set_paused(world.db, world.tenant.id, True)
+    assert not unlaned(paused)  # a paused tenant's calls wait in Postgres
+    tenants.set_paused(world.db, world.tenant.id, False)
+    assert paused in {item.attempt_id for item in attempts.list_unpushed(world.db, 0, at(10), 500)}
+    # What will never be dialed, or is being dialed, stays away.
+    expired, dialing = laned(), laned()
+    assert not unlaned(expired, clock=at(3600))
+    assert isinstance(world.claim(dialing), Claimed)
+    assert not unlaned(dialing, fence=2)
+    assert world.rows("SELECT pushed_epoch FROM attempts WHERE id = %s", dialing) == [(0,)]
+
+
+def test_due_and_expired_are_judged_by_the_databases_clock(world: World) -> None:
+    """A controller's clock may be wrong by minutes: nothing is dialed early, late or after its time because of it."""
+    now = datetime.now(UTC)
+    behind, ahead = now - timedelta(seconds=300), now + timedelta(seconds=300)
+    later = world.accept(due_at=now + timedelta(seconds=100), expires_at=now + timedelta(hours=1))
+    assert world.claim(later.attempt_id, now=ahead, clock=None) == Refused("not_due")
+    over = world.accept(expires_at=now - timedelta(seconds=1))
+    assert world.claim(over.attempt_id, now=behind, clock=None) == Refused("expired")
+    due = world.accept(due_at=now - timedelta(seconds=1), expires_at=now + timedelta(seconds=100))
+    assert isinstance(world.claim(due.attempt_id, now=behind, clock=None), Claimed)
 
 
 def test_disabled_endpoints_are_not_used_and_enabled_ones_share(world: World) -> None:

@@ -13,7 +13,15 @@ import psycopg
 import pytest
 from psycopg_pool import PoolTimeout
 
-from store.pool import Conn, Database, NotCooperative, assert_cooperative, open_database
+from store.pool import (
+    Conn,
+    Database,
+    NotCooperative,
+    assert_cooperative,
+    is_transient,
+    may_be_committed,
+    open_database,
+)
 from tests.store.conftest import World, settings_for
 from tests.store.threads import results, together, wait_for
 from trunkline import servers
@@ -194,3 +202,93 @@ def test_deadlocks_are_retried(db: Database, world: World) -> None:
     results(together(lambda: crossing(1, 2), lambda: crossing(2, 1)))
     assert len(tries) >= 3
     assert world.rows("SELECT n FROM pair ORDER BY id") == [(2,), (2,)]
+
+
+def raised(db: Database, *statements: str) -> Exception:
+    """What the statements raise, sent as one pipeline, as evidence is."""
+
+    def unit(conn: Conn) -> None:
+        with conn.pipeline():
+            for statement in statements:
+                conn.execute(statement.encode())
+            conn.commit()
+
+    with pytest.raises(psycopg.Error) as caught:
+        db.run(unit, attempts=1)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("statement", "kind", "transient"),
+    [
+        ("SELECT 'x'::integer", "InvalidTextRepresentation", False),
+        ("SELECT 1 / 0", "DivisionByZero", False),
+        ("INSERT INTO tenants (id, name, webhook_secret) VALUES (gen_random_uuid(), 'A', '')", "CheckViolation", False),
+        ("INSERT INTO budget_epoch (epoch) VALUES (1)", "UniqueViolation", False),
+        ("INSERT INTO calls (id) VALUES (gen_random_uuid())", "NotNullViolation", False),
+        ("SELECT * FROM nowhere", "UndefinedTable", False),
+        ("DO $$ BEGIN RAISE SQLSTATE '54000'; END $$", "ProgramLimitExceeded", False),
+        ("DO $$ BEGIN RAISE SQLSTATE 'XX000'; END $$", "InternalError_", False),
+        ("DO $$ BEGIN RAISE SQLSTATE '40001'; END $$", "SerializationFailure", True),
+        ("DO $$ BEGIN RAISE SQLSTATE '40P01'; END $$", "DeadlockDetected", True),
+        ("DO $$ BEGIN RAISE SQLSTATE '53100'; END $$", "DiskFull", True),
+        ("SET TRANSACTION READ ONLY; CREATE TABLE t (n integer)", "ReadOnlySqlTransaction", True),
+        ("SET LOCAL statement_timeout = 50; SELECT pg_sleep(30)", "QueryCanceled", True),
+    ],
+)
+def test_what_may_pass_later_is_told_from_what_never_will(db: Database, statement: str, kind: str, transient: bool) -> None:
+    """Poison beside good statements is known for what it is, wherever in the pipeline it stands."""
+    parts = statement.split("; ") if statement.startswith("SET") else [statement]
+    for error in (raised(db, *parts), raised(db, "SELECT 1", *parts), raised(db, *parts, "SELECT 1", "SELECT 2")):
+        assert (type(error).__name__, is_transient(error)) == (kind, transient)
+        assert not may_be_committed(error)
+
+
+def test_a_connection_lost_under_the_work_passes_and_leaves_doubt(db: Database) -> None:
+    end = "SELECT pg_terminate_backend(pg_backend_pid())"
+    for error in (raised(db, end), raised(db, "SELECT 1", end, "SELECT 2")):
+        assert is_transient(error)
+        assert may_be_committed(error)
+
+
+def test_a_transaction_left_open_too_long_passes(db: Database, world: World) -> None:
+    def unit(conn: Conn) -> None:
+        conn.execute("SET LOCAL idle_in_transaction_session_timeout = 50")
+        pid = conn.info.backend_pid
+        wait_for(lambda: not world.rows("SELECT 1 FROM pg_stat_activity WHERE pid = %s", pid))
+        conn.execute("SELECT 1")
+
+    with pytest.raises(psycopg.errors.IdleInTransactionSessionTimeout) as caught:
+        db.run(unit)
+    assert is_transient(caught.value)
+    assert not may_be_committed(caught.value)
+
+
+def test_a_network_fault_passes_and_a_fault_of_ours_does_not() -> None:
+    assert is_transient(ConnectionResetError())
+    assert is_transient(PoolTimeout("none in time"))
+    assert is_transient(psycopg.OperationalError("server closed the connection unexpectedly"))
+    assert is_transient(psycopg.InterfaceError("the connection is closed"))
+    assert not is_transient(ValueError("x"))
+    assert not is_transient(psycopg.ProgrammingError("the query has 1 placeholder but 0 parameters were passed"))
+
+
+def test_a_commit_whose_answer_was_lost_is_not_told_as_nothing(private: servers.PostgresServer) -> None:
+    settings = settings_for(private.url, db_pool_size=2, db_pool_timeout_s=0.5)
+    with open_database(settings, "test", cooperative=False, wait_s=10) as db:
+        tries: list[int] = []
+
+        def unit(conn: Conn) -> None:
+            tries.append(1)
+            conn.execute("CREATE TABLE kept (n integer)")
+            conn.commit()
+            private.kill()
+            conn.execute("SELECT 1")
+
+        with pytest.raises(psycopg.OperationalError) as caught:
+            db.run(unit, attempts=2)
+        assert tries == [1]  # the second try got no connection, and that alone would say: nothing was committed
+        assert may_be_committed(caught.value)
+        with pytest.raises(PoolTimeout) as nothing:
+            db.run(unit, attempts=2)
+        assert not may_be_committed(nothing.value)

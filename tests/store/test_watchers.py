@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from uuid import uuid4
 
+import psycopg
 import pytest
 
 from calls.evidence import State
@@ -49,6 +50,21 @@ def test_commands_end_with_their_attempt(world: World) -> None:
     assert commands.open_for_attempt(world.db, live.attempt_id) == []
     assert commands.add(world.db, live.attempt_id, None, "probe", "watchdog", now=at(5)) is None
     assert commands.add(world.db, uuid4(), "fs1", "probe", "watchdog", now=at(5)) is None
+
+
+def test_who_may_ask_for_what(world: World) -> None:
+    """A controller puts the name of whoever wants a hangup on the channel; it knows four."""
+    live = world.dialing()
+    for verb, by in (("hangup", "watchdog"), ("hangup", "nobody"), ("probe", "customer")):
+        with pytest.raises(psycopg.errors.CheckViolation):
+            commands.add(world.db, live.attempt_id, None, verb, by, now=at(3))
+    for wanted in (live, world.accept()):
+        with pytest.raises(ValueError, match="by: 'watchdog'"):
+            calls.request_hangup(world.db, world.tenant.id, wanted.call.id, "watchdog", at(3))
+        assert not world.call(wanted.call.id).cancel_requested
+    for by in ("customer", "agent", "operator", "platform"):
+        live = world.dialing()
+        assert calls.request_hangup(world.db, world.tenant.id, live.call.id, by, at(3)).kind == "requested"
 
 
 def test_one_leads_until_it_is_gone(world: World) -> None:

@@ -33,7 +33,10 @@ def test_ready_names_every_missing_part(
     api: Api, world: World, clock: Clock, settings: Callable[..., Settings], redis: Redis, monkeypatch: Any
 ) -> None:
     now = datetime.now(UTC)
-    assert missing(api.get("/readyz", key="")) == ["budget", "switch"]
+    closed = api.get("/readyz", key="")
+    assert missing(closed) == ["budget", "switch"]
+    # Who has to do something about it is named rightly: the feeder opens the budget.
+    assert "until the feeder opens it" in closed.get_json()["parts"]["budget"]["detail"]
 
     opened = epoch.bump(world.database, epoch.get(world.database).epoch, "run-1")
     epoch.mark_open(world.database, opened, now)

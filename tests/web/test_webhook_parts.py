@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import ipaddress
 import ssl
@@ -13,7 +14,9 @@ from uuid import UUID, uuid4
 import pytest
 import trustme
 
-from jobs.webhook_address import AddressRefused, is_public, origin, resolve
+from calls.addresses import is_public
+from controller.relay import guard
+from jobs.webhook_address import AddressRefused, origin, resolve
 from jobs.webhook_post import MAX_ANSWER_BYTES, Poster
 from jobs.webhook_receivers import Receivers
 from jobs.webhook_schedule import SCHEDULE_S, next_wait
@@ -72,6 +75,13 @@ def test_inner_addresses_are_refused_also_among_public_ones(address: str) -> Non
             resolve("https://hooks.example/", allow_private=False, lookup=lambda *_, found=found: found)
     target = resolve("http://hooks.example/", allow_private=True, lookup=lambda *_: [address])
     assert ipaddress.ip_address(target.address) == ipaddress.ip_address(address)
+
+
+@pytest.mark.parametrize("address", INNER)
+def test_an_agent_is_refused_where_a_webhook_is(address: str) -> None:
+    url = f"wss://[{address}]/" if ":" in address else f"wss://{address}/"
+    with pytest.raises(guard.AddressRefused, match="not a public address"):
+        asyncio.run(guard.judge(url, allow_private=False, timeout_s=5.0))
 
 
 @pytest.mark.parametrize(

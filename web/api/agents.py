@@ -12,6 +12,7 @@ from store.agents import Agent
 from store.snapshot import stamp
 from store.tenants import NameTaken
 from web.api.answers import AgentAnswer, AgentPage
+from web.api.outcome import told_truly
 from web.api.parser import Blueprint
 from web.api.requests import AgentsQuery, NewAgentRequest
 from web.api.respond import LOCATION_HEADER, answer, page, path_id, refuses
@@ -25,19 +26,20 @@ blueprint = Blueprint("agents", __name__, url_prefix="/v1/agents", description="
 @blueprint.post("")
 @blueprint.arguments(NewAgentRequest)
 @blueprint.response(201, AgentAnswer, headers=LOCATION_HEADER)
-@refuses(blueprint, 400, 409, 413, 415)
+@refuses(blueprint, 400, 409, 413, 415, writes=True)
 @blueprint.doc(operationId="createAgent")
 def create_agent(args: dict[str, Any]) -> Response:
     """Create an agent"""
     try:
-        agent = agents.create(
-            runtime().database,
-            tenant_id=tenant().id,
-            name=args["name"],
-            kind=args["kind"],
-            url=args.get("url"),
-            audio=args.get("audio"),
-        )
+        with told_truly("Send it again: if it was, the answer is 409 name_taken."):
+            agent = agents.create(
+                runtime().database,
+                tenant_id=tenant().id,
+                name=args["name"],
+                kind=args["kind"],
+                url=args.get("url"),
+                audio=args.get("audio"),
+            )
     except NameTaken:
         detail = "you have an agent of this name already; choose another name"
         raise Problem(409, "name_taken", "name: " + detail, [FieldError("/name", "name_taken", detail)]) from None

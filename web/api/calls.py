@@ -19,6 +19,7 @@ from store.snapshot import attempt_snapshot, snapshot, stamp
 from web.api import idempotency
 from web.api.answers import AttemptList, CallAnswer, CallPage, EventList
 from web.api.newcall import plan
+from web.api.outcome import told_truly
 from web.api.parser import Blueprint
 from web.api.requests import CallsQuery, NewCallRequest
 from web.api.respond import LOCATION_HEADER, REPLAYED_HEADER, answer, page, path_id, refuses
@@ -28,18 +29,24 @@ from web.runtime import runtime
 
 log = logging.getLogger("trunkline.web")
 
+_SAFE_AGAIN = f"Send it again with the same {idempotency.HEADER}: it is carried out once at most."
+_LOOK_FIRST = f"Look for it (GET /v1/calls) before you send it again. With an {idempotency.HEADER} that would be safe."
+_ASK_AGAIN = "Ask again: asking twice changes nothing."
+
 blueprint = Blueprint("calls", __name__, url_prefix="/v1/calls", description="Calls, their events and their attempts")
 
 
 @blueprint.post("")
 @blueprint.arguments(NewCallRequest)
 @blueprint.response(202, CallAnswer, description="Accepted", headers={**LOCATION_HEADER, **REPLAYED_HEADER})
-@refuses(blueprint, 400, 409, 413, 415)
+@refuses(blueprint, 400, 409, 413, 415, writes=True)
 @blueprint.doc(parameters=[idempotency.PARAMETER], operationId="placeCall")
 def place_call(args: dict[str, Any]) -> Response:
     """Place a call
 
     202 means: kept, and will be dialed as soon as every limit allows, not before `not_before` and not after `expires_at`.
+    No answer, or 503 with the code `outcome_unknown`, means: it may or may not have been kept. Sent again with the same
+    `Idempotency-Key`, it is carried out once at most.
     """
     ours = runtime()
     now = ours.now()
@@ -67,7 +74,8 @@ def place_call(args: dict[str, Any]) -> Response:
 def _accept(new: NewCall, key: calls.IdempotencyKey | None, respond: Callable[[Call], dict[str, Any]]) -> Accepted:
     ours = runtime()
     try:
-        return calls.accept_call(ours.database, new, idempotency=key, now=ours.now(), respond=respond)
+        with told_truly(_LOOK_FIRST if key is None else _SAFE_AGAIN):
+            return calls.accept_call(ours.database, new, idempotency=key, now=ours.now(), respond=respond)
     except calls.IdempotencyMismatch:
         raise idempotency.mismatch() from None
     except calls.IdempotencyInFlight:
@@ -139,7 +147,7 @@ def list_attempts(call_id: str) -> Response:
 
 @blueprint.post("/<call_id>/actions/hangup")
 @blueprint.response(202, CallAnswer, description="Accepted")
-@refuses(blueprint, 404)
+@refuses(blueprint, 404, writes=True)
 @blueprint.doc(operationId="hangUpCall")
 def hang_up(call_id: str) -> Response:
     """Hang up
@@ -149,10 +157,12 @@ def hang_up(call_id: str) -> Response:
     """
     ours = runtime()
     wanted = path_id("call", call_id)
-    done = request_hangup(ours.database, tenant().id, wanted, "customer", ours.now())
+    with told_truly(_ASK_AGAIN):
+        done = request_hangup(ours.database, tenant().id, wanted, "customer", ours.now())
     if done.kind == "not_found":
         raise not_found("call")
-    return answer(snapshot(_own_call(call_id)), 202)
+    with told_truly(_ASK_AGAIN, accepted=True):
+        return answer(snapshot(_own_call(call_id)), 202)
 
 
 def _own_call(call_id: str) -> Call:

@@ -25,7 +25,8 @@ PARAMETER: dict[str, Any] = {
     "in": "header",
     "name": HEADER,
     "required": False,
-    "description": "1 to 255 visible ASCII characters, such as a UUID; a repetition gets the first answer again",
+    "description": "1 to 255 visible ASCII characters, such as a UUID; a repetition gets the first answer again, so what was"
+    " never answered may be sent again",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
 }
 

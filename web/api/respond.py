@@ -25,6 +25,10 @@ REPLAYED_HEADER = {
 }
 
 
+#: Ends the name of the described 503 of an operation that writes.
+WRITE = "WRITE"
+
+
 def answer(body: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """``body`` as JSON with names sorted, so that equal answers are equal bytes."""
     response = current_app.response_class(
@@ -49,12 +53,13 @@ def path_id(kind: RefKind, text: str) -> UUID:
         raise not_found(kind) from None
 
 
-def refuses(blueprint: Blueprint, *statuses: int) -> Callable[[View], View]:
-    """Documents the problems an operation answers with; 401 and 503 belong to all."""
+def refuses(blueprint: Blueprint, *statuses: int, writes: bool = False) -> Callable[[View], View]:
+    """Documents the problems an operation answers with; 401 and 503 belong to all. ``writes``: 503 has two meanings."""
 
     def decorate(view: View) -> View:
         for status in sorted({401, 503, *statuses}, reverse=True):
-            view = blueprint.alt_response(status, response=HTTPStatus(status).name)(view)
+            name = HTTPStatus(status).name
+            view = blueprint.alt_response(status, response=f"{name}_{WRITE}" if writes and status == 503 else name)(view)
         return view
 
     return decorate

@@ -10,6 +10,7 @@ import re
 from typing import Any
 from urllib.parse import urlsplit
 
+from calls.addresses import is_number_in_disguise, is_public
 from web.api.fields import Text, fault
 from web.runtime import runtime
 
@@ -52,10 +53,10 @@ def _require_public(host: str, private: bool) -> None:
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
-        if _HOST.fullmatch(host) is None:
+        if _HOST.fullmatch(host) is None or is_number_in_disguise(host):
             raise fault("bad_format", "the host is no valid name") from None
         if not private and (host.rstrip(".").lower() == "localhost" or host.rstrip(".").lower().endswith(".localhost")):
             raise fault("private_address", "must lead to a public address") from None
         return
-    if not private and not address.is_global:
+    if not private and not is_public(address):
         raise fault("private_address", "must lead to a public address")

@@ -62,9 +62,9 @@ def test_what_is_no_address_is_an_error(text: str) -> None:
 @pytest.mark.parametrize(
     ("host", "number"),
     [
-        ("2130706433", True), ("0x7f000001", True), ("0X7F.1", True), ("127.1", True), ("127.0.0.1.", True), ("017700000001", True),
-        ("10.0x", True), ("example.com", False), ("1.example.com", False), ("0xample", False), ("abc0", False),
-        ("127.0.0.1.example", False), ("hooks.example.", False), ("xn--p1ai", False),
+        ("2130706433", True), ("0x7f000001", True), ("0X7F.1", True), ("127.1", True), ("127.0.0.1.", True),
+        ("017700000001", True), ("10.0x", True), ("example.com", False), ("1.example.com", False), ("0xample", False),
+        ("abc0", False), ("127.0.0.1.example", False), ("hooks.example.", False), ("xn--p1ai", False),
     ],
 )  # fmt: skip
 def test_a_number_is_no_name(host: str, number: bool) -> None:

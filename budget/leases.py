@@ -1,0 +1,112 @@
+"""Leases: the channels that the budget counts, and what is asked about them after the permit.
+
+A lease frees itself never. Past its deadline it is suspect; only Postgres or the switch says that its call is over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from redis import Redis
+
+from budget.replies import attempt, number, text
+from budget.scripts import PREFIX, run
+from settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A channel held: who holds it, with which fence, on which switch.
+
+    ``popped``: granted, and nobody has said yet that it is claimed. ``granted_us``, ``deadline_us``: Redis' clock; past
+    the deadline nobody has renewed it. Two leases are equal whatever their times.
+    """
+
+    attempt_id: UUID
+    fence: int
+    carrier_id: UUID
+    switch: str
+    popped: bool = field(default=False, compare=False)
+    granted_us: int = field(default=0, compare=False)
+    deadline_us: int = field(default=0, compare=False)
+
+    def suspect(self, now_us: int) -> bool:
+        """Not renewed in time (or of a clock that has stepped back since, which says nothing about its deadline)."""
+        return self.deadline_us <= now_us or self.granted_us > now_us
+
+
+def renew(redis: Redis, settings: Settings, attempts: Sequence[UUID]) -> int:
+    """Renews the leases of channels the switch just confirmed; returns how many leases there were."""
+    if not attempts:
+        return 0
+    return int(run(redis, "renew", int(settings.lease_s * 1_000_000), *(str(a) for a in attempts)))
+
+
+def adopt(redis: Redis, settings: Settings, lease: Lease, lane: str) -> bool:
+    """Writes the lease of a call known to live; True when there was none."""
+    return bool(
+        run(
+            redis,
+            "adopt",
+            str(lease.attempt_id),
+            lease.fence,
+            str(lease.carrier_id),
+            lane,
+            lease.switch,
+            int(settings.lease_s * 1_000_000),
+        )
+    )
+
+
+def linger(redis: Redis, carrier_id: UUID, attempt_id: UUID, fence: int, us: int) -> None:
+    """The attempt has ended; its channel goes on counting for ``us`` microseconds from now."""
+    run(redis, "linger", str(carrier_id), str(attempt_id), fence, us)
+
+
+def leases(redis: Redis, carriers: Iterable[UUID]) -> list[Lease]:
+    """Every lease of the given carriers, for reconcile and audit. One that cannot be read is removed."""
+    known = list(carriers)
+    pipe = redis.pipeline(transaction=False)
+    for carrier in known:
+        pipe.zrange(f"{PREFIX}leases:{carrier}", 0, -1, withscores=True)
+    listed = [(c, raw, score) for c, reply in zip(known, pipe.execute(), strict=True) for raw, score in reply]
+    for _, raw, _ in listed:
+        pipe.hmget(_key(raw), ["fence", "switch", "at", "carrier", "lane"])
+        pipe.zscore(f"{PREFIX}popped", raw)
+    replies = pipe.execute() if listed else []
+    found: list[Lease] = []
+    for (carrier, raw, score), told, popped in zip(listed, replies[::2], replies[1::2], strict=True):
+        attempt_id, fence = attempt(raw), number(told[0])
+        if told[0] is None and attempt_id is not None:
+            continue  # released since it was listed
+        if attempt_id is None or fence is None or told[3] is None or told[4] is None:
+            run(redis, "forget", str(carrier), raw)
+            continue
+        switch, at = text(told[1] or b""), number(told[2]) or 0
+        found.append(Lease(attempt_id, fence, carrier, switch, popped is not None, at, int(score)))
+    return found
+
+
+def suspects(redis: Redis, carriers: Iterable[UUID]) -> list[Lease]:
+    """Leases past their deadline: no switch has confirmed their channels for ``lease_s``. To be asked about first."""
+    now = redis_now_us(redis)
+    return [lease for lease in leases(redis, carriers) if lease.suspect(now)]
+
+
+def overdue_pops(redis: Redis, now_us: int, limit: int) -> list[tuple[UUID, int]]:
+    """Attempts popped and not claimed by their deadline, with their fences. What cannot be read is removed."""
+    reply = run(redis, "overdue", now_us, limit)
+    pairs = ((attempt(raw), number(fence)) for raw, fence in zip(reply[::2], reply[1::2], strict=True))
+    return [(attempt_id, fence) for attempt_id, fence in pairs if attempt_id is not None and fence is not None]
+
+
+def redis_now_us(redis: Redis) -> int:
+    """Redis' own clock in microseconds."""
+    seconds, micros = redis.time()
+    return int(seconds) * 1_000_000 + int(micros)
+
+
+def _key(raw: bytes) -> bytes:
+    return f"{PREFIX}lease:".encode() + raw

@@ -1,0 +1,88 @@
+"""The budget rebuilt from Postgres, when Redis has forgotten it or is another Redis.
+
+The new epoch's number comes first: from then on every claim of an older one is refused, and those that were in time are
+seen. Whatever follows may break off at any point; the next look begins again with another number.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta
+
+from redis import Redis
+
+from budget import epoch as budget_epoch
+from budget import permits
+from jobs.picture import sync_lanes, sync_limits
+from settings import Settings
+from store import attempts, carriers
+from store import epoch as store_epoch
+from store.pool import Database
+
+log = logging.getLogger(__name__)
+
+
+def ensure_epoch(db: Database, redis: Redis, settings: Settings, now: datetime) -> int:
+    """The open epoch; when Redis has none, or not ours, the budget is rebuilt and a new one opened.
+
+    Raises ``EpochMoved`` or ``Overtaken`` when another leader is at it: nothing of that one's work was undone.
+    """
+    truth = store_epoch.get(db)
+    marks = budget_epoch.marks(redis)  # in this order: whoever rebuilds in between makes the bump fail
+    if truth.opened_at is not None and marks.opened == str(truth.epoch):
+        return truth.epoch
+    run_id = budget_epoch.run_id(redis)
+    epoch = store_epoch.bump(db, truth.epoch, run_id)
+    log.warning("rebuilding the budget", extra={"epoch": epoch, "redis": run_id, "had": marks.opened})
+    budget_epoch.begin(redis, marks, epoch)
+    _still(db, epoch)
+    budget_epoch.wipe(redis, epoch)
+    sync_limits(db, redis, settings)
+    for live in attempts.list_live(db, None):
+        if live.carrier_id is not None and live.fence is not None:
+            lease = permits.Lease(live.attempt_id, live.fence, live.carrier_id, live.switch or "")
+            permits.adopt(redis, settings, lease, live.lane)
+    _restore_lingers(db, redis, settings, now)
+    holds = [(c.id, hold_us(settings, c)) for c in carriers.list_limits(db)]
+    _still(db, epoch)
+    budget_epoch.open_epoch(redis, epoch, run_id, holds)
+    store_epoch.mark_open(db, epoch, now)
+    sync_lanes(db, redis)
+    return epoch
+
+
+def _still(db: Database, epoch: int) -> None:
+    """Postgres has the last word on whose rebuild it is."""
+    if store_epoch.get(db).epoch != epoch:
+        raise store_epoch.EpochMoved(f"epoch {epoch} is over: another leader rebuilds")
+
+
+def hold_us(settings: Settings, carrier: carriers.CarrierLimits) -> int:
+    """us; after a rebuild a carrier rests this long: its window, the jitter, and the last slot that may be out.
+
+    A claim of the old epoch that was committed before the bump may still be written at its slot + G.
+    """
+    jitter = settings.jitter_ms if carrier.jitter_ms is None else carrier.jitter_ms
+    return int((carrier.window_ms + jitter + settings.slot_horizon_ms + settings.slot_grace_ms) * 1000)
+
+
+def counts_s(settings: Settings, carrier: carriers.CarrierLimits | None, *, silent: bool, crashed: bool) -> float:
+    """s; so long after its end a channel may still count at its carrier."""
+    if crashed:
+        return settings.crash_linger_s
+    if silent:
+        return settings.sip_death_s
+    own = None if carrier is None else carrier.linger_ms
+    return (settings.linger_ms if own is None else own) / 1000
+
+
+def _restore_lingers(db: Database, redis: Redis, settings: Settings, now: datetime) -> None:
+    """Channels of calls that have just ended and may still count at their carrier."""
+    known = {c.id: c for c in carriers.list_limits(db)}
+    ordinary = [counts_s(settings, c, silent=False, crashed=False) for c in known.values()]
+    longest = max(settings.sip_death_s, settings.crash_linger_s, *ordinary, 0.0)
+    for row in attempts.list_lingering(db, now - timedelta(seconds=longest)):
+        lasts = counts_s(settings, known.get(row.carrier_id), silent=row.silent, crashed=row.crashed)
+        left = lasts - (now - row.ended_at).total_seconds()
+        if left > 0:
+            permits.linger(redis, row.carrier_id, row.attempt_id, row.fence, int(left * 1_000_000))
