@@ -98,7 +98,9 @@ class Settings(BaseSettings):
         description="s; channels of a crashed switch count so long: no BYE was sent",
     )
     sip_death_s: float = Field(6.0, gt=0, description="s; timer T1X64: an unanswered INVITE is dead after this")
-    pump_idle_s: float = Field(1.0, gt=0, le=1.0, description="s; a carrier without work is looked at this often, unless woken")
+    pump_idle_s: float = Field(
+        1.0, gt=0, le=1.0, description="s; a carrier without work is looked at this often, unless woken"
+    )
     dial_greenlets: int = Field(200, ge=1, description="dial jobs in flight per controller")
 
     # --- jobs ----------------------------------------------------------------------------------------------------
