@@ -110,3 +110,11 @@ def redis_now_us(redis: Redis) -> int:
 
 def _key(raw: bytes) -> bytes:
     return f"{PREFIX}lease:".encode() + raw
+
+
+def leased(redis: Redis, attempts: Sequence[UUID]) -> set[UUID]:
+    """Of ``attempts``, those that hold a lease: under way, or about to give it back."""
+    pipe = redis.pipeline(transaction=False)
+    for attempt in attempts:
+        pipe.exists(f"{PREFIX}lease:{attempt}")
+    return {attempt for attempt, held in zip(attempts, pipe.execute(), strict=True) if held}

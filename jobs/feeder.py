@@ -20,6 +20,7 @@ from redis.exceptions import RedisError
 from budget import lanes, permits
 from budget.connect import connect
 from budget.epoch import Overtaken
+from budget.leases import leased
 from budget.push import push
 from budget.scripts import WAKE_CHANNEL
 from jobs.audit import Audit
@@ -75,7 +76,10 @@ class Feeder:
             return 0
         unknown = {i.lane for i in items} - lanes.known_lanes(self._redis)
         pushed = push(self._redis, [(i.attempt_id, i.lane) for i in items])
-        attempts.mark_pushed(self._db, [i.attempt_id for i in items], epoch, now)
+        # One that is still leased was not laned by this push (a refusal is giving it back): it stays due for the next look.
+        ids = [i.attempt_id for i in items]
+        under_way = leased(self._redis, ids) if pushed < len(items) else set()
+        attempts.mark_pushed(self._db, [i for i in ids if i not in under_way], epoch, now)
         if unknown:
             sync_lanes(self._db, self._redis)
         return pushed

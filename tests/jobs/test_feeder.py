@@ -33,6 +33,20 @@ def test_waiting_calls_reach_their_lane_and_only_once(world: World, feeder: Feed
     assert later not in got
 
 
+def test_a_refusal_on_its_way_is_laned_at_the_next_look(
+    world: World, feeder: Feeder, redis: Redis, options: Settings
+) -> None:
+    """The claim has put the row back, the lease is still there: this push adds nothing and must not count as one."""
+    attempt = waiting(world)
+    tick(feeder)
+    permit = take(world, redis, options, attempt)
+    world.execute("UPDATE attempts SET pushed_epoch = NULL WHERE id = %s", attempt)
+    tick(feeder)
+    assert permits.refuse(redis, attempt, permit.fence)
+    tick(feeder)
+    assert attempt in drained(world, redis, options)
+
+
 def test_a_wiped_redis_is_rebuilt_with_the_calls_that_live(
     world: World, feeder: Feeder, redis: Redis, options: Settings
 ) -> None:
