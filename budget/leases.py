@@ -115,6 +115,6 @@ def _key(raw: bytes) -> bytes:
 def leased(redis: Redis, attempts: Sequence[UUID]) -> set[UUID]:
     """Of ``attempts``, those that hold a lease: under way, or about to give it back."""
     pipe = redis.pipeline(transaction=False)
-    for attempt in attempts:
-        pipe.exists(f"{PREFIX}lease:{attempt}")
-    return {attempt for attempt, held in zip(attempts, pipe.execute(), strict=True) if held}
+    for one in attempts:
+        pipe.exists(f"{PREFIX}lease:{one}")
+    return {one for one, held in zip(attempts, pipe.execute(), strict=True) if held}
