@@ -172,6 +172,7 @@ class Reconciler:
             local=cause == "never_sent",
             ringing_at=row.ringing_at,
             answered_at=row.answered_at,
+            requested_by=self.board.kills.get(attempt),  # we asked for it, and the answer was lost with a link
             note=SWITCH_RESTARTED if restarted else None,
         )
         log.warning("row without channel", extra={"attempt": str(attempt), "cause": cause, "state": row.state})
