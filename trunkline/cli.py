@@ -126,6 +126,20 @@ def create_key(tenant: str, name: str, days: int | None) -> None:
     click.echo(plaintext)
 
 
+@main.command("revoke-key")
+@click.argument("key")
+def revoke_key(key: str) -> None:
+    """End an API key at once. KEY: the key itself, or its prefix (the part between tl_ and the next _)."""
+    from store import keys
+
+    parsed = keys.parse_key(key)
+    prefix = key.removeprefix("tl_").split("_", 1)[0] if parsed is None else parsed[0]
+    with database() as db:
+        if not keys.revoke(db, prefix, datetime.now(UTC)):
+            raise ValueError(f"revoke-key: no key with the prefix {prefix!r} is in force")
+    click.echo(f"tl_{prefix}_... is revoked")
+
+
 @main.command("create-agent")
 @click.argument("tenant")
 @click.argument("name")

@@ -38,7 +38,7 @@ ENVIRON = {
     "TRUNKLINE_PDD_S": "6",
 }
 LOOK_S = 0.5
-QUIET_GAP_S = 0.3
+QUIET_GAP_S = 0.7
 POSTERS = 6
 KEPT = pathlib.Path(".trunkline/last-demo")
 
@@ -95,7 +95,7 @@ def _run(stack: Stack, desk: Desk, planned: Sequence[PlannedCall], console: Cons
                     next_quiet += QUIET_GAP_S
             elif len(work) < len(planned):
                 work += [posters.submit(desk.post, n, planned[n]) for n in range(len(work), len(planned))]
-            stack.supervisor.tend()
+            stack.tend()
             told = desk.calls()
             view.show(Counter(call["status"] for call in told.values()), len(desk.posted))
             if len(work) == len(planned) and all(post.done() for post in work):
@@ -117,6 +117,7 @@ def _keep_logs(stack: Stack, place: pathlib.Path) -> pathlib.Path:
 
 def _stay(stack: Stack, console: Console) -> None:
     while True:
-        for name in stack.supervisor.tend():
-            console.print(f"{name} ended and is started again; its last words:\n{stack.supervisor.tail(name)}")
+        for name in stack.tend():
+            last = f"; its last words:\n{stack.supervisor.tail(name)}" if name in stack.supervisor.names else ""
+            console.print(f"{name} ended and is started again{last}")
         time.sleep(0.2)

@@ -244,6 +244,15 @@ class Stack:
             order = [carriers.RouteCarrier(ids[name], tier=tier) for tier, name in enumerate(route.carriers, 1)]
             carriers.put_route(self.db, name=route.name, prefixes=route.prefixes, carriers=order)
 
+    def tend(self) -> list[str]:
+        """Start again what has ended, our own servers included; their names. Call it a few times a second."""
+        again = []
+        for name, server in (("postgres", self.postgres), ("redis", self.redis)):
+            if self.restart and not isinstance(server, GivenServer) and server.pid is None:
+                server.start()
+                again.append(name)
+        return again + self.supervisor.tend()
+
     def wait_ready(self, timeout_s: float = READY_S) -> None:
         """Wait until /readyz answers 200. Errors: ProcessFailed naming what is missing."""
         deadline = time.monotonic() + timeout_s

@@ -6,6 +6,8 @@ from typing import Any
 
 from marshmallow import EXCLUDE, Schema, fields
 
+from calls.cause_table import END_REASONS
+
 _TIME = {"format": "date-time"}
 _CALL = "call_0190b2c3d4e57f60718293a4b5c6d7e8"
 _AGENT = "agent_0190b2c3d4e57f60718293a4b5c6d7e8"
@@ -71,7 +73,7 @@ class CallAnswer(Answer):
     from_ = _text("number shown, E.164", data_key="from", example="+442079460000")
     agent_id = _text("who talks", example=_AGENT)
     priority = _text("class of service", enum=list(PRIORITIES))
-    end_reason = _text("why it ended, of a closed list", null=True)
+    end_reason = _text("why it ended: see docs/webhooks.md for each", null=True, enum=[*END_REASONS, None])
     hangup_by = _text("who ended it", null=True)
     answered_by = _text("what answered, where it is known", null=True)
     sip_code = _whole("the carrier's final SIP answer", null=True)
@@ -124,7 +126,7 @@ class AttemptAnswer(Answer):
     number = _whole("1, 2, 3 ... within the call")
     state = _text("where the attempt is", enum=["queued", "dialing", "ringing", "early", "in_progress", "ended"])
     outcome = _text("how it ended", null=True)
-    end_reason = _text("why, of a closed list", null=True)
+    end_reason = _text("why: see docs/webhooks.md for each", null=True, enum=[*END_REASONS, None])
     uncertain = fields.Boolean(required=True, metadata={"description": "our cancel may have crossed an answer"})
     cause = _text("the switch's hangup cause", null=True)
     q850_cause = _whole("Q.850 cause", null=True)
