@@ -96,7 +96,8 @@ class Reconciler:
             if row.claimed_at is None or (now - row.claimed_at).total_seconds() < YOUNG_S:
                 if missed:
                     skipped.add(attempt)
-            elif attempt in listed or esl_replies.exists(link.call(commands.uuid_exists(attempt))):
+            # While catching up the list is not believed: it names a channel up to a second after its end.
+            elif (attempt in listed and not missed) or esl_replies.exists(link.call(commands.uuid_exists(attempt))):
                 self._suspects.pop(attempt, None)
                 present.append(row)
                 if missed and row.state != State.IN_PROGRESS:
