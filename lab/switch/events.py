@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from json.encoder import encode_basestring
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 from urllib.parse import quote
 
 Pairs = list[tuple[str, str]]
@@ -268,10 +268,9 @@ class EventBus:
         return pairs
 
 
-class Listener:
+class Listener(Protocol):
     """What the bus needs of an ESL connection."""
 
     subscription: Subscription
 
-    def deliver(self, event: Event) -> None:
-        raise NotImplementedError
+    def deliver(self, event: Event) -> None: ...
