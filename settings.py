@@ -135,6 +135,11 @@ class Settings(BaseSettings):
         """ms; the least J under which the pacing is proved: G + R + what the switch adds."""
         return self.slot_grace_ms + self.round_trip_ms + self.switch_jitter_ms
 
+    def jitter_for(self, own_ms: int | None) -> float:
+        """ms; the J that a carrier is paced with. Its own may only widen it: a smaller one would prove nothing, because
+        what we and the switch add does not depend on the carrier."""
+        return max(self.jitter_ms, own_ms or 0)
+
     @property
     def ack_limit_s(self) -> float:
         """s; an originate acknowledged later than this after its slot may have left outside of J."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import InitVar, dataclass
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from calls.evidence import Outcome, RetryClass
 from calls.lifecycle import AttemptFacts
@@ -58,6 +59,19 @@ class Retry:
 Decision = Stop | Retry
 
 
+class Gaps(Protocol):
+    """What the rules need of the platform; :class:`settings.Settings` is one. Seconds."""
+
+    @property
+    def retry_busy_s(self) -> int: ...
+    @property
+    def retry_no_answer_s(self) -> int: ...
+    @property
+    def retry_carrier_s(self) -> int: ...
+    @property
+    def retry_capacity_s(self) -> int: ...
+
+
 @dataclass(frozen=True, slots=True)
 class RetryRules:
     """The gaps in seconds and the bounds. Errors: ValueError for a gap under 1 s or a bound under 0."""
@@ -78,9 +92,14 @@ class RetryRules:
             raise ValueError("max_free: must be at least 0")
 
     @classmethod
-    def from_gaps(cls, *, busy_s: int, no_answer_s: int, carrier_s: int, capacity_s: int) -> RetryRules:
-        """The rules with a platform's gaps in seconds, the bounds as they are."""
-        return cls(busy_s=busy_s, no_answer_s=no_answer_s, carrier_s=carrier_s, capacity_s=capacity_s)
+    def of(cls, gaps: Gaps) -> RetryRules:
+        """The rules with a platform's gaps, the bounds as they are. Everybody who decides reads them here."""
+        return cls(
+            busy_s=gaps.retry_busy_s,
+            no_answer_s=gaps.retry_no_answer_s,
+            carrier_s=gaps.retry_carrier_s,
+            capacity_s=gaps.retry_capacity_s,
+        )
 
 
 @dataclass(frozen=True, slots=True)

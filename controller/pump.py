@@ -52,7 +52,7 @@ class Pumps:
         while not self._board.stopping.is_set():
             try:
                 for carrier in carriers.list_limits(self._board.db):
-                    jitter = max(self._board.settings.jitter_ms, carrier.jitter_ms or 0)
+                    jitter = self._board.settings.jitter_for(carrier.jitter_ms)
                     self._rest_us[carrier.id] = int((carrier.window_ms + jitter) * 1000)
                     if carrier.id not in self._wake:
                         self._wake[carrier.id] = Event()

@@ -46,13 +46,7 @@ class Controller:
         self.link = EslLink(settings, role="commands", rng=rng)
         self.events = EslLink(settings, role="events", rng=rng)
         self.board = Board(settings, self.db, self.redis, self.link, self.events)
-        rules = RetryRules.from_gaps(
-            busy_s=settings.retry_busy_s,
-            no_answer_s=settings.retry_no_answer_s,
-            carrier_s=settings.retry_carrier_s,
-            capacity_s=settings.retry_capacity_s,
-        )
-        self.writer = EventWriter(self.board, rules)
+        self.writer = EventWriter(self.board, RetryRules.of(settings))
         self.reconciler = Reconciler(self.board, self.writer.record, self.writer.waits)
         self.commands = CommandRunner(self.board, self.reconciler, self.writer)
         self.runner = DialRunner(self.redis, f"dial-{settings.switch}")

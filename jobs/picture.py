@@ -14,7 +14,7 @@ from store.pool import Database
 def sync_limits(db: Database, redis: Redis, settings: Settings) -> None:
     """Each carrier's numbers."""
     for c in carriers.list_limits(db):
-        jitter = settings.jitter_ms if c.jitter_ms is None else c.jitter_ms
+        jitter = settings.jitter_for(c.jitter_ms)
         linger = settings.linger_ms if c.linger_ms is None else c.linger_ms
         lanes.set_limits(
             redis,

@@ -62,7 +62,7 @@ def hold_us(settings: Settings, carrier: carriers.CarrierLimits) -> int:
 
     A claim of the old epoch that was committed before the bump may still be written at its slot + G.
     """
-    jitter = settings.jitter_ms if carrier.jitter_ms is None else carrier.jitter_ms
+    jitter = settings.jitter_for(carrier.jitter_ms)
     return int((carrier.window_ms + jitter + settings.slot_horizon_ms + settings.slot_grace_ms) * 1000)
 
 

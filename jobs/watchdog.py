@@ -44,16 +44,6 @@ FORGET_BATCH = 1000
 FORGET_MARGIN = timedelta(hours=1)
 
 
-def rules(settings: Settings) -> RetryRules:
-    """The retry policy's numbers, from settings."""
-    return RetryRules.from_gaps(
-        busy_s=settings.retry_busy_s,
-        no_answer_s=settings.retry_no_answer_s,
-        carrier_s=settings.retry_carrier_s,
-        capacity_s=settings.retry_capacity_s,
-    )
-
-
 def sweep(db: Database, settings: Settings, now: datetime) -> int:
     """One look: ends for what stayed silent and for what expired in the queue, questions for what is newly overdue.
 
@@ -81,7 +71,7 @@ def _conclude(db: Database, settings: Settings, silent: Sequence[Overdue], now: 
         for row in silent
     ]
     only_if = {row.attempt_id: Condition(row.state, row.deadline_at, row.probes) for row in silent}
-    applied = attempts.apply_evidence(db, ends, rules=rules(settings), timers=settings, now=now, only_if=only_if)
+    applied = attempts.apply_evidence(db, ends, rules=RetryRules.of(settings), timers=settings, now=now, only_if=only_if)
     for done in applied:
         if done.ended_now:
             state = only_if[done.attempt_id].state
@@ -96,7 +86,7 @@ def _expire(db: Database, settings: Settings, expired: Sequence[UUID], now: date
     ]
     # A claim may have come first: who is being rung is not expired any more.
     only_if = {attempt: Condition(State.QUEUED) for attempt in expired}
-    applied = attempts.apply_evidence(db, ends, rules=rules(settings), timers=settings, now=now, only_if=only_if)
+    applied = attempts.apply_evidence(db, ends, rules=RetryRules.of(settings), timers=settings, now=now, only_if=only_if)
     return sum(done.ended_now for done in applied)
 
 

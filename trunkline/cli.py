@@ -171,7 +171,7 @@ def create_agent(tenant: str, name: str, url: str | None, audio: str | None) -> 
 @click.option("--window-ms", default=1000, show_default=True, help="ms; over how long the carrier counts them")
 @click.option("--invite-cost", type=click.IntRange(1, 2), default=1, show_default=True, help="2 on a digest trunk")
 @click.option("--pdd", "pdd_s", type=int, help="s; INVITE to first 18x [default: the setting]")
-@click.option("--jitter-ms", type=int, help="ms [default: the setting]")
+@click.option("--jitter-ms", type=int, help="ms; only widens the setting")
 @click.option("--linger-ms", type=int, help="ms [default: the setting]")
 def create_carrier(
     name: str,

@@ -13,7 +13,7 @@ from rq.serializers import JSONSerializer
 
 from budget import epoch, lanes, permits
 from budget.push import push
-from budget.replies import texts
+from budget.replies import number, texts
 from jobs.feeder import Feeder, Turns
 from settings import Settings
 from store import attempts, carriers, tenants
@@ -84,8 +84,8 @@ def test_what_just_ended_still_counts_after_a_rebuild(world: World, feeder: Feed
     tick(feeder)
     epoch_now = store_epoch.get(world.db).epoch
     silent, refused = waiting(world), waiting(world)
-    for number, attempt in enumerate((silent, refused), 5):
-        world.claim(attempt, epoch=epoch_now, fence=number, now=when(1))
+    for fence, attempt in enumerate((silent, refused), 5):
+        world.claim(attempt, epoch=epoch_now, fence=fence, now=when(1))
     world.apply(world.ended(silent, "NO_ANSWER", 29.9, disposition="send_cancel"), world.busy(refused, 20.0), seconds=30)
     redis.flushall()
     feeder.tick(at(30), time.monotonic())
@@ -150,6 +150,21 @@ def test_a_changed_limit_is_in_redis_at_the_next_look(world: World, feeder: Feed
     tick(feeder)
     changed = carriers.list_limits(world.db)[0].id
     assert redis.hmget(f"tl1:carrier:{changed}", ["max_channels", "interval_us"]) == [b"3", b"0"]
+
+
+def test_a_carriers_own_jitter_only_widens_the_pacing(world: World, feeder: Feeder, redis: Redis, options: Settings) -> None:
+    """J covers what we and the switch add: a carrier that is said to need less must still not get less."""
+    name = f"jitter-{world.carrier_id.hex[:8]}"
+
+    def interval(jitter_ms: int | None) -> int | None:
+        made = carriers.put_carrier(world.db, name=name, max_channels=5, cps=10, jitter_ms=jitter_ms)
+        tick(feeder)
+        return number(redis.hget(f"tl1:carrier:{made.id}", "interval_us"))
+
+    by_setting = interval(None)
+    assert by_setting == int((1000 + options.jitter_ms) * 100)
+    assert interval(0) == by_setting
+    assert interval(int(options.jitter_ms) + 70) == by_setting + 7_000
 
 
 def test_a_lane_of_nobody_is_left_alone(feeder: Feeder, redis: Redis) -> None:

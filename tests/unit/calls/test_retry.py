@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from uuid import UUID
 
 import pytest
@@ -230,7 +231,7 @@ def test_rules_that_would_redial_at_once_are_refused(name: str) -> None:
 
 
 def test_rules_from_a_platforms_gaps() -> None:
-    rules = RetryRules.from_gaps(busy_s=1, no_answer_s=2, carrier_s=3, capacity_s=4)
+    rules = RetryRules.of(SimpleNamespace(retry_busy_s=1, retry_no_answer_s=2, retry_carrier_s=3, retry_capacity_s=4))
     assert (rules.busy_s, rules.no_answer_s, rules.carrier_s, rules.capacity_s) == (1, 2, 3, 4)
     with pytest.raises(ValueError, match="max_free"):
         RetryRules(max_free=-1)
