@@ -44,6 +44,12 @@ class Settings(BaseSettings):
     idempotency_ttl_s: int = Field(72 * 3600, ge=3600, description="s; how long an Idempotency-Key is remembered")
     max_ahead_s: int = Field(31 * 86_400, ge=60, description="s; not_before may lie this far ahead, expires_at twice as far")
     default_expires_s: int = Field(24 * 3600, ge=1, description="s; a call not dialed by then ends as expired")
+    tenant_max_queued: int = Field(
+        1_000_000, ge=0, description="calls a tenant may have queued; a tenant's own max_queued goes before it"
+    )
+    requests_per_s: float = Field(
+        50.0, ge=0.001, le=10_000, description="API requests/s of one tenant; a tenant's own requests_per_s goes before it"
+    )
 
     # --- the switch ----------------------------------------------------------------------------------------------
     switch: str = Field("fs1", pattern=r"^[a-z0-9][a-z0-9-]{0,31}$", description="name of the switch beside this process")
@@ -83,13 +89,27 @@ class Settings(BaseSettings):
     retry_capacity_s: int = Field(2, ge=1, description="s; gap after a full trunk; uses up no attempt")
 
     # --- the budget ----------------------------------------------------------------------------------------------
+    lane_window: int = Field(200, ge=1, description="attempts a lane takes from the API; newer calls queue in Postgres")
+    lane_window_s: float = Field(5.0, gt=0, le=60, description="s of work that the feeder keeps in a lane, by its carriers")
+    lane_window_min: int = Field(20, ge=1, description="attempts the feeder keeps in a lane however slow its carriers are")
+    laned_max: int = Field(50_000, ge=1000, description="attempts the feeder keeps in all lanes together, about 1 kB each")
+    spill_ms: int = Field(2000, ge=0, description="ms; a route's next tier serves what a better one could not begin by then")
     slot_horizon_ms: int = Field(120, ge=10, le=1000, description="ms; a slot is reserved at most this far ahead")
     slot_grace_ms: float = Field(10.0, gt=0, description="ms (G); not written by slot + G: the slot is burned")
-    slot_lead_ms: float = Field(70.0, ge=0, description="ms; the earliest slot lies this far ahead, to cover the way")
-    claim_lead_ms: float = Field(60.0, gt=0, description="ms before its slot at which an attempt is claimed in Postgres")
+    slot_lead_ms: float = Field(
+        70.0, gt=0, description="ms; greatest distance of the earliest slot, to cover RQ and the claim"
+    )
+    slot_margin_ms: float = Field(
+        12.0, gt=0, le=50, description="ms; a pump asks so long before it must; calls that are not urgent reserve no further"
+    )
+    slot_lead_min_ms: float = Field(
+        20.0, gt=0, description="ms; least distance of a slot; the controller measures how much it needs"
+    )
     round_trip_ms: float = Field(5.0, gt=0, description="ms (R); a slower permit reply burns its slot")
     switch_jitter_ms: float = Field(12.0, ge=0, description="ms; what the switch adds, write to INVITE, p99.9")
     jitter_ms: float = Field(30.0, ge=0, description="ms (J); grant-to-INVITE spread that the pacing pays for")
+    slow_recover_s: float = Field(60.0, gt=0, description="s; a rate lowered by a carrier's refusal is back after this")
+    grants_at_once: int = Field(8, ge=1, le=500, description="permits asked for in one request, at most")
     lease_s: float = Field(60.0, gt=5, description="s; an unrenewed lease becomes suspect; it frees nothing")
     linger_ms: int = Field(250, ge=0, description="ms; a channel still counts this long after its end")
     crash_linger_s: float = Field(
@@ -103,11 +123,25 @@ class Settings(BaseSettings):
     )
     dial_greenlets: int = Field(200, ge=1, description="dial jobs in flight per controller")
 
+    # --- health ---------------------------------------------------------------------------------------------------
+    health_interval_s: float = Field(0.5, gt=0, le=10, description="s; between two looks at how the carriers do")
+    health_window_s: float = Field(300.0, ge=30, le=3600, description="s; older calls say nothing of a carrier's health")
+    health_quiet_s: float = Field(15.0, ge=2, description="s; nothing heard from a carrier for so long is silence")
+    health_stop_share: float = Field(0.5, gt=0, lt=1, description="share of faults that is certain: the carrier is stopped")
+    health_slow_share: float = Field(0.2, gt=0, lt=1, description="share of faults that is certain: the carrier is slowed")
+    health_pause_s: float = Field(5.0, gt=0, description="s; first pause of a stopped carrier before it is tried; doubles")
+    health_pause_max_s: float = Field(300.0, gt=0, description="s; longest pause of a stopped carrier")
+    health_probes: int = Field(5, ge=1, le=100, description="counted calls by which a stopped carrier is tried")
+    health_probe_interval_s: float = Field(1.0, gt=0, description="s; between two of those calls")
+    health_forget_s: float = Field(600.0, gt=0, description="s; so long after a pause the next one is the first again")
+    gateway_look_s: float = Field(10.0, gt=0, description="s; between two looks at each gateway of the switch")
+
     # --- jobs ----------------------------------------------------------------------------------------------------
-    feeder_interval_s: float = Field(0.25, gt=0, description="s; between two looks for due attempts")
-    feeder_batch: int = Field(500, ge=1, description="attempts pushed per look, at most")
+    feeder_interval_s: float = Field(0.25, gt=0, description="s; between two looks for due attempts, unless woken")
+    feeder_batch: int = Field(500, ge=1, description="attempts read from the backlog at once, and pushed, at most")
     audit_interval_s: float = Field(10.0, gt=0, description="s; queued rows missing from their lane are pushed again")
     watchdog_interval_s: float = Field(0.5, gt=0, description="s; between two looks for passed deadlines")
+    cancel_batch: int = Field(400, ge=1, description="calls of a canceled queue ended per look of the watchdog")
     webhook_timeout_s: float = Field(10.0, gt=0, description="s; one delivery, connect to last byte")
     webhook_interval_s: float = Field(0.2, gt=0, description="s; between two looks for due deliveries, unless woken")
     webhook_concurrency: int = Field(32, ge=1, description="deliveries in flight per dispatcher")
@@ -152,8 +186,8 @@ class Settings(BaseSettings):
                 f"jitter_ms: {self.jitter_ms:g} is less than slot_grace_ms + round_trip_ms + switch_jitter_ms"
                 f" = {self.jitter_floor_ms:g}; the carrier's limit would not be proved: raise it, or lower the others"
             )
-        if self.claim_lead_ms > self.slot_lead_ms:
-            raise ValueError(f"claim_lead_ms: {self.claim_lead_ms:g} is more than slot_lead_ms = {self.slot_lead_ms:g}")
+        if self.slot_lead_min_ms > self.slot_lead_ms:
+            raise ValueError(f"slot_lead_min_ms: {self.slot_lead_min_ms:g} is more than slot_lead_ms: {self.slot_lead_ms:g}")
         return self
 
 

@@ -21,6 +21,8 @@ from uuid import UUID, uuid4
 from redis import Redis
 
 from bench import Ratio, Report
+from bench._campaign import ENVIRON
+from budget.scripts import PREFIX
 from calls.ids import agent_ref, call_ref
 from controller import commands
 from controller.esl import EslLink
@@ -40,7 +42,7 @@ _LIMIT_S = 60.0
 
 
 def run() -> Report:
-    with Stack(ROOT, [CARRIER], [Route("all", ("",), ("bench",))], private=True) as stack:
+    with Stack(ROOT, [CARRIER], [Route("all", ("",), ("bench",))], environ=ENVIRON, private=True) as stack:
         house = _House(stack)
         house.single()  # the first call of a lane also makes the lane
         latencies = [house.single() for _ in range(SINGLES)]
@@ -123,7 +125,7 @@ class _House:
     def burst(self, count: int) -> float:
         """INVITEs per second of ``count`` waiting calls that are let go at once."""
         carriers.set_paused(self._stack.db, self._carrier, True)
-        _until(lambda: ["paused"] if self._redis.hget(f"tl1:carrier:{self._carrier}", "paused") == b"1" else [], 1)
+        _until(lambda: ["paused"] if self._redis.hget(f"{PREFIX}s:carrier:{self._carrier}", "paused") == b"1" else [], 1)
         for _ in range(count):
             self.post()
         began = time.time()

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import NamedTuple, cast
-from uuid import UUID
 
 from redis import Redis
 
@@ -76,13 +75,13 @@ def _scan(redis: Redis, pattern: str) -> Iterator[bytes]:
     yield from redis.scan_iter(match=pattern, count=1000)
 
 
-def open_epoch(redis: Redis, epoch: int, server_run_id: str, holds_us: Iterable[tuple[UUID, int]]) -> None:
-    """Opens ``epoch``; each carrier's first slot lies its hold (window + jitter, microseconds) ahead.
+def open_epoch(redis: Redis, epoch: int, server_run_id: str, holds_us: Iterable[tuple[str, int]]) -> None:
+    """Opens ``epoch``; each scope's first slot lies its hold (window + jitter, microseconds) ahead.
 
     Raises :class:`Overtaken`: nothing was opened.
     """
     flat: list[str | int] = []
-    for carrier, hold in holds_us:
-        flat += [str(carrier), hold]
+    for scope, hold in holds_us:
+        flat += [scope, hold]
     if not run(redis, "open", epoch, server_run_id, *flat):
         raise Overtaken(f"epoch {epoch}: this rebuild is not the one under way")

@@ -1,8 +1,7 @@
-"""What Redis knows of carriers and lanes; written by the feeder from Postgres, live."""
+"""What Redis knows of lanes: who may serve them, what they hold, whether older calls wait behind them in Postgres."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 from uuid import UUID
@@ -13,56 +12,37 @@ from budget.replies import texts
 from budget.scripts import PREFIX, run, run_all
 
 QUEUE = "rq:queue:"
-#: us; as GAP_US in lua/lib.lua, for pumps that ask every second.
-GAP_US = 1_500_000
 #: Lanes in one script; Redis does nothing else meanwhile.
 CHUNK = 100
 #: Ids read from a lane at once.
 LISTED = 1000
 #: Ids in one script that walks the whole lane for each.
 FEW = 5
+#: Ids thrown out by one script.
+DROPPED = 5000
+_OVERFLOW = f"{PREFIX}overflow"
 
 
-def interval_us(cps: float, window_ms: int, jitter_ms: float, invite_cost: int) -> int:
-    """Microseconds between two slots: (W + J) / floor(N / cost). 0 means: never (a limit of 0).
+class Serving(NamedTuple):
+    """A carrier of a lane: lower ``tier`` first; within a tier calls are shared by ``weight``."""
 
-    With burst 1 this is the one pacing that never exceeds N in any window W whatever happens to an INVITE within J.
-    """
-    if cps <= 0:
-        return 0
-    # Calls are whole: 2.5 CPS in one second's window means 2, and 5 INVITEs at 2 a call mean 2 calls. Below one call per
-    # window the window itself is stretched to hold exactly one.
-    calls = cps * window_ms / 1000 / invite_cost
-    count = math.floor(calls)
-    window = float(window_ms) if count >= 1 else window_ms / calls
-    return math.ceil((window + jitter_ms) * 1000 / max(count, 1))
-
-
-def set_limits(
-    redis: Redis,
-    carrier_id: UUID,
-    *,
-    max_channels: int,
-    interval: int,
-    linger_us: int,
-    paused: bool,
-    gap_us: int = GAP_US,
-) -> bool:
-    """Writes one carrier's numbers; True when something changed.
-
-    ``gap_us``: longer than its pumps ever wait between two requests; more time than that, at once, is a step of the clock.
-    """
-    return bool(run(redis, "limits", str(carrier_id), max_channels, interval, linger_us, int(paused), gap_us))
+    carrier_id: UUID
+    tier: int = 1
+    weight: int = 1
 
 
 class LaneSpec(NamedTuple):
-    """A lane and who may serve it; no carriers: nobody."""
+    """A lane and who may serve it; no carriers: nobody. ``weight`` is the tenant's share of a contested carrier, ``share``
+    the campaign's of its tenant's. A worse tier serves only what a better one would not begin within ``spill_us``.
+    """
 
     name: str
     tenant_id: UUID
     priority: str
     weight: int
-    carriers: tuple[UUID, ...]
+    carriers: tuple[Serving, ...]
+    share: float = 1.0
+    spill_us: int = 0
 
 
 def set_lanes(redis: Redis, specs: Iterable[LaneSpec]) -> int:
@@ -72,16 +52,24 @@ def set_lanes(redis: Redis, specs: Iterable[LaneSpec]) -> int:
     order and keeps its work; one that Redis was never told of stays so.
     """
     flat: list[tuple[str | int, ...]] = [
-        (spec.name, str(spec.tenant_id), spec.priority, spec.weight, ",".join(str(c) for c in spec.carriers))
+        (
+            spec.name,
+            str(spec.tenant_id),
+            spec.priority,
+            spec.weight,
+            f"{spec.share:g}",
+            ",".join(f"{s.carrier_id}:{s.tier}:{s.weight}" for s in spec.carriers),
+            spec.spill_us,
+        )
         for spec in specs
     ]
     chunks = [[word for spec in flat[i : i + CHUNK] for word in spec] for i in range(0, len(flat), CHUNK)]
     return sum(map(int, run_all(redis, "lane", chunks)))
 
 
-def set_lane(redis: Redis, lane: str, *, tenant_id: UUID, priority: str, weight: int, carriers: Sequence[UUID]) -> bool:
+def set_lane(redis: Redis, spec: LaneSpec) -> bool:
     """:func:`set_lanes` of one; True when it changed or came into order."""
-    return set_lanes(redis, [LaneSpec(lane, tenant_id, priority, weight, tuple(carriers))]) == 1
+    return set_lanes(redis, [spec]) == 1
 
 
 def known_lanes(redis: Redis) -> set[str]:
@@ -91,13 +79,45 @@ def known_lanes(redis: Redis) -> set[str]:
     return {name for name in names if name.startswith("dial.")}
 
 
-def empty_lanes(redis: Redis, names: Iterable[str]) -> set[str]:
-    """Of ``names``, those that hold no work just now."""
+def lengths(redis: Redis, names: Iterable[str]) -> dict[str, int]:
+    """How many attempts each lane holds just now."""
     asked = list(names)
     pipe = redis.pipeline(transaction=False)
     for name in asked:
-        pipe.exists(f"{QUEUE}{name}", f"{QUEUE}{name}:intermediate")
-    return {name for name, held in zip(asked, pipe.execute(), strict=True) if not held}
+        pipe.llen(f"{QUEUE}{name}")
+    return dict(zip(asked, map(int, pipe.execute()), strict=True))
+
+
+def empty_lanes(redis: Redis, names: Iterable[str]) -> set[str]:
+    """Of ``names``, those that hold no work just now."""
+    return {name for name, length in lengths(redis, names).items() if not length}
+
+
+def overflowing(redis: Redis) -> set[str]:
+    """Lanes behind which older calls wait in Postgres: new ones are not laned but brought by the feeder, in order."""
+    return set(texts(redis.smembers(_OVERFLOW)))
+
+
+def set_overflow(redis: Redis, on: Iterable[str], off: Iterable[str]) -> None:
+    """Marks lanes as overflowing, or as no longer so."""
+    more, less = list(on), list(off)
+    pipe = redis.pipeline(transaction=False)
+    if more:
+        pipe.sadd(_OVERFLOW, *more)
+    if less:
+        pipe.srem(_OVERFLOW, *less)
+    pipe.execute()
+
+
+def drop_waiting(redis: Redis, names: Sequence[str]) -> int:
+    """Throws out what waits in these lanes (their rows are Postgres' business); returns how many that were."""
+    total = 0
+    while names:
+        dropped = int(run(redis, "drop_waiting", DROPPED, *names))
+        total += dropped
+        if dropped < DROPPED:
+            break
+    return total
 
 
 def prune(redis: Redis, names: Sequence[str]) -> int:

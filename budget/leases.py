@@ -12,8 +12,12 @@ from uuid import UUID
 from redis import Redis
 
 from budget.replies import attempt, number, text
+from budget.scopes import carrier_scope
 from budget.scripts import PREFIX, run
 from settings import Settings
+
+#: fence, carrier, lane, switch, granted at, slot, pacing after it, scopes.
+LEASE_WORDS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,21 +74,23 @@ def leases(redis: Redis, carriers: Iterable[UUID]) -> list[Lease]:
     known = list(carriers)
     pipe = redis.pipeline(transaction=False)
     for carrier in known:
-        pipe.zrange(f"{PREFIX}leases:{carrier}", 0, -1, withscores=True)
+        pipe.zrange(f"{PREFIX}held:{carrier_scope(carrier)}", 0, -1, withscores=True)
     listed = [(c, raw, score) for c, reply in zip(known, pipe.execute(), strict=True) for raw, score in reply]
     for _, raw, _ in listed:
-        pipe.hmget(_key(raw), ["fence", "switch", "at", "carrier", "lane"])
+        pipe.get(_key(raw))
         pipe.zscore(f"{PREFIX}popped", raw)
     replies = pipe.execute() if listed else []
     found: list[Lease] = []
     for (carrier, raw, score), told, popped in zip(listed, replies[::2], replies[1::2], strict=True):
-        attempt_id, fence = attempt(raw), number(told[0])
-        if told[0] is None and attempt_id is not None:
+        attempt_id = attempt(raw)
+        if told is None and attempt_id is not None:
             continue  # released since it was listed
-        if attempt_id is None or fence is None or told[3] is None or told[4] is None:
+        words = text(told or b"").split(" ")
+        fence = number(words[0]) if len(words) == LEASE_WORDS else None
+        if attempt_id is None or fence is None:
             run(redis, "forget", str(carrier), raw)
             continue
-        switch, at = text(told[1] or b""), number(told[2]) or 0
+        switch, at = words[3].removeprefix("-"), number(words[4]) or 0
         found.append(Lease(attempt_id, fence, carrier, switch, popped is not None, at, int(score)))
     return found
 

@@ -5,6 +5,7 @@ Everything here is one Redis script per verb (budget/lua/), on Redis time only.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -12,13 +13,19 @@ from redis import Redis
 
 from budget.leases import Lease, adopt, leases, linger, overdue_pops, redis_now_us, renew, suspects
 from budget.push import JOB_TIMEOUT_S, RESULT_TTL_S, iso_now, job_data
+from budget.replies import number, text
 from budget.scripts import run
 from settings import Settings
 
+#: us; beyond lead and margin, so that a pump that comes to the moment is not sent away for a clock's tick.
+REACH_US = 2_000
+#: Words of a reply before the first permit.
+HEAD_WORDS = 4
+
 __all__ = [
+    "Answer",
     "Grant",
     "Lease",
-    "Refusal",
     "adopt",
     "grant",
     "leases",
@@ -28,6 +35,7 @@ __all__ = [
     "redis_now_us",
     "refuse",
     "release",
+    "release_all",
     "renew",
     "requeue",
     "suspects",
@@ -46,32 +54,50 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
-    """No permit: which limit said no, and after how many microseconds to ask again (``None``: when woken)."""
+class Answer:
+    """Permits, none to as many as asked for, and what stopped at the last of them.
 
-    limit: str  # cps, channels, order, empty, paused, not_ready
-    retry_us: int | None
+    ``limit``: the scope that is full or paced (``carrier:...``, ``tenant:...``), or ``cps`` (its turn has not come),
+    ``more`` (as many as asked for), ``order`` (left to another carrier), ``empty`` (nothing in order), ``paused``,
+    ``stopped``, ``probing``, ``not_ready``. ``next_us``: microseconds after which to ask again, None: when woken.
+    ``paced``: it is only time that has to pass.
+    """
+
+    grants: tuple[Grant, ...]
+    limit: str
+    next_us: int | None
+    paced: bool = False
 
 
-def grant(redis: Redis, settings: Settings, carrier_id: UUID, switch: str) -> Grant | Refusal:
-    """Asks for the next permit of ``carrier_id``. Raises ``RedisError`` when Redis is away: then nothing is dialed."""
+def grant(
+    redis: Redis, settings: Settings, carrier_id: UUID, switch: str, *, want: int = 1, lead_us: int | None = None
+) -> Answer:
+    """Asks for the next permits of ``carrier_id``, at most ``want`` (1 to 500), the first not before ``lead_us`` from now.
+
+    Raises ``RedisError`` when Redis is away: then nothing is dialed.
+    """
+    lead = int(settings.slot_lead_ms * 1000) if lead_us is None else lead_us
+    margin = int(settings.slot_margin_ms * 1000)
+    reach = lead + margin + REACH_US
     reply = run(
         redis,
         "grant",
         str(carrier_id),
         switch,
-        settings.slot_horizon_ms * 1000,
-        int(settings.slot_lead_ms * 1000),
+        want,
+        lead,
+        reach,
+        max(reach, settings.slot_horizon_ms * 1000),
         int(settings.lease_s * 1_000_000),
         int(settings.popped_deadline_s * 1_000_000),
+        margin,
     )
-    kind = reply[0].decode()
-    if kind == "grant":
-        return Grant(UUID(reply[1].decode()), reply[2].decode(), int(reply[3]), int(reply[4]), int(reply[5]))
-    if kind == "wait":
-        wait = int(reply[1])
-        return Refusal(reply[2].decode(), wait if wait >= 0 else None)
-    return Refusal(kind, None)
+    limit, wait, epoch = text(reply[0]), int(reply[1]), number(reply[2]) or 0
+    grants = tuple(
+        Grant(UUID(text(reply[i])), text(reply[i + 1]), int(reply[i + 2]), int(reply[i + 3]), epoch)
+        for i in range(HEAD_WORDS, len(reply), 4)
+    )
+    return Answer(grants, limit, wait if wait >= 0 else None, bool(int(reply[3])))
 
 
 def mark_claimed(redis: Redis, attempt_id: UUID, fence: int) -> bool:
@@ -85,6 +111,11 @@ def release(redis: Redis, attempt_id: UUID, fence: int, *, linger_us: int | None
     False: the caller does not own this lease.
     """
     return bool(run(redis, "release", str(attempt_id), fence, -1 if linger_us is None else linger_us))
+
+
+def release_all(redis: Redis, ended: Sequence[tuple[UUID, int]]) -> int:
+    """:func:`release` of many ``(attempt, fence)`` at once, each with its carrier's linger; returns how many were ours."""
+    return int(run(redis, "release", *(word for one, fence in ended for word in (str(one), fence, -1)))) if ended else 0
 
 
 def refuse(redis: Redis, attempt_id: UUID, fence: int) -> bool:

@@ -11,6 +11,7 @@ from uuid import UUID
 from redis import Redis
 from rq.serializers import JSONSerializer
 
+from budget.replies import texts
 from budget.scripts import run
 
 #: Where RQ finds the work of every dial job.
@@ -34,14 +35,17 @@ def iso_now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def push(redis: Redis, items: Sequence[tuple[UUID, str]]) -> int:
-    """Appends ``(attempt id, lane)`` to their lanes and returns how many were new.
+def push(redis: Redis, items: Sequence[tuple[UUID, str]], *, window: int | None = None) -> list[UUID]:
+    """Appends ``(attempt id, lane)`` to their lanes; returns those that are in a lane now, popped or leased.
 
-    Idempotent: one already laned, popped or leased is left alone. Raises ``redis.exceptions.RedisError`` when Redis is
-    away; nothing is lost then, the feeder pushes from Postgres.
+    Idempotent: one already laned, popped or leased is left alone. With ``window`` nothing is appended to a lane that holds
+    so many already, or behind which older calls wait in Postgres: the feeder brings it after these. Raises
+    ``redis.exceptions.RedisError`` when Redis is away; nothing is lost then, the feeder pushes from Postgres.
     """
-    added = 0
+    laned: list[UUID] = []
     for start in range(0, len(items), CHUNK):
-        flat = [text for attempt, lane in items[start : start + CHUNK] for text in (str(attempt), lane)]
-        added += int(run(redis, "push", iso_now(), job_data(), JOB_TIMEOUT_S, RESULT_TTL_S, *flat))
-    return added
+        chunk = items[start : start + CHUNK]
+        flat = [text for attempt, lane in chunk for text in (str(attempt), lane)]
+        left = set(texts(run(redis, "push", iso_now(), job_data(), JOB_TIMEOUT_S, RESULT_TTL_S, window or 0, *flat)))
+        laned += [attempt for attempt, _ in chunk if str(attempt) not in left]
+    return laned

@@ -7,25 +7,45 @@ from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 from typing import Any
+from weakref import WeakSet
 
 from redis import Redis
 from redis.exceptions import NoScriptError
 
-PREFIX = "tl1:"
+#: Of every key of ours; another version of the scripts has another prefix.
+PREFIX = "tl2:"
 WAKE_CHANNEL = f"{PREFIX}wake"
+#: What stands before every script.
+HEAD = ("lib", "scope", "order", "lease")
+#: What stands between the head and a script that is too long for one file.
+PARTS = {"grant": ("grant/ask", "grant/choose", "grant/take")}
+#: Clients of a rehearsal.
+_VIRTUAL: WeakSet[Redis] = WeakSet()
+_CLOCK = "local t = call('TIME')"
 
 
 @cache
-def source(name: str) -> tuple[str, str]:
-    """The text of script ``name`` with the shared head before it, and its SHA-1 as EVALSHA wants it."""
+def source(name: str, *, virtual: bool = False) -> tuple[str, str]:
+    """The text of script ``name`` with the shared head before it, and its SHA-1 as EVALSHA wants it.
+
+    ``virtual``: the same script for a rehearsal, on the clock in the key ``<prefix>now`` (microseconds), not on Redis TIME.
+    """
     folder = resources.files("budget") / "lua"
-    text = (folder / "lib.lua").read_text("utf-8") + "\n" + (folder / f"{name}.lua").read_text("utf-8")
+    text = "\n".join((folder / f"{part}.lua").read_text("utf-8") for part in (*HEAD, *PARTS.get(name, ()), name))
+    if virtual:
+        assert text.count(_CLOCK) == 1
+        text = text.replace(_CLOCK, f"local v = tonumber(call('GET', '{PREFIX}now')); local t = {{ 0, v }}")
     return text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+
+def on_virtual_time(redis: Redis) -> None:
+    """From now on scripts sent by this client take their time from the rehearsal's clock."""
+    _VIRTUAL.add(redis)
 
 
 def run(redis: Redis, name: str, *args: str | int | bytes) -> Any:
     """Runs script ``name``. Raises ``redis.exceptions.RedisError`` as redis-py does."""
-    text, sha = source(name)
+    text, sha = source(name, virtual=redis in _VIRTUAL)
     try:
         return redis.evalsha(sha, 0, *args)
     except NoScriptError:
@@ -39,7 +59,7 @@ def run_all(redis: Redis, name: str, calls: Sequence[Sequence[str | int | bytes]
     """
     if not calls:
         return []
-    code, sha = source(name)
+    code, sha = source(name, virtual=redis in _VIRTUAL)
     pipe = redis.pipeline(transaction=False)
     # The first one loads it; a SCRIPT FLUSH between two of a pipeline would have to be timed to the microsecond.
     pipe.eval(code, 0, *calls[0])

@@ -11,35 +11,78 @@ Priority = Literal["urgent", "normal", "bulk"]
 
 PRIORITIES: tuple[Priority, ...] = get_args(Priority)
 
-_ROUTE = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
-_LANE = re.compile(r"dial\.(urgent|normal|bulk)\.([0-9a-f]{32})\.([a-z0-9][a-z0-9-]{0,31})")
+_NAME = r"[a-z0-9][a-z0-9-]{0,31}"
+_NAMED = re.compile(_NAME)
+_LANE = re.compile(
+    rf"dial\.(urgent|normal|bulk)\.([0-9a-f]{{32}})\.({_NAME})(?:\.c-({_NAME}))?(?:\.n-({_NAME}))?(?:\.a-({_NAME}))?"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """What a lane's name says."""
+    """What a lane's name says. ``campaign`` and ``callers`` (a caller-ID pool) are the tenant's own names, ``agents`` is an
+    agent pool of the platform.
+    """
 
     priority: Priority
     tenant_id: UUID
     route: str
+    campaign: str | None = None
+    callers: str | None = None
+    agents: str | None = None
 
     @property
     def name(self) -> str:
-        return lane_name(self.priority, self.tenant_id, self.route)
+        return lane_name(
+            self.priority, self.tenant_id, self.route, campaign=self.campaign, callers=self.callers, agents=self.agents
+        )
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """The limits on the lane's own side, as the budget names them; the tenant's first."""
+        found = [f"tenant:{self.tenant_id}"]
+        if self.campaign is not None:
+            found.append(f"campaign:{self.tenant_id.hex}:{self.campaign}")
+        if self.callers is not None:
+            found.append(f"caller:{self.tenant_id.hex}:{self.callers}")
+        if self.agents is not None:
+            found.append(f"agents:{self.agents}")
+        return tuple(found)
 
 
-def lane_name(priority: str, tenant_id: UUID, route: str) -> str:
-    """``dial.<priority>.<tenant hex>.<route>``; ValueError for an unknown priority or a route with other characters."""
+def lane_name(
+    priority: str,
+    tenant_id: UUID,
+    route: str,
+    *,
+    campaign: str | None = None,
+    callers: str | None = None,
+    agents: str | None = None,
+) -> str:
+    """``dial.<priority>.<tenant hex>.<route>[.c-<campaign>][.n-<caller-ID pool>][.a-<agent pool>]``.
+
+    ValueError for an unknown priority or a name with other characters.
+    """
     if priority not in PRIORITIES:
         raise ValueError(f"priority: expected one of {', '.join(PRIORITIES)}, not {priority!r}")
-    if _ROUTE.fullmatch(route) is None:
-        raise ValueError("route: expected 1 to 32 of a-z, 0-9 and -, not starting with -")
-    return f"dial.{priority}.{tenant_id.hex}.{route}"
+    name = f"dial.{priority}.{tenant_id.hex}.{_checked('route', route)}"
+    for field, mark, value in (("campaign", "c", campaign), ("callers", "n", callers), ("agents", "a", agents)):
+        if value is not None:
+            name += f".{mark}-{_checked(field, value)}"
+    return name
+
+
+def _checked(field: str, name: str) -> str:
+    if _NAMED.fullmatch(name) is None:
+        raise ValueError(f"{field}: expected 1 to 32 of a-z, 0-9 and -, not starting with -")
+    return name
 
 
 def parse_lane(name: str) -> Lane:
     """The inverse of :func:`lane_name`; ValueError for anything else."""
     match = _LANE.fullmatch(name)
     if match is None:
-        raise ValueError("lane: expected dial.<urgent|normal|bulk>.<tenant, 32 hex digits>.<route>")
-    return Lane(cast(Priority, match[1]), UUID(hex=match[2]), match[3])
+        raise ValueError(
+            "lane: expected dial.<urgent|normal|bulk>.<tenant, 32 hex>.<route>[.c-<campaign>][.n-<callers>][.a-<agents>]"
+        )
+    return Lane(cast(Priority, match[1]), UUID(hex=match[2]), match[3], match[4], match[5], match[6])

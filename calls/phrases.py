@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
+from typing import Literal
 
 
 class Text(StrEnum):
@@ -39,3 +40,26 @@ def subject_of(phrase: str | None) -> Text | None:
     if not phrase:
         return None
     return next((text for text, pattern in _SUBJECTS if pattern.search(phrase)), None)
+
+
+#: A rate, in the carriers' own words; asked before counts: "maximum calls per second" is a rate, whatever else it names.
+_RATE = re.compile(r"\bcps\b|per[ -]?sec|\brate|too many requests|throttl|\bburst", re.I)
+#: Calls at once. Telnyx says D1, D2, D3 and D22 for the channels of its accounts, profiles and connections.
+_COUNT = re.compile(
+    r"concurren|simultaneous|\b(channel|session|trunk|port|circuit|capacit|line)|\bmax(imum)?\.? (\w+ )?calls?\b"
+    r"|\bcalls? (limit|exceeded|full)|\bD(1|2|3|22)\b",
+    re.I,
+)
+#: Q.850's own words for the same: 34 and 44 no circuit or channel, 42 switching equipment congested.
+_COUNT_CAUSES = frozenset({"NORMAL_CIRCUIT_CONGESTION", "REQUESTED_CHAN_UNAVAIL"})
+
+
+def capacity_of(phrase: str | None, cause: str = "") -> Literal["cps", "channels"]:
+    """What of a full trunk is full, for an end that is ``carrier_capacity``: its rate, or how many calls it holds at once.
+
+    What tells neither counts as the rate: lowering that one also lets fewer calls be up at once.
+    """
+    if phrase and _RATE.search(phrase):
+        return "cps"
+    counts = cause in _COUNT_CAUSES or (phrase is not None and _COUNT.search(phrase) is not None)
+    return "channels" if counts else "cps"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -36,14 +36,20 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Dial:
-    """One permit on its way to the wire. ``target``: monotonic time at which the INVITE may leave."""
+    """One permit on its way to the wire. ``target``: monotonic time at which the INVITE may leave; ``lead_s``: how long
+    before it the work on it begins at the latest. ``ready_s``: how long that took, set when done, in time or not.
+    """
 
     board: Board
     permit: permits.Grant
     carrier_id: UUID
     target: float
+    lead_s: float
     rest_us: int  # the carrier's window and jitter: how long it rests after an INVITE of unknown time
     record: Callable[[Evidence], None]
+    began: float = field(default_factory=time.monotonic)
+    ready_s: float | None = None
+    result: str = "failed"
     requeue: bool = False  # set when the slot was burned before anything was written
 
 
@@ -56,7 +62,9 @@ def dial() -> str:
     job = get_current_job()
     if job is None or job.id not in DIALS:
         raise RuntimeError("a dial job runs only under a permit: let the controller take it from its lane")
-    return place_call(DIALS[job.id])
+    ours = DIALS[job.id]
+    ours.result = place_call(ours)
+    return ours.result
 
 
 def place_call(d: Dial) -> str:
@@ -67,7 +75,10 @@ def place_call(d: Dial) -> str:
     """
     board, permit, settings = d.board, d.permit, d.board.settings
     use_by = d.target + settings.slot_grace_ms / 1000
-    gevent.sleep(max(0.0, d.target - settings.claim_lead_ms / 1000 - time.monotonic()))
+    spare = d.target - d.lead_s - time.monotonic()
+    if spare > 0:
+        gevent.sleep(spare)
+        d.began = time.monotonic()
     if not board.may_dial or time.monotonic() > use_by:
         return _burn(d, "late" if board.may_dial else "switch down", claimed=False)
     claim = attempts.claim(
@@ -86,6 +97,7 @@ def place_call(d: Dial) -> str:
     wire = _wire(d, claim)
     if wire is None:
         return "refused: not dialable"
+    d.ready_s = time.monotonic() - d.began
     gevent.sleep(max(0.0, d.target - time.monotonic()))
     if not board.originates.acquire(timeout=max(0.0, use_by - time.monotonic())):
         return _burn(d, "link busy", claimed=True)

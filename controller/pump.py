@@ -20,6 +20,7 @@ from budget.worker import DialRunner
 from calls.evidence import Evidence
 from controller.board import Board
 from controller.dial import DIALS, Dial
+from controller.lead import LeadMeter
 from controller.window import DialWindow
 from store import carriers
 
@@ -27,15 +28,24 @@ log = logging.getLogger(__name__)
 
 #: s; how soon a new carrier is noticed.
 CARRIERS_S = 1.0
+#: s; how often the counts go into the log, when they have changed.
+TELL_S = 10.0
 
 
 class Pumps:
     """The pumps of one controller, and the ear that wakes them."""
 
-    def __init__(self, board: Board, runner: DialRunner, record: Callable[[Evidence], None]) -> None:
+    def __init__(
+        self,
+        board: Board,
+        runner: DialRunner,
+        record: Callable[[Evidence], None],
+        unreachable: Callable[[UUID], bool] = lambda _: False,
+    ) -> None:
         self._board = board
         self._runner = runner
         self._record = record
+        self._unreachable = unreachable  # from this switch
         self._wake: dict[UUID, Event] = {}
         self._rest_us: dict[UUID, int] = {}
         self._jobs = Pool(board.settings.dial_greenlets)
@@ -43,7 +53,12 @@ class Pumps:
         self._window = DialWindow(board.settings.dial_greenlets)
         self._under_way = 0
         self._room = Event()
-        self.counts = {"granted": 0, "burned": 0}
+        self._lead = LeadMeter(board.settings.slot_lead_min_ms / 1000, board.settings.slot_lead_ms / 1000)
+        self._later = Pool()
+        self.counts = {"asked": 0, "granted": 0, "burned": 0}
+        self._budget_away = False
+        self._told: dict[str, int] = {}
+        self._told_at = 0.0
         self.on_died: Callable[[gevent.Greenlet[..., None]], None] = lambda _: None
 
     def run(self) -> None:
@@ -59,9 +74,18 @@ class Pumps:
                         self._threads.spawn(self._pump, carrier.id).link_exception(self._loop_died)
             except psycopg.Error as error:
                 log.warning("carriers not read", extra={"error": str(error)})
+            self._tell(time.monotonic())
             self._board.stopping.wait(CARRIERS_S)
+        self._tell(None)
         self._threads.kill(timeout=2)
+        self._later.kill(timeout=2)
         self._jobs.join(timeout=5)
+
+    def _tell(self, now: float | None) -> None:
+        """Permits asked for, had and burned so far: what the budget costs, and what a slow machine costs."""
+        if self.counts != self._told and (now is None or now - self._told_at >= TELL_S):
+            self._told, self._told_at = dict(self.counts), now or 0.0
+            log.info("permits", extra={**self.counts, "lead_ms": round(self._lead.lead_s * 1000, 1)})
 
     def _loop_died(self, greenlet: gevent.Greenlet[..., None]) -> None:
         self.on_died(greenlet)
@@ -86,44 +110,71 @@ class Pumps:
                 gevent.sleep(0.3)
 
     def _heard(self, text: str) -> None:
-        try:
-            event = self._wake.get(UUID(text))
-        except ValueError:
+        """``<carrier> <switch or *> <delay us>``: come for what has become free, now or when it has stopped counting."""
+        words = text.split(" ")
+        if text in ("*", "epoch"):
             self.wake_all()
+        if len(words) != 3 or words[1] not in ("*", self._board.settings.switch):
             return
-        if event is not None:
+        try:
+            event, delay_us = self._wake.get(UUID(words[0])), int(words[2])
+        except ValueError:
+            return
+        if event is not None and delay_us > 0:
+            self._later.start(gevent.spawn_later(delay_us / 1e6, event.set))
+        elif event is not None:
             event.set()
 
     def _pump(self, carrier_id: UUID) -> None:
         settings, woken = self._board.settings, self._wake[carrier_id]
         while True:
             woken.clear()
-            if not self._board.may_dial:
+            if not self._board.may_dial or self._unreachable(carrier_id):
                 woken.wait(0.1)
                 continue
-            if self._under_way >= self._window.size:
+            room = self._window.size - self._under_way
+            if room <= 0:
                 self._room.clear()
                 self._room.wait(settings.pump_idle_s)
                 continue
+            lead_s = self._lead.lead_s
+            want = min(room, settings.grants_at_once)
             asked = time.monotonic()
             try:
-                answer = permits.grant(self._board.redis, settings, carrier_id, settings.switch)
-            except (RedisError, OSError):
+                answer = permits.grant(
+                    self._board.redis, settings, carrier_id, settings.switch, want=want, lead_us=int(lead_s * 1e6)
+                )
+            except (RedisError, OSError) as error:
+                self._no_budget(error)
                 woken.wait(0.2)  # no budget, no dial
                 continue
-            if isinstance(answer, permits.Grant):
-                late = (time.monotonic() - asked) * 1000 > settings.round_trip_ms
-                target = asked + answer.slot_us / 1e6
-                dial = Dial(self._board, answer, carrier_id, target, self._rest_us[carrier_id], self._record)
+            self._budget_away = False
+            replied = time.monotonic()
+            # A permit whose reply took longer than R may name a slot that is earlier than it seems: burned, not used.
+            late = (replied - asked) * 1000 > settings.round_trip_ms
+            for permit in answer.grants:
+                target = asked + permit.slot_us / 1e6
+                dial = Dial(self._board, permit, carrier_id, target, lead_s, self._rest_us[carrier_id], self._record)
                 self._start(dial, late=late)
-            else:
-                wait = settings.pump_idle_s if answer.retry_us is None else answer.retry_us / 1e6
-                woken.wait(min(wait, settings.pump_idle_s))
+            self.counts["asked"] += 1
+            self._wait(woken, answer, replied)
+
+    def _no_budget(self, error: Exception) -> None:
+        if not self._budget_away:
+            log.warning("no budget: nothing is dialed", extra={"error": str(error)})
+        self._budget_away = True
+
+    def _wait(self, woken: Event, answer: permits.Answer, replied: float) -> None:
+        idle = self._board.settings.pump_idle_s
+        wait = idle if answer.next_us is None else min(idle, max(0.0, replied + answer.next_us / 1e6 - time.monotonic()))
+        if answer.paced:
+            gevent.sleep(wait)  # only time has to pass; asking sooner would be in vain
+        else:
+            woken.wait(wait)
 
     def _start(self, dial: Dial, *, late: bool) -> None:
         self.counts["granted"] += 1
         self._under_way += 1
-        # A permit whose reply took longer than R may name a slot that is earlier than it seems: burned, not used.
         self._jobs.spawn(self._run, dial, late)
 
     def _run(self, dial: Dial, late: bool) -> None:
@@ -140,9 +191,11 @@ class Pumps:
         attempt = str(dial.permit.attempt_id)
         DIALS[attempt] = dial
         try:
-            result = self._runner.run(attempt, dial.permit.lane)
-            log.info("dial", extra={"attempt": attempt, "result": result, "lane": dial.permit.lane})
-            if result == "sent":
+            self._runner.run(attempt, dial.permit.lane)
+            log.info("dial", extra={"attempt": attempt, "result": dial.result, "lane": dial.permit.lane})
+            if dial.ready_s is not None:
+                self._lead.took(dial.ready_s)
+            if dial.result == "sent":
                 self._window.in_time()
         except (RedisError, OSError) as error:
             # Nothing is lost: unclaimed attempts are swept back, claimed ones have their deadline.
@@ -155,6 +208,7 @@ class Pumps:
     def _give_back(self, dial: Dial) -> None:
         self.counts["burned"] += 1
         self._window.late(time.monotonic())
+        self._lead.missed()
         try:
             permits.requeue(self._board.redis, dial.permit.attempt_id, dial.permit.fence)
         except (RedisError, OSError):

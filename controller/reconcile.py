@@ -146,12 +146,23 @@ class Reconciler:
         rows = list(present)
         if permits.renew(self.board.redis, self.board.settings, [r.attempt_id for r in rows]) == len(rows):
             return
+        adopted: dict[UUID, int] = {}
         for row in rows:
             if row.carrier_id is not None and row.fence is not None:
                 lease = permits.Lease(row.attempt_id, row.fence, row.carrier_id, self.board.settings.switch)
                 if permits.adopt(self.board.redis, self.board.settings, lease, row.lane):
-                    log.warning("a live call held no lease", extra={"attempt": str(row.attempt_id)})
-                    self.drift += 1
+                    adopted[row.attempt_id] = row.fence
+        if not adopted:
+            return
+        # Asked after it was counted: one that ended while the list was on its way has given its lease back already.
+        now = attempts.states(self.board.db, adopted)
+        for attempt, fence in adopted.items():
+            state = now.get(attempt)
+            if state is None or state.state == "ended":
+                permits.release(self.board.redis, attempt, fence, linger_us=0)
+            else:
+                log.warning("a live call held no lease", extra={"attempt": str(attempt)})
+                self.drift += 1
 
     def _suspect(self, attempt: UUID, row: attempts.LiveAttempt) -> None:
         """No channel. The second round decides: never sent, or sent and lost."""

@@ -23,6 +23,7 @@ from controller.board import Board
 from controller.esl import EslError, EslLink
 from controller.evidence import LocalRefusal, from_event
 from controller.frames import Event
+from controller.gateways import Gateways
 from controller.hangups import CommandRunner
 from controller.pump import Pumps
 from controller.reconcile import Reconciler
@@ -50,20 +51,22 @@ class Controller:
         self.reconciler = Reconciler(self.board, self.writer.record, self.writer.waits)
         self.commands = CommandRunner(self.board, self.reconciler, self.writer)
         self.runner = DialRunner(self.redis, f"dial-{settings.switch}")
-        self.pumps = Pumps(self.board, self.runner, self.writer.record)
+        self.gateways = Gateways(self.board)
+        self.pumps = Pumps(self.board, self.runner, self.writer.record, self.gateways.down)
         self.failed = False
 
     def run(self) -> None:
         """Until SIGTERM: then no new dial, the evidence at hand is written, the links are closed. Live calls go on."""
         self.writer.on_ended = self.commands.on_ended
         self.events.on_event(self._on_event)
+        self.events.register_handle("sofia::gateway_state", self.gateways.on_event)
         self.events.on_up(self._on_events_up)
         self.link.on_up(self._on_up)
         self._warm()
         greenlets = self.writer.run()
         self.events.start()
         self.link.start()
-        greenlets += [gevent.spawn(self.reconciler.run), gevent.spawn(self.commands.run)]
+        greenlets += [gevent.spawn(loop) for loop in (self.reconciler.run, self.commands.run, self.gateways.run)]
         for greenlet in greenlets:
             greenlet.link_exception(self._died)
         self.pumps.on_died = self._died

@@ -20,7 +20,7 @@ from redis.exceptions import RedisError
 from budget import permits
 from calls.evidence import Evidence, State
 from calls.retry import RetryRules
-from controller import commands
+from controller import commands, refusals
 from controller.board import Board
 from controller.esl import EslError
 from store import attempts
@@ -112,6 +112,7 @@ class EventWriter:
     def _free(self, row: attempts.Applied, evidence: Evidence) -> None:
         """After the end is committed: the channel is given back, then the tombstone goes."""
         self.on_ended(evidence)
+        refusals.on_end(self._board.redis, self._board.settings, row, evidence)
         if row.fence is not None:
             try:
                 permits.release(self._board.redis, row.attempt_id, row.fence, linger_us=self._linger_us(evidence))

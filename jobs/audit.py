@@ -13,17 +13,20 @@ from redis import Redis
 
 from budget import lanes, permits
 from budget.push import RESULT_TTL_S, push
-from calls.lanes import parse_lane
-from jobs.rebuild import counts_s
+from budget.tidy import tidy
+from jobs.picture import lane_of
+from jobs.rebuild import BATCH, counts_s
 from settings import Settings
-from store import attempts, carriers, switches
+from store import attempts, carriers, laning, switches
 from store.pool import Database
 from store.queue import Fate, fates
 
 log = logging.getLogger(__name__)
 
 #: Pages (of ``feeder_batch``) looked at in one audit.
-PAGES = 10
+PAGES = 3
+#: Lanes whose books are tidied in one audit.
+TIDIED = 50
 #: s; a switch not heard of for so long has no controller that would free its leases.
 SWITCH_GONE_S = 60.0
 #: s; a lane that was empty for so long is forgotten. Until then RQ keeps the results of what it held.
@@ -40,17 +43,20 @@ class Audit:
         self._epoch = -1
         self._after: attempts.LaneItem | None = None
         self._empty: dict[str, float] = {}
+        self._tidied = ""  # the last lane whose books were tidied
 
-    def look(self, epoch: int, now: datetime, monotonic: float) -> None:
-        """One audit. Raises RedisError or psycopg.Error when one is away."""
+    def look(self, epoch: int, now: datetime, monotonic: float) -> list[str]:
+        """One audit; returns the lanes it has made Redis forget. Raises RedisError or psycopg.Error when one is away."""
         self.leases(now)
         self.rows(epoch, now)
-        self.lanes(monotonic)
+        return self.lanes(monotonic, now)
 
     def rows(self, epoch: int, now: datetime) -> None:
         """Rows that were pushed a while ago, are still queued, and are nowhere: pushed again. The next look goes on."""
         if epoch != self._epoch:
             self._epoch, self._after = epoch, None
+        # Written by a leader that did not know yet that its epoch was over.
+        laning.forget_pushed(self._db, epoch, BATCH)
         before = now - timedelta(seconds=self._settings.audit_interval_s)
         limit = self._settings.feeder_batch * PAGES
         items = attempts.list_pushed(self._db, epoch, before, limit, self._after)
@@ -94,18 +100,17 @@ class Audit:
             about = {"attempt": str(lease.attempt_id), "switch": lease.switch, "counts_s": round(left, 1)}
             log.warning("lease of a switch that is gone", extra=about)
 
-    def lanes(self, monotonic: float) -> None:
-        """Lanes of ours that have long held nothing are forgotten; what comes later brings them back."""
-        empty = lanes.empty_lanes(self._redis, filter(_ours, lanes.known_lanes(self._redis)))
+    def lanes(self, monotonic: float, now: datetime) -> list[str]:
+        """Lanes of ours that have long held nothing are forgotten; what comes later brings them back. Of some of the others,
+        what killed workers left in RQ's books is removed.
+        """
+        known = sorted(name for name in lanes.known_lanes(self._redis) if lane_of(name) is not None)
+        empty = lanes.empty_lanes(self._redis, known)
         self._empty = {name: self._empty.get(name, monotonic) for name in empty}
         old = [name for name, since in self._empty.items() if monotonic - since >= EMPTY_S]
         if old and lanes.prune(self._redis, old):
             log.info("empty lanes forgotten", extra={"count": len(old)})
-
-
-def _ours(name: str) -> bool:
-    try:
-        parse_lane(name)
-    except ValueError:
-        return False
-    return True
+        some = [name for name in known if name > self._tidied][:TIDIED]
+        self._tidied = some[-1] if len(some) == TIDIED else ""
+        tidy(self._redis, some, now.timestamp())
+        return old

@@ -1,5 +1,5 @@
-"""The feeder: brings what Postgres holds into the lanes, keeps Redis' picture of limits and lanes true, and rebuilds the
-budget when Redis has forgotten it. One leader at a time; a standby takes over when the leader's connection ends.
+"""The feeder: keeps lanes filled from the backlog in Postgres, keeps Redis' picture of limits and lanes true, and rebuilds
+the budget when Redis has forgotten it. One leader at a time; a standby takes over when the leader's connection ends.
 
 It writes no call state. Whatever it does may be done twice.
 """
@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, cast
+from uuid import UUID
 
 import gevent
 import psycopg
@@ -17,25 +19,34 @@ from gevent.event import Event
 from redis import Redis
 from redis.exceptions import RedisError
 
-from budget import lanes, permits
+from budget import lanes, permits, scopes
 from budget.connect import connect
 from budget.epoch import Overtaken
-from budget.leases import leased
-from budget.push import push
 from budget.scripts import WAKE_CHANNEL
 from jobs.audit import Audit
-from jobs.picture import sync_lanes, sync_limits
+from jobs.picture import Picture, lane_of, nameable, read, state_lanes, state_limits
 from jobs.rebuild import ensure_epoch
+from jobs.refill import Refill
 from settings import Settings
-from store import attempts
+from store import attempts, backlog, laning, switches
 from store.epoch import EpochMoved
 from store.leader import Leader
+from store.listen import listen
 from store.pool import Database, open_database
 
 log = logging.getLogger(__name__)
 
-#: s; limits, lanes and overdue pops are looked at this often, so a changed number acts within a second.
+#: s; overdue pops and counts are looked at this often.
 SYNC_S = 0.5
+#: s; limits, routes and tenants are read this often even if nobody tells of a change.
+PICTURE_S = 1.0
+#: s; every lane is stated this often even if nothing about it has changed: plain RQ may have put work there.
+LANES_S = 5.0
+#: s; what wakes the feeder within this time is looked at together.
+GATHER_S = 0.01
+#: A look with nothing left to do is followed by so many times its own duration of rest, but not by more than REST_S (s) or
+#: the interval, unless somebody wakes the feeder.
+IDLE_SHARE, REST_S = 4, 1.0
 #: Somebody is away, or another leader is at work: the next look begins again.
 WAITS = (RedisError, psycopg.Error, EpochMoved, Overtaken, OSError)
 
@@ -48,41 +59,91 @@ class Feeder:
         self._redis = redis
         self._settings = settings
         self._audit = Audit(db, redis, settings)
-        self._next_sync = 0.0
-        self._next_audit = 0.0
+        self._refill = Refill(db, redis, settings)
+        self._picture: Picture | None = None
+        self._stated: frozenset[str] | None = None  # scopes; None: another leader's, unknown to us
+        self._lanes: set[str] = set()  # stated
+        self._epoch = -1
+        self._marks: dict[UUID, datetime] = {}  # canceled queues whose lanes were emptied
+        self._next_sync = self._next_picture = self._next_lanes = self._next_audit = 0.0
+        #: s; how long nothing is to be done unless somebody wakes the feeder, and how long the last look took.
+        self.rest_s = self.took_s = 0.0
 
     def look_again(self) -> None:
-        """The next tick reads limits and lanes whatever the time."""
-        self._next_sync = 0.0
+        """The next tick reads limits, routes and tenants whatever the time."""
+        self._next_sync = self._next_picture = 0.0
 
     def tick(self, now: datetime, monotonic: float) -> int:
-        """Does what is due; returns how many attempts were pushed. Raises one of :data:`WAITS`."""
+        """Does what is due; returns how many attempts were brought into lanes. Raises one of :data:`WAITS`."""
+        began, idle_s = time.monotonic(), self._settings.feeder_interval_s
+        self.rest_s = idle_s
         epoch = ensure_epoch(self._db, self._redis, self._settings, now)
-        if monotonic >= self._next_sync:
-            sync_limits(self._db, self._redis, self._settings)
-            sync_lanes(self._db, self._redis)
-            self.give_back()
+        picture = self._picture
+        if picture is None or epoch != self._epoch or monotonic >= self._next_sync:
             self._next_sync = monotonic + SYNC_S
-        pushed = self.feed(epoch, now)
+            if epoch != self._epoch:
+                self._epoch, self._lanes = epoch, set()
+                self._next_picture = monotonic
+            picture = self.sync(monotonic)
+        brought = self._refill.feed(picture, epoch, now)
+        if brought.lanes - self._lanes:
+            self._state_lanes(picture)
         if monotonic >= self._next_audit:
             self._next_audit = monotonic + self._settings.audit_interval_s
-            self._audit.look(epoch, now, monotonic)
-        return pushed
+            self._lanes.difference_update(self._audit.look(epoch, now, monotonic))
+        due_s = 0.0 if brought.more else laning.next_due_s(self._db)
+        self.took_s = time.monotonic() - began
+        idle_s = max(idle_s, min(IDLE_SHARE * self.took_s, REST_S))
+        self.rest_s = idle_s if due_s is None else min(due_s, idle_s)
+        return brought.pushed
 
-    def feed(self, epoch: int, now: datetime) -> int:
-        """Due attempts that are in no lane of this epoch, oldest first."""
-        items = attempts.list_unpushed(self._db, epoch, now, self._settings.feeder_batch)
-        if not items:
-            return 0
-        unknown = {i.lane for i in items} - lanes.known_lanes(self._redis)
-        pushed = push(self._redis, [(i.attempt_id, i.lane) for i in items])
-        # One that is still leased was not laned by this push (a refusal is giving it back): it stays due for the next look.
-        ids = [i.attempt_id for i in items]
-        under_way = leased(self._redis, ids) if pushed < len(items) else set()
-        attempts.mark_pushed(self._db, [i for i in ids if i not in under_way], epoch, now)
-        if unknown:
-            sync_lanes(self._db, self._redis)
-        return pushed
+    def sync(self, monotonic: float) -> Picture:
+        """Redis' picture made as Postgres has it; what nobody else puts right is put right."""
+        self.give_back()
+        picture = self._picture
+        if picture is None or monotonic >= self._next_picture:
+            self._next_picture = monotonic + PICTURE_S
+            picture = self._look_at_limits(monotonic)
+        if scopes.sweep(self._redis):
+            log.info("lanes waited for a scope that had room")
+        backlog.fold(self._db)
+        return picture
+
+    def _look_at_limits(self, monotonic: float) -> Picture:
+        before, picture = self._picture, read(self._db)
+        known = self._stated
+        if known is None:
+            ever = switches.live(self._db, datetime.min.replace(tzinfo=UTC))
+            known = frozenset(nameable(picture, lanes.known_lanes(self._redis), ever))
+        self._stated = state_limits(self._redis, picture, self._settings, known)
+        self._picture = picture
+        if picture != before or monotonic >= self._next_lanes:
+            self._next_lanes = monotonic + LANES_S
+            self._lanes = set()
+        self._state_lanes(picture)
+        self.drop_canceled(picture)
+        return picture
+
+    def _state_lanes(self, picture: Picture) -> None:
+        """Those that have not been stated since something about lanes changed."""
+        known = lanes.known_lanes(self._redis)
+        state_lanes(self._redis, picture, self._settings, known - self._lanes)
+        self._lanes = known
+
+    def drop_canceled(self, picture: Picture) -> None:
+        """The lanes of a tenant that has just canceled its whole queue are emptied: no slot is spent on what waits there.
+
+        In this order: what is thrown out counts as laned until then, so nobody brings it back in between. What came after
+        the mark is brought again by the next refill.
+        """
+        marks = picture.marks()
+        fresh = {tenant for tenant, mark in marks.items() if self._marks.get(tenant) != mark}
+        if fresh:
+            theirs = [name for name in lanes.known_lanes(self._redis) if (lane := lane_of(name)) and lane.tenant_id in fresh]
+            dropped = lanes.drop_waiting(self._redis, theirs)
+            laning.unlane(self._db, theirs)
+            log.info("canceled queues", extra={"tenants": len(fresh), "dropped": dropped})
+        self._marks = marks
 
     def give_back(self) -> None:
         """Attempts popped but not claimed by their deadline: Postgres says whether they were; if not, back to the front."""
@@ -100,20 +161,6 @@ class Feeder:
             else:
                 out = state is not None and state.fence == fence
                 permits.release(self._redis, attempt, fence, linger_us=None if out else 0)
-
-
-def _watch(redis: Redis, woken: Event) -> None:
-    """Sets ``woken`` when a lane appears that nobody has stated yet."""
-    while True:
-        try:
-            with cast(Any, redis).pubsub(ignore_subscribe_messages=True) as channel:
-                channel.subscribe(WAKE_CHANNEL)
-                while True:
-                    message = channel.get_message(timeout=1.0)
-                    if message and message["data"] == b"lanes":
-                        woken.set()
-        except RedisError:
-            gevent.sleep(0.5)
 
 
 class Turns:
@@ -144,22 +191,67 @@ class Turns:
         self._failing = True
 
 
+class Bell:
+    """Wakes the feeder from its rest, and says whether limits and lanes are to be read anew."""
+
+    def __init__(self) -> None:
+        self._rung = Event()
+        self._anew = False
+
+    def ring(self, *, anew: bool) -> None:
+        self._anew = self._anew or anew
+        self._rung.set()
+
+    def answer(self, look_again: Callable[[], None]) -> None:
+        """Before a turn: what rings from now on is for the next one."""
+        self._rung.clear()
+        if self._anew:
+            self._anew = False
+            look_again()
+
+    def wait(self, timeout_s: float, gather_s: float) -> None:
+        """Rests; however often it rings, for ``gather_s`` at the least."""
+        gevent.sleep(gather_s)
+        self._rung.wait(max(0.0, timeout_s - gather_s))
+
+
+def _hear_redis(redis: Redis, bell: Bell) -> None:
+    """A lane has appeared that nobody has stated yet, or one behind which others wait in Postgres has run empty."""
+    while True:
+        try:
+            with cast(Any, redis).pubsub(ignore_subscribe_messages=True) as channel:
+                channel.subscribe(WAKE_CHANNEL)
+                while True:
+                    message = channel.get_message(timeout=1.0)
+                    if message and message["data"] in (b"lanes", b"refill"):
+                        bell.ring(anew=message["data"] == b"lanes")
+        except (RedisError, OSError):
+            gevent.sleep(0.5)
+
+
+def _hear_postgres(settings: Settings, bell: Bell) -> None:
+    """A limit, route or tenant was changed; a call was accepted that is in no lane."""
+    for channel, _ in listen(settings, ("limits", "due_work")):
+        bell.ring(anew=channel != "due_work")
+
+
 def main(settings: Settings) -> None:
     """Runs until killed: waits for leadership, then ticks. A server that is away is waited for, never given up on."""
     db = open_database(settings, "feeder", cooperative=True)
     redis = connect(settings)
-    woken = Event()
-    watcher = gevent.spawn(_watch, redis, woken)
+    bell = Bell()
+    by_redis, by_postgres = gevent.spawn(_hear_redis, redis, bell), gevent.spawn(_hear_postgres, settings, bell)
     leader = Leader(settings.database_url, "feeder")
     feeder = Feeder(db, redis, settings)
+    feeder.rest_s = settings.feeder_interval_s
     turns = Turns(feeder, leader)
     try:
         while True:
+            bell.answer(feeder.look_again)
             turns.turn(datetime.now(UTC), time.monotonic())
-            woken.clear()
-            if woken.wait(settings.feeder_interval_s):
-                feeder.look_again()
+            bell.wait(feeder.rest_s, max(GATHER_S, min(feeder.took_s, settings.feeder_interval_s)))
     finally:
-        watcher.kill()
+        by_redis.kill()
+        by_postgres.kill()
         leader.close()
         db.close()

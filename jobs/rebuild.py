@@ -12,14 +12,19 @@ from datetime import datetime, timedelta
 from redis import Redis
 
 from budget import epoch as budget_epoch
-from budget import permits
-from jobs.picture import sync_lanes, sync_limits
+from budget import lanes, permits
+from budget.scopes import carrier_scope, interval_us
+from jobs import health
+from jobs.picture import Picture, read, rest_us, sharing, state_lanes, state_limits
 from settings import Settings
-from store import attempts, carriers
+from store import attempts, carriers, laning
 from store import epoch as store_epoch
 from store.pool import Database
 
 log = logging.getLogger(__name__)
+
+#: Rows written by one statement.
+BATCH = 2000
 
 
 def ensure_epoch(db: Database, redis: Redis, settings: Settings, now: datetime) -> int:
@@ -37,17 +42,22 @@ def ensure_epoch(db: Database, redis: Redis, settings: Settings, now: datetime) 
     budget_epoch.begin(redis, marks, epoch)
     _still(db, epoch)
     budget_epoch.wipe(redis, epoch)
-    sync_limits(db, redis, settings)
+    picture = read(db)
+    state_limits(redis, picture, settings)
+    health.restore(db, redis, settings)
     for live in attempts.list_live(db, None):
         if live.carrier_id is not None and live.fence is not None:
             lease = permits.Lease(live.attempt_id, live.fence, live.carrier_id, live.switch or "")
             permits.adopt(redis, settings, lease, live.lane)
     _restore_lingers(db, redis, settings, now)
-    holds = [(c.id, hold_us(settings, c)) for c in carriers.list_limits(db)]
+    # What the lanes held is all that changes here: not the backlog behind them. Then whoever pushes must queue behind it.
+    while laning.forget_pushed(db, epoch, BATCH):
+        pass
+    lanes.set_overflow(redis, on=laning.due_lanes(db), off=())
     _still(db, epoch)
-    budget_epoch.open_epoch(redis, epoch, run_id, holds)
+    budget_epoch.open_epoch(redis, epoch, run_id, holds_us(settings, picture))
     store_epoch.mark_open(db, epoch, now)
-    sync_lanes(db, redis)
+    state_lanes(redis, picture, settings, lanes.known_lanes(redis))
     return epoch
 
 
@@ -57,13 +67,27 @@ def _still(db: Database, epoch: int) -> None:
         raise store_epoch.EpochMoved(f"epoch {epoch} is over: another leader rebuilds")
 
 
-def hold_us(settings: Settings, carrier: carriers.CarrierLimits) -> int:
-    """us; after a rebuild a carrier rests this long: its window, the jitter, and the last slot that may be out.
+def holds_us(settings: Settings, picture: Picture) -> list[tuple[str, int]]:
+    """us for each scope that has a rate: after a rebuild it rests so long, for its window, the jitter, and the last slot
+    that may be out. An account or address waits for all of its carriers.
 
     A claim of the old epoch that was committed before the bump may still be written at its slot + G.
     """
-    jitter = settings.jitter_for(carrier.jitter_ms)
-    return int((carrier.window_ms + jitter + settings.slot_horizon_ms + settings.slot_grace_ms) * 1000)
+    out = int((settings.slot_horizon_ms + settings.slot_grace_ms) * 1000)
+
+    def rest(cps: float, window_ms: int, jitter_ms: float, cost: int) -> int:
+        return out + rest_us(window_ms, jitter_ms, interval_us(cps, window_ms, jitter_ms, cost))
+
+    known = picture.carriers.values()
+    own = {c.id: rest(c.cps, c.window_ms, settings.jitter_for(c.jitter_ms), c.invite_cost) for c in known}
+    holds = [(carrier_scope(carrier_id), us) for carrier_id, us in own.items()]
+    for scope in picture.scopes.values():
+        if scope.cps is not None:
+            mine = sharing(picture, scope.scope)
+            jitter = max((settings.jitter_for(c.jitter_ms) for c in mine), default=settings.jitter_ms)
+            cost = max((c.invite_cost for c in mine), default=1)
+            holds.append((scope.scope, max([rest(scope.cps, scope.window_ms, jitter, cost), *(own[c.id] for c in mine)])))
+    return holds
 
 
 def counts_s(settings: Settings, carrier: carriers.CarrierLimits | None, *, silent: bool, crashed: bool) -> float:

@@ -45,7 +45,8 @@ FORGET_MARGIN = timedelta(hours=1)
 
 
 def sweep(db: Database, settings: Settings, now: datetime) -> int:
-    """One look: ends for what stayed silent and for what expired in the queue, questions for what is newly overdue.
+    """One look: ends for what stayed silent, for what expired in the queue and for some of what was canceled with a tenant's
+    whole queue; questions for what is newly overdue.
 
     Returns how many attempts it ended. Raises psycopg.Error when Postgres is away.
     """
@@ -55,7 +56,8 @@ def sweep(db: Database, settings: Settings, now: datetime) -> int:
     for row in overdue:
         if row.probes < PROBES:
             commands.ask(db, row, now, now + timedelta(seconds=settings.probe_grace_s))
-    return ended + _expire(db, settings, attempts.list_expired(db, now, BATCH), now)
+    ended += _over(db, settings, attempts.list_expired(db, now, BATCH), _expired, now)
+    return ended + _over(db, settings, attempts.list_condemned(db, settings.cancel_batch), _canceled, now)
 
 
 def _conclude(db: Database, settings: Settings, silent: Sequence[Overdue], now: datetime) -> int:
@@ -79,14 +81,27 @@ def _conclude(db: Database, settings: Settings, silent: Sequence[Overdue], now: 
     return sum(done.ended_now for done in applied)
 
 
-def _expire(db: Database, settings: Settings, expired: Sequence[UUID], now: datetime) -> int:
-    ends = [
-        Evidence(attempt, f"expired:{attempt}", Source.OPERATOR, State.ENDED, now, End("expired", now, local=True))
-        for attempt in expired
-    ]
+def _expired(attempt: UUID, now: datetime) -> Evidence:
+    return Evidence(attempt, f"expired:{attempt}", Source.OPERATOR, State.ENDED, now, End("expired", now, local=True))
+
+
+def _canceled(attempt: UUID, now: datetime) -> Evidence:
+    """As a hangup of the one call would write it, so the two together are one end."""
+    end = End("customer_cancel", now, requested_by="customer")
+    return Evidence(attempt, f"cancel:{attempt}", Source.OPERATOR, State.ENDED, now, end)
+
+
+def _over(
+    db: Database,
+    settings: Settings,
+    queued: Sequence[UUID],
+    end: Callable[[UUID, datetime], Evidence],
+    now: datetime,
+) -> int:
     # A claim may have come first: who is being rung is not expired any more.
-    only_if = {attempt: Condition(State.QUEUED) for attempt in expired}
-    applied = attempts.apply_evidence(db, ends, rules=RetryRules.of(settings), timers=settings, now=now, only_if=only_if)
+    only_if = {attempt: Condition(State.QUEUED) for attempt in queued}
+    rules, ends = RetryRules.of(settings), [end(attempt, now) for attempt in queued]
+    applied = attempts.apply_evidence(db, ends, rules=rules, timers=settings, now=now, only_if=only_if)
     return sum(done.ended_now for done in applied)
 
 

@@ -6,7 +6,8 @@ Exit status 0 = within the limits, 1 = broken, 2 = the log cannot be read. Limit
 `start` line; 0 is unlimited. Definitions:
 
 - INVITEs: every new INVITE transaction by the kernel's receive stamp, also those the carrier refused; retransmissions
-  never. A window is half-open: two INVITEs exactly one window apart are not in the same one.
+  never; and each datagram of a `lab.sink`, which opens no dialog. A window is half-open: two INVITEs exactly one window
+  apart are not in the same one.
 - Dialogs: INVITE to end as the carrier saw it (a refused call is open for the moment of its refusal), and answered
   only: 200 to end.
 - Duplicates: more than one call (a 407's second INVITE and a followed 302 excepted) under one Call-ID; numbers called
@@ -18,18 +19,27 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+from lab.counting import count_over, max_in_window, max_overlap, mean_overlap
+
+__all__ = ["Record", "Verdict", "count_over", "dialogs", "judge", "max_in_window", "max_overlap", "mean_overlap", "read_log"]
 
 Record = dict[str, Any]
 
 
 @dataclass(slots=True)
 class Verdict:
-    """Counts and peaks; `violations` is empty when all limits held. Times are seconds since the epoch."""
+    """Counts and peaks; `violations` is empty when all limits held. Times are seconds since the epoch.
+
+    `invites_over`: how many arrived when the window that they end held the limit already. `sources`: INVITEs by who sent
+    them (a switch's HOST:PORT, a dialer's name). `longest_pause_ms`: of the machine the log was written on,
+    between the first INVITE and the last, where the carrier looked for that. `first_at` and `last_at`: of the INVITEs.
+    """
 
     carrier: str = ""
     cps_limit: int = 0
@@ -37,8 +47,11 @@ class Verdict:
     window_s: float = 1.0
     invites: int = 0
     retransmissions: int = 0
+    first_at: float = 0.0
+    last_at: float = 0.0
     peak_invites: int = 0
     peak_invites_at: float = 0.0
+    invites_over: int = 0
     peak_channels: int = 0
     peak_channels_at: float = 0.0
     peak_answered: int = 0
@@ -49,11 +62,19 @@ class Verdict:
     verdicts: dict[str, int] = field(default_factory=dict)
     outcomes: dict[str, int] = field(default_factory=dict)
     ends: dict[str, int] = field(default_factory=dict)
+    sources: dict[str, int] = field(default_factory=dict)
+    longest_pause_ms: float = 0.0
     violations: list[str] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
         return not self.violations
+
+    @property
+    def rate(self) -> float:
+        """INVITEs per second from the first to the last."""
+        span = self.last_at - self.first_at
+        return (self.invites - 1) / span if span > 0 else 0.0
 
 
 def read_log(path: Path) -> Iterator[Record]:
@@ -63,37 +84,6 @@ def read_log(path: Path) -> Iterator[Record]:
             if not line.endswith("\n"):
                 return
             yield json.loads(line)
-
-
-def max_in_window(stamps_ns: Iterable[int], window_s: float) -> tuple[int, int]:
-    """(most stamps in any half-open window, stamp at which that was reached)."""
-    width = int(window_s * 1_000_000_000)
-    window: deque[int] = deque()
-    best = at = 0
-    for stamp in sorted(stamps_ns):
-        window.append(stamp)
-        while window[0] <= stamp - width:
-            window.popleft()
-        if len(window) > best:
-            best, at = len(window), stamp
-    return best, at
-
-
-def max_overlap(spans: Iterable[tuple[int, int | None]]) -> tuple[int, int]:
-    """(most spans open at once, when). An open end never closes; a span that ends when another begins is not in it,
-    but one that begins and ends at the same stamp is open for that moment."""
-    marks: list[tuple[int, int]] = []
-    for begin, end in spans:
-        marks.append((begin, 1))
-        if end is not None:
-            marks.append((max(end, begin + 1), -1))
-    marks.sort()
-    best = at = level = 0
-    for stamp, step in marks:
-        level += step
-        if level > best:
-            best, at = level, stamp
-    return best, at
 
 
 class _Dialog:
@@ -116,13 +106,15 @@ def judge(
     """Read a raw arrival log. `count_challenged=False` leaves out INVITEs that were answered 407."""
     verdict = Verdict(window_s=window_s)
     invites: list[int] = []
-    dialogs: list[_Dialog] = []
+    pauses: list[tuple[int, float]] = []
+    calls: list[_Dialog] = []
     open_by_id: dict[str, _Dialog] = {}
     calls_by_id: Counter[str] = Counter()
     numbers: Counter[str] = Counter()
     verdicts: Counter[str] = Counter()
     outcomes: Counter[str] = Counter()
     ends: Counter[str] = Counter()
+    sources: Counter[str] = Counter()
     for record in read_log(log) if isinstance(log, Path) else log:
         kind, stamp, call_id = record["k"], int(record["t"]), record.get("call_id", "")
         if kind == "start":
@@ -137,15 +129,22 @@ def judge(
             verdicts[record["verdict"]] += 1
             if count_challenged or not challenged:
                 invites.append(stamp)
+                sources[record.get("peer", "?")] += 1
             if challenged:
                 continue
             outcomes[record["outcome"]] += 1
             dialog = _Dialog(stamp)
-            dialogs.append(dialog)
+            calls.append(dialog)
             if not _follows_redirect(record, open_by_id.get(call_id)):
                 calls_by_id[call_id] += 1
             open_by_id[call_id] = dialog
             numbers[record["number"]] += 1
+        elif kind == "datagram":
+            invites.append(stamp)
+            sources[record["peer"]] += 1
+            calls_by_id[call_id] += 1
+        elif kind == "pause":
+            pauses.append((stamp, float(record["ms"])))
         elif kind == "answer" and call_id in open_by_id:
             open_by_id[call_id].answered = stamp
             verdict.answered += 1
@@ -153,21 +152,40 @@ def judge(
             open_by_id[call_id].end = stamp
             ends[record["why"]] += 1
     verdict.invites = len(invites)
+    if invites:
+        first, last = min(invites), max(invites)
+        verdict.first_at, verdict.last_at = first / 1e9, last / 1e9
+        verdict.longest_pause_ms = max((ms for at, ms in pauses if first <= at <= last), default=0.0)
     verdict.peak_invites, at = max_in_window(invites, window_s)
     verdict.peak_invites_at = at / 1e9
-    verdict.peak_channels, at = max_overlap((d.begin, d.end) for d in dialogs)
+    verdict.peak_channels, at = max_overlap((d.begin, d.end) for d in calls)
     verdict.peak_channels_at = at / 1e9
-    verdict.peak_answered, _ = max_overlap((d.answered, d.end) for d in dialogs if d.answered is not None)
-    verdict.open_at_end = sum(d.end is None for d in dialogs)
+    verdict.peak_answered, _ = max_overlap((d.answered, d.end) for d in calls if d.answered is not None)
+    verdict.open_at_end = sum(d.end is None for d in calls)
     verdict.duplicate_call_ids = {key: n for key, n in calls_by_id.items() if n > 1}
     verdict.repeated_numbers = {key: n for key, n in numbers.items() if n > 1}
     verdict.verdicts, verdict.outcomes, verdict.ends = dict(verdicts), dict(outcomes), dict(ends)
+    verdict.sources = dict(sources)
     if cps is not None:
         verdict.cps_limit = cps
+    verdict.invites_over = count_over(invites, window_s, verdict.cps_limit)
     if channels is not None:
         verdict.channel_limit = channels
     _find_violations(verdict)
     return verdict
+
+
+def dialogs(log: Path | Iterable[Record]) -> list[tuple[int, int | None]]:
+    """(INVITE, end or None) of every call in a raw arrival log, as the carrier counts its channels."""
+    found: list[_Dialog] = []
+    open_by_id: dict[str, _Dialog] = {}
+    for record in read_log(log) if isinstance(log, Path) else log:
+        if record["k"] == "invite" and record["verdict"] != "challenged":
+            found.append(_Dialog(int(record["t"])))
+            open_by_id[record["call_id"]] = found[-1]
+        elif record["k"] == "end" and record["call_id"] in open_by_id:
+            open_by_id[record["call_id"]].end = int(record["t"])
+    return [(dialog.begin, dialog.end) for dialog in found]
 
 
 def _follows_redirect(record: Record, previous: _Dialog | None) -> bool:
@@ -202,6 +220,10 @@ def _report(verdict: Verdict) -> str:
         ),
         "  outcomes: " + ", ".join(f"{name} {n}" for name, n in sorted(verdict.outcomes.items())),
     ]
+    if len(verdict.sources) > 1:
+        lines.append("  from: " + ", ".join(f"{name} {n}" for name, n in sorted(verdict.sources.items())))
+    if verdict.longest_pause_ms:
+        lines.append(f"  the carrier's own machine stood still for {verdict.longest_pause_ms:g} ms at the longest")
     lines += [f"  VIOLATION: {text}" for text in verdict.violations] or ["  within the limits"]
     return "\n".join(lines)
 

@@ -14,12 +14,12 @@ from calls.evidence import End, Evidence, Source, State
 from calls.retry import RetryRules
 from store.change import Applied, Condition, NewAttempt, apply_evidence, apply_in
 from store.facts import NO_TIMERS, FixedTimers, Timers
+from store.laning import LaneItem, list_condemned, list_pushed, mark_pushed
 from store.outbox import outbox_row
 from store.pool import Conn, Database
 from store.queries import load
 from store.queue import (
     AttemptState,
-    LaneItem,
     Lingering,
     LiveAttempt,
     Overdue,
@@ -28,9 +28,6 @@ from store.queue import (
     list_lingering,
     list_live,
     list_overdue,
-    list_pushed,
-    list_unpushed,
-    mark_pushed,
     postpone,
     states,
 )
@@ -55,12 +52,12 @@ __all__ = [
     "apply_evidence",
     "claim",
     "grant_grace",
+    "list_condemned",
     "list_expired",
     "list_lingering",
     "list_live",
     "list_overdue",
     "list_pushed",
-    "list_unpushed",
     "mark_pushed",
     "postpone",
     "states",

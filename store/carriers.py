@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from uuid import UUID
 
 from psycopg import errors
@@ -11,15 +12,18 @@ from psycopg import errors
 from calls.ids import new_uuid7
 from store.pool import Conn, Database
 from store.queries import load
-from store.records import all_rows, one_row, recordset
+from store.ranges import OUT_OF_RANGE, refused
+from store.records import all_rows, one_row, record, recordset
 
 _SQL = load("carriers")
 
 
 @dataclass(frozen=True, slots=True)
 class CarrierLimits:
-    """What a carrier allows. ``cps`` INVITEs per ``window_ms``/1000 s; ``jitter_ms``/``linger_ms`` None: the setting;
-    ``invite_cost`` 2 where each call sends its INVITE twice (digest authentication).
+    """What a carrier allows. ``cps`` INVITEs per second, counted over ``window_ms``; ``jitter_ms``/``linger_ms`` None: the
+    setting; ``invite_cost`` 2 where each call sends its INVITE twice (digest authentication). ``account``, ``source_ip``: it
+    also counts by those, and their scopes (store/scopes.py) have the numbers. ``urgent_share``: of its slots, what one
+    tenant's urgent calls may take ahead of others (0 to 1); ``bulk_floor``: what bulk calls always get (0 to 0.5).
     """
 
     id: UUID
@@ -32,6 +36,26 @@ class CarrierLimits:
     invite_cost: int
     paused: bool
     pdd_s: int | None
+    account: str | None
+    source_ip: str | None
+    urgent_share: float
+    bulk_floor: float
+
+
+_CHANGES = frozenset(field.name for field in fields(CarrierLimits)) - {"id", "name"}
+_RANGES = {
+    "name": "1 to 32 lower-case letters, digits, '_' or '-'",
+    "max_channels": "at least 0",
+    "cps": "0 to 99999.999",
+    "window_ms": "100 to 60000",
+    "jitter_ms": "at least 0",
+    "linger_ms": "at least 0",
+    "invite_cost": "1 or 2",
+    "pdd_s": "1 to 120",
+    "account": "1 to 63 letters, digits, '.', '_' or '-'",
+    "urgent_share": "0 to 1",
+    "bulk_floor": "0 to 0.5",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,21 +70,32 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class Serving:
+    """A carrier of a route: lower ``tier`` first, then by ``weight``. ``price`` per minute in the operator's currency, None:
+    not known.
+    """
+
+    carrier_id: UUID
+    tier: int = 1
+    weight: int = 1
+    price: float | None = None
+
+
+RouteCarrier = Serving
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """An E.164 prefix (digits, '' = all) and its carriers in order of preference."""
 
     name: str
     prefix: str
-    carriers: tuple[UUID, ...]
+    serving: tuple[Serving, ...]
 
-
-@dataclass(frozen=True, slots=True)
-class RouteCarrier:
-    """A carrier of a route: lower ``tier`` first, then higher ``weight``."""
-
-    carrier_id: UUID
-    tier: int = 1
-    weight: int = 1
+    @property
+    def carriers(self) -> tuple[UUID, ...]:
+        """The ids of those that serve it, in the same order."""
+        return tuple(serving.carrier_id for serving in self.serving)
 
 
 def put_carrier(
@@ -75,8 +110,12 @@ def put_carrier(
     invite_cost: int = 1,
     pdd_s: int | None = None,
     paused: bool = False,
+    account: str | None = None,
+    source_ip: str | None = None,
+    urgent_share: float = 0.3,
+    bulk_floor: float = 0.1,
 ) -> CarrierLimits:
-    """Create or change the carrier of that name. Errors: ``ValueError`` naming the broken rule."""
+    """Create the carrier of that name, or give it these numbers and no others. Errors: ``ValueError`` naming the field."""
     params = {
         "id": new_uuid7(),
         "name": name,
@@ -88,14 +127,45 @@ def put_carrier(
         "invite_cost": invite_cost,
         "pdd_s": pdd_s,
         "paused": paused,
+        "account": account,
+        "source_ip": _address(source_ip),
+        "urgent_share": urgent_share,
+        "bulk_floor": bulk_floor,
     }
     try:
         with db.connection() as conn:
             carrier = one_row(conn, CarrierLimits, _SQL["put_carrier"], params)
-    except (errors.CheckViolation, errors.NumericValueOutOfRange) as error:
-        raise ValueError(f"carrier {name!r}: a value is out of its range: {error.diag.message_primary}") from error
+    except OUT_OF_RANGE as error:
+        raise refused(f"carrier {name!r}", "carriers", _RANGES, error) from error
     assert carrier is not None
     return carrier
+
+
+def update(db: Database, name: str, **changes: object) -> CarrierLimits | None:
+    """Change only what is named, of CarrierLimits' fields but id and name. None: no such carrier.
+
+    Errors: ``ValueError`` naming the field; ``TypeError`` for one that CarrierLimits does not have.
+    """
+    unknown = changes.keys() - _CHANGES
+    if unknown:
+        raise TypeError(f"a carrier has no {', '.join(sorted(unknown))}")
+    if "source_ip" in changes:
+        changes["source_ip"] = _address(changes["source_ip"])
+    try:
+        with db.connection() as conn:
+            return one_row(conn, CarrierLimits, _SQL["update_carrier"], {"name": name, "changes": record(changes)})
+    except OUT_OF_RANGE as error:
+        raise refused(f"carrier {name!r}", "carriers", _RANGES, error) from error
+
+
+def _address(source_ip: object) -> str | None:
+    """In its shortest form, so that the same address is the same scope."""
+    if source_ip is None:
+        return None
+    try:
+        return str(ipaddress.ip_address(str(source_ip)))
+    except ValueError as error:
+        raise ValueError(f"source_ip: {source_ip!r} is no literal IPv4 or IPv6 address") from error
 
 
 def put_endpoint(db: Database, *, carrier_id: UUID, gateway: str, address: str, enabled: bool = True) -> Endpoint:
@@ -120,7 +190,7 @@ def put_endpoint(db: Database, *, carrier_id: UUID, gateway: str, address: str, 
     return endpoint
 
 
-def put_route(db: Database, *, name: str, prefixes: Sequence[str], carriers: Sequence[RouteCarrier | UUID]) -> list[Route]:
+def put_route(db: Database, *, name: str, prefixes: Sequence[str], carriers: Sequence[Serving | UUID]) -> list[Route]:
     """Make ``name`` lead the prefixes to the carriers; replaces all that the route was. Returns it, by prefix.
 
     A lane belongs to a route's name, so all prefixes of a name have the same carriers. A plain UUID is tier 1, weight 1.
@@ -130,7 +200,7 @@ def put_route(db: Database, *, name: str, prefixes: Sequence[str], carriers: Seq
         raise ValueError("prefixes: give a list of prefixes, such as ['49'], or [''] for every number")
     if not prefixes or not carriers:
         raise ValueError(f"route {name!r}: at least one prefix and one carrier are needed")
-    entries = [entry if isinstance(entry, RouteCarrier) else RouteCarrier(entry) for entry in carriers]
+    entries = [entry if isinstance(entry, Serving) else Serving(entry) for entry in carriers]
     rows: list[dict[str, object]] = [
         {
             "id": new_uuid7(),
@@ -139,6 +209,7 @@ def put_route(db: Database, *, name: str, prefixes: Sequence[str], carriers: Seq
             "carrier_id": entry.carrier_id,
             "tier": entry.tier,
             "weight": entry.weight,
+            "price": entry.price,
         }
         for prefix in prefixes
         for entry in entries
@@ -156,11 +227,19 @@ def put_route(db: Database, *, name: str, prefixes: Sequence[str], carriers: Seq
         raise ValueError(f"carriers: {error.diag.message_detail}: create it first") from error
     except errors.UniqueViolation as error:
         raise ValueError(f"route {name!r}: a prefix or carrier is named twice") from error
-    except errors.CheckViolation as error:
+    except (errors.CheckViolation, errors.NumericValueOutOfRange) as error:
         raise ValueError(
             "route: name must be 1 to 32 lower-case letters, digits or '-', prefixes 0 to 15 digits without '+',"
-            f" tier and weight at least 1 (broken: {error.diag.constraint_name})"
+            " tier and weight at least 1, price at least 0 and below 100000"
+            f" (broken: {error.diag.constraint_name or error.diag.message_primary})"
         ) from error
+
+
+def remove_route(db: Database, name: str) -> bool:
+    """The route leads nowhere any more; what waits for it waits until it is put again. False: no such route."""
+    with db.connection() as conn:
+        conn.execute(_SQL["lock_routes"])
+        return conn.execute(_SQL["delete_route"], {"name": name}).rowcount > 0
 
 
 def list_limits(db: Database) -> list[CarrierLimits]:
@@ -182,7 +261,10 @@ def list_routes(db: Database) -> list[Route]:
 
 
 def _routes(conn: Conn) -> list[Route]:
-    return [Route(name, prefix, tuple(ids)) for name, prefix, ids in conn.execute(_SQL["list_routes"])]
+    found: dict[tuple[str, str], list[Serving]] = {}
+    for name, prefix, *serving in conn.execute(_SQL["list_routes"]):
+        found.setdefault((name, prefix), []).append(Serving(*serving))
+    return [Route(name, prefix, tuple(serving)) for (name, prefix), serving in found.items()]
 
 
 def route_for(db: Database, e164: str) -> str | None:

@@ -1,8 +1,8 @@
 """Named queries: SQL lives in store/sql/*.sql, Python calls it by name.
 
-A file holds blocks that begin with ``-- name: verb`` (a statement) or ``-- part: word`` (a piece that statements take in
-as ``{word}``, such as the column list of a typed row). parts.sql is known to every file. Parameters are psycopg's
-``%(name)s``; a literal percent sign is written twice.
+A file holds blocks that begin with ``-- name: verb`` (a statement) or ``-- part: word`` (a piece that statements and other
+parts take in as ``{word}``, such as the column list of a typed row). parts.sql is known to every file. Parameters are
+psycopg's ``%(name)s``; a literal percent sign is written twice.
 Errors: an unknown name or part raises KeyError with the file's name, at import time where that is possible.
 """
 
@@ -53,10 +53,19 @@ def load(file: str) -> Queries:
     """The named queries of store/sql/<file>.sql, parts filled in."""
     names, own = _blocks(file)
     parts = own if file == SHARED else {**_blocks(SHARED)[1], **own}
+    return Queries(file, {name: _filled(file, parts, sql).encode() for name, sql in names.items()})
 
+
+def shared_parts() -> dict[str, str]:
+    """The parts that every file knows, those inside them filled in."""
+    parts = _blocks(SHARED)[1]
+    return {name: _filled(SHARED, parts, text) for name, text in parts.items()}
+
+
+def _filled(file: str, parts: Mapping[str, str], sql: str) -> str:
     def fill(match: re.Match[str]) -> str:
         if match[1] not in parts:
             raise KeyError(f"store/sql/{file}.sql uses the unknown part {match[0]}")
-        return parts[match[1]]
+        return _USE.sub(fill, parts[match[1]])
 
-    return Queries(file, {name: _USE.sub(fill, sql).encode() for name, sql in names.items()})
+    return _USE.sub(fill, sql)

@@ -1,4 +1,4 @@
-"""What jobs and controllers ask about attempts: what waits for a lane, what lives, what has been silent too long."""
+"""What jobs and controllers ask about attempts: what lives, what has been silent too long, what has expired."""
 
 from __future__ import annotations
 
@@ -14,16 +14,6 @@ from store.queries import load
 from store.records import all_rows
 
 _SQL = load("queue")
-
-
-@dataclass(frozen=True, slots=True)
-class LaneItem:
-    """An attempt and the lane it belongs into. ``pushed_at``: when it was laned, where that was asked for."""
-
-    attempt_id: UUID
-    lane: str
-    priority: str
-    pushed_at: datetime | None = None
 
 
 class AttemptState(NamedTuple):
@@ -77,37 +67,6 @@ class Overdue:
     max_duration_s: int
     deadline_at: datetime
     probes: int
-
-
-def list_unpushed(db: Database, epoch: int, now: datetime, limit: int) -> list[LaneItem]:
-    """Queued attempts that are due and were not laned in ``epoch``, by due time; none of a paused tenant.
-
-    Due by ``now`` and by the database's clock.
-    """
-    with db.connection() as conn:
-        return all_rows(conn, LaneItem, _SQL["list_unpushed"], {"epoch": epoch, "now": now, "limit": limit})
-
-
-def mark_pushed(db: Database, ids: Iterable[UUID], epoch: int, now: datetime) -> int:
-    """They are in their lanes; returns how many were still queued. One that is being claimed just now is left alone."""
-    with db.connection() as conn:
-        return conn.execute(_SQL["mark_pushed"], {"ids": list(ids), "epoch": epoch, "now": now}).rowcount
-
-
-def list_pushed(db: Database, epoch: int, before: datetime, limit: int, after: LaneItem | None = None) -> list[LaneItem]:
-    """Attempts laned in ``epoch`` before ``before`` and queued still, longest waiting first: is each in its lane?
-
-    ``after``: only those that come after that one of an earlier answer.
-    """
-    params = {
-        "epoch": epoch,
-        "before": before,
-        "limit": limit,
-        "after_at": None if after is None else after.pushed_at,
-        "after_id": None if after is None else after.attempt_id,
-    }
-    with db.connection() as conn:
-        return all_rows(conn, LaneItem, _SQL["list_pushed"], params)
 
 
 def states(db: Database, ids: Iterable[UUID]) -> dict[UUID, AttemptState]:

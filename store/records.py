@@ -40,6 +40,11 @@ def recordset(rows: Sequence[Mapping[str, object]]) -> Jsonb:
     return Jsonb(rows, dumps=_dumps)
 
 
+def record(row: Mapping[str, object]) -> Jsonb:
+    """One row, or some of its columns, as the JSON parameter of jsonb_populate_record."""
+    return Jsonb(row, dumps=_dumps)
+
+
 def clean(text: str | None) -> str | None:
     """Text from outside as Postgres takes it: no NUL, no lone surrogates, at most TEXT_MAX characters.
 

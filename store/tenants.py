@@ -10,9 +10,11 @@ from uuid import UUID
 from psycopg import errors
 
 from calls.ids import new_uuid7
+from store import scopes
 from store.pool import Database
 from store.queries import load
-from store.records import all_rows, one_row
+from store.ranges import OUT_OF_RANGE, refused
+from store.records import all_rows, one_row, record
 
 _SQL = load("tenants")
 SECRET_BYTES = 32
@@ -24,7 +26,10 @@ class NameTaken(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """``webhook_secret`` are the raw bytes behind whsec_<base64>; ``weight`` is its share of a contested carrier."""
+    """``webhook_secret`` are the raw bytes behind whsec_<base64>; ``weight`` is its share of a contested carrier.
+    ``max_queued`` calls and ``requests_per_s`` to the API, None: the setting. Calls created at or before
+    ``canceled_before`` are not dialed any more.
+    """
 
     id: UUID
     name: str
@@ -32,7 +37,21 @@ class Tenant:
     webhook_secret: bytes
     weight: int
     paused: bool
+    max_queued: int | None
+    requests_per_s: float | None
+    canceled_before: datetime | None
     created_at: datetime
+
+
+_CHANGES = frozenset({"weight", "webhook_url", "max_queued", "requests_per_s", "paused"})
+#: What belongs to the tenant's scope.
+_SCOPE_CHANGES = frozenset({"max_channels", "cps", "window_ms"})
+_RANGES = {
+    "weight": "1 to 1000",
+    "max_queued": "at least 0",
+    "requests_per_s": "more than 0 and at most 99999.999",
+    **{field: scopes.RANGES[field] for field in sorted(_SCOPE_CHANGES)},
+}
 
 
 def create(
@@ -67,6 +86,39 @@ def create(
         ) from error
     assert tenant is not None
     return tenant
+
+
+def update(db: Database, name: str, **changes: object) -> Tenant | None:
+    """Change only what is named: weight, webhook_url, max_queued, requests_per_s, paused, and of the tenant's scope
+    max_channels, cps, window_ms; all of it or nothing. None: no such tenant.
+
+    Errors: ``ValueError`` naming the field; ``TypeError`` for anything else to change.
+    """
+    unknown = changes.keys() - _CHANGES - _SCOPE_CHANGES
+    if unknown:
+        raise TypeError(f"a tenant has no {', '.join(sorted(unknown))}")
+    own = {field: value for field, value in changes.items() if field in _CHANGES}
+    scope = {field: value for field, value in changes.items() if field in _SCOPE_CHANGES}
+    try:
+        with db.connection() as conn:
+            tenant = one_row(conn, Tenant, _SQL["update"], {"name": name, "changes": record(own)})
+            if tenant is not None and scope:
+                scopes.update_in(conn, scopes.tenant_scope(tenant.id), scope)
+            return tenant
+    except OUT_OF_RANGE as error:
+        table = "scopes" if error.diag.table_name == "scopes" else "tenants"
+        raise refused(f"tenant {name!r}", table, _RANGES, error) from error
+
+
+def cancel_queued(db: Database, tenant_id: UUID, now: datetime) -> datetime | None:
+    """Cancel every call of the tenant that is queued, by one mark; returns it. None: no such tenant.
+
+    From then on no claim of a call created at or before the mark succeeds, so it is quick for any number of calls; they are
+    ended one after the other later. A call that is being dialed or talked on goes on, and is not dialed again.
+    """
+    with db.connection() as conn:
+        row = conn.execute(_SQL["cancel_queued"], {"id": tenant_id, "now": now}).fetchone()
+    return None if row is None else row[0]
 
 
 def get(db: Database, tenant_id: UUID) -> Tenant | None:

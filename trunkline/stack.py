@@ -9,55 +9,33 @@ from __future__ import annotations
 import http.client
 import json
 import pathlib
-import secrets
 import shutil
 import socket
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from uuid import UUID
 
 from settings import Settings
 from store import agents, carriers, keys, tenants
 from store.migrate import migrate
 from store.pool import Database, open_database
+from store.switches import live as live_switches
 from trunkline import guests
 from trunkline.api import Api
-from trunkline.children import Keeper
+from trunkline.children import Keeper, wait_until
 from trunkline.given_switch import GivenSwitch
+from trunkline.lab_parts import LabCarrier, Place, Route, lab_places, with_places
 from trunkline.private import free_port
 from trunkline.servers import GivenServer, PostgresServer, RedisServer, postgres_server, redis_server
 from trunkline.supervisor import ProcessFailed, Supervisor, parse_procfile, process_environment
 
+__all__ = ["READY_S", "Account", "LabCarrier", "Place", "Route", "Stack"]
+
 READY_S = 30.0
 _READY = r'^(\{.*"ready": ?true.*\})$'
-
-
-@dataclass(frozen=True)
-class LabCarrier:
-    """A simulated carrier: what it allows (enforced by itself) and what becomes of its calls (see lab/README.md).
-
-    `ring` and `talk` are LOW:HIGH seconds; `cps` counts INVITEs in any second. With a given switch it speaks real RTP
-    and keeps what its callees hear in ``Stack.recordings``.
-    """
-
-    name: str
-    channels: int
-    cps: int
-    mix: str = "answered_hangup=1"
-    ring: str = "0.4"
-    talk: str = "3"
-    options: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Route:
-    """Numbers that start with one of `prefixes` (no +) go to these carriers, in order of preference."""
-
-    name: str
-    prefixes: tuple[str, ...]
-    carriers: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -86,11 +64,14 @@ class Stack:
     """Start with ``start()``, end with ``close()``, or use it as a context manager.
 
     `switch`: a FreeSWITCH that runs already; without it a lab switch is started. It is neither started nor stopped here.
-    `directory`: the checkout, where the Procfile is. `environ`: changes to the processes' environment. `private`: own
-    servers even where DATABASE_URL or REDIS_URL name some (a test that restarts them needs that). `restart`: what dies
-    is started again by ``supervisor.tend()``. `usual_ports`: the API's and the relay's customary ports where free.
-    Errors of start(): NoServer, ServerFailed, GuestRefused, ProcessFailed (with the end of the process's log),
-    SwitchMissing.
+    `switches`: so many lab switches fs1, fs2, ..., each with its own controller and relay, all with a way to every
+    carrier; with more than one the processes are ``switch-fs1``, ``controller-fs1``, ``relay-fs1`` and so on.
+    `directory`: the checkout, where the Procfile is. `environ`: changes to the processes' environment. `commands`: another
+    command line for a process, by its name here. `private`: own servers even where DATABASE_URL or REDIS_URL name some
+    (a test that restarts them needs that). `restart`: what dies is started again by ``supervisor.tend()``.
+    `usual_ports`: the API's and the relay's customary ports where free.
+    Errors of start(): ValueError naming the field, NoServer, ServerFailed, GuestRefused, ProcessFailed (with the end of
+    the process's log), SwitchMissing.
     """
 
     directory: pathlib.Path
@@ -102,10 +83,14 @@ class Stack:
     restart: bool = False
     usual_ports: bool = False
     switch: GivenSwitch | None = None
+    switches: int = 1
+    commands: Mapping[str, str] = field(default_factory=dict)
     say: Callable[[str], None] | None = None
 
     def start(self) -> None:
         """Returns when /readyz says that calls can be placed."""
+        if self.switches < 1 or (self.switch is not None and self.switches > 1):
+            raise ValueError(f"switches: {self.switches}: give 1 or more, and 1 with a given switch")
         self.run = pathlib.Path(tempfile.mkdtemp(prefix="trunkline-run-")).resolve()
         self._keeper = Keeper(self.run)
         self.recordings = self.run / "recordings"
@@ -156,16 +141,28 @@ class Stack:
             self.supervisor.start(name)
         for carrier in self.lab_carriers:
             self.carrier_addresses[carrier.name] = str(self._ready(f"carrier-{carrier.name}")["sip"])
+        self.places = self._make_places()
+        self.esl_host, self.esl_port = self.places[0].esl
+        self.esl_password = self.places[0].password
         if self.switch is not None:
             self._take_switch(self.switch)
             return
-        self.esl_host, self.esl_port, self.esl_password = "127.0.0.1", free_port(), secrets.token_urlsafe(16)
-        self.supervisor.add("switch", self._switch_command(), environ={"LAB_ESL_PASSWORD": self.esl_password})
-        self.supervisor.start("switch")
-        self._ready("switch")
+        for number, place in enumerate(self.places):
+            command = place.command(gateways=self.carrier_addresses, seed=self.seed + number, temp=self.run)
+            self.supervisor.add(place.process("switch"), command, environ={"LAB_ESL_PASSWORD": place.password})
+            self.supervisor.start(place.process("switch"))
+        for place in self.places:
+            self._ready(place.process("switch"))
+
+    def _make_places(self) -> list[Place]:
+        relay_ports = [free_port() for _ in range(self.switches)]
+        if self.usual_ports:
+            relay_ports[0] = port_or_free(8090)
+        if self.switch is None:
+            return lab_places(self.switches, relay_ports)
+        return [Place("fs1", "", self.switch.esl, self.switch.password, relay_ports[0])]
 
     def _take_switch(self, switch: GivenSwitch) -> None:
-        (self.esl_host, self.esl_port), self.esl_password = switch.esl, switch.password
         # The switch may run as another user and has to find the audio, whose directories lie under this one.
         (self.run / "logs").chmod(0o700)
         self.run.chmod(0o711)
@@ -177,21 +174,15 @@ class Stack:
         return carrier if self.switch is None else self.switch.gateways[carrier][0]
 
     def _carrier_command(self, carrier: LabCarrier, number: int) -> str:
-        # Every port is chosen here and not by the program, so that a restart finds it again.
-        listen, record = f"127.0.0.1:{free_port(socket.SOCK_DGRAM)}", ""
+        # The port is chosen here and not by the program, so that a restart finds it again.
+        listen = f"127.0.0.1:{free_port(socket.SOCK_DGRAM)}"
         if self.switch is not None:
-            listen, record = self.switch.gateways[carrier.name][1], f"--record-dir {self.recordings}"
-        return (
-            f"python -m lab.carrier --name {carrier.name} --listen {listen} --channels {carrier.channels}"
-            f" --cps {carrier.cps} --log {self.arrivals(carrier.name)} --seed {self.seed * 100 + number}"
-            f" --mix {carrier.mix} --ring {carrier.ring} --talk {carrier.talk} {record} {' '.join(carrier.options)}"
-        )
-
-    def _switch_command(self) -> str:
-        gateways = [f"--gateway {name}={address}" for name, address in self.carrier_addresses.items()]
-        return (
-            f"python -m lab.switch --esl 127.0.0.1:{self.esl_port} --sip 127.0.0.1:{free_port(socket.SOCK_DGRAM)}"
-            f" --password-env LAB_ESL_PASSWORD --seed {self.seed} --temp-dir {self.run} {' '.join(gateways)}"
+            listen = self.switch.gateways[carrier.name][1]
+        return carrier.command(
+            listen=listen,
+            log=self.arrivals(carrier.name),
+            seed=self.seed * 100 + number,
+            recordings=None if self.switch is None else self.recordings,
         )
 
     def arrivals(self, carrier: str) -> pathlib.Path:
@@ -205,21 +196,18 @@ class Stack:
 
     def _start_processes(self) -> None:
         web_port = port_or_free(8080) if self.usual_ports else free_port()
-        relay_port = port_or_free(8090) if self.usual_ports else free_port()
         self.agent_port = free_port()
         environ = {
             "DATABASE_URL": self.database_url,
             "REDIS_URL": self.redis_url,
             "TRUNKLINE_WEB_PORT": str(web_port),
-            "TRUNKLINE_RELAY_PORT": str(relay_port),
             "TRUNKLINE_RELAY_AUDIO_DIR": str(self.run / "playback"),
             "TRUNKLINE_ANNOUNCEMENT_DIR": str(self.audio),
             "TRUNKLINE_AGENT_ALLOW_PRIVATE": "true",
+            "TRUNKLINE_REQUESTS_PER_S": "10000",  # one tenant posts for all the callers there are here
             "TRUNKLINE_WEBHOOK_ALLOW_PRIVATE": "true",
-            "TRUNKLINE_ESL_HOST": self.esl_host,
-            "TRUNKLINE_ESL_PORT": str(self.esl_port),
-            "TRUNKLINE_ESL_PASSWORD": self.esl_password,
             "TRUNKLINE_AGENT_LISTEN": f"127.0.0.1:{self.agent_port}",
+            **self.places[0].environ(),
             **self.environ,
         }
         self.settings = settings_from(environ)
@@ -229,10 +217,15 @@ class Stack:
         self._closing.append(self.db.close)
         self._put_carriers()
         self.processes = parse_procfile((self.directory / "Procfile").read_text())
-        for name, command in self.processes.items():
-            self.supervisor.add(name, command, environ=environ)
+        started = with_places(self.processes, self.places)
+        if unknown := set(self.commands) - {name for name, _, _ in started}:
+            raise ValueError(f"commands: no process {', '.join(sorted(unknown))}")
+        for name, command, place in started:
+            own = {**environ, **(place.environ() if place is not None and self.switches > 1 else {})}
+            self.supervisor.add(name, self.commands.get(name, command), environ=own)
             self.supervisor.start(name)
         self.wait_ready()
+        self.wait_switches()
 
     def _put_carriers(self) -> None:
         ids: dict[str, UUID] = {}
@@ -265,6 +258,12 @@ class Stack:
             if time.monotonic() >= deadline:
                 raise ProcessFailed(f"not ready after {timeout_s:g} s: {said}")
             time.sleep(0.05)
+
+    def wait_switches(self, timeout_s: float = READY_S) -> None:
+        """Wait until a controller has spoken for each switch. Errors: TimeoutError."""
+        ever = datetime.fromtimestamp(0, UTC)  # the database is new, and a controller's clock may be wrong
+        names = {place.name for place in self.places}
+        wait_until(f"controllers of {names}", lambda: names <= set(live_switches(self.db, ever)), timeout_s=timeout_s)
 
     def _readyz(self) -> str | None:
         try:

@@ -11,8 +11,10 @@ from redis import Redis
 
 from settings import Settings
 from store.pool import Database
-from web import auth, docs, health, problems, requestlog
-from web.api import agents, calls
+from web import auth, docs, health, problems, requestlog, requestrate
+from web.api import agents, calls, limits, queue
+from web.redisgate import RedisGate
+from web.requestrate import RequestRates
 from web.runtime import Runtime, install, utc_now
 
 
@@ -25,13 +27,15 @@ def create_app(settings: Settings, *, database: Database, redis: Redis, now: Cal
     app.config["PROPAGATE_EXCEPTIONS"] = False
     app.url_map.strict_slashes = True
     app.url_map.merge_slashes = False
-    install(app.extensions, Runtime(settings, database, redis, now))
+    gate = RedisGate()
+    install(app.extensions, Runtime(settings, database, redis, now, gate, RequestRates(redis, gate)))
     requestlog.register(app)
     auth.register(app)
+    requestrate.register(app)
     # Postgres away, or too slow to answer: the same to whoever asks.
     problems.register(app, (psycopg.OperationalError, psycopg.InterfaceError))
     health.register(app)
     api = docs.configure(app)
-    for blueprint in (calls.blueprint, agents.blueprint):
+    for blueprint in (calls.blueprint, agents.blueprint, limits.blueprint, queue.blueprint):
         api.register_blueprint(blueprint)
     return app

@@ -13,6 +13,7 @@ from flask_smorest.utils import prepare_response
 from werkzeug.exceptions import NotFound
 
 from web.api.answers import ProblemAnswer
+from web.api.headers import RATE_HEADERS, RETRY_HEADER
 from web.api.respond import WRITE
 from web.problems import MEDIA_TYPE
 
@@ -47,9 +48,13 @@ _PAGE = """<!DOCTYPE html>
 _DESCRIPTION = """Places telephone calls by program and reports how each one went.
 
 Every request needs an API key: `Authorization: Bearer tl_...`. Times are RFC 3339 in UTC, numbers E.164, lengths of time
-in seconds. What goes wrong comes as `application/problem+json` (RFC 9457) with a stable `code`, the fields at fault in
-`errors` and a `request_id`."""
+in seconds. The headers `RateLimit-Limit`, `-Remaining` and `-Reset` tell how many requests you may send. What goes wrong
+comes as `application/problem+json` (RFC 9457) with a stable `code`, the fields at fault in `errors` and a `request_id`."""
 
+_TOO_MANY = (
+    "Too Many Requests. Nothing was done. The code and `limit.scope` say which limit is reached: `request_rate`, the"
+    " requests of your account, or `queue_full`, the calls that it has queued."
+)
 _UNSURE = (
     "Service Unavailable. With the code `database_unavailable` nothing was accepted. With the code `outcome_unknown` the"
     " database went away in the middle: the request may or may not have been accepted. A call is safe to send again with"
@@ -70,6 +75,8 @@ class Api(flask_smorest.Api):  # type: ignore[misc]
         for status in HTTPStatus:
             if status >= 400:
                 response: dict[str, Any] = {"description": status.phrase, "schema": self.ERROR_SCHEMA}
+                if status == HTTPStatus.TOO_MANY_REQUESTS:
+                    response |= {"description": _TOO_MANY, "headers": {**RETRY_HEADER, **RATE_HEADERS}}
                 prepare_response(response, self.spec, MEDIA_TYPE)
                 self.spec.components.response(status.name, response, lazy=True)
         unsure: dict[str, Any] = {"description": _UNSURE, "schema": self.ERROR_SCHEMA}

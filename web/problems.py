@@ -66,6 +66,17 @@ def invalid(*errors: FieldError) -> Problem:
     return Problem(422, "invalid_request", f"Nothing was accepted. Correct: {names}.", errors)
 
 
+def too_many(scope: str, detail: str, *, name: str, limit: int, current: int, retry_after_s: int) -> Problem:
+    """429: a limit of ``name`` is reached; ``scope``, which is also the code, says which one. Nothing was done."""
+    return Problem(
+        429,
+        scope,
+        f"{detail} Nothing was done; send it again after {retry_after_s} s.",
+        headers={"Retry-After": str(retry_after_s)},
+        extra={"limit": {"scope": scope, "name": name, "limit": limit, "current": current}},
+    )
+
+
 def not_found(kind: str) -> Problem:
     """404, in the same words whether the thing does not exist or belongs to another tenant."""
     return Problem(404, "not_found", f"There is no such {kind} for this API key.")

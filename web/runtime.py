@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from flask import current_app
 from redis import Redis
 
 from settings import Settings
 from store.pool import Database
+from web.redisgate import RedisGate
+
+if TYPE_CHECKING:
+    from web.requestrate import RequestRates
 
 _EXTENSION = "trunkline"
 
@@ -29,6 +33,8 @@ class Runtime:
     database: Database
     redis: Redis
     now: Callable[[], datetime]
+    gate: RedisGate
+    rates: RequestRates
 
 
 def install(extensions: dict[str, object], runtime: Runtime) -> None:

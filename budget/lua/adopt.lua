@@ -1,10 +1,13 @@
 -- Writes the lease of a call that is known to live (from Postgres or from a switch): rebuilding and over-counting are safe.
 -- ARGV: attempt, fence, carrier, lane, switch, lease us. An existing lease is left as it is. Returns 0 or 1.
-if redis.call('EXISTS', P .. 'lease:' .. ARGV[1]) == 1 then
+local now = clock_us()
+local id, switch = ARGV[1], ARGV[5]
+local scopes = scopes_of(ARGV[3], ARGV[4], switch)
+local text = lease_text(ARGV[2], ARGV[3], ARGV[4], switch ~= '' and switch or '-', now, 0, 0, scopes)
+if not call('SET', P .. 'lease:' .. id, text, 'NX') then
   return 0
 end
-local now = clock_us()
-redis.call('HSET', P .. 'lease:' .. ARGV[1], 'fence', ARGV[2], 'carrier', ARGV[3], 'lane', ARGV[4], 'switch', ARGV[5],
-  'at', whole(now))
-redis.call('ZADD', P .. 'leases:' .. ARGV[3], now + tonumber(ARGV[6]), ARGV[1])
+for _, scope in ipairs(scopes) do
+  call('ZADD', P .. 'held:' .. scope, now + tonumber(ARGV[6]), id)
+end
 return 1

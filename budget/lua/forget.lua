@@ -1,5 +1,8 @@
 -- A lease that cannot be read (not an attempt's id, or no fence): whoever wrote it, it holds no channel. ARGV: carrier, id.
-redis.call('ZREM', P .. 'leases:' .. ARGV[1], ARGV[2])
-redis.call('ZREM', P .. 'popped', ARGV[2])
-redis.call('DEL', P .. 'lease:' .. ARGV[2])
+for _, scope in ipairs(trunk_scopes(ARGV[1])) do
+  call('ZREM', P .. 'held:' .. scope, ARGV[2])
+end
+call('ZREM', P .. 'held:global', ARGV[2])
+call('ZREM', P .. 'popped', ARGV[2])
+call('DEL', P .. 'lease:' .. ARGV[2])
 return 1

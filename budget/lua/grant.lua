@@ -1,76 +1,152 @@
--- One permit of one carrier, with the pop, or nothing at all: channels, then fair order, then the CPS slot (last, so that
--- a refusal never burns a slot).
--- ARGV: carrier, switch, horizon us, lead us, lease us, popped deadline us
--- Returns {'grant', attempt, lane, slot in us from now, fence, epoch} | {'wait', us, limit} | {'empty'} | {'not_ready'} |
--- {'paused'}. A wait of -1 means: until woken.
-local carrier, switch = ARGV[1], ARGV[2]
-local epoch = redis.call('GET', P .. 'epoch')
-if not epoch then
-  return { 'not_ready' }
-end
-local conf = redis.call('HMGET', P .. 'carrier:' .. carrier, 'max_channels', 'interval_us', 'paused')
-if not conf[1] then
-  return { 'not_ready' }
-end
-local now = clock_us()
-local tat = settle(carrier, now) -- also where nothing is granted: a step of the clock has to be seen within a second
-if conf[3] == '1' or conf[2] == '0' then
-  return { 'paused' }
-end
-local heap = P .. 'lanes:' .. carrier
-if redis.call('EXISTS', heap) == 0 then
-  return { 'empty' }
+-- One permit after the other, until something stops it.
+local limit, later = 'empty', -1
+local probe_at, probes = tonumber(own.probe_at or 0), tonumber(own.probes or 0)
+if probe_at > now + horizon + tonumber(own.probe_us or 0) then
+  probe_at = now -- the clock stepped back
 end
 
-redis.call('ZREMRANGEBYSCORE', P .. 'linger:' .. carrier, '-inf', now)
-local used = redis.call('ZCARD', P .. 'leases:' .. carrier) + redis.call('ZCARD', P .. 'linger:' .. carrier)
-if used >= tonumber(conf[1]) then
-  local first = redis.call('ZRANGE', P .. 'linger:' .. carrier, 0, 0, 'WITHSCORES')
-  return { 'wait', first[2] and math.max(1, math.ceil(tonumber(first[2]) - now)) or -1, 'channels' }
-end
-
-local interval, horizon = tonumber(conf[2]), tonumber(ARGV[3])
-local slot = math.max(tat, now + tonumber(ARGV[4]))
-if slot - now > horizon then
-  return { 'wait', math.ceil(slot - now - horizon), 'cps' }
-end
-
-for _ = 1, 64 do
-  local head = redis.call('ZRANGE', heap, 0, 0, 'WITHSCORES')
-  local lane = head[1]
-  if not lane then
-    return { 'empty' }
-  end
-  local lc = redis.call('HMGET', P .. 'lane:' .. lane, 'tenant', 'class', 'weight', 'carriers')
-  local class = lc[2]
-  local base = CLASS[class] * CLASS_STEP
-  local vt = tonumber(redis.call('HGET', P .. 'vt:' .. class, lc[1]) or '0')
-  if base + vt > tonumber(head[2]) then
-    -- The tenant was served through another lane or carrier meanwhile: its place has moved back.
-    redis.call('ZADD', heap, 'XX', base + vt, lane)
-  else
-    local id = redis.call('LMOVE', Q .. lane, Q .. lane .. ':intermediate', 'LEFT', 'RIGHT')
-    if not id then
-      redis.call('ZREM', heap, lane)
-    elseif not is_attempt(id) or redis.call('EXISTS', P .. 'lease:' .. id) == 1 then
-      -- Not an attempt, or one already under way (pushed twice by another hand): it must not dial.
-      redis.call('LREM', Q .. lane .. ':intermediate', 1, id)
-      redis.call('SREM', P .. 'in', id)
-    else
-      local fence = whole(tonumber(epoch) * 4294967296 + redis.call('INCR', P .. 'fence'))
-      local start = tonumber(head[2]) - base
-      redis.call('SET', P .. 'vclock:' .. class, string.format('%.6f', start))
-      local finish = string.format('%.6f', start + 1 / tonumber(lc[3]))
-      redis.call('HSET', P .. 'vt:' .. class, lc[1], finish)
-      redis.call('ZADD', heap, 'XX', base + tonumber(finish), lane)
-      redis.call('SET', P .. 'tat:' .. carrier, whole(slot + interval))
-      redis.call('ZADD', P .. 'leases:' .. carrier, now + tonumber(ARGV[5]), id)
-      redis.call('HSET', P .. 'lease:' .. id, 'fence', fence, 'carrier', carrier, 'lane', lane, 'switch', switch,
-        'at', whole(now), 'slot', whole(slot), 'tat', whole(slot + interval))
-      redis.call('ZADD', P .. 'popped', now + tonumber(ARGV[6]), id)
-      redis.call('SADD', P .. 'in', id)
-      return { 'grant', id, lane, whole(slot - now), fence, epoch }
+-- The next call whose turn it is at the slot, if there is one. `near`: the slot is so near that any class may have it.
+local function take_next(near)
+  for _ = 1, LOOKS do
+    local tried = false
+    for _, class in ipairs(classes()) do
+      local h = head(class)
+      if h and (near or class == 'urgent') then
+        tried = true
+        if not (class == 'urgent' and beyond_cap(h)) and take(class, h) then
+          return true
+        end
+        break
+      elseif h and class == 'bulk' then
+        return false -- its floor is due: urgent calls do not reserve what comes before
+      end
+    end
+    if not tried then
+      return false
     end
   end
+  look_again(now + (moved_back and 5000 or 1000)) -- many were passed over: the rest of them next time
+  return false
 end
-return { 'wait', 1000, 'order' }
+
+for _ = 1, want do
+  next_slot()
+  local stop = full()
+  if stop then
+    limit, later = stop.name, wait_for(stop)
+    break
+  end
+  if slot - now > horizon then
+    limit, later = slowest or 'cps', nil
+    break
+  end
+  if state == 'probing' and (probes <= 0 or probe_at > slot) then
+    limit, later = 'probing', probes > 0 and math.ceil(probe_at - now - lead) or -1
+    break
+  end
+  local near = slot - now <= reach
+  if not take_next(near) then
+    if not near and (head('normal') or head('bulk')) then
+      limit, later = slowest or 'cps', nil
+    else
+      local at = math.min(soonest or math.huge, timed_next or math.huge)
+      limit, later = first_limit or 'empty', at < math.huge and math.max(1000, math.ceil(at - now)) or -1
+    end
+    break
+  end
+  limit, later = 'more', nil
+  if state == 'probing' then
+    probe_at, probes = slot + tonumber(own.probe_us or 0), probes - 1
+    call('HSET', ckey, 'probe_at', whole(probe_at), 'probes', whole(probes))
+  end
+end
+
+-- What has changed is written once.
+if #granted > 0 then
+  for scope, flat in pairs(held) do
+    call('ZADD', P .. 'held:' .. scope, unpack(flat))
+  end
+  local popped, popped_until = {}, whole(now + tonumber(ARGV[8]))
+  for i, id in ipairs(ids) do
+    popped[2 * i - 1] = popped_until
+    popped[2 * i] = id
+  end
+  call('ZADD', P .. 'popped', unpack(popped))
+  for _, s in ipairs(shared) do
+    if s.moved and s ~= trunk then
+      call('HSET', scope_key(s.name), 'tat', whole(s.tat))
+    end
+  end
+  for name, s in pairs(scopes) do
+    if s.moved then
+      call('HSET', scope_key(name), 'tat', whole(s.tat))
+    end
+  end
+  local last = full()
+  if last and limit == 'more' then
+    limit, later = last.name, wait_for(last)
+  end
+else
+  pass_on()
+end
+
+-- Turns. Each pump is told its own next slot, one behind the other, so that of several nobody asks in vain; who misses
+-- its turn holds nobody up, because the next one comes for itself anyway.
+local turns, mine, paced = {}, nil, later == nil -- a pump that came too early keeps its turn
+if later == nil then
+  next_slot()
+  local span = math.max(trunk.step or 0, margin)
+  local latest
+  for pump, at in string.gmatch(own.turns or '', '([^=,]+)=(%d+)') do
+    at = tonumber(at)
+    if pump == switch then
+      mine = at
+    elseif at >= now + lead and at < now + 60000000 then
+      turns[#turns + 1] = pump .. '=' .. whole(at)
+      latest = math.max(latest or at, at)
+    end
+  end
+  if #granted == 0 and slowest and slowest ~= trunk.name then
+    mine = slot -- another scope is a moment behind: that is no reason to go behind every other pump of this carrier
+  elseif #granted > 0 or not mine or mine < slot or mine > now + 60000000 then
+    mine = math.max(slot, latest and latest + span or 0)
+  end
+  turns[#turns + 1] = switch .. '=' .. whole(mine)
+  later = math.max(1, math.ceil(mine - now - lead - margin))
+end
+local news = {}
+local function note(field, value)
+  news[#news + 1] = field
+  news[#news + 1] = value
+end
+local asked = tonumber(own.asked or 0)
+if now - asked > LOOK_US or now < asked then
+  note('asked', whole(now))
+end
+if paced then
+  local line = table.concat(turns, ',')
+  if line ~= own.turns then
+    note('turns', line)
+  end
+end
+if trunk.moved then
+  note('tat', whole(trunk.tat))
+end
+for class, field in pairs(served_key) do
+  if clk_moved[class] then
+    note(field, exact(clk[class]))
+  end
+end
+if floor ~= tonumber(own.floor or 0) then
+  note('floor', whole(floor))
+end
+if #news > 0 then
+  call('HSET', ckey, unpack(news))
+end
+local reply = { limit, later, epoch, paced and 1 or 0 }
+for _, g in ipairs(granted) do
+  for i = 1, 4 do
+    reply[#reply + 1] = g[i]
+  end
+end
+return reply

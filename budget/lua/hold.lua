@@ -1,7 +1,8 @@
 -- A carrier rests: nobody can say when an INVITE that was written will leave, so nothing else may leave within a window of
--- it. ARGV: carrier, us from now. Slots that are granted already are not taken back, but none of them can be given back
--- for another call any more: the pacing always moves, were it by 1 us.
+-- it, neither through it nor through what it shares with others. ARGV: carrier, us from now. Slots that are granted already
+-- are not taken back, but none of them can be given back for another call any more.
 local now = clock_us()
-local tat = settle(ARGV[1], now)
-redis.call('SET', P .. 'tat:' .. ARGV[1], whole(math.max(tat + 1, now + tonumber(ARGV[2]))))
+for _, scope in ipairs(trunk_scopes(ARGV[1])) do
+  rest(scope, settled(scope, now), now, now, tonumber(ARGV[2]))
+end
 return 1

@@ -1,5 +1,6 @@
--- The attempt has ended; its channel goes on counting. ARGV: carrier, attempt, fence, us from now.
+-- The attempt has ended; its channel goes on counting on the carrier's side. ARGV: carrier, attempt, fence, us from now.
 local now = clock_us()
-settle(ARGV[1], now)
-redis.call('ZADD', P .. 'linger:' .. ARGV[1], now + tonumber(ARGV[4]), ARGV[2] .. ':' .. ARGV[3])
+for _, scope in ipairs(trunk_scopes(ARGV[1])) do
+  add_linger(scope, ARGV[2] .. ':' .. ARGV[3], now, tonumber(ARGV[4]))
+end
 return 1

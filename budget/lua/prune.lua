@@ -2,14 +2,18 @@
 -- comes back by itself (push and RQ name it, the feeder states it). Returns how many were forgotten.
 local forgotten = 0
 for _, lane in ipairs(ARGV) do
-  if redis.call('LLEN', Q .. lane) == 0 and redis.call('LLEN', Q .. lane .. ':intermediate') == 0 then
-    local carriers = redis.call('HGET', P .. 'lane:' .. lane, 'carriers') or ''
-    for carrier in string.gmatch(carriers, '[^,]+') do
-      redis.call('ZREM', P .. 'lanes:' .. carrier, lane)
+  if call('LLEN', Q .. lane) == 0 then
+    local conf = call('HMGET', P .. 'lane:' .. lane, 'carriers', 'class', 'tenant')
+    for _, s in ipairs(servings(conf[1])) do
+      forget_lane(s.carrier, conf[2], conf[3], lane)
     end
-    redis.call('DEL', P .. 'lane:' .. lane)
-    redis.call('SREM', P .. 'unlaned', lane)
-    redis.call('SREM', 'rq:queues', Q .. lane)
+    if conf[1] then
+      forget_tenant(conf[2], conf[3])
+    end
+    call('DEL', P .. 'lane:' .. lane)
+    call('SREM', P .. 'unlaned', lane)
+    call('SREM', P .. 'overflow', lane)
+    call('SREM', 'rq:queues', Q .. lane)
     forgotten = forgotten + 1
   end
 end

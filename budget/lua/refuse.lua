@@ -7,13 +7,14 @@ local lease = drop_lease(ARGV[1], ARGV[2], 0, now)
 if not lease then
   return 0
 end
-local slot, key = tonumber(lease[4] or '0'), P .. 'tat:' .. lease[2]
-if slot <= now or tonumber(redis.call('GET', key) or '0') ~= tonumber(lease[5]) then
+local own = 'carrier:' .. lease.carrier
+if lease.slot <= now or lease.tat == 0 or settled(own, now) ~= lease.tat then
   return 1
 end
-redis.call('SET', key, whole(slot))
-refund(lease[3])
-if redis.call('LLEN', Q .. lease[3]) > 0 then
-  activate(lease[3])
+call('HSET', scope_key(own), 'tat', whole(lease.slot))
+refund(lease.lane, lease.carrier)
+if call('LLEN', Q .. lease.lane) > 0 then
+  activate(lease.lane)
 end
+call('PUBLISH', P .. 'wake', lease.carrier .. ' * 0')
 return 2

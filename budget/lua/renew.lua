@@ -1,10 +1,9 @@
 -- Renews leases of channels that the switch confirmed live. ARGV: lease us, attempts... Returns how many were renewed.
-local until_us = clock_us() + tonumber(ARGV[1])
-local renewed = 0
+local until_us, renewed = clock_us() + tonumber(ARGV[1]), 0
 for i = 2, #ARGV do
-  local carrier = redis.call('HGET', P .. 'lease:' .. ARGV[i], 'carrier')
-  if carrier then
-    redis.call('ZADD', P .. 'leases:' .. carrier, 'XX', until_us, ARGV[i])
+  local lease = read_lease(ARGV[i])
+  if lease then
+    call('ZADD', P .. 'held:carrier:' .. lease.carrier, 'XX', until_us, ARGV[i])
     renewed = renewed + 1
   end
 end

@@ -161,12 +161,12 @@ class Carrier:
         wanted = self.config.mix.choose(number)
         if (self.config.challenge or wanted.challenge) and not self._authorized(message, authorization):
             verdict = self.admission.admit(stamp, opens_channel=False)
-            self._log_invite(message, number, branch, stamp, verdict or "challenged", "challenge", auth=False)
+            self._log_invite(message, peer, number, stamp, verdict or "challenged", "challenge", auth=False)
             self._challenge(message, peer, branch, verdict)
             return
         verdict = self.admission.admit(stamp)
         outcome = REFUSALS.get(verdict, wanted)
-        self._log_invite(message, number, branch, stamp, verdict or "admitted", outcome.name, auth=bool(authorization))
+        self._log_invite(message, peer, number, stamp, verdict or "admitted", outcome.name, auth=bool(authorization))
         call = CarrierCall(self, message, peer, number, outcome, admitted=not verdict)
         self._transactions[branch] = call
         self._finished.append((self.loop.time() + _REMEMBER, branch))
@@ -174,14 +174,15 @@ class Carrier:
         call.begin()
 
     def _log_invite(
-        self, message: sip.SipMessage, number: str, branch: str, stamp: int, verdict: str, outcome: str, *, auth: bool
+        self, message: sip.SipMessage, peer: Address, number: str, stamp: int, verdict: str, outcome: str, *, auth: bool
     ) -> None:
         self.log.write(
             "invite",
             stamp,
             call_id=message.call_id,
             number=number,
-            branch=branch,
+            branch=message.branch,
+            peer=f"{peer[0]}:{peer[1]}",
             cseq=message.cseq[0],
             auth=auth,
             verdict=verdict,

@@ -10,6 +10,7 @@ WITH epoch AS (
     FROM calls c JOIN tenants t ON t.id = c.tenant_id
     WHERE c.id = (SELECT call_id FROM attempts WHERE id = %(attempt_id)s)
       AND NOT c.ended AND NOT c.cancel_requested AND NOT t.paused
+      AND (t.canceled_before IS NULL OR c.created_at > t.canceled_before)
       AND c.expires_at > coalesce(%(clock)s::timestamptz, statement_timestamp())
     FOR NO KEY UPDATE OF c
 ), claimed AS (
@@ -19,9 +20,12 @@ WITH epoch AS (
         deadline_at = %(now)s::timestamptz + make_interval(secs => coalesce(k.pdd_s, %(pdd_s)s))
     FROM epoch, call, carriers k
     CROSS JOIN LATERAL (
-        -- Every attempt has its own order of the carrier's endpoints, so they share evenly.
+        -- Every attempt has its own order of the carrier's endpoints, so they share evenly; those whose pings this switch has
+        -- just seen unanswered come last.
         SELECT p.gateway FROM endpoints p WHERE p.carrier_id = k.id AND p.enabled
-        ORDER BY md5(p.id::text || %(attempt_id)s::uuid::text) LIMIT 1
+        ORDER BY EXISTS (SELECT FROM gateway_states s WHERE s.switch = %(switch)s AND s.gateway = p.gateway AND NOT s.up
+                         AND s.seen_at > statement_timestamp() - interval '1 minute'),
+                 md5(p.id::text || %(attempt_id)s::uuid::text) LIMIT 1
     ) e
     WHERE a.id = %(attempt_id)s AND a.call_id = call.id AND a.state = 'queued'
       AND a.due_at <= coalesce(%(clock)s::timestamptz, statement_timestamp())
@@ -48,6 +52,7 @@ FROM claimed a JOIN told c ON c.id = a.call_id JOIN agents g ON g.id = a.agent_i
 -- name: why_refused
 SELECT CASE
     WHEN c.cancel_requested OR c.status = 'canceled' THEN 'canceled'
+    WHEN NOT c.ended AND c.created_at <= t.canceled_before AND a.state = 'queued' THEN 'canceled'
     WHEN a.state <> 'queued' THEN 'not_queued'
     WHEN c.expires_at <= coalesce(%(clock)s::timestamptz, statement_timestamp()) THEN 'expired'
     WHEN a.due_at > coalesce(%(clock)s::timestamptz, statement_timestamp()) THEN 'not_due'

@@ -1,17 +1,30 @@
 -- part: limits
-k.id, k.name, k.max_channels, k.cps::float8 AS cps, k.window_ms, k.jitter_ms, k.linger_ms, k.invite_cost, k.paused, k.pdd_s
+k.id, k.name, k.max_channels, k.cps::float8 AS cps, k.window_ms, k.jitter_ms, k.linger_ms, k.invite_cost, k.paused, k.pdd_s,
+k.account, k.source_ip, k.urgent_share::float8 AS urgent_share, k.bulk_floor::float8 AS bulk_floor
 
 -- part: endpoint
 e.id, e.carrier_id, e.gateway, e.address, e.enabled
 
 -- name: put_carrier
-INSERT INTO carriers AS k (id, name, max_channels, cps, window_ms, jitter_ms, linger_ms, invite_cost, pdd_s, paused)
+INSERT INTO carriers AS k (id, name, max_channels, cps, window_ms, jitter_ms, linger_ms, invite_cost, pdd_s, paused,
+                           account, source_ip, urgent_share, bulk_floor)
 VALUES (%(id)s, %(name)s, %(max_channels)s, %(cps)s::float8, %(window_ms)s, %(jitter_ms)s, %(linger_ms)s, %(invite_cost)s,
-        %(pdd_s)s, %(paused)s)
+        %(pdd_s)s, %(paused)s, %(account)s, %(source_ip)s, %(urgent_share)s::float8, %(bulk_floor)s::float8)
 ON CONFLICT (name) DO UPDATE SET
     max_channels = excluded.max_channels, cps = excluded.cps, window_ms = excluded.window_ms,
     jitter_ms = excluded.jitter_ms, linger_ms = excluded.linger_ms, invite_cost = excluded.invite_cost,
-    pdd_s = excluded.pdd_s, paused = excluded.paused
+    pdd_s = excluded.pdd_s, paused = excluded.paused, account = excluded.account, source_ip = excluded.source_ip,
+    urgent_share = excluded.urgent_share, bulk_floor = excluded.bulk_floor
+RETURNING {limits};
+
+-- name: update_carrier
+-- Only what is named: what is not in the changes keeps the row's own value.
+UPDATE carriers k SET (max_channels, cps, window_ms, jitter_ms, linger_ms, invite_cost, pdd_s, paused, account, source_ip,
+                       urgent_share, bulk_floor) = (
+    SELECT n.max_channels, n.cps, n.window_ms, n.jitter_ms, n.linger_ms, n.invite_cost, n.pdd_s, n.paused, n.account,
+           n.source_ip, n.urgent_share, n.bulk_floor
+    FROM jsonb_populate_record(k, %(changes)s) n)
+WHERE k.name = %(name)s
 RETURNING {limits};
 
 -- name: put_endpoint
@@ -32,8 +45,8 @@ DELETE FROM routes WHERE name = %(name)s;
 SELECT prefix, name FROM routes WHERE prefix = ANY(%(prefixes)s) ORDER BY prefix LIMIT 1;
 
 -- name: insert_route
-INSERT INTO routes (id, name, prefix, carrier_id, tier, weight)
-SELECT id, name, prefix, carrier_id, tier, weight FROM jsonb_populate_recordset(NULL::routes, %(rows)s);
+INSERT INTO routes (id, name, prefix, carrier_id, tier, weight, price)
+SELECT id, name, prefix, carrier_id, tier, weight, price FROM jsonb_populate_recordset(NULL::routes, %(rows)s);
 
 -- name: list_limits
 SELECT {limits} FROM carriers k ORDER BY k.name;
@@ -42,8 +55,8 @@ SELECT {limits} FROM carriers k ORDER BY k.name;
 SELECT {endpoint} FROM endpoints e ORDER BY e.gateway;
 
 -- name: list_routes
-SELECT name, prefix, array_agg(carrier_id ORDER BY tier, weight DESC, carrier_id)
-FROM routes GROUP BY name, prefix ORDER BY name, prefix;
+SELECT name, prefix, carrier_id, tier, weight, price::float8
+FROM routes ORDER BY name, prefix, tier, weight DESC, carrier_id;
 
 -- name: route_for
 SELECT name FROM routes WHERE prefix = ANY(%(prefixes)s) ORDER BY length(prefix) DESC, name LIMIT 1;

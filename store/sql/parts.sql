@@ -1,12 +1,19 @@
 -- Column lists of typed rows, in one place. Explicit on purpose: a prepared SELECT * fails when a migration adds a column.
 
 -- part: tenant
-t.id, t.name, t.webhook_url, t.webhook_secret, t.weight, t.paused, t.created_at
+t.id, t.name, t.webhook_url, t.webhook_secret, t.weight, t.paused, t.max_queued,
+t.requests_per_s::float8 AS requests_per_s, t.canceled_before, t.created_at
+
+-- part: covered
+-- The tenant canceled all it had queued after this call was accepted: what of it is not over is not dialed any more, though
+-- nobody has written that into the call yet. A call that ended in another way had nothing left to cancel.
+(c.status IN ('queued', 'dialing', 'ringing', 'in_progress', 'canceled')
+ AND EXISTS (SELECT FROM tenants ct WHERE ct.id = c.tenant_id AND c.created_at <= ct.canceled_before))
 
 -- part: call
 c.id, c.tenant_id, c.agent_id, c.to_number, c.from_number, c.priority, c.route, c.lane, c.status, c.status_at,
 c.end_reason, c.sip_code, c.q850_cause, c.hangup_by, c.answered_by, c.attempt_count, c.max_attempts, c.ring_timeout_s,
-c.max_duration_s, c.cancel_requested, c.due_at, c.expires_at, c.metadata, c.agent_variables, c.client_reference,
+c.max_duration_s, c.cancel_requested OR {covered} AS cancel_requested, c.due_at, c.expires_at, c.metadata, c.agent_variables, c.client_reference,
 c.webhook_url, c.sequence, c.created_at, c.answered_at, c.ended_at
 
 -- part: attempt

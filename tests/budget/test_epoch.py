@@ -6,6 +6,7 @@ import pytest
 
 from budget import epoch
 from budget.replies import texts
+from budget.scripts import PREFIX
 from tests.budget.bench import Bench, open_epoch
 
 
@@ -16,7 +17,7 @@ def test_a_rebuild_closes_wipes_and_opens(bench: Bench) -> None:
     assert bench.refusal().limit == "not_ready"
     epoch.wipe(bench.redis, 8)
     assert bench.redis.keys("rq:queue:dial.*") == []
-    assert texts(bench.redis.keys("tl1:*")) == ["tl1:rebuilding"]
+    assert texts(bench.redis.keys(f"{PREFIX}*")) == [f"{PREFIX}rebuilding"]
     epoch.open_epoch(bench.redis, 8, epoch.run_id(bench.redis), [])
     assert epoch.opened(bench.redis) == 8
     assert epoch.marks(bench.redis).rebuilding == ""
@@ -48,7 +49,7 @@ def test_a_redis_that_forgot_in_the_middle_is_not_opened(bench: Bench) -> None:
     """What was adopted before is gone: the rebuild has to begin again."""
     epoch.begin(bench.redis, epoch.marks(bench.redis), 8)
     epoch.wipe(bench.redis, 8)
-    bench.redis.delete("tl1:rebuilding")
+    bench.redis.delete(f"{PREFIX}rebuilding")
     with pytest.raises(epoch.Overtaken):
         epoch.open_epoch(bench.redis, 8, "r", [])
     assert epoch.opened(bench.redis) is None
@@ -61,7 +62,7 @@ def test_a_rebuild_that_broke_off_is_taken_over(bench: Bench) -> None:
 
 
 def test_nonsense_is_no_epoch(bench: Bench) -> None:
-    bench.redis.set("tl1:epoch", "eight")
+    bench.redis.set(f"{PREFIX}epoch", "eight")
     assert epoch.opened(bench.redis) is None
     open_epoch(bench.redis, 8)
     assert epoch.opened(bench.redis) == 8

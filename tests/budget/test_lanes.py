@@ -2,51 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, cast
 from uuid import UUID, uuid4
 
 from rq import Queue
 from rq.serializers import JSONSerializer
 
 from budget import lanes, permits
-from budget.lanes import LaneSpec
+from budget.lanes import LaneSpec, Serving
 from budget.push import push
-from budget.replies import text, texts
-from budget.scripts import WAKE_CHANNEL
-from tests.budget.bench import CARRIER, TENANT, Bench
+from budget.scripts import PREFIX
+from tests.budget.bench import CARRIER, TENANT, Bench, wakes
 
 OTHER = UUID(int=99)
 
 
 def spec(number: int, *carriers: UUID) -> LaneSpec:
-    return LaneSpec(f"dial.normal.{TENANT.hex}.r{number}", TENANT, "normal", 1, carriers)
-
-
-@contextmanager
-def wakes(bench: Bench) -> Iterator[list[str]]:
-    """What was said on the wake channel while the block ran; to be read after it."""
-    heard: list[str] = []
-    with cast(Any, bench.redis).pubsub(ignore_subscribe_messages=True) as channel:
-        channel.subscribe(WAKE_CHANNEL)
-        while not channel.subscribed or channel.get_message(timeout=0.05) is not None:
-            pass
-        yield heard
-        bench.redis.publish(WAKE_CHANNEL, "end")
-        for message in channel.listen():
-            if text(message["data"]) == "end":
-                break
-            heard.append(text(message["data"]))
+    return LaneSpec(f"dial.normal.{TENANT.hex}.r{number}", TENANT, "normal", 1, tuple(map(Serving, carriers)))
 
 
 def test_many_lanes_in_one_go_and_no_wake_for_what_is_in_order(bench: Bench) -> None:
     bench.carrier(channels=1000)
     tenants = [UUID(int=1000 + n) for n in range(2 * lanes.CHUNK + 1)]
-    specs = [LaneSpec(f"dial.normal.{t.hex}.all", t, "normal", 1, (CARRIER,)) for t in tenants]
-    assert push(bench.redis, [(uuid4(), s.name) for s in specs]) == len(specs)
+    specs = [LaneSpec(f"dial.normal.{t.hex}.all", t, "normal", 1, (Serving(CARRIER),)) for t in tenants]
+    assert len(push(bench.redis, [(uuid4(), s.name) for s in specs])) == len(specs)
     assert lanes.set_lanes(bench.redis, specs) == len(specs)
-    assert bench.redis.scard("tl1:unlaned") == 0
+    assert bench.redis.scard(f"{PREFIX}unlaned") == 0
     with wakes(bench) as heard:
         assert lanes.set_lanes(bench.redis, specs) == 0
     assert heard == []
@@ -65,7 +45,7 @@ def test_a_push_into_a_lane_in_order_wakes_nobody(bench: Bench) -> None:
     assert bench.refusal().limit == "empty"
     with wakes(bench) as heard:
         bench.fill(lane, 1)
-    assert heard == [str(CARRIER)]
+    assert heard == [f"{CARRIER} * 0"]
 
 
 def test_work_that_plain_rq_left_in_a_known_lane_is_put_in_order(bench: Bench) -> None:
@@ -73,7 +53,7 @@ def test_work_that_plain_rq_left_in_a_known_lane_is_put_in_order(bench: Bench) -
     name, attempt = bench.lane(), uuid4()
     Queue(name, connection=bench.redis, serializer=JSONSerializer).enqueue("controller.dial.dial", job_id=str(attempt))
     assert bench.refusal().limit == "empty"
-    assert lanes.set_lane(bench.redis, name, tenant_id=TENANT, priority="normal", weight=1, carriers=[CARRIER])
+    assert lanes.set_lane(bench.redis, LaneSpec(name, TENANT, "normal", 1, (Serving(CARRIER),)))
     assert bench.take().attempt_id == attempt
 
 
@@ -94,7 +74,7 @@ def test_a_lane_of_nobody_leaves_every_order_and_keeps_its_work(bench: Bench) ->
 def test_a_lane_that_was_never_stated_is_not_stated_for_nobody(bench: Bench) -> None:
     bench.redis.sadd("rq:queues", f"rq:queue:{spec(1).name}")
     assert lanes.set_lanes(bench.redis, [spec(1)]) == 0
-    assert bench.redis.exists(f"tl1:lane:{spec(1).name}") == 0
+    assert bench.redis.exists(f"{PREFIX}lane:{spec(1).name}") == 0
 
 
 def test_only_what_is_empty_is_forgotten(bench: Bench) -> None:
@@ -103,28 +83,25 @@ def test_only_what_is_empty_is_forgotten(bench: Bench) -> None:
     names = [spec(n).name for n in range(3)]
     bench.redis.sadd("rq:queues", *(f"rq:queue:{name}" for name in names))
     bench.fill(names[0], 1)
-    bench.fill(names[1], 1)
-    bench.redis.lmove(f"rq:queue:{names[1]}", f"rq:queue:{names[1]}:intermediate")
-    assert lanes.empty_lanes(bench.redis, names) == {names[2]}
-    assert lanes.prune(bench.redis, names) == 1
-    assert lanes.known_lanes(bench.redis) == set(names[:2])
-    assert bench.redis.exists(f"tl1:lane:{names[2]}") == 0
+    assert lanes.empty_lanes(bench.redis, names) == set(names[1:])
+    assert lanes.prune(bench.redis, names) == 2
+    assert lanes.known_lanes(bench.redis) == {names[0]}
+    assert not bench.redis.exists(*(f"{PREFIX}lane:{name}" for name in names[1:]))
 
 
 def test_missing_is_what_no_list_holds(bench: Bench) -> None:
-    """Neither the set of laned ids nor RQ's intermediate list is believed; a lease is."""
+    """The set of laned ids is not believed; a lease is."""
     bench.carrier()
     lane = bench.lane()
     popped, *laned = bench.fill(lane, 2 * lanes.LISTED + 5)
     assert bench.take().attempt_id == popped
-    lost, known, halfway = uuid4(), uuid4(), uuid4()
-    bench.redis.sadd("tl1:in", str(known), str(halfway))
-    bench.redis.rpush(f"rq:queue:{lane}:intermediate", str(halfway))
-    asked = [(attempt, lane) for attempt in (popped, lost, laned[0], known, laned[-1], halfway)]
-    assert lanes.missing(bench.redis, asked) == [(lost, lane), (known, lane), (halfway, lane)]
-    assert push(bench.redis, asked) == 3
+    lost, known = uuid4(), uuid4()
+    bench.redis.sadd(f"{PREFIX}in", str(known))
+    asked = [(attempt, lane) for attempt in (popped, lost, laned[0], known, laned[-1])]
+    assert lanes.missing(bench.redis, asked) == [(lost, lane), (known, lane)]
+    assert push(bench.redis, asked) == [attempt for attempt, _ in asked]
     assert lanes.missing(bench.redis, asked) == []
-    assert texts(bench.redis.lrange(f"rq:queue:{lane}:intermediate", 0, -1)) == [str(popped)]
+    assert bench.redis.llen(f"rq:queue:{lane}") == 2 * lanes.LISTED + 4 + 2
 
 
 def test_what_comes_back_to_the_front_while_the_list_is_read_is_not_missing(bench: Bench) -> None:

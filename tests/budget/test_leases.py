@@ -8,7 +8,11 @@ import pytest
 
 from budget import permits
 from budget.hold import hold
+from budget.scopes import carrier_scope
+from budget.scripts import PREFIX
 from tests.budget.bench import CARRIER, HOUR, TENANT, Bench
+
+TRUNK = carrier_scope(CARRIER)
 
 
 @pytest.fixture
@@ -20,14 +24,12 @@ def wide(bench: Bench) -> Bench:
 
 def test_a_refused_permit_gives_its_slot_to_the_next_call(wide: Bench) -> None:
     wide.carrier(interval=HOUR, channels=1, linger_us=HOUR)
-    lane = wide.lane()
-    _, following = wide.fill(lane, 2)
+    _, following = wide.fill(wide.lane(), 2)
     refused = wide.take()
     slot = wide.slot(refused)
     assert permits.refuse(wide.redis, refused.attempt_id, refused.fence)
     assert not permits.refuse(wide.redis, refused.attempt_id, refused.fence)
-    assert wide.number(f"tat:{CARRIER}") == slot
-    assert wide.redis.lrange(f"rq:queue:{lane}:intermediate", 0, -1) == []
+    assert wide.number(TRUNK, "tat") == slot
     grant = wide.take()  # no linger either
     assert grant.attempt_id == following
     assert slot <= wide.slot(grant) < slot + HOUR
@@ -48,24 +50,24 @@ def test_many_refused_in_a_row_cost_one_slot(wide: Bench) -> None:
 
 def test_only_the_last_slot_is_given_back_and_then_the_one_before(wide: Bench) -> None:
     wide.carrier(interval=HOUR)
-    wide.fill(wide.lane(), 2)
+    wide.fill(wide.lane(priority="urgent"), 2)  # only these reserve a slot so far ahead
     first, second = wide.take(), wide.take()
     last = wide.slot(second)
-    tat = wide.number(f"tat:{CARRIER}")
+    tat = wide.number(TRUNK, "tat")
     assert permits.refuse(wide.redis, first.attempt_id, first.fence)
-    assert wide.number(f"tat:{CARRIER}") == tat, "a later slot is out"
+    assert wide.number(TRUNK, "tat") == tat, "a later slot is out"
     assert permits.refuse(wide.redis, second.attempt_id, second.fence)
-    assert wide.number(f"tat:{CARRIER}") == last
+    assert wide.number(TRUNK, "tat") == last
 
 
 def test_slots_are_given_back_from_the_end(wide: Bench) -> None:
     wide.carrier(interval=HOUR)
-    wide.fill(wide.lane(), 2)
+    wide.fill(wide.lane(priority="urgent"), 2)  # only these reserve a slot so far ahead
     first, second = wide.take(), wide.take()
     slot = wide.slot(first)
     assert permits.refuse(wide.redis, second.attempt_id, second.fence)
     assert permits.refuse(wide.redis, first.attempt_id, first.fence)
-    assert wide.number(f"tat:{CARRIER}") == slot
+    assert wide.number(TRUNK, "tat") == slot
 
 
 @pytest.mark.parametrize("rest_us", [1, 100 * HOUR])
@@ -77,7 +79,7 @@ def test_a_hold_since_keeps_the_slot_spent(wide: Bench, rest_us: int) -> None:
     tat = wide.slot(grant) + HOUR
     hold(wide.redis, CARRIER, rest_us)
     assert permits.refuse(wide.redis, grant.attempt_id, grant.fence)
-    assert wide.number(f"tat:{CARRIER}") > tat
+    assert wide.number(TRUNK, "tat") > tat
 
 
 def test_a_slot_that_has_passed_stays_spent(wide: Bench) -> None:
@@ -85,19 +87,21 @@ def test_a_slot_that_has_passed_stays_spent(wide: Bench) -> None:
     wide.fill(wide.lane(), 1)
     grant = wide.take()
     past = permits.redis_now_us(wide.redis) - 1
-    wide.redis.hset(f"tl1:lease:{grant.attempt_id}", mapping={"slot": past, "tat": past + HOUR})
-    wide.redis.set(f"tl1:tat:{CARRIER}", past + HOUR)
+    words = wide.lease(grant.attempt_id)
+    words[5:7] = [str(past), str(past + HOUR)]
+    wide.redis.set(f"{PREFIX}lease:{grant.attempt_id}", " ".join(words))
+    wide.redis.hset(f"{PREFIX}s:{TRUNK}", "tat", past + HOUR)
     assert permits.refuse(wide.redis, grant.attempt_id, grant.fence)
-    assert wide.number(f"tat:{CARRIER}") == past + HOUR
+    assert wide.number(TRUNK, "tat") == past + HOUR
 
 
 def test_only_the_owner_refuses(wide: Bench) -> None:
     wide.carrier(interval=HOUR)
     wide.fill(wide.lane(), 1)
     grant = wide.take()
-    tat = wide.number(f"tat:{CARRIER}")
+    tat = wide.number(TRUNK, "tat")
     assert not permits.refuse(wide.redis, grant.attempt_id, grant.fence + 1)
-    assert wide.number(f"tat:{CARRIER}") == tat
+    assert wide.number(TRUNK, "tat") == tat
     assert [x.attempt_id for x in permits.leases(wide.redis, [CARRIER])] == [grant.attempt_id]
 
 
@@ -106,7 +110,7 @@ def test_what_was_adopted_has_no_slot_to_give_back(bench: Bench) -> None:
     lease = permits.Lease(uuid4(), 5, CARRIER, "fs1")
     permits.adopt(bench.redis, bench.settings, lease, bench.lane())
     assert permits.refuse(bench.redis, lease.attempt_id, lease.fence)
-    assert bench.redis.exists(f"tl1:tat:{CARRIER}") == 0
+    assert bench.redis.hget(f"{PREFIX}s:{TRUNK}", "tat") is None
 
 
 @pytest.mark.parametrize("give_back", [permits.requeue, permits.refuse])
@@ -132,7 +136,7 @@ def test_suspect_is_what_nobody_renewed(bench: Bench) -> None:
     for lease in (old, renewed, young):
         permits.adopt(bench.redis, bench.settings, lease, lane)
     for lease in (old, renewed):
-        bench.redis.zadd(f"tl1:leases:{CARRIER}", {str(lease.attempt_id): 1})
+        bench.redis.zadd(f"{PREFIX}held:{TRUNK}", {str(lease.attempt_id): 1})
     assert permits.renew(bench.redis, bench.settings, [renewed.attempt_id]) == 1
     assert permits.suspects(bench.redis, [CARRIER]) == [old]
     assert len(permits.leases(bench.redis, [CARRIER, UUID(int=77)])) == 3
@@ -159,23 +163,23 @@ def test_what_is_no_attempts_id_is_dropped_wherever_it_stands(bench: Bench, stra
     lane = bench.lane()
     raw = stray.encode("latin-1")
     bench.redis.rpush(f"rq:queue:{lane}", raw)
-    bench.redis.sadd("tl1:in", raw)
-    bench.redis.zadd(f"tl1:leases:{CARRIER}", {raw: 1})
-    bench.redis.zadd("tl1:popped", {raw: 1})
+    bench.redis.sadd(f"{PREFIX}in", raw)
+    bench.redis.zadd(f"{PREFIX}held:{TRUNK}", {raw: 1})
+    bench.redis.zadd(f"{PREFIX}popped", {raw: 1})
     [attempt] = bench.fill(lane, 1)
     assert bench.take().attempt_id == attempt
-    assert raw not in bench.redis.smembers("tl1:in")
-    assert bench.redis.llen(f"rq:queue:{lane}:intermediate") == 1
+    assert raw not in bench.redis.smembers(f"{PREFIX}in")
+    assert bench.redis.llen(f"rq:queue:{lane}") == 0
     far = permits.redis_now_us(bench.redis) + HOUR
     assert [a for a, _ in permits.overdue_pops(bench.redis, far, 10)] == [attempt]
     assert [x.attempt_id for x in permits.leases(bench.redis, [CARRIER])] == [attempt]
-    assert bench.redis.zcard(f"tl1:leases:{CARRIER}") == bench.redis.zcard("tl1:popped") == 1
+    assert bench.redis.zcard(f"{PREFIX}held:{TRUNK}") == bench.redis.zcard(f"{PREFIX}popped") == 1
 
 
 def test_a_lease_without_its_parts_is_dropped(bench: Bench) -> None:
     bench.carrier()
     attempt = str(uuid4())
-    bench.redis.zadd(f"tl1:leases:{CARRIER}", {attempt: 1})
-    bench.redis.hset(f"tl1:lease:{attempt}", mapping={"fence": "seven"})
+    bench.redis.zadd(f"{PREFIX}held:{TRUNK}", {attempt: 1})
+    bench.redis.set(f"{PREFIX}lease:{attempt}", "seven words would not be enough either")
     assert permits.leases(bench.redis, [CARRIER]) == []
-    assert bench.redis.exists(f"tl1:lease:{attempt}") == bench.redis.zcard(f"tl1:leases:{CARRIER}") == 0
+    assert bench.redis.exists(f"{PREFIX}lease:{attempt}") == bench.redis.zcard(f"{PREFIX}held:{TRUNK}") == 0

@@ -13,6 +13,10 @@ from redis import Redis
 
 from budget import permits
 from budget.connect import connect
+from budget.lanes import QUEUE
+from budget.replies import texts
+from budget.scopes import carrier_scope
+from budget.scripts import PREFIX
 from jobs.feeder import Feeder
 from settings import Settings
 from store import carriers
@@ -51,10 +55,20 @@ def waiting(world: World, **changes: Any) -> UUID:
     return world.accept(**{"due_at": when(-3600), "expires_at": when(86_400), **changes}).attempt_id
 
 
-def grant(world: World, redis: Redis, options: Settings) -> permits.Grant | permits.Refusal:
+def grant(world: World, redis: Redis, options: Settings) -> permits.Grant | permits.Answer:
     """A permit whose slot is free: the hold after a rebuild and the pacing are not what is tested here."""
-    redis.delete(f"tl1:tat:{world.carrier_id}")
-    return permits.grant(redis, options, world.carrier_id, "fs1")
+    redis.hdel(f"{PREFIX}s:{carrier_scope(world.carrier_id)}", "tat")
+    answer = permits.grant(redis, options, world.carrier_id, "fs1")
+    return answer.grants[0] if answer.grants else answer
+
+
+def lane_of(world: World, attempt: UUID) -> str:
+    return str(world.rows("SELECT lane FROM attempts WHERE id = %s", attempt)[0][0])
+
+
+def laned(redis: Redis, lane: str) -> list[UUID]:
+    """What the lane holds, the front first."""
+    return [UUID(one) for one in texts(redis.lrange(f"{QUEUE}{lane}", 0, -1))]
 
 
 def take(world: World, redis: Redis, options: Settings, attempt: UUID) -> permits.Grant:

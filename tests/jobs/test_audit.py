@@ -11,7 +11,10 @@ import pytest
 from redis import Redis
 
 from budget import lanes, permits
-from budget.replies import texts
+from budget.push import push
+from budget.replies import text, texts
+from budget.scopes import carrier_scope
+from budget.scripts import PREFIX
 from jobs import audit
 from jobs.audit import Audit
 from jobs.feeder import Feeder
@@ -25,7 +28,8 @@ from tests.store.conftest import World
 def claimed(world: World, redis: Redis, options: Settings, attempt: UUID, switch: str = "fs1") -> permits.Grant:
     """Granted, claimed, and the claim marked, as by a controller of ``switch``."""
     permit = take(world, redis, options, attempt)
-    redis.hset(f"tl1:lease:{attempt}", "switch", switch)
+    words = text(redis.get(f"{PREFIX}lease:{attempt}")).split(" ")
+    redis.set(f"{PREFIX}lease:{attempt}", " ".join([*words[:3], switch, *words[4:]]))
     claim = world.claim(attempt, fence=permit.fence, epoch=permit.epoch, now=when(1), switch=switch)
     assert isinstance(claim, attempts.Claimed)
     assert permits.mark_claimed(redis, attempt, permit.fence)
@@ -94,7 +98,7 @@ def ended(
         claimed(world, redis, options, attempt, switch)
         world.apply(world.answered_end(attempt, 0, answered=0))
         world.execute("UPDATE attempts SET ended_at = %s WHERE id = %s", when(60 - ago_s), attempt)
-        redis.zadd(f"tl1:leases:{world.carrier_id}", {str(attempt): 1})
+        redis.zadd(f"{PREFIX}held:{carrier_scope(world.carrier_id)}", {str(attempt): 1})
     return ids
 
 
@@ -108,7 +112,7 @@ def test_leases_of_a_switch_that_is_gone(world: World, feeder: Feeder, redis: Re
     assert {long_ago, unknown, here_still, renewed} == set(held(world, redis))
     look(world, redis, options)
     assert sorted(held(world, redis)) == sorted([here_still, renewed])
-    assert redis.zcard(f"tl1:linger:{world.carrier_id}") == 0
+    assert redis.zcard(f"{PREFIX}linger:{carrier_scope(world.carrier_id)}") == 0
 
 
 def test_a_channel_nobody_hung_up_counts_on(world: World, feeder: Feeder, redis: Redis, options: Settings) -> None:
@@ -118,8 +122,8 @@ def test_a_channel_nobody_hung_up_counts_on(world: World, feeder: Feeder, redis:
     before = permits.redis_now_us(redis)
     look(world, redis, options)
     assert held(world, redis) == []
-    [lingering] = texts(redis.zrange(f"tl1:linger:{world.carrier_id}", 0, -1))
-    until_us = redis.zscore(f"tl1:linger:{world.carrier_id}", lingering)
+    [lingering] = texts(redis.zrange(f"{PREFIX}linger:{carrier_scope(world.carrier_id)}", 0, -1))
+    until_us = redis.zscore(f"{PREFIX}linger:{carrier_scope(world.carrier_id)}", lingering)
     assert until_us is not None
     assert until_us - before >= (options.crash_linger_s - 30) * 1_000_000
 
@@ -157,7 +161,7 @@ def test_a_lane_long_empty_is_forgotten_and_comes_back(
     assert lane in lanes.known_lanes(redis), "not empty for long enough"
     audits.look(epoch, when(60), 2 * audit.EMPTY_S + 2)
     assert lane not in lanes.known_lanes(redis)
-    assert redis.exists(f"tl1:lane:{lane}") == 0
+    assert redis.exists(f"{PREFIX}lane:{lane}") == 0
     again = waiting(world)
     tick(feeder)
     assert again in drained(world, redis, options)
@@ -188,4 +192,22 @@ def test_a_row_taken_by_a_worker_of_nobody(
     look(world, redis, options)
     look(world, redis, options)
     assert texts(redis.lrange(f"rq:queue:{lane}", 0, -1)).count(str(attempt)) == 1
-    assert redis.lrange(f"rq:queue:{lane}:intermediate", 0, -1) == []
+
+
+def test_a_lane_that_was_forgotten_is_stated_again_when_it_comes_back_at_once(
+    world: World, feeder: Feeder, redis: Redis, options: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pruned and pushed to between two looks: to the feeder it is a lane that it has stated already."""
+    attempt = waiting(world)
+    tick(feeder)
+    lane = world.rows("SELECT lane FROM attempts WHERE id = %s", attempt)[0][0]
+    assert attempt in drained(world, redis, options)
+    world.execute("UPDATE attempts SET state = 'ended' WHERE lane = %s", lane)
+    monkeypatch.setattr(audit, "EMPTY_S", -1.0)
+    tick(feeder)
+    assert lane not in lanes.known_lanes(redis)
+    again = waiting(world)
+    assert push(redis, [(again, lane)], window=5) == [again]
+    monkeypatch.undo()
+    tick(feeder)
+    assert again in drained(world, redis, options)

@@ -13,6 +13,7 @@ from calls.ids import call_ref
 from calls.lanes import parse_lane
 from store import agents, attempts, calls, tenants
 from store.calls import Accepted, IdempotencyInFlight, IdempotencyKey, IdempotencyMismatch
+from store.queries import shared_parts as parts
 from store.rows import Attempt, Call
 from store.snapshot import snapshot
 from tests.store.conftest import T0, World, at
@@ -206,8 +207,9 @@ def test_pages_are_newest_first_and_whole(world: World) -> None:
 
 def test_rows_have_the_columns_order(world: World) -> None:
     """claim() reads both rows of one statement by position."""
-    for row, table in ((Call, "call"), (Attempt, "attempt")):
-        from store.queries import SHARED, _blocks
-
-        columns = [column.split(".")[1].strip() for column in _blocks(SHARED)[1][table].replace("\n", " ").split(",")]
-        assert columns == list(row.__dataclass_fields__)
+    columns = parts()
+    for row, part, source in ((Call, "call", "calls c"), (Attempt, "attempt", "attempts a")):
+        with psycopg.connect(world.url) as conn:
+            found = conn.execute(f"SELECT {columns[part]} FROM {source} LIMIT 0".encode()).description
+        assert found is not None
+        assert [column.name for column in found] == list(row.__dataclass_fields__)

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from calls.evidence import State
-from store import attempts, calls, carriers, commands, epoch, tenants
+from store import attempts, calls, carriers, commands, epoch, outcomes, tenants
 from store.attempts import Claimed, Refused
 from store.calls import Hangup
 from tests.store.conftest import World, at
@@ -89,7 +89,8 @@ def test_what_is_refused_for_now_comes_back_into_a_lane_and_nothing_else_does(wo
 
     def unlaned(attempt_id: UUID, **changes: Any) -> bool:
         assert isinstance(world.claim(attempt_id, **changes), Refused)
-        return attempt_id in {item.attempt_id for item in attempts.list_unpushed(world.db, 0, at(10), 500)}
+        ((away,),) = world.rows("SELECT pushed_epoch IS NULL FROM attempts WHERE id = %s", attempt_id)
+        return bool(away)
 
     bare = carriers.put_carrier(world.db, name=f"bare-{uuid4().hex[:8]}", max_channels=1, cps=1)
     assert unlaned(laned(), clock=at(-1))  # not due
@@ -101,12 +102,15 @@ def test_what_is_refused_for_now_comes_back_into_a_lane_and_nothing_else_does(wo
     carriers.set_paused(world.db, world.carrier_id, False)
     paused = laned()
     tenants.set_paused(world.db, world.tenant.id, True)
-    assert not unlaned(paused)  # a paused tenant's calls wait in Postgres
+    assert unlaned(paused)
     tenants.set_paused(world.db, world.tenant.id, False)
-    assert paused in {item.attempt_id for item in attempts.list_unpushed(world.db, 0, at(10), 500)}
     # What will never be dialed, or is being dialed, stays away.
-    expired, dialing = laned(), laned()
+    expired, dialing, canceled = laned(), laned(), laned()
     assert not unlaned(expired, clock=at(3600))
+    world.execute(
+        "UPDATE calls SET cancel_requested = true WHERE id = (SELECT call_id FROM attempts WHERE id = %s)", canceled
+    )
+    assert not unlaned(canceled)
     assert isinstance(world.claim(dialing), Claimed)
     assert not unlaned(dialing, fence=2)
     assert world.rows("SELECT pushed_epoch FROM attempts WHERE id = %s", dialing) == [(0,)]
@@ -136,6 +140,26 @@ def test_disabled_endpoints_are_not_used_and_enabled_ones_share(world: World) ->
         assert isinstance(claimed, Claimed)
         used.add(claimed.gateway)
     assert used == names
+
+
+def test_a_gateway_this_switch_cannot_reach_comes_last(world: World) -> None:
+    made = carriers.put_carrier(world.db, name=f"two-ways-{uuid4().hex[:8]}", max_channels=100, cps=10)
+    for name in (up := f"up-{made.id.hex[-8:]}", down := f"down-{made.id.hex[-8:]}"):
+        carriers.put_endpoint(world.db, carrier_id=made.id, gateway=name, address="127.0.0.1:5070")
+
+    def used() -> set[str]:
+        claims = [world.claim(world.accept().attempt_id, carrier_id=made.id) for _ in range(20)]
+        return {claim.gateway for claim in claims if isinstance(claim, Claimed)}
+
+    now = datetime.now(UTC)
+    outcomes.gateway_seen(world.db, switch="another", gateway=up, up=False, ping_ms=None, now=now)
+    assert used() == {up, down}
+    outcomes.gateway_seen(world.db, switch="fs1", gateway=down, up=False, ping_ms=None, now=now)
+    assert used() == {up}
+    outcomes.gateway_seen(world.db, switch="fs1", gateway=up, up=False, ping_ms=None, now=now)
+    assert used() == {up, down}  # the originate has the last word
+    outcomes.gateway_seen(world.db, switch="fs1", gateway=down, up=True, ping_ms=1.0, now=now)
+    assert used() == {down}
 
 
 def test_hangup_before_the_claim_wins(world: World) -> None:

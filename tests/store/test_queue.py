@@ -3,53 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
 
 from calls.evidence import State
-from store import attempts, carriers, commands, tenants
+from store import attempts, carriers, commands
 from tests.store.conftest import TIMERS, World, at
-
-
-def mine(world: World, items: list[attempts.LaneItem]) -> list[UUID]:
-    return [item.attempt_id for item in items if world.tenant.id.hex in item.lane]
-
-
-def test_due_attempts_are_pushed_once_per_epoch(world: World) -> None:
-    late, soon = world.accept(due_at=at(20)), world.accept(due_at=at(10))
-    never = world.accept(due_at=at(1000))
-
-    def unpushed(epoch: int, seconds: float, limit: int = 500) -> list[UUID]:
-        return mine(world, attempts.list_unpushed(world.db, epoch, at(seconds), limit))
-
-    assert unpushed(0, 5) == []
-    assert unpushed(0, 30) == [soon.attempt_id, late.attempt_id]
-    assert unpushed(0, 2000) == [soon.attempt_id, late.attempt_id, never.attempt_id]
-    assert attempts.mark_pushed(world.db, [soon.attempt_id], 0, at(30)) == 1
-    assert unpushed(0, 30) == [late.attempt_id]
-    assert unpushed(1, 30) == [soon.attempt_id, late.attempt_id]
-    attempts.mark_pushed(world.db, [soon.attempt_id, late.attempt_id], 1, at(40))
-    assert unpushed(1, 50) == []
-    pushed = mine(world, attempts.list_pushed(world.db, 1, at(41), 500))
-    assert sorted(pushed) == sorted([soon.attempt_id, late.attempt_id])
-    assert mine(world, attempts.list_pushed(world.db, 1, at(40), 500)) == []
-
-
-def test_neither_claimed_nor_paused_nor_expired_attempts_are_pushed(world: World) -> None:
-    claimed, expired, waiting = world.accept(), world.accept(expires_at=at(5)), world.accept()
-    world.claim(claimed.attempt_id)
-    assert mine(world, attempts.list_unpushed(world.db, 0, at(10), 500)) == [waiting.attempt_id]
-    assert attempts.mark_pushed(world.db, [claimed.attempt_id], 0, at(1)) == 0
-    tenants.set_paused(world.db, world.tenant.id, True)
-    assert mine(world, attempts.list_unpushed(world.db, 0, at(10), 500)) == []
-    assert expired.attempt_id in attempts.list_expired(world.db, at(10), 500)
-
-
-def test_a_given_back_attempt_is_pushed_again(world: World) -> None:
-    accepted = world.accept()
-    attempts.mark_pushed(world.db, [accepted.attempt_id], 0, at(1))
-    world.claim(accepted.attempt_id)
-    attempts.unclaim(world.db, accepted.attempt_id, 1, at(2))
-    assert mine(world, attempts.list_unpushed(world.db, 0, at(10), 500)) == [accepted.attempt_id]
 
 
 def test_states_and_live_attempts(world: World) -> None:
@@ -181,9 +138,7 @@ def test_grace_moves_every_deadline_that_would_pass_and_no_other(world: World) -
 def test_a_clock_that_is_ahead_finds_nothing_before_its_time(world: World) -> None:
     now = datetime.now(UTC)
     soon, ahead = now + timedelta(seconds=100), now + timedelta(seconds=300)
-    later, over, live = world.accept(due_at=soon, expires_at=ahead), world.accept(expires_at=soon), world.dialing()
+    over, live = world.accept(expires_at=soon), world.dialing()
     world.execute("UPDATE attempts SET deadline_at = %s WHERE id = %s", soon, live.attempt_id)
-    assert later.attempt_id not in mine(world, attempts.list_unpushed(world.db, 0, ahead, 500))
-    assert over.attempt_id in mine(world, attempts.list_unpushed(world.db, 0, now, 500))
     assert over.attempt_id not in attempts.list_expired(world.db, ahead, 500)
     assert live.attempt_id not in [item.attempt_id for item in attempts.list_overdue(world.db, ahead, 500)]

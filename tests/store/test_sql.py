@@ -34,8 +34,8 @@ def prepared(conn: psycopg.Connection[tuple[str]], file: str, name: str, stateme
 
 
 def preparable(file: str) -> list[tuple[str, bytes]]:
-    """LOCK and CREATE cannot be prepared; other tests run them."""
-    return [item for item in load(file).items() if not re.search(rb"^(LOCK|CREATE) ", item[1], re.MULTILINE)]
+    """LOCK, CREATE and VACUUM cannot be prepared; other tests run them."""
+    return [item for item in load(file).items() if not re.search(rb"^(LOCK|CREATE|VACUUM) ", item[1], re.MULTILINE)]
 
 
 @pytest.mark.parametrize("file", FILES)

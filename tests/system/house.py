@@ -12,6 +12,7 @@ from typing import Any
 import redis
 
 from budget.replies import number
+from budget.scripts import PREFIX
 from calls.ids import agent_ref
 from lab.judge import read_log
 from tests.system.truth import Allowed, Leg, clock, differences, legs
@@ -59,7 +60,7 @@ class House:
             if answer is not None and answer.status == 202:
                 self.posted.append(str(answer.body["id"]))
                 return self.posted[-1]
-            assert answer is None or answer.status in (409, 500, 503), answer
+            assert answer is None or answer.status in (409, 429, 500, 503), answer
             assert time.monotonic() < deadline, answer
             time.sleep(0.1)
 
@@ -169,12 +170,12 @@ class House:
         with redis.Redis.from_url(self.stack.redis_url) as connection:
 
             def held() -> int:
-                return sum(number(connection.zcard(key)) or 0 for key in connection.scan_iter("tl1:leases:*"))
+                return sum(number(connection.zcard(key)) or 0 for key in connection.scan_iter(f"{PREFIX}held:*"))
 
             try:
                 wait_until("every lease to be given back", lambda: held() == 0, timeout_s=PATIENCE_S, every_s=0.2)
             except TimeoutError:
-                keys = list(connection.scan_iter("tl1:leases:*"))
+                keys = list(connection.scan_iter(f"{PREFIX}held:*"))
                 raise AssertionError({key: connection.zrange(key, 0, -1) for key in keys}) from None
 
 
@@ -198,3 +199,8 @@ def noted(said: list[str], what: str) -> Iterator[None]:
         yield
     finally:
         said.append(f"{what} {clock(began)}-{clock(time.time_ns())}")
+
+
+def jobs_done(connection: redis.Redis, switch: str = "fs1") -> int:
+    """Dial jobs that RQ's worker of this switch has run so far, by RQ's own count."""
+    return number(connection.hget(f"rq:worker:dial-{switch}", "successful_job_count")) or 0

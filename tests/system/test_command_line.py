@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
 import signal
@@ -67,6 +68,21 @@ def test_migrate_twice_does_nothing_the_second_time(trunkline: Run, postgres: Se
         (("trace", "call_nonsense"), "call_"),
         (("trace", "call_" + "0" * 32), "call_" + "0" * 32),
         (("up",), "TRUNKLINE_ESL_PASSWORD"),
+        (("carriers", "set", "none", "--cps", "1"), "there is no carrier 'none': trunkline create-carrier none"),
+        (("carriers", "set", "none"), "carriers set: nothing to change: give at least one option"),
+        (("carriers", "set", "none", "--source-ip", "sip.example"), "source_ip: 'sip.example' is no literal"),
+        (("carriers", "pause", "none"), "there is no carrier 'none'"),
+        (("routes", "set", "r", "--prefix", "1", "--carrier", "none:1:1"), "there is no carrier 'none'"),
+        (("routes", "remove", "none"), "there is no route 'none': see trunkline routes list"),
+        (("tenants", "set", "nobody", "--weight", "2"), "there is no tenant 'nobody': trunkline create-tenant nobody"),
+        (("tenants", "set", "x", "--webhook-url", "http://example.com/"), "--webhook-url: must be a https:// URL"),
+        (("tenants", "set", "x", "--webhook-url", "https://127.0.0.1/"), "--webhook-url: must lead to a public address"),
+        (("create-tenant", "x", "--webhook-url", "nonsense"), "--webhook-url: must be a https:// URL"),
+        (("tenants", "cancel-queued", "nobody"), "there is no tenant 'nobody'"),
+        (("scopes", "set", "planet:earth", "--cps", "1"), "scope must be global, account:<name>"),
+        (("scopes", "set", "campaign:nobody:x", "--cps", "1"), "there is no tenant 'nobody'"),
+        (("scopes", "set", "carrier:x", "--cps", "1"), "trunkline carriers set"),
+        (("scopes", "remove", "agents:none"), "scope: 'agents:none' has no limits: see trunkline scopes list"),
     ],
 )
 def test_a_mistake_is_one_line(trunkline: Run, redis_url: str, arguments: tuple[str, ...], complaint: str) -> None:
@@ -76,6 +92,21 @@ def test_a_mistake_is_one_line(trunkline: Run, redis_url: str, arguments: tuple[
     assert done.stderr.startswith("trunkline: ")
     assert complaint in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("carriers", "set", "x", "--cps", "nan"), "'--cps': 'nan' is no finite number"),
+        (("carriers", "set", "x", "--channels", "none"), "'--channels': 'none' is not a valid integer"),
+        (("tenants", "set", "x", "--max-queued", "some"), "'--max-queued': 'some' is not a valid integer"),
+        (("routes", "set", "r", "--prefix", "1", "--carrier", "a:one"), "'a:one' is not carrier:tier:weight:price"),
+    ],
+)
+def test_a_wrong_command_line_names_the_option(trunkline: Run, arguments: tuple[str, ...], complaint: str) -> None:
+    done = trunkline(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert complaint in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -90,6 +121,82 @@ def test_a_bad_setting_is_one_line(trunkline: Run, environ: dict[str, str], comp
     assert done.returncode == 1
     assert done.stderr.startswith(complaint)
     assert done.stderr.count("\n") == 1
+
+
+def test_what_a_carrier_allows_is_changed_one_number_at_a_time(trunkline: Run) -> None:
+    assert trunkline("create-carrier", "north", "--channels", "30", "--cps", "5").returncode == 0
+    assert trunkline("create-endpoint", "north", "north_gw", "192.0.2.20:5060", "--disabled").returncode == 0
+    done = trunkline(
+        "carriers", "set", "north", "--cps", "7.5", "--account", "acme", "--source-ip", "192.0.2.1", "--pdd", "35"
+    )
+    assert done.stdout == "carrier north: 30 channels, 7.5 CPS in 1000 ms, on\n"
+    assert trunkline("carriers", "pause", "north").stdout.endswith("paused\n")
+    assert trunkline("carriers", "set", "north", "--account", "none", "--bulk-floor", "0.2").returncode == 0
+    (shown,) = [one for one in json.loads(trunkline("carriers", "list", "--json").stdout) if one["name"] == "north"]
+    wanted = {"state": "paused", "channels": 30, "cps": 7.5, "account": None, "source_ip": "192.0.2.1", "bulk_floor": 0.2}
+    assert {name: shown[name] for name in wanted} == wanted
+    assert (shown["pdd_s"], shown["gateways"]) == (35, "north_gw (off)")
+    assert trunkline("carriers", "resume", "north").stdout.endswith("on\n")
+    heading, *lines = trunkline("carriers", "list").stdout.splitlines()
+    assert heading.split()[:4] == ["name", "state", "channels", "cps"]
+    (line,) = [line for line in lines if line.startswith("north ")]
+    assert line[heading.index("source ip") :].split()[0] == "192.0.2.1"
+    assert line[heading.index("account") :].split()[0] == "-"
+
+
+def test_carriers_are_shown_at_work(trunkline: Run, redis_url: str) -> None:
+    assert trunkline("create-carrier", "live", "--channels", "30", "--cps", "5").returncode == 0
+    done = trunkline("carriers", "list", "--live", REDIS_URL=redis_url)
+    assert done.returncode == 0, done.stderr
+    heading, *lines = done.stdout.splitlines()
+    assert heading.split()[:3] == ["name", "state", "in"]
+    assert any(line.startswith("live ") for line in lines)
+
+
+def test_routes_have_tiers_weights_and_prices(trunkline: Run) -> None:
+    for name in ("east", "west"):
+        assert trunkline("create-carrier", name, "--channels", "30", "--cps", "5").returncode == 0
+    served = ("--carrier", "west:2:1", "--carrier", "east:1:10:0.0125")
+    done = trunkline("routes", "set", "japan", "--prefix", "81", "--prefix", "8180", *served)
+    assert done.stdout == "route japan: 81, 8180 -> east, west\n"
+    rows = [row for row in json.loads(trunkline("routes", "list", "--json").stdout) if row["name"] == "japan"]
+    assert [(row["prefix"], row["carrier"], row["tier"], row["weight"], row["price"]) for row in rows] == [
+        (prefix, *rest) for prefix in ("81", "8180") for rest in (("east", 1, 10, 0.0125), ("west", 2, 1, None))
+    ]
+    assert trunkline("routes", "remove", "japan").returncode == 0
+    assert "japan" not in trunkline("routes", "list").stdout
+
+
+def test_a_tenants_bounds_and_the_end_of_its_queue(trunkline: Run) -> None:
+    assert trunkline("create-tenant", "bounded").returncode == 0
+    given = ("--weight", "3", "--channels", "8", "--cps", "1.5", "--max-queued", "500", "--requests-per-s", "20")
+    assert trunkline("tenants", "set", "bounded", *given, "--webhook-url", "https://hooks.example.com/x").returncode == 0
+    assert trunkline("tenants", "set", "bounded", "--cps", "none", "--max-queued", "none").returncode == 0
+    assert trunkline("tenants", "pause", "bounded").stdout == "tenant bounded: weight 3, paused\n"
+    canceled = trunkline("tenants", "cancel-queued", "bounded").stdout
+    assert canceled.startswith("tenant bounded: 0 queued, all accepted until 20")
+    (shown,) = [one for one in json.loads(trunkline("tenants", "list", "--json").stdout) if one["name"] == "bounded"]
+    assert shown.pop("id")
+    assert shown.pop("canceled_before").startswith("20")
+    assert shown == {
+        "name": "bounded", "state": "paused", "weight": 3, "channels": 8, "cps": None, "queued": 0, "max_queued": None,
+        "requests_per_s": 20.0, "webhook_url": "https://hooks.example.com/x",
+    }  # fmt: skip
+    assert trunkline("tenants", "resume", "bounded").stdout == "tenant bounded: weight 3, on\n"
+
+
+def test_scopes_are_set_by_the_tenants_name(trunkline: Run) -> None:
+    assert trunkline("create-tenant", "scoped").returncode == 0
+    done = trunkline("scopes", "set", "campaign:scoped:spring", "--channels", "4", "--weight", "2")
+    assert done.stdout.startswith("scope campaign:")
+    assert done.stdout.endswith(":spring: 4 channels, any CPS in 1000 ms\n")
+    assert trunkline("scopes", "set", "switch:fs1", "--cps", "30", "--channels", "none").returncode == 0
+    rows = {row["scope"]: row for row in json.loads(trunkline("scopes", "list", "--json").stdout)}
+    (campaign,) = [row for scope, row in rows.items() if scope.endswith(":spring")]
+    assert (campaign["tenant"], campaign["channels"], campaign["cps"], campaign["weight"]) == ("scoped", 4, None, 2)
+    assert (rows["switch:fs1"]["tenant"], rows["switch:fs1"]["cps"]) == (None, 30.0)
+    assert trunkline("scopes", "remove", "campaign:scoped:spring").returncode == 0
+    assert "spring" not in trunkline("scopes", "list").stdout
 
 
 def test_a_database_without_tables_is_told_what_to_do(trunkline: Run, postgres: Server) -> None:

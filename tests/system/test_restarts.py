@@ -28,7 +28,7 @@ LONGEST_S = 6
 CARRIER = LabCarrier("lab_a", channels=8, cps=10, ring="0.6:1.0", talk="0.9:1.5", options=("--max-call", f"{LONGEST_S}"))
 #: answered and hung up soon, busy, not found, refused with 503, declined.
 ENDINGS = (*[PLAIN] * 7, "0110", "0101", "0104", "0105", "0103", *[PLAIN] * 3)
-PROCESSES = ("web", "controller", "relay", "feeder", "watchdog", "dispatcher", "agent", "switch")
+PROCESSES = ("web", "controller", "relay", "feeder", "health", "watchdog", "dispatcher", "agent", "switch")
 VICTIMS = [(name,) for name in (*PROCESSES, "redis", "postgres")] + [("redis", "controller"), ("postgres", "switch")]
 
 

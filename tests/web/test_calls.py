@@ -7,9 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from flask import Flask
 from redis import Redis
-from redis.exceptions import ConnectionError as RedisAway
 
 from calls.ids import agent_ref, parse_ref
 from store import calls
@@ -80,16 +78,6 @@ def test_the_past_means_now(api: Api, redis: Redis, clock: Clock, order: Order) 
     call = api.post("/v1/calls", order(not_before=past)).get_json()
     assert call["due_at"] == call["created_at"]
     assert len(redis.keys("rq:queue:*")) == 1
-
-
-def test_redis_away_costs_no_call(app: Flask, api: Api, world: World, order: Order, monkeypatch: Any) -> None:
-    def away(*_: object) -> int:
-        raise RedisAway("gone")
-
-    monkeypatch.setattr("web.api.calls.push", away)
-    before = world.counts()["calls"]
-    assert api.post("/v1/calls", order()).status_code == 202
-    assert world.counts()["calls"] == before + 1
 
 
 def test_another_tenants_call_does_not_exist(api: Api, world: World, order: Order) -> None:

@@ -60,7 +60,7 @@ def start(postgres_url: str, world: World) -> Iterator[Start]:
 @pytest.fixture
 def lab(settings: Callable[..., Settings], world: World, redis: Redis) -> Api:
     """The API where webhooks may go to loopback."""
-    app = create_app(settings(webhook_allow_private=True), database=world.database, redis=redis)
+    app = create_app(settings(webhook_allow_private=True, requests_per_s=10_000), database=world.database, redis=redis)
     return Api(app, world.our_key)
 
 

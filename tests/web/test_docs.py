@@ -14,6 +14,7 @@ from flask import Flask, request, request_finished
 from jsonschema import Draft202012Validator, FormatChecker
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from store import tenants
 from tests.web.conftest import Api, World
 
 Operation = tuple[str, str]
@@ -71,7 +72,7 @@ def test_every_route_is_described(app: Flask, spec: dict[str, Any]) -> None:
 
 def test_every_operation_says_what_it_is_and_wants_a_key(spec: dict[str, Any]) -> None:
     names = [operation["operationId"] for _, operation in operations(spec)]
-    assert len(set(names)) == len(names) == 9
+    assert len(set(names)) == len(names) == 12
     assert all(operation["summary"] for _, operation in operations(spec))
     assert spec["security"] == [{"api_key": []}]
     assert spec["components"]["securitySchemes"]["api_key"]["scheme"] == "bearer"
@@ -121,11 +122,14 @@ def _provoke(api: Api, world: World, order: Callable[..., Any], monkeypatch: Any
     call = api.get("/v1/calls?limit=1").get_json()["data"][0]["id"]
     made = api.get("/v1/agents?limit=1").get_json()["data"][0]["id"]
     for known in (call, nobody):
-        for suffix in ("", "/events", "/attempts"):
+        for suffix in ("", "/events", "/attempts", "/queue"):
             api.get(f"/v1/calls/{known}{suffix}")
         api.post(f"/v1/calls/{known}/actions/hangup")
+        api.get(f"/v1/calls/{known}/queue")
     for known in (made, anybody):
         api.get(f"/v1/agents/{known}")
+    assert api.get("/v1/limits").status_code == 200
+    assert api.post("/v1/calls/actions/cancel_queued").status_code == 202
     with world.database.connection() as conn:
         conn.execute(
             "SELECT pg_advisory_xact_lock(hashtextextended('held', hashtextextended(%s::uuid::text, 0)))",
@@ -137,7 +141,9 @@ def _provoke(api: Api, world: World, order: Callable[..., Any], monkeypatch: Any
         for path in ("/v1/calls", "/v1/agents"):
             api.get(path, key=key)
             api.post(path, {}, key=key)
-        for suffix in ("", "/events", "/attempts"):
+        api.get("/v1/limits", key=key)
+        api.post("/v1/calls/actions/cancel_queued", key=key)
+        for suffix in ("", "/events", "/attempts", "/queue"):
             api.get(f"/v1/calls/{nobody}{suffix}", key=key)
         api.post(f"/v1/calls/{nobody}/actions/hangup", key=key)
         api.get(f"/v1/agents/{anybody}", key=key)
@@ -146,6 +152,10 @@ def _provoke(api: Api, world: World, order: Callable[..., Any], monkeypatch: Any
         raise psycopg.OperationalError("away")
 
     everything("")
+    tenants.update(world.database, world.theirs.name, requests_per_s=0.001)
+    for _ in range(2):  # the first request of all is one that is allowed
+        everything(world.their_key)
+    tenants.update(world.database, world.theirs.name, requests_per_s=None)
     monkeypatch.setattr("web.auth.keys.authenticate", away)
     everything(None)
 

@@ -12,10 +12,11 @@ from store.agents import Agent
 from store.snapshot import stamp
 from store.tenants import NameTaken
 from web.api.answers import AgentAnswer, AgentPage
+from web.api.headers import LOCATION_HEADER
 from web.api.outcome import told_truly
 from web.api.parser import Blueprint
 from web.api.requests import AgentsQuery, NewAgentRequest
-from web.api.respond import LOCATION_HEADER, answer, page, path_id, refuses
+from web.api.respond import answer, page, path_id, refuses
 from web.auth import tenant
 from web.problems import FieldError, Problem, not_found
 from web.runtime import runtime

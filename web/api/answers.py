@@ -32,6 +32,10 @@ def _whole(description: str, *, null: bool = False) -> fields.Integer:
     return fields.Integer(required=True, allow_none=null, metadata={"description": description})
 
 
+def _number(description: str) -> fields.Float:
+    return fields.Float(required=True, allow_none=True, metadata={"description": description})
+
+
 class Answer(Schema):
     """An answer may gain members; a client must not mind."""
 
@@ -49,6 +53,15 @@ class FieldErrorAnswer(Answer):
     detail = _text("what is wrong and what would be right")
 
 
+class ReachedLimitAnswer(Answer):
+    """The limit that is reached."""
+
+    scope = _text("which kind of limit", enum=["request_rate", "queue_full"])
+    name = _text("whose")
+    limit = _whole("how much is allowed")
+    current = _whole("how much there is")
+
+
 class ProblemAnswer(Answer):
     """RFC 9457 problem."""
 
@@ -61,6 +74,7 @@ class ProblemAnswer(Answer):
     request_id = _text("as in X-Request-Id; leads to the log")
     errors = fields.List(fields.Nested(FieldErrorAnswer))
     retry_after_s = fields.Integer(metadata={"description": "s; as in Retry-After"})
+    limit = fields.Nested(ReachedLimitAnswer, metadata={"description": "of a 429"})
 
 
 class CallAnswer(Answer):
@@ -82,7 +96,9 @@ class CallAnswer(Answer):
     max_attempts = _whole("attempts over all reasons together")
     ring_timeout_s = _whole("s; first ringing to answer")
     max_duration_s = _whole("s; longest talk")
-    cancel_requested = fields.Boolean(required=True, metadata={"description": "a hangup was asked for"})
+    cancel_requested = fields.Boolean(
+        required=True, metadata={"description": "a hangup, or an end of all that is queued, was asked for"}
+    )
     due_at = _time("not dialed before; later after a retry was decided")
     expires_at = _time("not dialed after")
     created_at = _time("accepted")
@@ -99,6 +115,12 @@ class CallPage(Answer):
     data = fields.List(fields.Nested(CallAnswer), required=True)
     has_more = fields.Boolean(required=True)
     next_cursor = _text("give it as starting_after; null on the last page", null=True)
+
+
+class CanceledQueueAnswer(Answer):
+    """Every queued call accepted until then is canceled."""
+
+    canceled_before = _time("calls with a created_at up to this, and not ended, are not dialed any more")
 
 
 class EventAnswer(Answer):
@@ -164,3 +186,19 @@ class AgentPage(Answer):
     data = fields.List(fields.Nested(AgentAnswer), required=True)
     has_more = fields.Boolean(required=True)
     next_cursor = _text("give it as starting_after; null on the last page", null=True)
+
+
+class LimitAnswer(Answer):
+    """One limit."""
+
+    scope = _text("what it limits", enum=["tenant", "campaign", "request_rate", "queue"])
+    name = _text("of your account, or of the campaign")
+    unit = _text("what is counted", enum=["channels", "calls_per_s", "requests_per_s", "queued_calls"])
+    max = _number("how much is allowed; null: no limit of yours")
+    current = _number("how much there is; null: not known")
+
+
+class LimitList(Answer):
+    """Every limit of the account."""
+
+    data = fields.List(fields.Nested(LimitAnswer), required=True)

@@ -2,36 +2,34 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Any
 
 from flask import Response, g, url_for
-from redis.exceptions import RedisError
 
-from budget.push import push
 from calls.ids import call_ref
-from store import calls
-from store.calls import Accepted, NewCall, UnknownAgent
+from store import calls, tenants
+from store.calls import Accepted, NewCall, QueueFull, UnknownAgent
 from store.hangup import request_hangup
 from store.rows import Call, CallEvent
 from store.snapshot import attempt_snapshot, snapshot, stamp
 from web.api import idempotency
-from web.api.answers import AttemptList, CallAnswer, CallPage, EventList
+from web.api.answers import AttemptList, CallAnswer, CallPage, CanceledQueueAnswer, EventList
+from web.api.headers import LOCATION_HEADER, REPLAYED_HEADER
 from web.api.newcall import plan
 from web.api.outcome import told_truly
 from web.api.parser import Blueprint
+from web.api.push import lane
 from web.api.requests import CallsQuery, NewCallRequest
-from web.api.respond import LOCATION_HEADER, REPLAYED_HEADER, answer, page, path_id, refuses
+from web.api.respond import answer, page, path_id, refuses
 from web.auth import tenant
-from web.problems import FieldError, invalid, not_found
+from web.problems import FieldError, invalid, not_found, too_many
 from web.runtime import runtime
-
-log = logging.getLogger("trunkline.web")
 
 _SAFE_AGAIN = f"Send it again with the same {idempotency.HEADER}: it is carried out once at most."
 _LOOK_FIRST = f"Look for it (GET /v1/calls) before you send it again. With an {idempotency.HEADER} that would be safe."
 _ASK_AGAIN = "Ask again: asking twice changes nothing."
+_CANCEL_AGAIN = "Ask again: then what was accepted meanwhile is canceled too."
 
 blueprint = Blueprint("calls", __name__, url_prefix="/v1/calls", description="Calls, their events and their attempts")
 
@@ -46,7 +44,8 @@ def place_call(args: dict[str, Any]) -> Response:
 
     202 means: kept, and will be dialed as soon as every limit allows, not before `not_before` and not after `expires_at`.
     No answer, or 503 with the code `outcome_unknown`, means: it may or may not have been kept. Sent again with the same
-    `Idempotency-Key`, it is carried out once at most.
+    `Idempotency-Key`, it is carried out once at most. 429 with the code `queue_full` means: your account has as many calls
+    queued as it may, and this one was not kept.
     """
     ours = runtime()
     now = ours.now()
@@ -67,7 +66,7 @@ def place_call(args: dict[str, Any]) -> Response:
     if accepted.replay is not None:
         return answer(accepted.replay, 202, {**location, "Idempotent-Replayed": "true"})
     if accepted.call.due_at <= now:
-        _lane(accepted)
+        lane(accepted)
     return answer(snapshot(accepted.call), 202, location)
 
 
@@ -75,25 +74,29 @@ def _accept(new: NewCall, key: calls.IdempotencyKey | None, respond: Callable[[C
     ours = runtime()
     try:
         with told_truly(_LOOK_FIRST if key is None else _SAFE_AGAIN):
-            return calls.accept_call(ours.database, new, idempotency=key, now=ours.now(), respond=respond)
+            return calls.accept_call(
+                ours.database,
+                new,
+                idempotency=key,
+                now=ours.now(),
+                respond=respond,
+                max_queued=ours.settings.tenant_max_queued,
+            )
     except calls.IdempotencyMismatch:
         raise idempotency.mismatch() from None
     except calls.IdempotencyInFlight:
         raise idempotency.in_flight() from None
+    except QueueFull as full:
+        raise too_many(
+            "queue_full",
+            f"Your account has {full.current} calls queued and may have {full.limit}.",
+            name=tenant().name,
+            limit=full.limit,
+            current=full.current,
+            retry_after_s=full.retry_after_s,
+        ) from None
     except UnknownAgent:
         raise invalid(FieldError("/agent_id", "unknown_agent", "there is no such agent for this API key")) from None
-
-
-def _lane(accepted: Accepted) -> None:
-    """Straight into the lane, to spare the caller the feeder's next look. The call is safe in Postgres already."""
-    try:
-        push(runtime().redis, [(accepted.attempt_id, accepted.lane)])
-    except RedisError as error:
-        log.warning(
-            "not laned, the feeder will do it: %s",
-            type(error).__name__,
-            extra={"attempt": str(accepted.attempt_id), "request_id": g.request_id},
-        )
 
 
 @blueprint.get("")
@@ -163,6 +166,22 @@ def hang_up(call_id: str) -> Response:
         raise not_found("call")
     with told_truly(_ASK_AGAIN, accepted=True):
         return answer(snapshot(_own_call(call_id)), 202)
+
+
+@blueprint.post("/actions/cancel_queued")
+@blueprint.response(202, CanceledQueueAnswer, description="Accepted")
+@refuses(blueprint, writes=True)
+@blueprint.doc(operationId="cancelQueuedCalls")
+def cancel_queued() -> Response:
+    """Cancel every queued call
+
+    From now on none of the calls accepted until `canceled_before` is dialed, however many there are; each ends as `canceled`
+    soon, with its webhook. A call that is being dialed or talked on goes on, but is not dialed again.
+    """
+    ours = runtime()
+    with told_truly(_CANCEL_AGAIN):
+        mark = tenants.cancel_queued(ours.database, tenant().id, ours.now())
+    return answer({"canceled_before": stamp(mark)}, 202)
 
 
 def _own_call(call_id: str) -> Call:

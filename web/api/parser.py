@@ -11,6 +11,7 @@ from marshmallow import RAISE, Schema, ValidationError
 from webargs.flaskparser import FlaskParser
 
 from web.api.fields import Fault
+from web.api.headers import RATE_HEADERS
 from web.jsonbody import pointer, read_json
 from web.problems import FieldError, Place, invalid
 
@@ -43,12 +44,17 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
 
     ARGUMENTS_PARSER = StrictParser()
 
+    def response(self, status: int, schema: type[Schema], **options: Any) -> Callable[[View], View]:
+        """As flask-smorest's, with the headers that every answer has."""
+        headers = {**RATE_HEADERS, **options.pop("headers", {})}
+        decorate: Callable[[View], View] = super().response(status, schema, headers=headers, **options)
+        return decorate
+
     if TYPE_CHECKING:  # flask-smorest has no annotations; its decorators keep what they are put on
 
         def get(self, rule: str, **options: Any) -> Callable[[View], View]: ...
         def post(self, rule: str, **options: Any) -> Callable[[View], View]: ...
         def arguments(self, schema: type[Schema], **options: Any) -> Callable[[View], View]: ...
-        def response(self, status: int, schema: type[Schema], **options: Any) -> Callable[[View], View]: ...
         def alt_response(self, status: int, **options: Any) -> Callable[[View], View]: ...
         def doc(self, **members: Any) -> Callable[[View], View]: ...
 

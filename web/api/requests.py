@@ -9,7 +9,7 @@ from marshmallow import ValidationError, validates_schema
 from calls.numbers import parse_caller_id, parse_destination
 from web.api.answers import AGENT_KINDS, PRIORITIES, STATUSES
 from web.api.fields import Choice, Fault, Moment, Object, QueryWhole, Reference, Request, Telephone, Text, Whole
-from web.api.urls import Url
+from web.api.urls import WEBHOOK_SCHEMES, Url
 
 PAGE_DEFAULT, PAGE_MOST = 50, 200
 
@@ -38,7 +38,7 @@ class NewCallRequest(Request):
     max_duration_s = Whole(10, 14_400, metadata={"description": "s; longest talk"})
     max_attempts = Whole(1, 10, metadata={"description": "attempts over all reasons together"})
     webhook_url = Url(
-        ("https", "http"),
+        WEBHOOK_SCHEMES,
         "webhook_allow_private",
         metadata={"description": "where this call's webhooks go; else your account's address"},
     )

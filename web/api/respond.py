@@ -15,16 +15,6 @@ from web.problems import not_found
 
 Item = TypeVar("Item")
 
-REQUEST_ID_HEADER = {"X-Request-Id": {"description": "names this request in logs", "schema": {"type": "string"}}}
-LOCATION_HEADER = {"Location": {"description": "where it can be read", "schema": {"type": "string"}}}
-REPLAYED_HEADER = {
-    "Idempotent-Replayed": {
-        "description": "true: this is the first answer again, nothing was done",
-        "schema": {"type": "string", "enum": ["true"]},
-    }
-}
-
-
 #: Ends the name of the described 503 of an operation that writes.
 WRITE = "WRITE"
 
@@ -54,10 +44,10 @@ def path_id(kind: RefKind, text: str) -> UUID:
 
 
 def refuses(blueprint: Blueprint, *statuses: int, writes: bool = False) -> Callable[[View], View]:
-    """Documents the problems an operation answers with; 401 and 503 belong to all. ``writes``: 503 has two meanings."""
+    """Documents the problems an operation answers with; 401, 429 and 503 belong to all. ``writes``: 503 has two meanings."""
 
     def decorate(view: View) -> View:
-        for status in sorted({401, 503, *statuses}, reverse=True):
+        for status in sorted({401, 429, 503, *statuses}, reverse=True):
             name = HTTPStatus(status).name
             view = blueprint.alt_response(status, response=f"{name}_{WRITE}" if writes and status == 503 else name)(view)
         return view

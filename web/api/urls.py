@@ -11,9 +11,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from calls.addresses import is_number_in_disguise, is_public
-from web.api.fields import Text, fault
+from web.api.fields import Text, fault, require_clean
 from web.runtime import runtime
 
+URL_MAX = 2048
+#: What webhooks are delivered to: the setting webhook_allow_private adds the second.
+WEBHOOK_SCHEMES = ("https", "http")
 _VISIBLE = re.compile(r"[!-~]+")
 _HOST = re.compile(r"(?=.{1,253}\Z)([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.?)+\Z")
 
@@ -25,28 +28,39 @@ class Url(Text):
     """
 
     def __init__(self, schemes: tuple[str, ...], private: str, **more: Any):
-        super().__init__(maximum=2048, metadata={"format": "uri", **more.pop("metadata", {})}, **more)
+        super().__init__(maximum=URL_MAX, metadata={"format": "uri", **more.pop("metadata", {})}, **more)
         self._schemes, self._private = schemes, private
         self.expected = f"a {schemes[0]}:// URL"
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
         text = super()._deserialize(value)
-        private = bool(getattr(runtime().settings, self._private))
-        try:
-            parts = urlsplit(text)
-            host, port = parts.hostname, parts.port
-        except ValueError:
-            raise fault("bad_format", f"must be {self.expected}") from None
-        if _VISIBLE.fullmatch(text) is None or "\\" in text or not host or parts.fragment:
-            raise fault("bad_format", f"must be {self.expected} of visible ASCII characters, with a host and no fragment")
-        if parts.scheme not in (self._schemes if private else self._schemes[:1]):
-            raise fault("bad_scheme", f"must be {self.expected}")
-        if parts.username is not None or parts.password is not None:
-            raise fault("user_info", "must not hold a user name or password")
-        if port == 0:
-            raise fault("bad_format", "port 0 leads nowhere")
-        _require_public(host, private)
+        check_url(text, self._schemes, private=bool(getattr(runtime().settings, self._private)))
         return text
+
+
+def check_url(text: str, schemes: tuple[str, ...], *, private: bool) -> None:
+    """Raise ``ValidationError`` (its message a ``Fault``) unless ``text`` is an absolute URL that we may connect to.
+
+    Of ``schemes`` the first; with ``private`` all of them, and private addresses too.
+    """
+    expected = f"a {schemes[0]}:// URL"
+    require_clean(text)
+    if not 1 <= len(text) <= URL_MAX:
+        raise fault("bad_length", f"must have 1 to {URL_MAX} characters, not {len(text)}")
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise fault("bad_format", f"must be {expected}") from None
+    if _VISIBLE.fullmatch(text) is None or "\\" in text or not host or parts.fragment:
+        raise fault("bad_format", f"must be {expected} of visible ASCII characters, with a host and no fragment")
+    if parts.scheme not in (schemes if private else schemes[:1]):
+        raise fault("bad_scheme", f"must be {expected}")
+    if parts.username is not None or parts.password is not None:
+        raise fault("user_info", "must not hold a user name or password")
+    if port == 0:
+        raise fault("bad_format", "port 0 leads nowhere")
+    _require_public(host, private)
 
 
 def _require_public(host: str, private: bool) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.judge import Record, judge, main, max_in_window, max_overlap
+from lab.judge import Record, count_over, dialogs, judge, main, max_in_window, max_overlap, mean_overlap
 
 S = 1_000_000_000
 
@@ -71,6 +71,54 @@ def test_a_second_call_of_one_call_id_is_a_violation_but_a_challenge_is_not() ->
     twice = [invite(0, "a"), mark(1, "end", "a"), invite(5, "a"), mark(6, "end", "a")]
     assert judge(twice).duplicate_call_ids == {"a": 2}
     assert not judge(twice).ok
+
+
+def test_who_sent_and_how_many_were_over() -> None:
+    records = [{**invite(n / 10, f"c{n}"), "peer": f"127.0.0.1:{n % 2}"} for n in range(5)]
+    verdict = judge(records, cps=3)
+    assert verdict.sources == {"127.0.0.1:0": 3, "127.0.0.1:1": 2}
+    assert (verdict.peak_invites, verdict.invites_over) == (5, 2)
+    assert verdict.rate == pytest.approx(10.0)
+    assert judge(records, cps=0).invites_over == 0
+
+
+def test_a_datagram_counts_as_an_invite_without_a_dialog() -> None:
+    records: list[Record] = [
+        {"t": 0, "k": "datagram", "call_id": "a", "peer": "d1"},
+        {"t": S // 2, "k": "datagram", "call_id": "b", "peer": "d2"},
+        {"t": S // 2, "k": "pause", "ms": 4.5},
+        {"t": 2 * S, "k": "datagram", "call_id": "a", "peer": "d2"},
+    ]
+    verdict = judge(records, cps=1)
+    assert (verdict.invites, verdict.peak_invites, verdict.peak_channels, verdict.longest_pause_ms) == (3, 2, 0, 4.5)
+    assert verdict.sources == {"d1": 1, "d2": 2}
+    assert verdict.duplicate_call_ids == {"a": 2}
+
+
+def test_the_count_of_those_over_agrees_with_counting_every_one() -> None:
+    rng = random.Random(6)
+    for _ in range(50):
+        stamps = [rng.randrange(5 * S) for _ in range(rng.randrange(1, 60))]
+        limit = rng.randrange(1, 12)
+        slow = sum(sum(end - S < other <= end for other in stamps) > limit for end in set(stamps))
+        assert count_over(stamps, 1.0, limit) == slow
+
+
+def test_the_mean_overlap_agrees_with_looking_at_every_moment() -> None:
+    rng = random.Random(7)
+    for _ in range(50):
+        spans = [(begin := rng.randrange(80), rng.choice([None, begin + rng.randrange(40)])) for _ in range(20)]
+        out = [(begin := rng.randrange(100), begin + rng.randrange(30)) for _ in range(rng.randrange(4))]
+        since, until = sorted(rng.sample(range(100), 2))
+        moments = [t for t in range(since, until) if not any(begin <= t < end for begin, end in out)]
+        levels = [sum(begin <= t and (end is None or t < end) for begin, end in spans) for t in moments]
+        slow = sum(levels) / len(levels) if levels else 0.0
+        assert mean_overlap(spans, since, until, out) == pytest.approx(slow)
+
+
+def test_dialogs_are_those_whose_channels_count() -> None:
+    records = [invite(0, "a", verdict="challenged"), invite(1, "a"), mark(2, "end", "a"), invite(3, "b")]
+    assert dialogs(records) == [(S, 2 * S), (3 * S, None)]
 
 
 def test_retransmissions_are_no_invites() -> None:

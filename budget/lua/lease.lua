@@ -1,0 +1,65 @@
+-- Last part of the head: leases. `lease:<attempt>` is one line of text: fence, carrier, lane, switch, granted at, slot, the
+-- carrier's pacing after it, and every scope it counts in, by comma.
+
+local function lease_text(fence, carrier, lane, switch, at, slot, tat, scopes)
+  return table.concat({ fence, carrier, lane, switch, whole(at), whole(slot), whole(tat), table.concat(scopes, ',') }, ' ')
+end
+
+local function read_lease(id)
+  local text = call('GET', P .. 'lease:' .. id)
+  if not text then
+    return nil
+  end
+  local fence, carrier, lane, switch, at, slot, tat, scopes =
+    string.match(text, '^(%S+) (%S+) (%S+) (%S+) (%d+) (%d+) (%d+) (%S*)$')
+  if not fence then
+    return nil
+  end
+  local list = {}
+  for scope in string.gmatch(scopes, '[^,]+') do
+    list[#list + 1] = scope
+  end
+  return { fence = fence, carrier = carrier, lane = lane, switch = switch, at = tonumber(at), slot = tonumber(slot),
+    tat = tonumber(tat), scopes = list }
+end
+
+-- Every scope that a call of this lane counts in, at this carrier, on this switch.
+local function scopes_of(carrier, lane, switch)
+  local found = trunk_scopes(carrier)
+  if switch ~= '' then
+    found[#found + 1] = 'switch:' .. switch
+  end
+  found[#found + 1] = 'global'
+  local known = read_lane(lane)
+  for _, scope in ipairs(known and known.scopes or {}) do
+    found[#found + 1] = scope
+  end
+  return found
+end
+
+-- Takes the lease away if the caller still owns it (same fence) and returns it. The channel goes on counting on the
+-- carrier's side for linger_us; -1 means the carrier's own linger. Whoever waited for one of its places is woken.
+local function drop_lease(id, fence, linger_us, now)
+  local lease = read_lease(id)
+  if not lease or lease.fence ~= fence then
+    return nil
+  end
+  call('DEL', P .. 'lease:' .. id)
+  call('ZREM', P .. 'popped', id)
+  call('SREM', P .. 'in', id)
+  if linger_us < 0 then
+    linger_us = tonumber(call('HGET', scope_key('carrier:' .. lease.carrier), 'linger') or '0')
+  end
+  for _, scope in ipairs(lease.scopes) do
+    call('ZREM', P .. 'held:' .. scope, id)
+    local after = 0
+    if of_carrier(scope) then
+      add_linger(scope, id .. ':' .. fence, now, linger_us)
+      after = linger_us
+    elseif call('SISMEMBER', P .. 'waiting', scope) == 1 then
+      wake(scope)
+    end
+    wake_pumps(scope, 1, after)
+  end
+  return lease
+end

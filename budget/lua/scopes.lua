@@ -1,0 +1,49 @@
+-- The numbers of scopes, live: a change acts on the next permit. ARGV: for each scope its name, how many field-value pairs
+-- follow, then these ('' clears one): max, interval (us; 0: never), linger, paused, gap, rest, and of a carrier more (its
+-- account and source IP), urgent_share, bulk_floor. A rate that is lowered, and one where there was none, rests for `rest` us
+-- after the last slot: what left before the change has left the window then. Returns how many scopes changed.
+
+-- Where there was no rate nobody wrote down the last slot; no horizon is longer.
+local AHEAD_US = 1000000
+local now, changed, i = clock_us(), 0, 1
+
+local function lowered(scope, before, new)
+  local old = tonumber(before or '') or 0
+  if new == 0 or (old > 0 and new <= old) then
+    return false
+  end
+  -- A carrier that was never stated was never granted from, or a rebuild has said how long it rests.
+  return before or not string.find(scope, '^carrier:'), old
+end
+
+while ARGV[i] do
+  local scope, count = ARGV[i], tonumber(ARGV[i + 1])
+  local key, news, before = scope_key(scope), false, {}
+  for n = i + 2, i + 2 * count, 2 do
+    local field, value = ARGV[n], ARGV[n + 1]
+    before[field] = call('HGET', key, field)
+    if before[field] ~= value then
+      call('HSET', key, field, value)
+      news = true
+    end
+  end
+  if news then
+    changed = changed + 1
+    call('PERSIST', key)
+    local v = call('HMGET', key, 'interval', 'rest', 'tat')
+    local is, old = lowered(scope, before.interval, tonumber(v[1] or '') or 0)
+    local resting = tonumber(v[2] or '') or 0
+    if is and resting > 0 then
+      local tat = of_carrier(scope) and settled(scope, now) or tonumber(v[3] or '0')
+      rest(scope, tat, old > 0 and tat - old or now + AHEAD_US, now, resting)
+    end
+    wake(scope)
+    local carrier = string.match(scope, '^carrier:(.*)')
+    if carrier then
+      call('SADD', P .. 'carriers', carrier)
+    end
+    call('PUBLISH', P .. 'wake', carrier and carrier .. ' * 0' or '*')
+  end
+  i = i + 2 + 2 * count
+end
+return changed

@@ -1,0 +1,41 @@
+"""A carrier that refuses a call for its own limit is asked for less in the same moment.
+
+The limit it holds us to may be lower than the one we were told, or others may share it: dialing on at the same rate would
+only collect refusals.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from budget import health
+from calls.causes import classify
+from calls.evidence import Evidence, RetryClass
+from calls.phrases import capacity_of
+from settings import Settings
+from store.attempts import Applied
+
+log = logging.getLogger(__name__)
+
+
+def on_end(redis: Redis, settings: Settings, row: Applied, evidence: Evidence) -> None:
+    """To be called once the end is applied and before its lease is released. Raises nothing: without Redis nothing is
+    dialed anyway. A 503 that does not speak of a limit is an outage and is none of this.
+    """
+    end = evidence.end
+    if end is None or row.carrier_id is None or not row.ended_now:
+        return
+    if classify(end).retry_class is not RetryClass.CARRIER_CAPACITY:
+        return
+    kind = capacity_of(end.sip_phrase, end.cause)
+    facts = {"carrier": str(row.carrier_id), "limit": kind, "code": end.sip_code, "phrase": end.sip_phrase}
+    try:
+        slowed = health.slow(redis, settings, row.carrier_id, kind)
+    except (RedisError, OSError):
+        log.warning("refused for its own limit; not slowed without Redis", extra=facts)
+        return
+    if slowed:
+        log.warning("refused for its own limit: slowed", extra=facts)

@@ -1,0 +1,268 @@
+"""Accepting a call: one transaction writes all of it, once per idempotency key, as long as the tenant's queue has room."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from psycopg import errors
+from psycopg.types.json import Jsonb
+
+from calls.ids import new_uuid7
+from calls.lanes import lane_name
+from store import backlog
+from store.backlog import QueueFull
+from store.outbox import outbox_row
+from store.pool import Conn, Database
+from store.queries import load
+from store.records import clean, one_row, recordset
+from store.rows import Call, queued_attempt
+from store.snapshot import snapshot, webhook_body
+
+_SQL = load("calls")
+_OUTBOX = load("outbox")
+
+
+class IdempotencyMismatch(ValueError):
+    """The key was used for a request with another body: use a new key."""
+
+
+class IdempotencyInFlight(RuntimeError):
+    """A request with the same key is being worked on: repeat this one a little later."""
+
+
+class UnknownAgent(LookupError):
+    """The tenant has no agent of that id."""
+
+
+class UnknownTenant(LookupError):
+    """There is no tenant of that id."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewCall:
+    """A call as it was asked for, already validated. Times are aware; ``*_s`` are seconds.
+
+    The ids are the caller's, so that accepting the same NewCall again after a lost connection is harmless.
+    """
+
+    tenant_id: UUID
+    agent_id: UUID
+    to_number: str
+    from_number: str
+    route: str
+    due_at: datetime
+    expires_at: datetime
+    max_attempts: int
+    ring_timeout_s: int
+    max_duration_s: int
+    priority: str = "normal"
+    metadata: dict[str, Any] = field(default_factory=dict)
+    agent_variables: dict[str, Any] = field(default_factory=dict)
+    client_reference: str | None = None
+    webhook_url: str | None = None
+    id: UUID = field(default_factory=new_uuid7)
+    attempt_id: UUID = field(default_factory=new_uuid7)
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotencyKey:
+    """``key`` as the client sent it, ``fingerprint`` of the canonical body; remembered for ``ttl_s`` seconds."""
+
+    key: str
+    fingerprint: bytes
+    ttl_s: int = 72 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """``replay`` is what the first request with this key was answered, None for a call accepted now."""
+
+    call: Call
+    attempt_id: UUID
+    lane: str
+    replay: dict[str, Any] | None
+
+
+def accept_call(
+    db: Database,
+    new: NewCall,
+    *,
+    idempotency: IdempotencyKey | None,
+    now: datetime,
+    respond: Callable[[Call], dict[str, Any]] = snapshot,
+    max_queued: int = 1_000_000,
+) -> Accepted:
+    """Call, first attempt, event ``call.queued``, webhook and idempotency row in one transaction.
+
+    ``respond`` makes the answer that a repetition of the request will be given. ``max_queued``: attempts that a tenant
+    without a bound of its own may have queued. Nothing is written when it raises: :class:`QueueFull` (never for a
+    repetition under the same key), :class:`IdempotencyMismatch`, :class:`IdempotencyInFlight`, :class:`UnknownAgent`,
+    :class:`UnknownTenant`, ``ValueError`` (priority, route), ``psycopg.errors.CheckViolation`` (what validation let
+    through).
+    """
+    call = _queued(new, now)
+    tries = 0
+
+    def unit(conn: Conn) -> Accepted:
+        nonlocal tries
+        tries += 1
+        return _accept(conn, call, new.attempt_id, idempotency, now, respond, max_queued)
+
+    try:
+        return db.run(unit, attempts=3)
+    except (errors.UniqueViolation, QueueFull) as refusal:
+        if isinstance(refusal, QueueFull) and tries == 1:
+            raise
+        # A try before this one was committed though its connection was lost: the ids are taken, or its call took the last
+        # place in the queue.
+        try:
+            with db.connection() as conn:
+                stored = one_row(conn, Call, _SQL["get"], {"tenant_id": new.tenant_id, "id": new.id})
+        except psycopg.OperationalError as error:
+            # Not as it is: a connection that could not be had would say that nothing was committed.
+            raise psycopg.OperationalError("the call is taken already, but cannot be read") from error
+        if stored is None:
+            raise
+        return Accepted(stored, new.attempt_id, stored.lane, None)
+
+
+def _queued(new: NewCall, now: datetime) -> Call:
+    return Call(
+        id=new.id,
+        tenant_id=new.tenant_id,
+        agent_id=new.agent_id,
+        to_number=new.to_number,
+        from_number=new.from_number,
+        priority=new.priority,
+        route=new.route,
+        lane=lane_name(new.priority, new.tenant_id, new.route),
+        status="queued",
+        status_at=now,
+        end_reason=None,
+        sip_code=None,
+        q850_cause=None,
+        hangup_by=None,
+        answered_by=None,
+        attempt_count=1,
+        max_attempts=new.max_attempts,
+        ring_timeout_s=new.ring_timeout_s,
+        max_duration_s=new.max_duration_s,
+        cancel_requested=False,
+        due_at=new.due_at,
+        expires_at=new.expires_at,
+        metadata=new.metadata,
+        agent_variables=new.agent_variables,
+        client_reference=clean(new.client_reference),
+        webhook_url=new.webhook_url,
+        sequence=0,
+        created_at=now,
+        answered_at=None,
+        ended_at=None,
+    )
+
+
+def _accept(
+    conn: Conn,
+    call: Call,
+    attempt_id: UUID,
+    idempotency: IdempotencyKey | None,
+    now: datetime,
+    respond: Callable[[Call], dict[str, Any]],
+    max_queued: int,
+) -> Accepted:
+    with conn.pipeline():
+        known = _same_key(conn, call, idempotency, now) if idempotency else None
+        context = conn.execute(_SQL["context"], {"tenant_id": call.tenant_id, "agent_id": call.agent_id})
+        waiting = backlog.ask(conn, call.tenant_id)
+        if idempotency and known:
+            repeated = known()
+            if repeated is not None:
+                return _replay(conn, call, idempotency, *repeated)
+        row = context.fetchone()
+        if row is None:
+            raise UnknownTenant(f"tenant_id: there is no tenant {call.tenant_id}")
+        hook, has_agent, clock, canceled_before = row
+        if not has_agent:
+            raise UnknownAgent("agent_id: no such agent: create it first or use the id of one of yours")
+        backlog.refuse_if_full(conn, call.tenant_id, waiting(), max_queued)
+        url = call.webhook_url or hook
+        call = replace(call, sequence=1 if url else 0)
+        if canceled_before is not None and call.created_at <= canceled_before:
+            # Accepted after all was canceled, by a host whose clock is behind: the mark is not meant for it.
+            call = replace(call, created_at=canceled_before + timedelta(microseconds=1))
+        if call.due_at <= now:
+            # Due at once, by the clock that the claim will go by: one of ours that is ahead must not delay it.
+            call = replace(call, due_at=min(call.due_at, clock))
+        conn.execute(_SQL["accept"], _columns(call, attempt_id))
+        if url:
+            attempt = queued_attempt(attempt_id, call, number=1, due_at=call.due_at, now=now)
+            body = webhook_body("call.queued", now, call, attempt)
+            conn.execute(_OUTBOX["insert"], {"rows": recordset([outbox_row(call, "call.queued", body, url, now)])})
+            conn.execute(_OUTBOX["notify"])
+        if idempotency:
+            conn.execute(
+                _SQL["remember_key"],
+                {
+                    "tenant_id": call.tenant_id,
+                    "key": idempotency.key,
+                    "fingerprint": idempotency.fingerprint,
+                    "call_id": call.id,
+                    "response": Jsonb(respond(call)),
+                    "now": now,
+                },
+            )
+        conn.commit()
+    return Accepted(call, attempt_id, call.lane, None)
+
+
+def _same_key(
+    conn: Conn, call: Call, idempotency: IdempotencyKey, now: datetime
+) -> Callable[[], tuple[bytes, UUID, dict[str, Any]] | None]:
+    """Ask (in the pipeline) for an earlier request with the key; the result waits for the answer."""
+    params = {
+        "tenant_id": call.tenant_id,
+        "key": idempotency.key,
+        "since": now - timedelta(seconds=idempotency.ttl_s),
+    }
+    lock = conn.execute(_SQL["try_key"], params)
+    earlier = conn.execute(_SQL["find_key"], params)
+
+    def answer() -> tuple[bytes, UUID, dict[str, Any]] | None:
+        got = lock.fetchone()
+        if got is None or not got[0]:
+            raise IdempotencyInFlight("Idempotency-Key: a request with this key is in flight: repeat it in a second")
+        return earlier.fetchone()
+
+    return answer
+
+
+def _replay(
+    conn: Conn,
+    call: Call,
+    idempotency: IdempotencyKey,
+    fingerprint: bytes,
+    call_id: UUID,
+    response: dict[str, Any],
+) -> Accepted:
+    if bytes(fingerprint) != idempotency.fingerprint:
+        raise IdempotencyMismatch("Idempotency-Key: it was used for a request with another body: use a new key")
+    stored = one_row(conn, Call, _SQL["get"], {"tenant_id": call.tenant_id, "id": call_id})
+    latest = conn.execute(_SQL["latest_attempt"], {"call_id": call_id}).fetchone()
+    assert stored is not None
+    assert latest is not None
+    # Our own earlier try, committed though its connection was lost, is no repetition.
+    return Accepted(stored, latest[0], stored.lane, None if call_id == call.id else response)
+
+
+def _columns(call: Call, attempt_id: UUID) -> dict[str, object]:
+    return {
+        **{name: getattr(call, name) for name in Call.__dataclass_fields__},
+        "metadata": Jsonb(call.metadata),
+        "agent_variables": Jsonb(call.agent_variables),
+        "attempt_id": attempt_id,
+    }

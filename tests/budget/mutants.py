@@ -1,0 +1,188 @@
+"""Planted bugs: exact texts of the Lua source and what stands there instead, one for each trap of the design."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+from budget import scripts
+from tests.budget import (
+    test_backlog,
+    test_batches,
+    test_bulk,
+    test_clock,
+    test_epoch,
+    test_leases,
+    test_live_limits,
+    test_order,
+    test_permits,
+    test_scopes,
+    test_tiers,
+    test_wakes,
+)
+from tests.budget.bench import TENANT, VirtualBench
+
+#: Half of the callers' clocks are a second ahead.
+SKEWED = "local t = call('TIME')\n  t[2] = t[2] + call('INCR', P .. 'skew') % 2 * 1000000"
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A bug in ``file``; ``caught`` is the test that must fail, None: the state machine."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    caught: Callable[[VirtualBench], None] | None = None
+
+    def source(self) -> Callable[..., tuple[str, str]]:
+        """What stands for :func:`budget.scripts.source`. ValueError when the text is not there exactly once."""
+        original = scripts.source
+        text = (resources.files("budget") / "lua" / f"{self.file}.lua").read_text("utf-8")
+        if text.count(self.old) != 1:
+            raise ValueError(f"mutant {self.name!r}: {self.file}.lua holds its text {text.count(self.old)} times")
+        part = text.replace(self.old, self.new)
+
+        @cache
+        def mutated(name: str, *, virtual: bool = False) -> tuple[str, str]:
+            whole = original(name)[0].replace(text, part)
+            if virtual:
+                clock = f"local v = tonumber(call('GET', '{scripts.PREFIX}now')); local t = {{ 0, v }}"
+                whole = whole.replace("local t = call('TIME')", clock)
+            return whole, hashlib.sha1(whole.encode(), usedforsecurity=False).hexdigest()
+
+        return mutated
+
+
+MUTANTS = [
+    # Each attempt once, and none lost
+    Mutant("double push", "push", " and call('SISMEMBER', P .. 'in', id) == 0 then", " then"),
+    Mutant("push of what is under way", "push", "call('EXISTS', P .. 'lease:' .. id) == 0 and ", ""),
+    Mutant("stale grant replay", "grant/take", "text, 'NX')", "text)",
+           lambda virtual: test_permits.test_what_is_under_way_is_not_granted_again(virtual)),
+    Mutant("dropped duplicate stays locked out", "grant/take",
+           "    call('SREM', P .. 'in', id) -- not", "    -- not",
+           lambda virtual: test_leases.test_what_is_no_attempts_id_is_dropped_wherever_it_stands(virtual, "x" * 36)),
+    Mutant("requeue to the back", "requeue", "call('LPUSH'", "call('RPUSH'"),
+    Mutant("overflow ignored by push", "push", "call('SISMEMBER', P .. 'overflow', lane) == 1 and window or ", "",
+           lambda virtual: test_backlog.test_behind_older_calls_no_new_one_is_laned_but_the_feeders(virtual)),
+    Mutant("window ignored by push", "push", "room = lengths[lane] < window", "room = lengths[lane] < window + 1"),
+    Mutant("given back before its time", "overdue", "elseif deadline <= now and", "elseif"),
+    # Fences
+    Mutant("release of another's grant", "lease", "if not lease or lease.fence ~= fence then", "if not lease then"),
+    Mutant("claim of another's grant", "claimed", "if not lease or lease.fence ~= ARGV[2] then", "if not lease then"),
+    Mutant("fences that do not grow", "grant/take", "call('INCRBY', P .. 'fence', want) - want", "0"),
+    # Counts
+    Mutant("expired lease frees a channel", "scope", "call('ZCARD', P .. 'held:' .. scope)",
+           "call('ZCOUNT', P .. 'held:' .. scope, now, '+inf')"),
+    Mutant("count checked after the pop", "grant", "local stop = full()", "local stop = #granted > 0 and full()"),
+    Mutant("batch counts the lane's scopes once", "grant/take", "    count_in(scope_of(scope))\n", "    scope_of(scope)\n",
+           lambda virtual: test_batches.test_no_count_is_passed_within_a_batch(virtual)),
+    Mutant("account not checked", "grant/ask", "ipairs(split(own.more))", "ipairs({})"),
+    Mutant("switch not checked", "grant/ask", "'switch:' .. switch, now", "'switch:', now"),
+    Mutant("linger forgotten", "scope", "      s.left = s.left - lingering\n", ""),
+    Mutant("adopted call counts at the trunk alone", "adopt", "scopes_of(ARGV[3], ARGV[4], switch)",
+           "{ 'carrier:' .. ARGV[3] }"),
+    Mutant("paused ignored", "scope", "s.paused = paused == '1' or", "s.paused ="),
+    # Rates
+    Mutant("early write: the lead is left out", "grant/ask", "slot, slowest = now + lead, nil", "slot, slowest = now, nil"),
+    Mutant("early write after a pause: a stale now", "lib", "return tonumber(t[1]) * 1000000 + tonumber(t[2])",
+           "return math.floor((tonumber(t[1]) * 1000000 + tonumber(t[2])) / 1000000) * 1000000"),
+    Mutant("clock from the client", "lib", "local t = call('TIME')", SKEWED),
+    Mutant("burst of 2", "grant/ask", "if s.step and s.tat > slot then\n      slot, slowest = s.tat, s.name",
+           "if s.step and s.tat - s.step > slot then\n      slot, slowest = s.tat - s.step, s.name"),
+    Mutant("jitter left out of the interval", "scope", "s.step = tonumber(interval)",
+           "s.step = tonumber(interval) * 100 / 102"),
+    Mutant("clock step pays the debt", "scope", "tat = now + math.max(0, tat - seen)", "tat = now"),
+    Mutant("clock step frees what lingers", "scope", "tonumber(lingering[i + 1]) - seen)", "0)",
+           lambda virtual: test_clock.test_lingering_channels_count_on_as_long_as_they_had_to(
+               virtual, -100 * test_clock.MINUTE)),
+    Mutant("lowered limit without rest", "scopes", "if is and resting > 0 then", "if false then"),
+    Mutant("lower limit over none without rest", "scopes", "or (old > 0 and new <= old)", "or new <= old or old == 0"),
+    Mutant("rebuild without rest", "open", "whole(now + tonumber(ARGV[i + 1]))", "whole(now)"),
+    Mutant("rest that a refused slot undoes", "scope", "math.max(tat + 1, ", "math.max(tat, ",
+           lambda virtual: test_live_limits.test_a_slot_that_was_granted_before_a_lowered_rate_is_not_given_back(virtual)),
+    Mutant("slot given back below later ones", "refuse", "settled(own, now) ~= lease.tat", "not settled(own, now)"),
+    Mutant("slot given back that has passed", "refuse", "lease.slot <= now or ", ""),
+    Mutant("refused channel burns a slot", "grant/choose", "  block(carrier, item, scope, at)\n",
+           "  block(carrier, item, scope, at)\n  trunk.tat, trunk.moved = slot + (trunk.step or 0), true\n",
+           lambda virtual: test_scopes.test_a_refused_channel_burns_no_slot(virtual)),
+    # Epoch and health
+    Mutant("epoch compare missing", "grant/ask", "local epoch = call('GET', P .. 'epoch')",
+           "local epoch = call('GET', P .. 'epoch') or '1'"),
+    Mutant("overtaken leader begins", "begin", "if (open ~= '' and open ~= ARGV[2])", "if false and (open ~= '')",
+           lambda virtual: test_epoch.test_who_was_overtaken_before_it_began_does_not_begin(virtual)),
+    Mutant("overtaken leader opens", "open", "if call('GET', P .. 'rebuilding') ~= ARGV[1] then", "if false then",
+           lambda virtual: test_epoch.test_who_was_overtaken_in_the_middle_neither_wipes_nor_opens(virtual)),
+    Mutant("probes not counted", "grant", "'probes', whole(probes))", "'probes', whole(probes + 1))"),
+    Mutant("stopped ignored", "grant/ask", "if trunk.paused or state == 'stopped' then", "if trunk.paused then"),
+    # Nobody waits for what is there
+    Mutant("lost wake-up at a release", "lease", "      wake(scope)\n", "",
+           lambda virtual: test_wakes.test_room_on_the_lanes_side_brings_the_lane_back_at_every_carrier(
+               virtual, "agents:team", "release")),
+    Mutant("lost wake-up at a raised limit", "scopes", "    wake(scope)\n", "",
+           lambda virtual: test_live_limits.test_a_raised_count_brings_back_what_waited(virtual, f"tenant:{TENANT}")),
+    Mutant("lost wake-up of a pump", "lease", "    wake_pumps(scope, 1, after)\n", "",
+           lambda virtual: test_wakes.test_one_place_wakes_one_pump(virtual)),
+    Mutant("a place is not passed on", "grant", "else\n  pass_on()\nend", "end",
+           lambda virtual: test_wakes.test_a_woken_pump_that_does_not_take_the_place_wakes_the_next(virtual, "empty")),
+    Mutant("woken and still blocked", "order",
+           "    call('HDEL', P .. 'blocked:' .. carrier, item)\n    local class", "    local class"),
+    Mutant("blocked and in no wait set", "order", "  call('SADD', P .. 'wait:' .. scope, carrier .. ' ' .. item)\n", ""),
+    Mutant("waits for time for ever", "order", "  call('ZADD', P .. 'timed', 'LT', whole(at), scope)\n",
+           "  call('ZADD', P .. 'timed', 'LT', whole(at + 1000000000), scope)\n",
+           lambda virtual: test_wakes.test_a_rate_brings_its_lanes_back_by_time_alone(virtual)),
+    Mutant("requeued and in no order", "requeue", "activate(lane, length == 1 and now or nil)\n", "",
+           lambda virtual: test_permits.test_a_call_put_back_into_a_lane_that_ran_empty_is_served(virtual)),
+    Mutant("too early a pump loses its turn", "grant", "if #granted > 0 or not mine or", "if true or",
+           lambda virtual: test_wakes.test_a_pump_that_comes_too_early_keeps_its_turn(virtual)),
+    # The fair order
+    Mutant("bulk ahead of urgent", "lib", "{ 'urgent', 'normal', 'bulk' }", "{ 'bulk', 'normal', 'urgent' }"),
+    Mutant("bulk slots sold ahead of urgent", "grant", "if h and (near or class == 'urgent') then", "if h then",
+           lambda virtual: test_order.test_only_urgent_calls_reserve_a_slot_far_ahead(virtual)),
+    Mutant("floor of bulk forgotten", "grant/take", "      return BULK_FIRST\n", "      return CLASSES\n",
+           lambda virtual: test_bulk.test_bulk_has_its_floor(virtual, "normal", 1, 20_000)),
+    Mutant("urgent reserves what bulk is due", "grant", "return false -- its floor is due",
+           "tried = tried -- its floor is due",
+           lambda virtual: test_bulk.test_bulk_has_its_floor(virtual, "urgent", 20, 5_000)),
+    Mutant("cap of urgent ignored", "grant/take", "if urgent_share >= 1 or not trunk.step then", "if true then",
+           lambda virtual: test_order.test_one_tenants_urgent_calls_have_their_share_while_others_wait(virtual)),
+    Mutant("demoted for ever", "grant/ask", "    enter(carrier, 'urgent', tenant)\n",
+           "    enter(carrier, 'normal', '^' .. tenant)\n",
+           lambda virtual: test_order.test_beyond_the_cap_they_come_back_when_the_share_allows(virtual)),
+    Mutant("no refund", "requeue", "refund(lane, lease.carrier)\n", "",
+           lambda virtual: test_order.test_who_did_not_get_its_call_is_next_again(virtual, "requeue")),
+    Mutant("credit for idle time", "order", "math.max(vt + off, present)", "(vt + off)",
+           lambda virtual: test_order.test_idle_time_is_no_credit(virtual)),
+    Mutant("weight ignored", "grant/take", "h.vt = h.vt + lane.step", "h.vt = h.vt + 1",
+           lambda virtual: test_order.test_tenants_share_by_weight_and_a_newcomer_waits_its_turn_only(virtual)),
+    Mutant("campaign's share ignored", "grant/take", "exact(lane.share)", "exact(1)",
+           lambda virtual: test_order.test_ten_campaigns_share_as_weighted_and_ten_tenants_too(virtual)),
+    Mutant("debt of another carrier for ever", "grant/choose", "math.max(score, base + LAG)", "math.huge",
+           lambda virtual: test_order.test_alone_elsewhere_all_along_still_has_its_share(virtual)),
+    Mutant("tier ignored", "grant/choose", "if s.tier < mine.tier and waited >= 0", "if false and waited >= 0",
+           lambda virtual: test_tiers.test_the_better_tier_is_first(virtual)),
+    Mutant("deferred for ever", "grant/choose", "and waited < lane.spill then", "then",
+           lambda virtual: test_tiers.test_nobody_is_deferred_for_ever(virtual)),
+    Mutant("weights within a tier ignored", "grant/choose", "tonumber(had[1] or 0) < tonumber(had[2] or 0)", "false",
+           lambda virtual: test_tiers.test_calls_are_shared_by_weight_within_a_tier(virtual)),
+    # Nothing is left behind
+    Mutant("tenants are never forgotten", "prune", "      forget_tenant(conf[2], conf[3])\n", "",
+           lambda virtual: test_backlog.test_nothing_of_a_pruned_lane_and_its_tenant_is_left(virtual, "normal", "served")),
+    Mutant("what lingered is kept for ever", "scope",
+           "    call('ZREMRANGEBYSCORE', P .. 'linger:' .. scope, '-inf', now)\n    call('ZADD'", "    call('ZADD'",
+           lambda virtual: test_scopes.test_what_lingered_is_not_kept_for_ever(virtual, None)),
+    Mutant("a rest since is forgotten", "hold", "rest(scope, settled(scope, now), now, now, tonumber(ARGV[2]))",
+           "rest(scope, settled(scope, now) - 1, now, now, 0)",
+           lambda virtual: test_leases.test_a_hold_since_keeps_the_slot_spent(far(virtual), 1)),
+]  # fmt: skip
+
+
+def far(virtual: VirtualBench) -> VirtualBench:
+    """Slots lie far ahead."""
+    virtual.settings = virtual.settings.model_copy(update={"slot_lead_ms": 3_600_000.0, "slot_horizon_ms": 36_000_000})
+    return virtual

@@ -1,0 +1,149 @@
+"""create-...: tenants, keys, agents, carriers with their endpoints, routes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import click
+
+from trunkline.cli.common import RATE, carrier_ids, database, tenant
+from trunkline.cli.tenants import checked_webhook_url
+
+
+@click.command("create-tenant")
+@click.argument("name")
+@click.option("--webhook-url", help="where events go that have no address of their own")
+@click.option("--weight", default=1, show_default=True, help="its share of a contested carrier")
+def create_tenant(name: str, webhook_url: str | None, weight: int) -> None:
+    """Create a tenant; prints its id and the secret that signs its webhooks."""
+    import base64
+
+    from store import tenants
+
+    if webhook_url is not None:
+        checked_webhook_url(webhook_url)
+    with database() as db:
+        made = tenants.create(db, name=name, webhook_url=webhook_url, weight=weight)
+    click.echo(f"tenant {made.name} {made.id}")
+    click.echo(f"webhook secret whsec_{base64.b64encode(made.webhook_secret).decode()}")
+
+
+@click.command("create-key")
+@click.argument("tenant_name", metavar="TENANT")
+@click.option("--name", default="", help="what the key is for")
+@click.option("--days", type=click.IntRange(1, 3650), help="valid for so many days [default: until revoked]")
+def create_key(tenant_name: str, name: str, days: int | None) -> None:
+    """Create an API key of TENANT and print it, this once."""
+    from store import keys
+
+    expires_at = None if days is None else datetime.now(UTC) + timedelta(days=days)
+    with database() as db:
+        _, plaintext = keys.create(db, tenant_id=tenant(db, tenant_name).id, name=name, expires_at=expires_at)
+    click.echo(plaintext)
+
+
+@click.command("revoke-key")
+@click.argument("key")
+def revoke_key(key: str) -> None:
+    """End an API key at once. KEY: the key itself, or its prefix (the part between tl_ and the next _)."""
+    from store import keys
+
+    parsed = keys.parse_key(key)
+    prefix = key.removeprefix("tl_").split("_", 1)[0] if parsed is None else parsed[0]
+    with database() as db:
+        if not keys.revoke(db, prefix, datetime.now(UTC)):
+            raise ValueError(f"revoke-key: no key with the prefix {prefix!r} is in force")
+    click.echo(f"tl_{prefix}_... is revoked")
+
+
+@click.command("create-agent")
+@click.argument("tenant_name", metavar="TENANT")
+@click.argument("name")
+@click.option("--url", help="ws:// or wss:// address of a voice agent")
+@click.option("--audio", help="or: name of a .wav file in the announcement directory, played without an agent")
+def create_agent(tenant_name: str, name: str, url: str | None, audio: str | None) -> None:
+    """Create an agent of TENANT: who talks to the callee. Prints its id as calls name it."""
+    from calls.ids import agent_ref
+    from store import agents
+
+    if (url is None) == (audio is None):
+        raise ValueError("create-agent: give either --url or --audio")
+    with database() as db:
+        agent = agents.create(
+            db,
+            tenant_id=tenant(db, tenant_name).id,
+            name=name,
+            kind="websocket" if url is not None else "announcement",
+            url=url,
+            audio=audio,
+        )
+    click.echo(agent_ref(agent.id))
+
+
+@click.command("create-carrier")
+@click.argument("name")
+@click.option("--channels", type=click.IntRange(0), required=True, help="calls at the same time, at most")
+@click.option("--cps", type=RATE, required=True, help="INVITEs per second, at most")
+@click.option("--window-ms", default=1000, show_default=True, help="ms; over how long the carrier counts them")
+@click.option("--invite-cost", type=click.IntRange(1, 2), default=1, show_default=True, help="2 on a digest trunk")
+@click.option("--pdd", "pdd_s", type=int, help="s; INVITE to first 18x [default: the setting]")
+@click.option("--jitter-ms", type=int, help="ms; only widens the setting")
+@click.option("--linger-ms", type=int, help="ms [default: the setting]")
+def create_carrier(
+    name: str,
+    channels: int,
+    cps: float,
+    window_ms: int,
+    invite_cost: int,
+    pdd_s: int | None,
+    jitter_ms: int | None,
+    linger_ms: int | None,
+) -> None:
+    """Create a carrier, or set all that one allows anew. To change one number: carriers set."""
+    from store import carriers
+
+    with database() as db:
+        carrier = carriers.put_carrier(
+            db,
+            name=name,
+            max_channels=channels,
+            cps=cps,
+            window_ms=window_ms,
+            invite_cost=invite_cost,
+            pdd_s=pdd_s,
+            jitter_ms=jitter_ms,
+            linger_ms=linger_ms,
+        )
+    click.echo(f"carrier {carrier.name} {carrier.id}")
+
+
+@click.command("create-endpoint")
+@click.argument("carrier")
+@click.argument("gateway")
+@click.argument("address")
+@click.option("--disabled", is_flag=True, help="known, but not dialed")
+def create_endpoint(carrier: str, gateway: str, address: str, disabled: bool) -> None:
+    """Create or change an endpoint of CARRIER: the sofia GATEWAY that leads to its literal ADDRESS, ip:port."""
+    from store import carriers
+
+    with database() as db:
+        (carrier_id,) = carrier_ids(db, [carrier])
+        endpoint = carriers.put_endpoint(db, carrier_id=carrier_id, gateway=gateway, address=address, enabled=not disabled)
+    click.echo(f"endpoint {endpoint.gateway} -> {endpoint.address}")
+
+
+@click.command("create-route")
+@click.argument("name")
+@click.option("--prefix", "prefixes", multiple=True, required=True, help="E.164 prefix without +; '' is every number")
+@click.option("--carrier", "names", multiple=True, required=True, help="a carrier's name, in order of preference")
+def create_route(name: str, prefixes: tuple[str, ...], names: tuple[str, ...]) -> None:
+    """Create or replace the route NAME: which numbers go to which carriers, each before the next. More: routes set."""
+    from store import carriers
+
+    with database() as db:
+        tiers = [carriers.Serving(carrier_id, tier=tier) for tier, carrier_id in enumerate(carrier_ids(db, names), 1)]
+        carriers.put_route(db, name=name, prefixes=prefixes, carriers=tiers)
+    click.echo(f"route {name}: {', '.join(prefix or 'every number' for prefix in prefixes)} -> {', '.join(names)}")
+
+
+COMMANDS = (create_tenant, create_key, revoke_key, create_agent, create_carrier, create_endpoint, create_route)

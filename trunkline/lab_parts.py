@@ -1,0 +1,112 @@
+"""What a Stack is made of beside Trunkline itself: lab carriers, routes to them, switches and what sits beside each."""
+
+from __future__ import annotations
+
+import pathlib
+import secrets
+import socket
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from trunkline.private import free_port
+
+#: Processes of the Procfile of which each switch has one of its own.
+BESIDE_A_SWITCH = ("controller", "relay")
+
+
+@dataclass(frozen=True)
+class LabCarrier:
+    """A simulated carrier: what it allows (enforced by itself) and what becomes of its calls (see lab/README.md).
+
+    `ring` and `talk` are LOW:HIGH seconds; `cps` counts INVITEs in any second. With a given switch it speaks real RTP
+    and keeps what its callees hear in ``Stack.recordings``.
+    """
+
+    name: str
+    channels: int
+    cps: int
+    mix: str = "answered_hangup=1"
+    ring: str = "0.4"
+    talk: str = "3"
+    options: tuple[str, ...] = ()
+
+    def command(self, *, listen: str, log: pathlib.Path, seed: int, recordings: pathlib.Path | None) -> str:
+        """The command line of its process. `listen`: HOST:PORT."""
+        record = "" if recordings is None else f"--record-dir {recordings}"
+        return (
+            f"python -m lab.carrier --name {self.name} --listen {listen} --channels {self.channels}"
+            f" --cps {self.cps} --log {log} --seed {seed}"
+            f" --mix {self.mix} --ring {self.ring} --talk {self.talk} {record} {' '.join(self.options)}"
+        )
+
+
+@dataclass(frozen=True)
+class Route:
+    """Numbers that start with one of `prefixes` (no +) go to these carriers, in order of preference."""
+
+    name: str
+    prefixes: tuple[str, ...]
+    carriers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A switch with its controller and its relay. ``sip``: HOST:PORT its INVITEs come from; '' where it is not ours.
+
+    ``suffix`` goes after the names of its processes: none where there is one switch only, else ``-fs2``.
+    """
+
+    name: str
+    suffix: str
+    esl: tuple[str, int]
+    password: str
+    relay_port: int
+    sip: str = ""
+
+    def process(self, role: str) -> str:
+        """The name under which the supervisor knows its ``switch``, ``controller`` or ``relay``."""
+        return f"{role}{self.suffix}"
+
+    def environ(self) -> dict[str, str]:
+        """What makes a controller or a relay the one beside this switch."""
+        return {
+            "TRUNKLINE_SWITCH": self.name,
+            "TRUNKLINE_ESL_HOST": self.esl[0],
+            "TRUNKLINE_ESL_PORT": str(self.esl[1]),
+            "TRUNKLINE_ESL_PASSWORD": self.password,
+            "TRUNKLINE_RELAY_PORT": str(self.relay_port),
+        }
+
+    def command(self, *, gateways: Mapping[str, str], seed: int, temp: pathlib.Path) -> str:
+        """The command line of a lab switch here; its password comes in LAB_ESL_PASSWORD. `gateways`: name -> HOST:PORT."""
+        ways = " ".join(f"--gateway {name}={address}" for name, address in gateways.items())
+        return (
+            f"python -m lab.switch --esl {self.esl[0]}:{self.esl[1]} --sip {self.sip} --hostname {self.name}"
+            f" --password-env LAB_ESL_PASSWORD --seed {seed} --temp-dir {temp} {ways}"
+        )
+
+
+def lab_places(count: int, relay_ports: Iterable[int]) -> list[Place]:
+    """`count` places for lab switches, fs1 and on. Every port is chosen here, so that a restart finds it again."""
+    return [
+        Place(
+            name=f"fs{number}",
+            suffix="" if count == 1 else f"-fs{number}",
+            esl=("127.0.0.1", free_port()),
+            password=secrets.token_urlsafe(16),
+            relay_port=relay_port,
+            sip=f"127.0.0.1:{free_port(socket.SOCK_DGRAM)}",
+        )
+        for number, relay_port in zip(range(1, count + 1), relay_ports, strict=False)
+    ]
+
+
+def with_places(procfile: Mapping[str, str], places: Iterable[Place]) -> list[tuple[str, str, Place | None]]:
+    """(process, command line, the switch it sits beside) for every process: those beside a switch once for each."""
+    found: list[tuple[str, str, Place | None]] = []
+    for role, command in procfile.items():
+        if role in BESIDE_A_SWITCH:
+            found += [(place.process(role), command, place) for place in places]
+        else:
+            found.append((role, command, None))
+    return found

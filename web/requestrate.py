@@ -1,0 +1,113 @@
+"""How many requests a tenant may send: counted in Redis for all web processes together, per process while Redis is away.
+
+A sliding window: the last window counts by as much of it as still lies within the window's length. Its times are Redis'
+own, so web hosts need not agree on theirs. Every answer to a key that is known carries ``RateLimit-Limit``, ``-Remaining``
+and ``-Reset``; one request too many is 429 ``request_rate``. Redis being away never refuses a request.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from functools import lru_cache
+from uuid import UUID
+
+from flask import Flask, Response, g
+from limits import RateLimitItemPerSecond
+from limits.storage import MemoryStorage, RedisStorage
+from limits.strategies import SlidingWindowCounterRateLimiter
+from redis import Redis
+
+from budget.scripts import PREFIX
+from store.tenants import Tenant
+from web.problems import too_many
+from web.redisgate import RedisGate
+from web.runtime import runtime
+
+#: s; a rate of whole requests is counted within one, another one over at most so many if that gives it more exactly.
+LONGEST_EXACT_S = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """How a tenant stands after a request: ``limit`` requests per ``window_s`` seconds, ``remaining`` of them, more in
+    ``reset_s`` seconds. ``shared``: counted for all processes together.
+    """
+
+    allowed: bool
+    limit: int
+    window_s: int
+    remaining: int
+    reset_s: int
+    shared: bool
+
+
+@lru_cache(maxsize=1024)
+def window(requests_per_s: float) -> RateLimitItemPerSecond:
+    """The most whole requests over the shortest time that are never more than ``requests_per_s``."""
+    longest = max(LONGEST_EXACT_S, math.ceil(1 / requests_per_s))
+    best = max(range(1, longest + 1), key=lambda seconds: (math.floor(requests_per_s * seconds) / seconds, -seconds))
+    return RateLimitItemPerSecond(math.floor(requests_per_s * best), best, namespace="api")
+
+
+class RequestRates:
+    """Counts requests; one per process, sharing its connections to Redis."""
+
+    def __init__(self, redis: Redis, gate: RedisGate) -> None:
+        shared = RedisStorage("redis://", connection_pool=redis.connection_pool, key_prefix=f"{PREFIX}requests")
+        self._shared = SlidingWindowCounterRateLimiter(shared)
+        self._own = SlidingWindowCounterRateLimiter(MemoryStorage())
+        self._gate = gate
+
+    def hit(self, tenant_id: UUID, requests_per_s: float) -> Rate:
+        """Count one request of the tenant, unless it is one too many; raises nothing."""
+        item = window(requests_per_s)
+        return self._gate.ask(
+            lambda: _hit(self._shared, item, tenant_id.hex, shared=True),
+            lambda: _hit(self._own, item, tenant_id.hex, shared=False),
+        )
+
+
+def _hit(limiter: SlidingWindowCounterRateLimiter, item: RateLimitItemPerSecond, key: str, *, shared: bool) -> Rate:
+    allowed = limiter.hit(item, key)
+    stats = limiter.get_window_stats(item, key)
+    # Another one may have taken the rest, or left it, since the hit.
+    remaining = min(stats.remaining, item.amount - 1) if allowed else 0
+    reset_s = max(1, math.ceil(stats.reset_time - time.time()))
+    return Rate(allowed, item.amount, item.get_expiry(), remaining, min(reset_s, item.get_expiry()), shared)
+
+
+def requests_per_s(tenant: Tenant) -> float:
+    """The tenant's own rate, else the setting."""
+    return runtime().settings.requests_per_s if tenant.requests_per_s is None else tenant.requests_per_s
+
+
+def register(app: Flask) -> None:
+    """Count every request whose key is known, before anything else is done for it."""
+
+    def check() -> None:
+        tenant: Tenant | None = g.get("tenant")
+        if tenant is None:
+            return
+        g.rate = rate = runtime().rates.hit(tenant.id, requests_per_s(tenant))
+        if not rate.allowed:
+            raise too_many(
+                "request_rate",
+                f"These are too many requests: {rate.limit} in {rate.window_s} s are allowed for your account.",
+                name=tenant.name,
+                limit=rate.limit,
+                current=rate.limit - rate.remaining,
+                retry_after_s=rate.reset_s,
+            )
+
+    def tell(response: Response) -> Response:
+        rate: Rate | None = g.get("rate")
+        if rate is not None:
+            response.headers["RateLimit-Limit"] = str(rate.limit)
+            response.headers["RateLimit-Remaining"] = str(rate.remaining)
+            response.headers["RateLimit-Reset"] = str(rate.reset_s)
+        return response
+
+    app.before_request(check)
+    app.after_request(tell)
