@@ -272,8 +272,8 @@ def kept(verdicts: Mapping[str, Verdict], began_ns: int) -> dict[str, Any]:
     return {
         name: (
             f"{verdict.invites} INVITEs, most in 1 s {verdict.peak_invites} of {verdict.cps_limit} (first at "
-            f"{verdict.peak_invites_at - began_ns / 1e9:.2f}), most at once {verdict.peak_channels} of {verdict.channel_limit}, "
-            f"{verdict.answered} answered"
+            f"{verdict.peak_invites_at - began_ns / 1e9:.2f}), most at once "
+            f"{verdict.peak_channels} of {verdict.channel_limit}, {verdict.answered} answered"
         )
         for name, verdict in verdicts.items()
     }

@@ -2,7 +2,8 @@
 
 CPS: one switch, one carrier that only its CPS limits, a backlog of calls that are soon busy, J = 20 ms; the pacing itself
 costs 1 - 1/(1 + J). Channels: two switches, one carrier of 50 channels, calls that talk for half a minute and more, and each
-controller is killed (kill -9) once; 3 s after each kill are left out. Read from the carriers' raw arrivals.
+controller is killed (kill -9) once; 3 s after each kill are left out. Read from the carriers' raw arrivals. The first part
+is repeated when the machine stood still for longer than J, and that is said.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ RING, TALK = "0.2:0.5", "30:42"
 #: s; how long the channels are kept full, the kills, and what is left out after each.
 FULL_S, KILLS_S, LEFT_OUT_S = 70.0, (12.0, 34.0), 3.0
 AREA = "415"
+TRIES = 3
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,10 @@ class Filled:
 
 
 def run() -> Report:
-    paced, filled = cps(CPS, PACED_S), channels(CHANNELS, TALK, FULL_S, KILLS_S)
+    paced, repeated = cps(CPS, PACED_S), 0
+    while paced.standstill_s and repeated + 1 < TRIES:
+        paced, repeated = cps(CPS, PACED_S), repeated + 1
+    filled = channels(CHANNELS, TALK, FULL_S, KILLS_S)
     return Report(
         [
             Ratio("cps", paced.verdict.rate, CPS, "INVITEs per second, saturated, J = 20 ms", "the limit"),
@@ -76,7 +81,8 @@ def run() -> Report:
             "slots offered": paced.slots,
             "slots not used": paced.slots - paced.verdict.invites,
             **{f"controller's log, {what}": count for what, count in sorted(paced.told.items())},
-            "the machine stood still for ms": round(paced.standstill_s * 1000, 1),
+            "repeated because the machine stood still": repeated,
+            **({"it did in the last try as well, ms": paced.standstill_s * 1000} if paced.standstill_s else {}),
             "channels were kept full for s": round(filled.seconds, 1),
             "kills": timeline(filled.kills, int(filled.verdict.first_at * 1e9)),
         },

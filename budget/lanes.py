@@ -19,7 +19,7 @@ LISTED = 1000
 #: Ids in one script that walks the whole lane for each.
 FEW = 5
 #: Ids thrown out by one script.
-DROPPED = 5000
+DROPPED = 500
 _OVERFLOW = f"{PREFIX}overflow"
 
 

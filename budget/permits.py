@@ -19,6 +19,8 @@ from settings import Settings
 
 #: us; beyond lead and margin, so that a pump that comes to the moment is not sent away for a clock's tick.
 REACH_US = 2_000
+#: us; beyond J, for the acknowledgement's way from the switch to Redis.
+ACKNOWLEDGED_US = 20_000
 #: Words of a reply before the first permit.
 HEAD_WORDS = 4
 
@@ -91,6 +93,7 @@ def grant(
         int(settings.lease_s * 1_000_000),
         int(settings.popped_deadline_s * 1_000_000),
         margin,
+        int(settings.jitter_ms * 1000) + ACKNOWLEDGED_US,
     )
     limit, wait, epoch = text(reply[0]), int(reply[1]), number(reply[2]) or 0
     grants = tuple(
@@ -100,9 +103,13 @@ def grant(
     return Answer(grants, limit, wait if wait >= 0 else None, bool(int(reply[3])))
 
 
-def mark_claimed(redis: Redis, attempt_id: UUID, fence: int) -> bool:
-    """Postgres has the claim: the attempt is no longer one to be given back by the sweep."""
-    return bool(run(redis, "claimed", str(attempt_id), fence))
+def mark_claimed(redis: Redis, attempt_id: UUID, fence: int, *, acknowledged: bool = True) -> bool:
+    """Postgres has the claim: the attempt is no longer one to be given back by the sweep.
+
+    ``acknowledged``: its switch has taken it over as well. Until somebody says so, or its call is over, a permit that is
+    older than J may leave at any time, and takes a place in every window of its carrier. False: not the owner.
+    """
+    return bool(run(redis, "claimed", str(attempt_id), fence, int(acknowledged)))
 
 
 def release(redis: Redis, attempt_id: UUID, fence: int, *, linger_us: int | None = None) -> bool:

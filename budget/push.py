@@ -20,8 +20,8 @@ DIAL_FUNCTION = "controller.dial.dial"
 JOB_TIMEOUT_S = 30
 #: s; how long RQ keeps a finished job for an operator to look at.
 RESULT_TTL_S = 3600
-#: Attempts in one script call; longer ones would hold Redis up.
-CHUNK = 500
+#: Attempts in one script call: longer ones would hold Redis up for more than a permit may take (round_trip_ms).
+CHUNK = 100
 
 
 @cache
@@ -35,17 +35,21 @@ def iso_now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def push(redis: Redis, items: Sequence[tuple[UUID, str]], *, window: int | None = None) -> list[UUID]:
+def push(
+    redis: Redis, items: Sequence[tuple[UUID, str]], *, window: int | None = None, most: int | None = None
+) -> list[UUID]:
     """Appends ``(attempt id, lane)`` to their lanes; returns those that are in a lane now, popped or leased.
 
     Idempotent: one already laned, popped or leased is left alone. With ``window`` nothing is appended to a lane that holds
-    so many already, or behind which older calls wait in Postgres: the feeder brings it after these. Raises
-    ``redis.exceptions.RedisError`` when Redis is away; nothing is lost then, the feeder pushes from Postgres.
+    so many already, or behind which older calls wait in Postgres: the feeder brings it after these. With ``most`` besides,
+    nothing is appended while all lanes together hold so many. Raises ``redis.exceptions.RedisError`` when Redis is away;
+    nothing is lost then, the feeder pushes from Postgres.
     """
     laned: list[UUID] = []
     for start in range(0, len(items), CHUNK):
         chunk = items[start : start + CHUNK]
         flat = [text for attempt, lane in chunk for text in (str(attempt), lane)]
-        left = set(texts(run(redis, "push", iso_now(), job_data(), JOB_TIMEOUT_S, RESULT_TTL_S, window or 0, *flat)))
+        about = (iso_now(), job_data(), JOB_TIMEOUT_S, RESULT_TTL_S, window or 0, most or 0)
+        left = set(texts(run(redis, "push", *about, *flat)))
         laned += [attempt for attempt, _ in chunk if str(attempt) not in left]
     return laned

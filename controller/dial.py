@@ -36,19 +36,22 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Dial:
-    """One permit on its way to the wire. ``target``: monotonic time at which the INVITE may leave; ``lead_s``: how long
-    before it the work on it begins at the latest. ``ready_s``: how long that took, set when done, in time or not.
+    """One permit on its way to the wire. ``target``, ``use_by``: monotonic times between which the INVITE may leave;
+    ``lead_s``: how long before the work on it begins at the latest. ``ready_s``: how long that took, set when done, in time
+    or not. ``missed``: it was not done in time.
     """
 
     board: Board
     permit: permits.Grant
     carrier_id: UUID
     target: float
+    use_by: float
     lead_s: float
     rest_us: int  # the carrier's window and jitter: how long it rests after an INVITE of unknown time
     record: Callable[[Evidence], None]
     began: float = field(default_factory=time.monotonic)
     ready_s: float | None = None
+    missed: bool = False
     result: str = "failed"
     requeue: bool = False  # set when the slot was burned before anything was written
 
@@ -74,7 +77,7 @@ def place_call(d: Dial) -> str:
     asks Postgres whether the claim stands.
     """
     board, permit, settings = d.board, d.permit, d.board.settings
-    use_by = d.target + settings.slot_grace_ms / 1000
+    use_by = d.use_by
     spare = d.target - d.lead_s - time.monotonic()
     if spare > 0:
         gevent.sleep(spare)
@@ -114,17 +117,18 @@ def place_call(d: Dial) -> str:
             if not error.maybe_sent:
                 return _burn(d, "late" if isinstance(error, TooLate) else "switch down", claimed=True)
             return _unacknowledged(d, error)
-        _mark_claimed(d)
         try:
             reply = originate.wait()
             proved = tombstone.wait().startswith("+OK")
         except EslError as error:
             return _unacknowledged(d, error)
+        acknowledged = time.monotonic()
     finally:
         board.unacked.pop(permit.attempt_id, None)
         board.originates.release()
-    if time.monotonic() - d.target > settings.ack_limit_s:
+    if acknowledged - d.target > settings.ack_limit_s:
         _rest(d)
+    _mark_claimed(d)
     if not reply.startswith("+OK"):
         d.record(_never_sent(permit.attempt_id, "never_sent", None))
         return f"refused: {reply}"
@@ -183,6 +187,7 @@ def _burn(d: Dial, why: str, *, claimed: bool) -> str:
     if claimed and not attempts.unclaim(d.board.db, d.permit.attempt_id, d.permit.fence, datetime.now(UTC)):
         return f"burned: {why}, and no longer ours"
     d.requeue = True
+    d.missed = why == "late"
     return f"burned: {why}"
 
 

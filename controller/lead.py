@@ -9,7 +9,7 @@ from __future__ import annotations
 #: Of the largest time seen, and s on top: the next one may take longer.
 SPARE, SPARE_S = 1.25, 0.006
 #: How fast a large one is forgotten, per call.
-FORGET = 0.03
+FORGET = 0.06
 #: A slot missed says that all of it was too little.
 MISSED = 1.5
 

@@ -22,14 +22,28 @@ from controller.board import Board
 from controller.dial import DIALS, Dial
 from controller.lead import LeadMeter
 from controller.window import DialWindow
+from settings import Settings
 from store import carriers
 
 log = logging.getLogger(__name__)
 
 #: s; how soon a new carrier is noticed.
 CARRIERS_S = 1.0
+#: s; a longer wait for one's turn may be broken off: a rate may have been raised.
+DEAF_S = 0.05
 #: s; how often the counts go into the log, when they have changed.
 TELL_S = 10.0
+
+
+def slot_times(settings: Settings, slot_s: float, asked: float, replied: float) -> tuple[float, float]:
+    """(earliest, latest) monotonic time at which the INVITE of a permit may be written; none when latest <= earliest.
+
+    The slot lies ``slot_s`` after the moment Redis ran the script, which was somewhere between asking and the reply. Written
+    not before reply + slot - R and not after asking + slot + G, it is never more than R early nor G late, whatever that
+    moment was: J >= G + R + the switch's jitter holds, and a slow reply only narrows the time there is.
+    """
+    earliest = max(asked, replied - settings.round_trip_ms / 1000) + slot_s
+    return earliest, asked + slot_s + settings.slot_grace_ms / 1000
 
 
 class Pumps:
@@ -150,12 +164,11 @@ class Pumps:
                 continue
             self._budget_away = False
             replied = time.monotonic()
-            # A permit whose reply took longer than R may name a slot that is earlier than it seems: burned, not used.
-            late = (replied - asked) * 1000 > settings.round_trip_ms
             for permit in answer.grants:
-                target = asked + permit.slot_us / 1e6
-                dial = Dial(self._board, permit, carrier_id, target, lead_s, self._rest_us[carrier_id], self._record)
-                self._start(dial, late=late)
+                target, use_by = slot_times(settings, permit.slot_us / 1e6, asked, replied)
+                rest_us = self._rest_us[carrier_id]
+                dial = Dial(self._board, permit, carrier_id, target, use_by, lead_s, rest_us, self._record)
+                self._start(dial, late=use_by <= target)
             self.counts["asked"] += 1
             self._wait(woken, answer, replied)
 
@@ -167,7 +180,7 @@ class Pumps:
     def _wait(self, woken: Event, answer: permits.Answer, replied: float) -> None:
         idle = self._board.settings.pump_idle_s
         wait = idle if answer.next_us is None else min(idle, max(0.0, replied + answer.next_us / 1e6 - time.monotonic()))
-        if answer.paced:
+        if answer.paced and wait <= DEAF_S:
             gevent.sleep(wait)  # only time has to pass; asking sooner would be in vain
         else:
             woken.wait(wait)
@@ -208,7 +221,8 @@ class Pumps:
     def _give_back(self, dial: Dial) -> None:
         self.counts["burned"] += 1
         self._window.late(time.monotonic())
-        self._lead.missed()
+        if dial.missed:
+            self._lead.missed()
         try:
             permits.requeue(self._board.redis, dial.permit.attempt_id, dial.permit.fence)
         except (RedisError, OSError):

@@ -24,7 +24,7 @@ from budget.connect import connect
 from budget.epoch import Overtaken
 from budget.scripts import WAKE_CHANNEL
 from jobs.audit import Audit
-from jobs.picture import Picture, lane_of, nameable, read, state_lanes, state_limits
+from jobs.picture import Picture, Written, lane_of, nameable, read, state_lanes, state_limits
 from jobs.rebuild import ensure_epoch
 from jobs.refill import Refill
 from settings import Settings
@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 SYNC_S = 0.5
 #: s; limits, routes and tenants are read this often even if nobody tells of a change.
 PICTURE_S = 1.0
-#: s; every lane is stated this often even if nothing about it has changed: plain RQ may have put work there.
+#: s; every limit and lane is stated this often even if nothing about it has changed: plain RQ may have put work there.
 LANES_S = 5.0
 #: s; what wakes the feeder within this time is looked at together.
 GATHER_S = 0.01
@@ -62,16 +62,24 @@ class Feeder:
         self._refill = Refill(db, redis, settings)
         self._picture: Picture | None = None
         self._stated: frozenset[str] | None = None  # scopes; None: another leader's, unknown to us
+        self._written: Written = {}  # limits, by us, in this epoch
         self._lanes: set[str] = set()  # stated
         self._epoch = -1
         self._marks: dict[UUID, datetime] = {}  # canceled queues whose lanes were emptied
-        self._next_sync = self._next_picture = self._next_lanes = self._next_audit = 0.0
+        self._next_sync = self._next_picture = self._next_limits = self._next_lanes = self._next_audit = 0.0
         #: s; how long nothing is to be done unless somebody wakes the feeder, and how long the last look took.
         self.rest_s = self.took_s = 0.0
 
     def look_again(self) -> None:
         """The next tick reads limits, routes and tenants whatever the time."""
         self._next_sync = self._next_picture = 0.0
+
+    def forget(self) -> None:
+        """Another may lead: what we know of Redis will be out of date when we lead again. Until then nothing is urgent."""
+        self._audit = Audit(self._db, self._redis, self._settings)
+        self._picture = self._stated = None
+        self._epoch, self._written, self._lanes, self._marks = -1, {}, set(), {}
+        self.rest_s = self._settings.feeder_interval_s
 
     def tick(self, now: datetime, monotonic: float) -> int:
         """Does what is due; returns how many attempts were brought into lanes. Raises one of :data:`WAITS`."""
@@ -82,7 +90,7 @@ class Feeder:
         if picture is None or epoch != self._epoch or monotonic >= self._next_sync:
             self._next_sync = monotonic + SYNC_S
             if epoch != self._epoch:
-                self._epoch, self._lanes = epoch, set()
+                self._epoch, self._written, self._lanes = epoch, {}, set()
                 self._next_picture = monotonic
             picture = self.sync(monotonic)
         brought = self._refill.feed(picture, epoch, now)
@@ -115,7 +123,10 @@ class Feeder:
         if known is None:
             ever = switches.live(self._db, datetime.min.replace(tzinfo=UTC))
             known = frozenset(nameable(picture, lanes.known_lanes(self._redis), ever))
-        self._stated = state_limits(self._redis, picture, self._settings, known)
+        if monotonic >= self._next_limits:
+            self._next_limits = monotonic + LANES_S
+            self._written = {}
+        self._stated = state_limits(self._redis, picture, self._settings, known, self._written)
         self._picture = picture
         if picture != before or monotonic >= self._next_lanes:
             self._next_lanes = monotonic + LANES_S
@@ -157,7 +168,7 @@ class Feeder:
                 permits.requeue(self._redis, attempt, fence)
                 log.info("popped and never claimed: back to its lane", extra={"attempt": str(attempt)})
             elif state is not None and state.state != "ended":
-                permits.mark_claimed(self._redis, attempt, fence)
+                permits.mark_claimed(self._redis, attempt, fence, acknowledged=False)
             else:
                 out = state is not None and state.fence == fence
                 permits.release(self._redis, attempt, fence, linger_us=None if out else 0)
@@ -178,6 +189,8 @@ class Turns:
             if self._leader.held():
                 pushed = self._feeder.tick(now, monotonic)
                 self._failing = False
+            else:
+                self._feeder.forget()
         except WAITS as error:
             self._say("feeder waits", error)
         except (ValueError, LookupError, TypeError) as error:

@@ -21,6 +21,8 @@ from store.tenants import Tenant
 
 #: Scopes forgotten by one script.
 FORGOTTEN = 100
+#: Limits as they were last written, by scope.
+Written = dict[str, ScopeLimits | CarrierSpec]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,17 +137,27 @@ def scope_limits(picture: Picture, settings: Settings) -> list[ScopeLimits]:
     return found
 
 
-def state_limits(redis: Redis, picture: Picture, settings: Settings, known: Collection[str] = ()) -> frozenset[str]:
-    """Writes every limit; those of ``known`` (scopes that may have been stated before) that are no more are forgotten.
+def state_limits(
+    redis: Redis, picture: Picture, settings: Settings, known: Collection[str] = (), written: Written | None = None
+) -> frozenset[str]:
+    """Writes every limit, but none as ``written`` has it already, and notes it there; those of ``known`` (scopes that may
+    have been stated before) that are no more are forgotten.
 
     Returns what is stated. The shared scopes first: a carrier that names one must find its numbers there.
     """
     stated = frozenset(picture.scopes)
-    set_scopes(redis, scope_limits(picture, settings))
-    set_carriers(redis, carrier_specs(picture, settings))
+    shared = {one.scope: one for one in scope_limits(picture, settings)}
+    trunks = {one.limits.scope: one for one in carrier_specs(picture, settings)}
+    before = dict(written or {})
+    if written is not None:
+        written.clear()  # of a write that fails nobody knows how far it came: then everything is written again
+    set_scopes(redis, [one for scope, one in shared.items() if before.get(scope) != one])
+    set_carriers(redis, [one for scope, one in trunks.items() if before.get(scope) != one])
     gone = sorted(set(known) - stated)
     for start in range(0, len(gone), FORGOTTEN):
         forget_scopes(redis, gone[start : start + FORGOTTEN])
+    if written is not None:
+        written.update({**shared, **trunks})
     return stated
 
 

@@ -19,7 +19,7 @@ import psycopg
 from calls.evidence import End, Evidence, Source, State
 from calls.retry import RetryRules
 from settings import Settings
-from store import attempts, calls, commands
+from store import attempts, backlog, calls, commands
 from store.attempts import Condition, Overdue
 from store.pool import Database, open_database
 
@@ -124,8 +124,10 @@ class Watchdog:
             moved = attempts.grant_grace(self._db, now + timedelta(seconds=self._settings.probe_grace_s))
             log.info("the first look, or the first after an outage", extra={"deadlines": moved})
         ended = sweep(self._db, self._settings, now)
-        # The time after it: a look that takes long is no outage. And before the keys: they must not hold up a judgement.
+        # The time after it: a look that takes long is no outage. And before the rest: it must not hold up a judgement.
         self._looked = clock()
+        # The feeder does it too, but not while Redis is away, and calls are accepted then as ever.
+        backlog.fold(self._db)
         if self._looked >= self._forget_at:
             self._forget_at = self._looked + FORGET_EVERY_S
             before = now - timedelta(seconds=self._settings.idempotency_ttl_s) - FORGET_MARGIN

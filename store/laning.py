@@ -130,7 +130,7 @@ def list_pushed(db: Database, epoch: int, before: datetime, limit: int, after: L
 
 
 def list_condemned(db: Database, limit: int) -> list[UUID]:
-    """Queued attempts of calls that a tenant canceled with all it had queued, the oldest of each tenant first; to be ended
-    with the cause ``customer_cancel``.
+    """Queued attempts of calls that a tenant canceled with all it had queued, the oldest of each tenant first and alike of
+    all such tenants, at most ``limit``; to be ended with the cause ``customer_cancel``.
     """
     return [row[0] for row in _by_index(db, "list_condemned", {"limit": limit})]

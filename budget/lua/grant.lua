@@ -8,6 +8,10 @@ end
 -- The next call whose turn it is at the slot, if there is one. `near`: the slot is so near that any class may have it.
 local function take_next(near)
   for _ = 1, LOOKS do
+    if skips >= SKIPS then
+      look_again(now + SKIPS_POLL_US)
+      return false
+    end
     local tried = false
     for _, class in ipairs(classes()) do
       local h = head(class)
@@ -65,6 +69,9 @@ end
 if #granted > 0 then
   for scope, flat in pairs(held) do
     call('ZADD', P .. 'held:' .. scope, unpack(flat))
+  end
+  for scope, flat in pairs(outs) do
+    call('ZADD', P .. 'out:' .. scope, unpack(flat))
   end
   local popped, popped_until = {}, whole(now + tonumber(ARGV[8]))
   for i, id in ipairs(ids) do

@@ -38,8 +38,9 @@ local function scopes_of(carrier, lane, switch)
 end
 
 -- Takes the lease away if the caller still owns it (same fence) and returns it. The channel goes on counting on the
--- carrier's side for linger_us; -1 means the carrier's own linger. Whoever waited for one of its places is woken.
-local function drop_lease(id, fence, linger_us, now)
+-- carrier's side for linger_us; -1 means the carrier's own linger. Whoever waited for one of its places is woken. `unsent`:
+-- it is proven that nothing of it was written to a switch.
+local function drop_lease(id, fence, linger_us, now, unsent)
   local lease = read_lease(id)
   if not lease or lease.fence ~= fence then
     return nil
@@ -54,6 +55,7 @@ local function drop_lease(id, fence, linger_us, now)
     call('ZREM', P .. 'held:' .. scope, id)
     local after = 0
     if of_carrier(scope) then
+      settle_invite(scope, id, now, unsent)
       add_linger(scope, id .. ':' .. fence, now, linger_us)
       after = linger_us
     elseif call('SISMEMBER', P .. 'waiting', scope) == 1 then

@@ -6,6 +6,7 @@ for i = 1, #ARGV, 2 do
   local id, lane = ARGV[i], ARGV[i + 1]
   if call('EXISTS', P .. 'lease:' .. id) == 0 and not call('LPOS', Q .. lane, id) then
     call('SREM', P .. 'in', id)
+    call('LREM', Q .. lane .. ':intermediate', 0, id) -- a plain RQ worker took it, and died
     gone[#gone + 1] = id
   end
 end

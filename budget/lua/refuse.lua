@@ -3,7 +3,7 @@
 -- the slot is given back too, and the tenant is not charged. ARGV: attempt, fence.
 -- Returns 2 (slot given back), 1 (slot spent), 0 when the caller does not own the lease.
 local now = clock_us()
-local lease = drop_lease(ARGV[1], ARGV[2], 0, now)
+local lease = drop_lease(ARGV[1], ARGV[2], 0, now, true)
 if not lease then
   return 0
 end

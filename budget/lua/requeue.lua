@@ -2,7 +2,7 @@
 -- purpose: an INVITE may not leave late, and nothing proves when it would have.
 -- ARGV: attempt, fence, iso time, job data, timeout s, result ttl s. Returns 1, or 0 when the caller does not own it.
 local now = clock_us()
-local lease = drop_lease(ARGV[1], ARGV[2], 0, now)
+local lease = drop_lease(ARGV[1], ARGV[2], 0, now, true)
 if not lease then
   return 0
 end

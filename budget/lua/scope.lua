@@ -94,6 +94,7 @@ local function read_scope(scope, now, lingers, fields)
   end
   if interval and interval ~= '' and interval ~= '0' then
     s.step = tonumber(interval)
+    s.raw, s.rests = s.step, tonumber(resting or '') or 0
     if factor and factor ~= '' then
       s.step = math.ceil(s.step / returning(tonumber(factor), tonumber(factor_at), now, tonumber(recover)))
     end
@@ -131,6 +132,48 @@ local function add_linger(scope, member, now, us)
   if us > 0 then
     call('ZREMRANGEBYSCORE', P .. 'linger:' .. scope, '-inf', now)
     call('ZADD', P .. 'linger:' .. scope, now + us, member)
+  end
+end
+
+-- INVITEs of unknown time. `out:<scope>` holds every permit that nobody has acknowledged yet, by its slot. One that is not
+-- acknowledged within J has perhaps been written to a switch that stands still, and will leave when that goes on: at any
+-- time, into any second. It goes to `ghost:<scope>` and takes one place of every window, until a window after it was
+-- settled; the scope rests a window first, for what left before that was known.
+local GHOST_US = 600000000 -- never settled: its lease is gone, and so is the call
+local function reckon(s, late, now)
+  local out, ghosts = P .. 'out:' .. s.name, P .. 'ghost:' .. s.name
+  local overdue = call('ZRANGE', out, '-inf', whole(now - late), 'BYSCORE')
+  if not s.raw or s.rests <= 0 then
+    return
+  end
+  if #overdue > 0 then
+    for _, id in ipairs(overdue) do
+      call('ZREM', out, id)
+      call('ZADD', ghosts, whole(now + GHOST_US), id)
+    end
+    s.tat = math.max(s.tat + 1, math.max(s.tat - s.raw, now) + s.rests)
+    call('HSET', scope_key(s.name), 'tat', whole(s.tat))
+  end
+  local unknown = call('ZCOUNT', ghosts, whole(now), '+inf')
+  if unknown > 0 then
+    local room = math.floor(s.rests / s.raw + 0.5) - unknown
+    if room > 0 then
+      s.step = math.max(s.step, math.ceil(s.rests / room))
+    else
+      s.left = 0
+    end
+  end
+end
+
+-- The permit was acknowledged, or its call is over: from now on a window, if it was late at all. `unsent`: nothing was written.
+local function settle_invite(scope, id, now, unsent)
+  call('ZREM', P .. 'out:' .. scope, id)
+  local ghosts = P .. 'ghost:' .. scope
+  if unsent then
+    call('ZREM', ghosts, id)
+  elseif call('ZSCORE', ghosts, id) then
+    call('ZREMRANGEBYSCORE', ghosts, '-inf', whole(now))
+    call('ZADD', ghosts, whole(now + (tonumber(call('HGET', scope_key(scope), 'rest') or '') or 0)), id)
   end
 end
 

@@ -16,6 +16,26 @@ local function lowered(scope, before, new)
   return before or not string.find(scope, '^carrier:'), old
 end
 
+-- A carrier that joins an account or a source IP brings along what is up and what still counts, and what it has just dialed.
+local function joined(carrier, before, now_in)
+  for scope in string.gmatch(now_in, '[^,]+') do
+    if not string.find(',' .. before .. ',', ',' .. scope .. ',', 1, true) then
+      for _, id in ipairs(call('ZRANGE', P .. 'held:' .. carrier, 0, -1)) do
+        local lease = read_lease(id)
+        if lease then
+          lease.scopes[#lease.scopes + 1] = scope
+          call('SET', P .. 'lease:' .. id, lease_text(lease.fence, lease.carrier, lease.lane, lease.switch, lease.at, lease.slot,
+            lease.tat, lease.scopes))
+          call('ZADD', P .. 'held:' .. scope, call('ZSCORE', P .. 'held:' .. carrier, id), id)
+        end
+      end
+      call('ZUNIONSTORE', P .. 'linger:' .. scope, 2, P .. 'linger:' .. scope, P .. 'linger:' .. carrier, 'AGGREGATE', 'MAX')
+      local tat = settled(scope, now)
+      call('HSET', scope_key(scope), 'tat', whole(math.max(tat, now + tonumber(call('HGET', scope_key(scope), 'rest') or 0))))
+    end
+  end
+end
+
 while ARGV[i] do
   local scope, count = ARGV[i], tonumber(ARGV[i + 1])
   local key, news, before = scope_key(scope), false, {}
@@ -36,6 +56,9 @@ while ARGV[i] do
     if is and resting > 0 then
       local tat = of_carrier(scope) and settled(scope, now) or tonumber(v[3] or '0')
       rest(scope, tat, old > 0 and tat - old or now + AHEAD_US, now, resting)
+    end
+    if before.more then
+      joined(scope, before.more, call('HGET', key, 'more'))
     end
     wake(scope)
     local carrier = string.match(scope, '^carrier:(.*)')

@@ -16,8 +16,10 @@ end
 local present = v[1] and v[1] ~= '' and returning(tonumber(v[1]), tonumber(v[2]), now, tonumber(v[5] or '') or recover) or 1
 local max = tonumber(v[3] or '')
 if value == 'cap' and max and max > 0 then
-  -- What it had taken when it refused (all but the refused one) is the better measure of what it allows.
-  present = math.min(present, math.max(0, call('ZCARD', P .. 'held:' .. scope) - 1) / max)
+  -- What it had taken when it refused (all but the refused one) is the better measure of what it allows; but with little up
+  -- it is rather somebody behind the carrier who is full.
+  local held = call('ZCARD', P .. 'held:' .. scope)
+  present = 2 * held >= max and math.min(present, math.max(0, held - 1) / max) or present
 end
 call('HSET', key, value, exact(math.max(least, present * factor)), at, whole(now), 'recover', whole(recover),
   slowed_at, whole(now))

@@ -93,14 +93,25 @@ WHERE a.state = 'queued' AND a.pushed_epoch IS NOT NULL AND a.pushed_epoch = %(e
 ORDER BY a.pushed_at, a.id LIMIT %(limit)s;
 
 -- name: list_condemned
--- Of each tenant that canceled its queue, the oldest. Calls of it that are being talked on are passed over, not counted.
+-- Of each tenant that canceled its queue, the oldest; alike of all that have any, so that none waits for another's million.
+-- Calls of it that are being talked on are passed over, not counted.
+WITH marked AS MATERIALIZED (
+    SELECT t.id, t.canceled_before, greatest(1, %(limit)s / count(*) OVER ()) AS share
+    FROM tenants t
+    CROSS JOIN LATERAL (
+        SELECT FROM calls c
+        CROSS JOIN LATERAL (SELECT FROM attempts q WHERE q.call_id = c.id AND q.state = 'queued' OFFSET 0) a
+        WHERE c.tenant_id = t.id AND NOT c.ended AND c.created_at <= t.canceled_before
+        ORDER BY c.created_at LIMIT 1
+    ) one
+    WHERE t.canceled_before IS NOT NULL
+)
 SELECT d.id
-FROM tenants t
+FROM marked m
 CROSS JOIN LATERAL (
     SELECT a.id FROM calls c
     CROSS JOIN LATERAL (SELECT q.id FROM attempts q WHERE q.call_id = c.id AND q.state = 'queued' OFFSET 0) a
-    WHERE c.tenant_id = t.id AND NOT c.ended AND c.created_at <= t.canceled_before
-    ORDER BY c.created_at LIMIT %(limit)s
+    WHERE c.tenant_id = m.id AND NOT c.ended AND c.created_at <= m.canceled_before
+    ORDER BY c.created_at LIMIT m.share
 ) d
-WHERE t.canceled_before IS NOT NULL
 LIMIT %(limit)s;

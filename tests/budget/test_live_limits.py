@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 
 from budget import lanes, permits, scopes
+from budget.hold import hold
 from budget.scopes import carrier_scope
 from budget.scripts import PREFIX
 from tests.budget.bench import CARRIER, TENANT, Bench, VirtualBench, in_use
@@ -53,7 +54,9 @@ def spread(virtual: VirtualBench, us: int) -> list[int]:
     """Slots that are granted meanwhile to a pump that comes every 10 ms, and three urgent calls ahead of time."""
     slots, end = [], virtual.now + us
     while virtual.now < end:
-        slots += [virtual.slot(grant) for grant in virtual.grant(want=4).grants]
+        for grant in virtual.grant(want=4).grants:
+            slots.append(virtual.slot(grant))
+            assert permits.mark_claimed(virtual.redis, grant.attempt_id, grant.fence)
         virtual.step(10_000)
     return slots
 
@@ -101,7 +104,9 @@ def test_a_slot_that_was_granted_before_a_lowered_rate_is_not_given_back(virtual
 def test_a_raised_rate_does_not_rest(virtual: VirtualBench) -> None:
     virtual.carrier(interval=SECOND, rest_us=10 * SECOND)
     virtual.fill(virtual.lane(), 9)
-    first = virtual.slot(virtual.take())
+    grant = virtual.take()
+    first = virtual.slot(grant)
+    assert permits.mark_claimed(virtual.redis, grant.attempt_id, grant.fence)
     virtual.carrier(interval=SECOND // 2, rest_us=10 * SECOND)
     virtual.step(SECOND)
     assert virtual.slot(virtual.take()) == first + SECOND
@@ -179,3 +184,33 @@ def test_a_lane_of_a_stopped_scope_keeps_its_work(virtual: VirtualBench) -> None
     virtual.refusal()
     name = f"dial.normal.{TENANT.hex}.all{NAMED}"
     assert lanes.lengths(virtual.redis, [name]) == {name: 3}
+
+
+def test_a_carrier_that_joins_an_account_brings_its_calls_along(virtual: VirtualBench) -> None:
+    virtual.scope("account:late", channels=5)
+    virtual.carrier(channels=100, linger_us=SECOND)
+    virtual.fill(virtual.lane(), 20)
+    grants = [virtual.take() for _ in range(4)]
+    assert permits.release(virtual.redis, grants[0].attempt_id, grants[0].fence)
+    virtual.carrier(channels=100, linger_us=SECOND, more=("account:late",))
+    assert in_use(virtual.redis, ["account:late"]) == {"account:late": 3}
+    assert len(virtual.grant(want=9).grants) == 1  # three up, one that still counts, one more: five
+    virtual.step(2 * SECOND)
+    assert len(virtual.grant(want=9).grants) == 1
+    for grant in grants[1:]:
+        assert permits.release(virtual.redis, grant.attempt_id, grant.fence, linger_us=0)
+    assert in_use(virtual.redis, ["account:late"]) == {"account:late": 2}
+
+
+def test_a_rest_is_as_long_as_each_scopes_own_window(virtual: VirtualBench) -> None:
+    """An INVITE of unknown time: the account counts it over ten seconds, whatever the trunk's window is."""
+    virtual.carrier(interval=1000, more=("account:slow",))
+    long = scopes.ScopeLimits("account:slow", None, 1000, gap_us=3600 * SECOND, rest_us=10 * SECOND)
+    scopes.set_scopes(virtual.redis, [long])
+    virtual.step(20 * SECOND)
+    virtual.fill(virtual.lane(), 3)
+    hold(virtual.redis, CARRIER, SECOND)
+    virtual.step(9 * SECOND)
+    virtual.refusal()
+    virtual.step(SECOND + 1)
+    virtual.take()

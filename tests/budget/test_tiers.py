@@ -129,6 +129,33 @@ def test_who_is_left_to_a_better_carrier_does_not_stand_before_those_who_are_not
     assert virtual.now - begin <= SECOND
 
 
+def test_many_who_are_left_to_a_better_carrier_cost_little(virtual: VirtualBench) -> None:
+    """Redis does nothing else meanwhile: a request looks at some of them, and asks again not at once."""
+    virtual.carrier(CARRIER, channels=9000)
+    virtual.carrier(WORSE, channels=9000)
+    virtual.refusal(CARRIER), virtual.refusal(WORSE)
+    both = (Serving(CARRIER, 1), Serving(WORSE, 2))
+    for n in range(200):
+        virtual.fill(virtual.lane(UUID(int=1000 + n), carriers=both, spill_us=60 * SECOND), 1)
+    virtual.redis.config_resetstat()
+    answer = virtual.refusal(WORSE)
+    assert answer.next_us is not None
+    assert answer.next_us >= 10_000
+    stats = virtual.redis.info("commandstats")
+    assert sum(one["calls"] for one in stats.values()) < 1000
+
+
+def test_a_better_tier_whose_account_is_full_is_not_waited_for(virtual: VirtualBench) -> None:
+    virtual.carrier(CARRIER, channels=9000, more=("account:one",))
+    virtual.carrier(WORSE, channels=9000)
+    virtual.scope("account:one", channels=1)
+    lane = virtual.lane(carriers=(Serving(CARRIER, 1), Serving(WORSE, 2)), spill_us=60 * SECOND)
+    virtual.fill(lane, 3)
+    assert len(virtual.grant(CARRIER).grants) == 1
+    virtual.refusal(CARRIER)
+    assert len(virtual.grant(WORSE).grants) == 1
+
+
 def test_calls_are_shared_by_weight_within_a_tier(virtual: VirtualBench) -> None:
     """Fewer calls than both could take: each gets its part."""
     for one in (CARRIER, SISTER):

@@ -18,9 +18,10 @@ from budget.scopes import carrier_scope
 from budget.scripts import PREFIX
 from jobs.feeder import Feeder, Turns
 from settings import Settings
-from store import attempts, carriers, tenants
+from store import attempts, carriers, scopes, tenants
 from store import epoch as store_epoch
 from store.leader import Leader
+from store.scopes import Scope
 from tests.jobs.conftest import drained, grant, take, tick, waiting, when
 from tests.store.conftest import World, at
 
@@ -266,6 +267,29 @@ def test_the_feeders_turns_go_on_whatever_one_of_them_meets(
         assert turns.turn(when(30), time.monotonic()) == 0
         monkeypatch.undo()
         assert turns.turn(when(30), time.monotonic()) >= 1
+
+
+def test_who_does_not_lead_rests_and_knows_nothing_of_what_the_next_leader_did(
+    world: World, feeder: Feeder, redis: Redis, options: Settings
+) -> None:
+    name, limit = f"feeder-{uuid4().hex}", f"{PREFIX}s:global"
+    with Leader(world.url, name) as ours, Leader(world.url, name) as theirs:
+        turns = Turns(feeder, ours)
+        turns.turn(when(30), time.monotonic())
+        ours.close()
+        assert theirs.held()
+        feeder.rest_s = 0.0  # there was more to do at once
+        turns.turn(when(30), time.monotonic())
+        assert feeder.rest_s == options.feeder_interval_s
+        scopes.put(world.db, Scope("global", max_channels=0))
+        tick(Feeder(world.db, redis, options))
+        assert redis.hget(limit, "max") == b"0"
+        assert scopes.remove(world.db, "global")
+        theirs.close()
+        attempt = waiting(world)
+        turns.turn(when(30), time.monotonic())
+    assert not redis.hget(limit, "max")
+    assert attempt in drained(world, redis, options)
 
 
 def test_nobody_serves_the_lanes_of_a_paused_tenant_until_it_goes_on(

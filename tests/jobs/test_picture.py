@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from budget import permits
 from budget.replies import number, text, texts
@@ -15,7 +16,7 @@ from budget.scopes import carrier_scope, interval_us
 from budget.scripts import PREFIX
 from calls.health import Health, State
 from jobs import picture
-from jobs.feeder import Feeder
+from jobs.feeder import LANES_S, Feeder
 from jobs.health import standing_of
 from settings import Settings
 from store import carriers, outcomes, scopes, tenants
@@ -129,6 +130,54 @@ def test_a_scope_removed_under_another_leader_is_forgotten(
         scopes.remove(world.db, scope)
     tick(Feeder(world.db, redis, options))
     assert [kept(redis, scope, "max") for scope in old] == ["", "", ""]
+
+
+def test_only_what_differs_is_written_and_now_and_then_and_in_a_new_epoch_everything(
+    world: World, feeder: Feeder, redis: Redis, options: Settings
+) -> None:
+    seconds, tenant, mine = 1000.0, f"tenant:{world.tenant.id}", carrier_scope(world.carrier_id)
+    for scope in ("global", tenant):
+        scopes.put(world.db, Scope(scope, max_channels=5))
+
+    def after_a_look(later_s: float) -> list[str]:
+        nonlocal seconds
+        seconds += later_s
+        feeder.look_again()
+        feeder.tick(when(30), seconds)
+        return [kept(redis, scope, "max") for scope in (mine, "global", tenant)]
+
+    def meddle() -> None:
+        for scope in (mine, "global"):
+            redis.hset(f"{PREFIX}s:{scope}", "max", "77")
+
+    assert after_a_look(0) == ["10", "5", "5"]
+    meddle()
+    scopes.put(world.db, Scope(tenant, max_channels=6))
+    assert after_a_look(0.1) == ["77", "77", "6"]
+    change(world, max_channels=7)
+    assert after_a_look(LANES_S - 0.2) == ["7", "77", "6"]
+    meddle()
+    assert after_a_look(0.2) == ["7", "5", "6"]
+    redis.flushall()
+    tick(Feeder(world.db, redis, options))  # another leader's epoch
+    meddle()
+    assert after_a_look(0.1) == ["7", "5", "6"]
+
+
+def test_of_a_write_that_failed_nothing_is_taken_for_written(
+    world: World, feeder: Feeder, redis: Redis, options: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> int:
+        raise RedisConnectionError("away")
+
+    tick(feeder)
+    known, written = picture.read(world.db), picture.Written()
+    picture.state_limits(redis, known, options, written=written)
+    assert carrier_scope(world.carrier_id) in written
+    monkeypatch.setattr(picture, "set_carriers", away)
+    with pytest.raises(RedisConnectionError):
+        picture.state_limits(redis, known, options, written=written)
+    assert written == {}
 
 
 def test_who_serves_a_lane_by_tier_weight_and_campaign(

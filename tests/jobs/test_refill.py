@@ -10,6 +10,7 @@ from redis import Redis
 
 from budget import epoch, lanes, permits
 from budget.push import push
+from budget.scripts import PREFIX
 from jobs.feeder import Feeder
 from jobs.refill import ROUNDS
 from jobs.watchdog import sweep
@@ -48,8 +49,21 @@ def dial(world: World, redis: Redis, options: Settings, most: int = 1000) -> lis
 def accepted_by_web(world: World, redis: Redis, options: Settings, **changes: object) -> UUID:
     """As the API does it: into the lane at once, if nothing older waits behind that."""
     attempt = waiting(world, **changes)
-    push(redis, [(attempt, lane_of(world, attempt))], window=options.lane_window)
+    push(redis, [(attempt, lane_of(world, attempt))], window=options.lane_window, most=options.laned_max)
     return attempt
+
+
+def test_while_all_lanes_together_are_full_the_api_leaves_new_calls_to_the_feeder(
+    world: World, feeder: Feeder, redis: Redis, options: Settings
+) -> None:
+    tick(feeder)
+    full = options.model_copy(update={"laned_max": int(redis.scard(f"{PREFIX}in")) + 2})
+    came = [accepted_by_web(world, redis, full, due_at=when(-100 + n)) for n in range(3)]
+    lane = lane_of(world, came[0])
+    assert laned(redis, lane) == came[:2]
+    assert lane in lanes.overflowing(redis)
+    tick(feeder)
+    assert laned(redis, lane) == came
 
 
 def test_a_lane_holds_a_window_and_the_order_is_that_of_the_backlog(

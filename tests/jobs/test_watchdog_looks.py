@@ -11,7 +11,7 @@ import pytest
 from calls.evidence import State
 from jobs import watchdog as module
 from jobs.watchdog import FORGET_EVERY_S, FORGET_MARGIN, OUTAGE_S, PROBES, Watchdog, sweep
-from store import attempts, calls
+from store import attempts, backlog, calls
 from store.calls import IdempotencyKey
 from tests.jobs.test_watchdog import options
 from tests.store.conftest import T0, World, at
@@ -140,6 +140,15 @@ def test_old_idempotency_keys_go_piece_by_piece(
     clock.now += FORGET_EVERY_S
     look(watchdog, clock, 0)
     assert left() == ["young"]
+
+
+def test_what_is_queued_is_counted_up_without_redis(world: World, watchdog: Watchdog, clock: Time) -> None:
+    """The feeder does nothing while Redis is away; every count would walk over all that was accepted meanwhile."""
+    for _ in range(3):
+        world.accept(expires_at=T0 + timedelta(days=3650))
+    look(watchdog, clock, 0)
+    assert world.rows("SELECT count(*) FROM queue_deltas") == [(0,)]
+    assert backlog.queued(world.db, world.tenant.id) == 3
 
 
 def test_keys_that_cannot_be_forgotten_hold_up_no_judgement(

@@ -146,6 +146,11 @@ def db(postgres_url: str) -> Iterator[Database]:
 
 @pytest.fixture
 def world(db: Database, postgres_url: str) -> World:
+    return enterprise(db, postgres_url)
+
+
+def enterprise(db: Database, postgres_url: str) -> World:
+    """One more, beside all others."""
     number = next(_numbers)
     tenant = tenants.create(db, name=f"acme-{number}-{uuid4().hex[:6]}", webhook_url="https://acme.example/hook")
     agent = agents.create(db, tenant_id=tenant.id, name="bot", kind="websocket", url="ws://127.0.0.1:9000/")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -12,7 +13,8 @@ from calls.lanes import lane_name
 from store import attempts, laning, tenants
 from store import epoch as store_epoch
 from store.laning import PARKED, Ask
-from tests.store.conftest import World, at
+from store.pool import Database
+from tests.store.conftest import World, at, enterprise
 from trunkline import guests
 from trunkline.servers import Server
 
@@ -101,6 +103,21 @@ def test_neither_claimed_nor_live_attempts_are_brought_or_condemned(world: World
     assert talking.attempt_id not in condemned
     (one,) = laning.list_condemned(world.db, 1)
     assert one != talking.attempt_id
+
+
+def test_tenants_that_cancel_share_each_look(world: World, db: Database, postgres_url: str) -> None:
+    world.execute("UPDATE tenants SET canceled_before = NULL")
+    second, idle = (enterprise(db, postgres_url) for _ in range(2))
+    idle.dialing()
+    of = {one.accept().attempt_id: one.tenant.name for one in (world, second) for _ in range(6)}
+    for one in (world, idle):
+        tenants.cancel_queued(world.db, one.tenant.id, at(10))
+    assert len(laning.list_condemned(world.db, 4)) == 4  # who has nothing queued takes no share
+    tenants.cancel_queued(world.db, second.tenant.id, at(10))
+    shares = Counter(of[attempt] for attempt in laning.list_condemned(world.db, 4))
+    assert shares == {world.tenant.name: 2, second.tenant.name: 2}
+    assert len(laning.list_condemned(world.db, 1)) == 1
+    assert set(laning.list_condemned(world.db, 500)) == of.keys()
 
 
 def test_a_given_back_attempt_is_brought_again(world: World) -> None:

@@ -3,7 +3,8 @@
 -- asked and what holds for every call (this one), whose turn it is (choose), a permit (take), the permits and what is written
 -- of them (../grant).
 -- ARGV: carrier, switch, how many at most, lead us, reach us (how far ahead of now calls that are not urgent may reserve),
--- horizon us (urgent ones), lease us, popped deadline us, margin us (a pump comes so long before it must).
+-- horizon us (urgent ones), lease us, popped deadline us, margin us (a pump comes so long before it must), late us (a permit
+-- not acknowledged so long after its slot is one of unknown time).
 -- Returns {limit, us until it is worth asking again (-1: when woken), epoch, whether only time has to pass, then for each
 -- permit: attempt, lane, slot in us from now, fence}. The limit names what stopped it: a scope, 'cps', 'order', 'empty',
 -- 'paused', 'stopped', 'probing', 'not_ready'.
@@ -26,6 +27,9 @@ end
 local shared = { trunk }
 for _, scope in ipairs(split(own.more)) do
   shared[#shared + 1] = read_scope(scope, now, true)
+end
+for _, s in ipairs(shared) do
+  reckon(s, tonumber(ARGV[10]), now)
 end
 shared[#shared + 1] = read_scope('switch:' .. switch, now, false)
 local global = read_scope('global', now, false, { 'timed' })

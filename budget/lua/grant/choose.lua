@@ -3,7 +3,7 @@ local clk = { urgent = tonumber(own.clk1 or 0), normal = tonumber(own.clk2 or 0)
 local scopes, lanes, heads, others = {}, {}, {}, {}
 local skipped = { urgent = {}, normal = {}, bulk = {} } -- tenants whose lanes are left to another carrier, this time
 local first_limit, soonest -- of what was passed over: its name, when to look again
-local moved_back = false
+local moved_back, skips = false, 0
 
 -- A pump asks at least every pump_idle_s (1 s); one that has not asked for longer is not there.
 local THERE_US = 1600000
@@ -11,6 +11,8 @@ local THERE_US = 1600000
 local SISTER_US, BETTER_POLL_US, SISTER_POLL_US = 250000, 50000, 10000
 -- How many tenants one request looks at; with more, it comes back for the rest.
 local LOOKS = 128
+-- Tenants whose calls are left to another carrier, in one request: each costs several looks, and Redis does nothing else.
+local SKIPS, SKIPS_POLL_US = 24, 10000
 
 local function look_again(at)
   soonest = math.min(soonest or at, at)
@@ -36,10 +38,16 @@ end
 -- Another carrier that could take a call now, as far as it alone is concerned; false when it could not.
 local function open_carrier(id)
   if others[id] == nil then
-    local o = read_scope('carrier:' .. id, now, true, { 'state', 'asked' })
+    local o = read_scope('carrier:' .. id, now, true, { 'state', 'asked', 'more' })
     local ago = now - tonumber(o.own.asked or 0)
-    local there = ago >= 0 and ago <= THERE_US and (o.own.state or 'ok') == 'ok'
-    others[id] = there and not is_full(o) and o or false
+    local there = ago >= 0 and ago <= THERE_US and (o.own.state or 'ok') == 'ok' and not is_full(o)
+    for _, scope in ipairs(there and split(o.own.more) or {}) do
+      local s = read_scope(scope, now, true)
+      there = there and not is_full(s)
+      o.tat = s.step and math.max(o.tat, s.tat) or o.tat
+      o.step = s.step and math.max(o.step or 0, s.step) or o.step
+    end
+    others[id] = there and o or false
   end
   return others[id]
 end

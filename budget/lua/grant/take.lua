@@ -2,7 +2,7 @@
 local floor, floor_share = tonumber(own.floor or 0), tonumber(own.bulk_floor or 0)
 local urgent_share = tonumber(own.urgent_share or 1)
 local granted, ids, fence = {}, {}, nil
-local held = {} -- scope -> {score, id, ...}
+local held, outs = {}, {} -- scope -> {score, id, ...}
 local clk_moved = {}
 local lease_until = whole(now + tonumber(ARGV[7]))
 
@@ -101,6 +101,7 @@ local function take(class, h)
   if not name then
     if place then
       skipped[class][h.member] = true
+      skips = skips + 1
       move_back(class, h)
     else
       call('ZREM', to_key(carrier, class), h.member)
@@ -138,6 +139,11 @@ local function take(class, h)
     held[scope] = held[scope] or {}
     table.insert(held[scope], lease_until)
     table.insert(held[scope], id)
+    if of_carrier(scope) then
+      outs[scope] = outs[scope] or {}
+      table.insert(outs[scope], whole(slot))
+      table.insert(outs[scope], id)
+    end
   end
   for _, s in ipairs(shared) do
     count_in(s)
