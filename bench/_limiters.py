@@ -11,6 +11,7 @@ from redis import Redis
 
 from budget import permits
 from budget.connect import connect
+from budget.line import Line
 from settings import Settings
 
 CARRIER = UUID(int=1)
@@ -40,6 +41,7 @@ class Ours(Limiter):
         super().__init__()
         self._settings, self._switch = settings, switch
         self._redis = connect(settings)
+        self._line = Line(self._redis, settings, CARRIER, switch)
         self._grace_s = settings.slot_grace_ms / 1000
         self._round_trip_s = settings.round_trip_ms / 1000
         self._warm()
@@ -54,7 +56,7 @@ class Ours(Limiter):
 
     def turn(self, send: Send) -> None:
         asked = time.monotonic()
-        answer = permits.grant(self._redis, self._settings, CARRIER, self._switch)
+        answer = self._line.grant()
         late = time.monotonic() - asked > self._round_trip_s
         self.asked += 1
         for grant in answer.grants:

@@ -14,7 +14,7 @@ from redis import Redis
 
 from budget.leases import redis_now_us
 from budget.replies import number, text
-from budget.scopes import GAP_US
+from budget.scopes import GAP_US, held_command
 from budget.scripts import PREFIX
 
 #: Kinds of scope on the carrier's side: there an ended call goes on counting, and a step of the clock pays nothing off.
@@ -146,13 +146,16 @@ def count(redis: Redis, fields: dict[str, Fields], now_us: int) -> dict[str, Sco
         # After a step of the clock what lingers is measured from the last look, not from now.
         since = number(known["seen"] or None) if _stepped(name, known, now_us) else now_us
         commands += [
-            ("ZCARD", f"{PREFIX}held:{name}"),
+            held_command(name),
             ("ZCOUNT", f"{PREFIX}linger:{name}", f"({now_us if since is None else since}", "+inf"),
             ("SCARD", f"{PREFIX}wait:{name}"),
         ]
     replies = ask(redis, commands)
     counts = zip(replies[::3], replies[1::3], replies[2::3], strict=True)
-    return {name: _scope(name, fields[name], now_us, *map(int, three)) for name, three in zip(fields, counts, strict=True)}
+    return {
+        name: _scope(name, fields[name], now_us, *(int(one or 0) for one in three))
+        for name, three in zip(fields, counts, strict=True)
+    }
 
 
 def read_scopes(redis: Redis, names: Iterable[str], now_us: int | None = None) -> Reading:

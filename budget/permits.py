@@ -5,15 +5,16 @@ Everything here is one Redis script per verb (budget/lua/), on Redis time only.
 
 from __future__ import annotations
 
+import struct
+from binascii import unhexlify
 from collections.abc import Sequence
-from dataclasses import dataclass
-from uuid import UUID
+from typing import Any, NamedTuple
+from uuid import UUID, SafeUUID
 
 from redis import Redis
 
 from budget.leases import Lease, adopt, leases, linger, overdue_pops, redis_now_us, renew, suspects
 from budget.push import JOB_TIMEOUT_S, RESULT_TTL_S, iso_now, job_data
-from budget.replies import number, text
 from budget.scripts import run
 from settings import Settings
 
@@ -21,8 +22,8 @@ from settings import Settings
 REACH_US = 2_000
 #: us; beyond J, for the acknowledgement's way from the switch to Redis.
 ACKNOWLEDGED_US = 20_000
-#: Words of a reply before the first permit.
-HEAD_WORDS = 4
+_NUMBERS = struct.Struct("<8d").pack
+_NEW, _SET, _TUPLE = object.__new__, object.__setattr__, tuple.__new__
 
 __all__ = [
     "Answer",
@@ -44,8 +45,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(NamedTuple):
     """A permit. ``slot_us``: microseconds from the moment before the request was sent to when the INVITE may leave."""
 
     attempt_id: UUID
@@ -55,8 +55,7 @@ class Grant:
     epoch: int
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """Permits, none to as many as asked for, and what stopped at the last of them.
 
     ``limit``: the scope that is full or paced (``carrier:...``, ``tenant:...``), or ``cps`` (its turn has not come),
@@ -71,36 +70,64 @@ class Answer:
     paced: bool = False
 
 
+class Terms(NamedTuple):
+    """What is the same in every request; microseconds. ``lead``: the earliest slot's distance when the caller names none."""
+
+    lead: int
+    margin: int
+    horizon: int
+    lease: int
+    popped: int
+    late: int
+
+
+def terms(settings: Settings) -> Terms:
+    """Of a controller."""
+    return Terms(
+        int(settings.slot_lead_ms * 1000),
+        int(settings.slot_margin_ms * 1000),
+        settings.slot_horizon_ms * 1000,
+        int(settings.lease_s * 1_000_000),
+        int(settings.popped_deadline_s * 1_000_000),
+        int(settings.jitter_ms * 1000) + ACKNOWLEDGED_US,
+    )
+
+
+def request(own: Terms, want: int, lead_us: int | None) -> bytes:
+    """The numbers of a request, as lua/grant/ask.lua reads them."""
+    default, margin, horizon, lease, popped, late = own
+    lead = default if lead_us is None else lead_us
+    reach = lead + margin + REACH_US
+    return _NUMBERS(want, lead, reach, horizon if horizon > reach else reach, lease, popped, margin, late)
+
+
+def read_answer(reply: list[Any]) -> Answer:
+    """The reply to a request. Written for speed: it is half of what a permit of a batch costs the pump."""
+    limit, wait, epoch, paced = reply[:4]
+    grants: list[Grant] = []
+    i = 4
+    while i < len(reply):
+        raw, count, slot, step, fence = reply[i : i + 5]
+        lane, opened = raw.decode(), int(epoch)
+        i += 5 + count
+        for attempt in reply[i - count : i]:
+            # As UUID(attempt.decode()) in a third of the time; the script lets only well-formed ones through.
+            made = _NEW(UUID)
+            _SET(made, "int", int.from_bytes(unhexlify(attempt.replace(b"-", b"")), "big"))
+            _SET(made, "is_safe", SafeUUID.unknown)
+            grants.append(_TUPLE(Grant, (made, lane, slot, fence, opened)))
+            slot, fence = slot + step, fence + 1
+    return Answer(tuple(grants), limit.decode(), wait if wait >= 0 else None, paced == 1)
+
+
 def grant(
     redis: Redis, settings: Settings, carrier_id: UUID, switch: str, *, want: int = 1, lead_us: int | None = None
 ) -> Answer:
     """Asks for the next permits of ``carrier_id``, at most ``want`` (1 to 500), the first not before ``lead_us`` from now.
 
-    Raises ``RedisError`` when Redis is away: then nothing is dialed.
+    Raises ``RedisError`` when Redis is away: then nothing is dialed. A pump asks over its own line (budget/line.py).
     """
-    lead = int(settings.slot_lead_ms * 1000) if lead_us is None else lead_us
-    margin = int(settings.slot_margin_ms * 1000)
-    reach = lead + margin + REACH_US
-    reply = run(
-        redis,
-        "grant",
-        str(carrier_id),
-        switch,
-        want,
-        lead,
-        reach,
-        max(reach, settings.slot_horizon_ms * 1000),
-        int(settings.lease_s * 1_000_000),
-        int(settings.popped_deadline_s * 1_000_000),
-        margin,
-        int(settings.jitter_ms * 1000) + ACKNOWLEDGED_US,
-    )
-    limit, wait, epoch = text(reply[0]), int(reply[1]), number(reply[2]) or 0
-    grants = tuple(
-        Grant(UUID(text(reply[i])), text(reply[i + 1]), int(reply[i + 2]), int(reply[i + 3]), epoch)
-        for i in range(HEAD_WORDS, len(reply), 4)
-    )
-    return Answer(grants, limit, wait if wait >= 0 else None, bool(int(reply[3])))
+    return read_answer(run(redis, "grant", str(carrier_id), switch, request(terms(settings), want, lead_us)))
 
 
 def mark_claimed(redis: Redis, attempt_id: UUID, fence: int, *, acknowledged: bool = True) -> bool:

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from redis import Redis
 
-from budget.scripts import run, run_all
+from budget.scripts import PREFIX, run, run_all
 
 #: us; as GAP_US in lua/scope.lua, for pumps that ask every second.
 GAP_US = 1_500_000
@@ -86,6 +86,11 @@ class CarrierSpec:
         """As Redis keeps them."""
         own = ["more", ",".join(self.more), "urgent_share", f"{self.urgent_share:g}", "bulk_floor", f"{self.bulk_floor:g}"]
         return self.limits.fields() + own
+
+
+def held_command(scope: str) -> tuple[str, ...]:
+    """The Redis command that says how many calls count in the scope (None: none)."""
+    return ("ZCARD", f"{PREFIX}held:{scope}") if scope.startswith("carrier:") else ("HGET", f"{PREFIX}held", scope)
 
 
 def set_scopes(redis: Redis, limits: Iterable[ScopeLimits]) -> int:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -16,12 +17,15 @@ from redis.exceptions import NoScriptError
 PREFIX = "tl2:"
 WAKE_CHANNEL = f"{PREFIX}wake"
 #: What stands before every script.
-HEAD = ("lib", "scope", "order", "lease")
-#: What stands between the head and a script that is too long for one file.
-PARTS = {"grant": ("grant/ask", "grant/choose", "grant/take")}
+HEAD = ("lib", "scope", "names", "changes", "order", "lease")
+#: But grant runs for every call. It has only what it always needs before it; of the rest, and of its own seldom part, it has
+#: what it names as fields of ``seldom()``, which builds them when one is needed.
+GRANT = ("lib", "grant/ask", "grant/plain", "scope", None, "grant/here", "grant/choose", "grant/take", "grant")
+SELDOM = ("names", "changes", "order", "grant/seldom")
 #: Clients of a rehearsal.
 _VIRTUAL: WeakSet[Redis] = WeakSet()
 _CLOCK = "local t = call('TIME')"
+_CONSTANT = re.compile(r"^(local ([A-Z][A-Z_]*) = (\d+|'[^'\n]*')\n)", re.M)
 
 
 @cache
@@ -30,12 +34,36 @@ def source(name: str, *, virtual: bool = False) -> tuple[str, str]:
 
     ``virtual``: the same script for a rehearsal, on the clock in the key ``<prefix>now`` (microseconds), not on Redis TIME.
     """
-    folder = resources.files("budget") / "lua"
-    text = "\n".join((folder / f"{part}.lua").read_text("utf-8") for part in (*HEAD, *PARTS.get(name, ()), name))
+    return assemble(name, part, virtual=virtual)
+
+
+def part(name: str) -> str:
+    """A file of budget/lua/."""
+    return (resources.files("budget") / "lua" / f"{name}.lua").read_text("utf-8")
+
+
+def assemble(name: str, read: Callable[[str], str], *, virtual: bool) -> tuple[str, str]:
+    """As :func:`source`, of the parts that ``read`` gives for their names."""
+    parts = GRANT if name == "grant" else (*HEAD, name)
+    text = _with_constants("\n".join(read(one) if one else _seldom(read) for one in parts))
     if virtual:
         assert text.count(_CLOCK) == 1
         text = text.replace(_CLOCK, f"local v = tonumber(call('GET', '{PREFIX}now')); local t = {{ 0, v }}")
     return text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+
+def _with_constants(text: str) -> str:
+    """``local NAME = <number or 'text'>`` is a literal where it is used: Lua would make a variable of it each time."""
+    for line, name, value in _CONSTANT.findall(text):
+        text = re.sub(rf"\b{name}\b", value.replace("\\", r"\\"), text.replace(line, ""))
+    return re.sub(r"([^'\n]*)' \.\. '", r"\1", text)
+
+
+def _seldom(read: Callable[[str], str]) -> str:
+    body = "\n".join(map(read, SELDOM))
+    names = dict.fromkeys(re.findall(r"\bseldom\(\)\.(\w+)", "".join(read(one) for one in GRANT if one)))
+    table = ", ".join(f"{name} = {name}" for name in names)
+    return f"local built\nlocal function seldom()\nif not built then\n{body}\nbuilt = {{ {table} }}\nend\nreturn built\nend"
 
 
 def on_virtual_time(redis: Redis) -> None:
@@ -43,9 +71,14 @@ def on_virtual_time(redis: Redis) -> None:
     _VIRTUAL.add(redis)
 
 
+def script(redis: Redis, name: str) -> tuple[str, str]:
+    """:func:`source` as this client is to run it."""
+    return source(name, virtual=redis in _VIRTUAL)
+
+
 def run(redis: Redis, name: str, *args: str | int | bytes) -> Any:
     """Runs script ``name``. Raises ``redis.exceptions.RedisError`` as redis-py does."""
-    text, sha = source(name, virtual=redis in _VIRTUAL)
+    text, sha = script(redis, name)
     try:
         return redis.evalsha(sha, 0, *args)
     except NoScriptError:
@@ -59,7 +92,7 @@ def run_all(redis: Redis, name: str, calls: Sequence[Sequence[str | int | bytes]
     """
     if not calls:
         return []
-    code, sha = source(name, virtual=redis in _VIRTUAL)
+    code, sha = script(redis, name)
     pipe = redis.pipeline(transaction=False)
     # The first one loads it; a SCRIPT FLUSH between two of a pipeline would have to be timed to the microsecond.
     pipe.eval(code, 0, *calls[0])

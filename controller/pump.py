@@ -15,6 +15,7 @@ from gevent.pool import Pool
 from redis.exceptions import RedisError
 
 from budget import permits
+from budget.line import Line
 from budget.scripts import WAKE_CHANNEL
 from budget.worker import DialRunner
 from calls.evidence import Evidence
@@ -140,37 +141,40 @@ class Pumps:
             event.set()
 
     def _pump(self, carrier_id: UUID) -> None:
-        settings, woken = self._board.settings, self._wake[carrier_id]
-        while True:
-            woken.clear()
-            if not self._board.may_dial or self._unreachable(carrier_id):
-                woken.wait(0.1)
-                continue
-            room = self._window.size - self._under_way
-            if room <= 0:
-                self._room.clear()
-                self._room.wait(settings.pump_idle_s)
-                continue
-            lead_s = self._lead.lead_s
-            want = min(room, settings.grants_at_once)
-            asked = time.monotonic()
-            try:
-                answer = permits.grant(
-                    self._board.redis, settings, carrier_id, settings.switch, want=want, lead_us=int(lead_s * 1e6)
-                )
-            except (RedisError, OSError) as error:
-                self._no_budget(error)
-                woken.wait(0.2)  # no budget, no dial
-                continue
-            self._budget_away = False
-            replied = time.monotonic()
-            for permit in answer.grants:
-                target, use_by = slot_times(settings, permit.slot_us / 1e6, asked, replied)
-                rest_us = self._rest_us[carrier_id]
-                dial = Dial(self._board, permit, carrier_id, target, use_by, lead_s, rest_us, self._record)
-                self._start(dial, late=use_by <= target)
-            self.counts["asked"] += 1
-            self._wait(woken, answer, replied)
+        settings = self._board.settings
+        with Line(self._board.redis, settings, carrier_id, settings.switch) as line:
+            while True:
+                self._turn(carrier_id, line, self._wake[carrier_id])
+
+    def _turn(self, carrier_id: UUID, line: Line, woken: Event) -> None:
+        settings = self._board.settings
+        woken.clear()
+        if not self._board.may_dial or self._unreachable(carrier_id):
+            woken.wait(0.1)
+            return
+        room = self._window.size - self._under_way
+        if room <= 0:
+            self._room.clear()
+            self._room.wait(settings.pump_idle_s)
+            return
+        lead_s = self._lead.lead_s
+        want = min(room, settings.grants_at_once)
+        asked = time.monotonic()
+        try:
+            answer = line.grant(want=want, lead_us=int(lead_s * 1e6))
+        except (RedisError, OSError) as error:
+            self._no_budget(error)
+            woken.wait(0.2)  # no budget, no dial
+            return
+        self._budget_away = False
+        replied = time.monotonic()
+        for permit in answer.grants:
+            target, use_by = slot_times(settings, permit.slot_us / 1e6, asked, replied)
+            rest_us = self._rest_us[carrier_id]
+            dial = Dial(self._board, permit, carrier_id, target, use_by, lead_s, rest_us, self._record)
+            self._start(dial, late=use_by <= target)
+        self.counts["asked"] += 1
+        self._wait(woken, answer, replied)
 
     def _no_budget(self, error: Exception) -> None:
         if not self._budget_away:

@@ -7,7 +7,8 @@ local text = lease_text(ARGV[2], ARGV[3], ARGV[4], switch ~= '' and switch or '-
 if not call('SET', P .. 'lease:' .. id, text, 'NX') then
   return 0
 end
-for _, scope in ipairs(scopes) do
-  call('ZADD', P .. 'held:' .. scope, now + tonumber(ARGV[6]), id)
+call('ZADD', P .. 'held:' .. scopes[1], whole(now + tonumber(ARGV[6])), id)
+for i = 2, #scopes do
+  call('HINCRBY', P .. 'held', scopes[i], '1')
 end
 return 1

@@ -5,7 +5,7 @@ for _, scope in ipairs(ARGV) do
   local key = scope_key(scope)
   local carrier = string.match(scope, '^carrier:(.*)')
   for _, field in ipairs(call('HKEYS', key)) do
-    if not (carrier and (field == 'tat' or field == 'seen')) and not (scope == 'global' and field == 'timed') then
+    if not (carrier and (field == 'tat' or field == 'seen')) then
       call('HDEL', key, field)
     end
   end
@@ -13,6 +13,7 @@ for _, scope in ipairs(ARGV) do
     call('EXPIRE', key, KEPT_S)
     call('SREM', P .. 'carriers', carrier)
   end
+  limit(scope, false)
   wake(scope)
 end
 call('PUBLISH', P .. 'wake', '*')

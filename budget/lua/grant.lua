@@ -1,43 +1,16 @@
 -- One permit after the other, until something stops it.
-local limit, later = 'empty', -1
-local probe_at, probes = tonumber(own.probe_at or 0), tonumber(own.probes or 0)
-if probe_at > now + horizon + tonumber(own.probe_us or 0) then
-  probe_at = now -- the clock stepped back
-end
-
--- The next call whose turn it is at the slot, if there is one. `near`: the slot is so near that any class may have it.
-local function take_next(near)
-  for _ = 1, LOOKS do
-    if skips >= SKIPS then
-      look_again(now + SKIPS_POLL_US)
-      return false
-    end
-    local tried = false
-    for _, class in ipairs(classes()) do
-      local h = head(class)
-      if h and (near or class == 'urgent') then
-        tried = true
-        if not (class == 'urgent' and beyond_cap(h)) and take(class, h) then
-          return true
-        end
-        break
-      elseif h and class == 'bulk' then
-        return false -- its floor is due: urgent calls do not reserve what comes before
-      end
-    end
-    if not tried then
-      return false
-    end
+local limit, later, slot, slowest = 'empty', -1, nil, nil
+if state == 'probing' then
+  probe_at, probe_us, probes = (probe_at or 0) + 0, (probe_us or 0) + 0, (probes or 0) + 0
+  if probe_at > now + horizon + probe_us then
+    probe_at = now -- the clock stepped back
   end
-  look_again(now + (moved_back and 5000 or 1000)) -- many were passed over: the rest of them next time
-  return false
 end
-
-for _ = 1, want do
-  next_slot()
-  local stop = full()
+while g.taken < want do
+  slot, slowest = next_slot(shared, now + lead)
+  local stop = full(shared)
   if stop then
-    limit, later = stop.name, wait_for(stop)
+    limit, later = stop.name, seldom().wait_for(stop, carrier, switch, now)
     break
   end
   if slot - now > horizon then
@@ -49,111 +22,95 @@ for _ = 1, want do
     break
   end
   local near = slot - now <= reach
-  if not take_next(near) then
-    if not near and (head('normal') or head('bulk')) then
+  if not take_next(g, slot, near) then
+    if not near and (head(g, 'normal') or head(g, 'bulk')) then
       limit, later = slowest or 'cps', nil
     else
-      local at = math.min(soonest or math.huge, timed_next or math.huge)
-      limit, later = first_limit or 'empty', at < math.huge and math.max(1000, math.ceil(at - now)) or -1
+      local at = math.min(g.soonest or math.huge, timed_next or math.huge)
+      limit, later = g.limit or 'empty', at < math.huge and math.max(1000, math.ceil(at - now)) or -1
     end
     break
   end
   limit, later = 'more', nil
   if state == 'probing' then
-    probe_at, probes = slot + tonumber(own.probe_us or 0), probes - 1
+    probe_at, probes = slot + probe_us, probes - 1
     call('HSET', ckey, 'probe_at', whole(probe_at), 'probes', whole(probes))
   end
 end
 
 -- What has changed is written once.
-if #granted > 0 then
-  for scope, flat in pairs(held) do
-    call('ZADD', P .. 'held:' .. scope, unpack(flat))
+local news = {}
+local function as_place(place)
+  return type(place) == 'string' and place or exact(place)
+end
+if g.taken > 0 then
+  put_back(g, 'urgent')
+  put_back(g, 'normal')
+  put_back(g, 'bulk')
+  call('ZADD', P .. 'held:' .. own, unpack(g.held))
+  for i = 1, on_its_side do
+    call('ZADD', P .. 'out:' .. shared[i].name, unpack(g.out))
   end
-  for scope, flat in pairs(outs) do
-    call('ZADD', P .. 'out:' .. scope, unpack(flat))
+  call('ZADD', P .. 'popped', unpack(g.popped))
+  local count = g.taken == 1 and '1' or whole(g.taken)
+  for i = 1, #counted do
+    call('HINCRBY', P .. 'held', counted[i], count)
   end
-  local popped, popped_until = {}, whole(now + tonumber(ARGV[8]))
-  for i, id in ipairs(ids) do
-    popped[2 * i - 1] = popped_until
-    popped[2 * i] = id
-  end
-  call('ZADD', P .. 'popped', unpack(popped))
-  for _, s in ipairs(shared) do
-    if s.moved and s ~= trunk then
-      call('HSET', scope_key(s.name), 'tat', whole(s.tat))
+  for _, one in pairs(g.lanes) do
+    if one.scopes and one.taken > 0 then
+      for _, scope in ipairs(one.scopes) do
+        call('HINCRBY', P .. 'held', scope, whole(one.taken))
+      end
     end
   end
-  for name, s in pairs(scopes) do
-    if s.moved then
+  for i = 2, #shared do
+    if shared[i].moved then
+      call('HSET', scope_key(shared[i].name), 'tat', whole(shared[i].tat))
+    end
+  end
+  for name, s in pairs(g.scopes) do
+    if s and s.moved then
       call('HSET', scope_key(name), 'tat', whole(s.tat))
     end
   end
-  local last = full()
+  if trunk.moved then
+    news[1], news[2] = 'tat', whole(trunk.tat)
+  end
+  if g.normal ~= (clk2 or 0) then
+    news[#news + 1], news[#news + 2] = 'clk2', as_place(g.normal)
+  end
+  if g.urgent ~= (clk1 or 0) then
+    news[#news + 1], news[#news + 2] = 'clk1', as_place(g.urgent)
+  end
+  if g.bulk ~= (clk3 or 0) then
+    news[#news + 1], news[#news + 2] = 'clk3', as_place(g.bulk)
+  end
+  local last = full(shared)
   if last and limit == 'more' then
-    limit, later = last.name, wait_for(last)
+    limit, later = last.name, seldom().wait_for(last, carrier, switch, now)
   end
 else
-  pass_on()
+  seldom().pass_on(shared)
 end
 
--- Turns. Each pump is told its own next slot, one behind the other, so that of several nobody asks in vain; who misses
--- its turn holds nobody up, because the next one comes for itself anyway.
-local turns, mine, paced = {}, nil, later == nil -- a pump that came too early keeps its turn
 if later == nil then
-  next_slot()
-  local span = math.max(trunk.step or 0, margin)
-  local latest
-  for pump, at in string.gmatch(own.turns or '', '([^=,]+)=(%d+)') do
-    at = tonumber(at)
-    if pump == switch then
-      mine = at
-    elseif at >= now + lead and at < now + 60000000 then
-      turns[#turns + 1] = pump .. '=' .. whole(at)
-      latest = math.max(latest or at, at)
-    end
+  local next_one, behind = next_slot(shared, now + lead)
+  local span = (g.taken > 0 or not behind or behind == own) and math.max(trunk.step or 0, margin)
+  local line, mine = turn_after(turns, switch, g.taken == 0, next_one, whole(next_one), now, lead, span)
+  if line ~= turns then
+    news[#news + 1], news[#news + 2] = 'turns', line
   end
-  if #granted == 0 and slowest and slowest ~= trunk.name then
-    mine = slot -- another scope is a moment behind: that is no reason to go behind every other pump of this carrier
-  elseif #granted > 0 or not mine or mine < slot or mine > now + 60000000 then
-    mine = math.max(slot, latest and latest + span or 0)
-  end
-  turns[#turns + 1] = switch .. '=' .. whole(mine)
-  later = math.max(1, math.ceil(mine - now - lead - margin))
+  later, g.reply[4] = math.max(1, math.ceil(mine - now - lead - margin)), 1
 end
-local news = {}
-local function note(field, value)
-  news[#news + 1] = field
-  news[#news + 1] = value
-end
-local asked = tonumber(own.asked or 0)
+asked = (asked or 0) + 0
 if now - asked > LOOK_US or now < asked then
-  note('asked', whole(now))
+  news[#news + 1], news[#news + 2] = 'asked', whole(now)
 end
-if paced then
-  local line = table.concat(turns, ',')
-  if line ~= own.turns then
-    note('turns', line)
-  end
-end
-if trunk.moved then
-  note('tat', whole(trunk.tat))
-end
-for class, field in pairs(served_key) do
-  if clk_moved[class] then
-    note(field, exact(clk[class]))
-  end
-end
-if floor ~= tonumber(own.floor or 0) then
-  note('floor', whole(floor))
+if g.floor ~= (floor_at or 0) + 0 then
+  news[#news + 1], news[#news + 2] = 'floor', whole(g.floor)
 end
 if #news > 0 then
   call('HSET', ckey, unpack(news))
 end
-local reply = { limit, later, epoch, paced and 1 or 0 }
-for _, g in ipairs(granted) do
-  for i = 1, 4 do
-    reply[#reply + 1] = g[i]
-  end
-end
-return reply
+g.reply[1], g.reply[2] = limit, later
+return g.reply

@@ -5,7 +5,7 @@ local now = clock_us()
 local key = scope_key('carrier:' .. ARGV[1])
 local v = call('HMGET', key, 'state', 'factor', 'factor_at', 'recover')
 local before = v[1] or 'ok'
-call('HSET', key, 'state', ARGV[2], 'why', ARGV[3])
+call('HSET', key, 'state', ARGV[2], 'why', ARGV[3], 'special', '1')
 if ARGV[4] ~= '' then
   call('HSET', key, 'probes', ARGV[4], 'probe_us', ARGV[5])
   if before ~= ARGV[2] then

@@ -52,7 +52,7 @@ local function drop_lease(id, fence, linger_us, now, unsent)
     linger_us = tonumber(call('HGET', scope_key('carrier:' .. lease.carrier), 'linger') or '0')
   end
   for _, scope in ipairs(lease.scopes) do
-    call('ZREM', P .. 'held:' .. scope, id)
+    free(scope, id)
     local after = 0
     if of_carrier(scope) then
       settle_invite(scope, id, now, unsent)

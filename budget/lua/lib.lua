@@ -1,57 +1,29 @@
 -- First part of the head that scripts.py puts before every script: names, time, text. All keys live under one version
 -- prefix, so scripts of two versions never touch each other's keys. Time is Redis TIME only: no caller's clock counts.
+-- Redis builds every function of a script anew at every run, so grant.lua, which runs for every call, takes only the first two
+-- parts at once. Constants (in capitals) are put in by scripts.py. `text + 0` is a number in half the time of tonumber(text).
 local P = 'tl2:'
 local Q = 'rq:queue:'
 local call = redis.call
 
 local function clock_us()
   local t = call('TIME')
-  return tonumber(t[1]) * 1000000 + tonumber(t[2])
+  return t[1] * 1000000 + t[2]
 end
 
 -- Microseconds (or any whole number) as text that Python's int() reads; Redis itself may write 1e+15.
+local format = string.format
 local function whole(number)
-  return string.format('%.0f', number)
+  return format('%d', number)
 end
 
 -- Virtual time as text that reads back as the same number: one call of a tenant of weight 1 is 1.
 local function exact(number)
-  return string.format('%.17g', number)
+  return format('%.17g', number)
 end
 
 -- An attempt's id as Python prints it. Anybody can enqueue anything; what reaches our own keys has this form.
 local ATTEMPT = '^%x%x%x%x%x%x%x%x%-%x%x%x%x%-%x%x%x%x%-%x%x%x%x%-%x%x%x%x%x%x%x%x%x%x%x%x$'
 local function is_attempt(id)
-  return string.find(id, ATTEMPT) ~= nil and not string.find(id, '[A-F]')
-end
-
-local CLASSES = { 'urgent', 'normal', 'bulk' }
-
--- What a lane's name says: class, tenant's id, route, and the scopes of the lane's own side, the tenant's first.
-local function read_lane(lane)
-  local class, hex, route, rest = string.match(lane, '^dial%.(%a+)%.(%x+)%.([%w%-]+)(.*)$')
-  if not class or #hex ~= 32 then
-    return nil
-  end
-  local tenant = hex:sub(1, 8) .. '-' .. hex:sub(9, 12) .. '-' .. hex:sub(13, 16) .. '-' .. hex:sub(17, 20) .. '-' .. hex:sub(21)
-  local scopes = { 'tenant:' .. tenant }
-  for kind, name in string.gmatch(rest, '%.([cna])%-([%w%-]+)') do
-    if kind == 'a' then
-      scopes[#scopes + 1] = 'agents:' .. name
-    else
-      scopes[#scopes + 1] = (kind == 'c' and 'campaign:' or 'caller:') .. hex .. ':' .. name
-    end
-  end
-  return { class = class, tenant = tenant, route = route, scopes = scopes }
-end
-
--- RQ's own job hash, so that `rq info` and the RQ dashboard show the truth. Written whole each time: a stale hash of an
--- earlier life of the id never locks it out.
-local function write_job(id, lane, iso, data, timeout, result_ttl)
-  local key = 'rq:job:' .. id
-  call('DEL', key)
-  call('HSET', key, 'created_at', iso, 'enqueued_at', iso, 'data', data, 'origin', lane,
-    'description', 'controller.dial.dial()', 'status', 'queued', 'timeout', timeout,
-    'result_ttl', result_ttl, 'failure_ttl', result_ttl,
-    'started_at', '', 'ended_at', '', 'last_heartbeat', '', 'worker_name', '')
+  return #id == 36 and string.find(id, ATTEMPT) ~= nil and id == string.lower(id)
 end

@@ -1,4 +1,4 @@
--- Third part of the head: the fair order. For each carrier and class a heap of tenants (`to:`), for each of these a heap of
+-- Fifth part of the head: the fair order. For each carrier and class a heap of tenants (`to:`), for each of these a heap of
 -- the tenant's lanes (`lo:`). A tenant's virtual time (`vt:<class>`) is one for all carriers, so that many routes give no
 -- extra share; its place at a carrier is that time plus an offset of the carrier's own, which is set when it
 -- comes: at the carrier's present, no credit for the time it asked for nothing. What it was served elsewhere moves it
@@ -66,16 +66,17 @@ local function enter_lane(carrier, class, tenant, lane)
   if call('ZSCORE', key, lane) then
     return false
   end
-  local present = tonumber(call('ZRANGE', key, 0, 0, 'WITHSCORES')[2] or '0')
+  local present = tonumber(call('ZRANGE', key, '0', '0', 'WITHSCORES')[2] or '0')
   local own = tonumber(call('HGET', cv_key(carrier, class, tenant), lane) or '0')
   call('ZADD', key, exact(math.min(math.max(own, present), present + LAG)), lane)
   return true
 end
 
 -- The lane is empty, or waits: it leaves its tenant's order at this carrier.
-local function leave_lane(carrier, class, tenant, lane, score)
-  call('ZREM', lo_key(carrier, class, tenant), lane)
-  call('HSET', cv_key(carrier, class, tenant), lane, exact(score))
+local function leave_lane(carrier, class, tenant, lane)
+  local key = lo_key(carrier, class, tenant)
+  call('HSET', cv_key(carrier, class, tenant), lane, exact(tonumber(call('ZSCORE', key, lane))))
+  call('ZREM', key, lane)
 end
 
 -- Nothing of the lane stays behind at this carrier: it is forgotten, or the carrier serves it no more.
@@ -162,10 +163,10 @@ local function activate(lane, since)
 end
 
 -- When a scope's rate allows the next call, whoever waits for it is woken by the first request that comes then. The next such
--- moment of all stands in `s:global`, which every request reads. Only ever earlier: a clock that stepped back moves it.
+-- moment of all stands in `timed_next`, which every request reads. Only ever earlier: a clock that stepped back moves it.
 local function come_back(scope, at)
   call('ZADD', P .. 'timed', 'LT', whole(at), scope)
-  call('HSET', scope_key('global'), 'timed', whole(call('ZRANGE', P .. 'timed', 0, 0, 'WITHSCORES')[2]))
+  call('SET', P .. 'timed_next', whole(call('ZRANGE', P .. 'timed', 0, 0, 'WITHSCORES')[2]))
 end
 
 -- A lane or (as '@class|tenant') a whole tenant leaves a carrier's order until the scope has room: `at` is when its rate

@@ -5,6 +5,17 @@
 
 -- Where there was no rate nobody wrote down the last slot; no horizon is longer.
 local AHEAD_US = 1000000
+-- For whoever reads the hash; and Redis finds the fields of a hash with a text of more than 64 bytes faster.
+local ABOUT = 'counts, us, and moments in us since 1970 by the clock of Redis; see docs/budget.md'
+
+-- What was stated of a carrier, once more in one text: grant reads it for every call (see PLAN).
+local function write_plan(key)
+  local v = call('HMGET', key, 'max', 'interval', 'paused', 'gap', 'rest', 'urgent_share', 'bulk_floor', 'more')
+  if v[1] and v[2] then
+    call('HSET', key, 'about', ABOUT, 'plan', table.concat({ v[1], v[2], v[3] or '0', v[4] or '', v[5] or '',
+      v[6] or '1', v[7] or '0', v[8] or '' }, ' '))
+  end
+end
 local now, changed, i = clock_us(), 0, 1
 
 local function lowered(scope, before, new)
@@ -20,13 +31,13 @@ end
 local function joined(carrier, before, now_in)
   for scope in string.gmatch(now_in, '[^,]+') do
     if not string.find(',' .. before .. ',', ',' .. scope .. ',', 1, true) then
-      for _, id in ipairs(call('ZRANGE', P .. 'held:' .. carrier, 0, -1)) do
+      for _, id in ipairs(call('ZRANGE', P .. 'held:' .. carrier, '0', '-1')) do
         local lease = read_lease(id)
-        if lease then
+        if lease and not string.find(',' .. table.concat(lease.scopes, ',') .. ',', ',' .. scope .. ',', 1, true) then
           lease.scopes[#lease.scopes + 1] = scope
           call('SET', P .. 'lease:' .. id, lease_text(lease.fence, lease.carrier, lease.lane, lease.switch, lease.at, lease.slot,
             lease.tat, lease.scopes))
-          call('ZADD', P .. 'held:' .. scope, call('ZSCORE', P .. 'held:' .. carrier, id), id)
+          call('HINCRBY', P .. 'held', scope, '1')
         end
       end
       call('ZUNIONSTORE', P .. 'linger:' .. scope, 2, P .. 'linger:' .. scope, P .. 'linger:' .. carrier, 'AGGREGATE', 'MAX')
@@ -50,7 +61,7 @@ while ARGV[i] do
   if news then
     changed = changed + 1
     call('PERSIST', key)
-    local v = call('HMGET', key, 'interval', 'rest', 'tat')
+    local v = call('HMGET', key, 'interval', 'rest', 'tat', 'max', 'paused')
     local is, old = lowered(scope, before.interval, tonumber(v[1] or '') or 0)
     local resting = tonumber(v[2] or '') or 0
     if is and resting > 0 then
@@ -64,6 +75,10 @@ while ARGV[i] do
     local carrier = string.match(scope, '^carrier:(.*)')
     if carrier then
       call('SADD', P .. 'carriers', carrier)
+      write_plan(key)
+    else
+      local limits = (v[1] or '') ~= '' or (v[4] or '') ~= '' or v[5] == '1'
+      limit(scope, limits)
     end
     call('PUBLISH', P .. 'wake', carrier and carrier .. ' * 0' or '*')
   end

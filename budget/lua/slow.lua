@@ -22,7 +22,7 @@ if value == 'cap' and max and max > 0 then
   present = 2 * held >= max and math.min(present, math.max(0, held - 1) / max) or present
 end
 call('HSET', key, value, exact(math.max(least, present * factor)), at, whole(now), 'recover', whole(recover),
-  slowed_at, whole(now))
+  slowed_at, whole(now), 'special', '1')
 if value == 'factor' then
   rest(scope, settled(scope, now), now, now, resting)
 end

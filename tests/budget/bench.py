@@ -15,7 +15,7 @@ from budget.lanes import LaneSpec, Serving
 from budget.permits import Answer, Grant
 from budget.push import push
 from budget.replies import text
-from budget.scopes import CarrierSpec, ScopeLimits, carrier_scope
+from budget.scopes import CarrierSpec, ScopeLimits, carrier_scope, held_command
 from budget.scripts import PREFIX, WAKE_CHANNEL, on_virtual_time
 from settings import Settings
 
@@ -129,7 +129,7 @@ class Bench:
 
 def in_use(redis: Redis, scopes: Sequence[str]) -> dict[str, int]:
     """Calls that count in each scope."""
-    return {scope: int(redis.zcard(f"{PREFIX}held:{scope}")) for scope in scopes}
+    return {scope: int(cast(Any, redis).execute_command(*held_command(scope)) or 0) for scope in scopes}
 
 
 class VirtualBench(Bench):

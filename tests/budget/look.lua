@@ -9,7 +9,8 @@ local function member(scope, item)
   return not scope or call('SISMEMBER', P .. 'wait:' .. scope, item) == 1
 end
 return cjson.encode({
-  held = all(ask.scopes, function(scope) return call('ZRANGE', P .. 'held:' .. scope, 0, -1) end),
+  leases = all(ask.trunks, function(trunk) return call('ZRANGE', P .. 'held:' .. trunk, 0, -1) end),
+  held = all(ask.scopes, function(scope) return tonumber(call('HGET', P .. 'held', scope) or 0) end),
   lanes = all(ask.lanes, function(lane) return call('LRANGE', 'rq:queue:' .. lane, 0, -1) end),
   popped = call('ZRANGE', P .. 'popped', 0, -1),
   known = call('SMEMBERS', P .. 'in'),

@@ -249,17 +249,19 @@ class World:
 
     def check(self, *, swept: bool = False) -> None:
         """Everything that must hold after every step."""
-        everywhere = [*TRUNKS, *SCOPES]
         names = [name for name in LANES if self.waiting[name] and name not in self.unstated and self.epoch]
         asked = [(name, parse_lane(name), s.carrier_id) for name in names for s in self.serving[name]]
         places = [(name, lane.priority, str(lane.tenant_id), str(carrier)) for name, lane, carrier in asked]
-        question = json.dumps({"scopes": everywhere, "lanes": LANES, "places": places})
+        question = json.dumps({"trunks": TRUNKS, "scopes": SCOPES, "lanes": LANES, "places": places})
         raw = cast(Any, self.redis).eval(LOOK, 0, PREFIX, question)
         replies = json.loads(raw)
-        held, listed = replies["held"], replies["lanes"]
-        for scope, members in zip(everywhere, held, strict=True):
-            model = {one for one, lease in self.leases.items() if scope in lease.scopes}
-            promise(set(members) == model, "counted calls are not the leased ones", scope, members, model)
+        listed = replies["lanes"]
+        for trunk, members in zip(TRUNKS, replies["leases"], strict=True):
+            model = {one for one, lease in self.leases.items() if trunk in lease.scopes}
+            promise(set(members) == model, "counted calls are not the leased ones", trunk, members, model)
+        for scope, count in zip(SCOPES, replies["held"], strict=True):
+            leased = sum(scope in lease.scopes for lease in self.leases.values())
+            promise(count == leased, "not as many calls counted as leased", scope, count, leased)
         for name, ids in zip(LANES, listed, strict=True):
             promise(list(ids) == self.waiting[name], "a lane does not hold what it should", name, ids, self.waiting[name])
         promise(set(replies["popped"]) == set(self.popped), "popped and not claimed", replies["popped"], self.popped)

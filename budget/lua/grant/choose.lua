@@ -1,195 +1,154 @@
--- Whose turn it is: tenants and lanes as this script has read and changed them, each read once.
-local clk = { urgent = tonumber(own.clk1 or 0), normal = tonumber(own.clk2 or 0), bulk = tonumber(own.clk3 or 0) }
-local scopes, lanes, heads, others = {}, {}, {}, {}
-local skipped = { urgent = {}, normal = {}, bulk = {} } -- tenants whose lanes are left to another carrier, this time
-local first_limit, soonest -- of what was passed over: its name, when to look again
-local moved_back, skips = false, 0
+-- Whose turn it is.
 
--- A pump asks at least every pump_idle_s (1 s); one that has not asked for longer is not there.
-local THERE_US = 1600000
--- How long a carrier waits for a sister of its tier; how long it stays away after leaving a call to another carrier.
-local SISTER_US, BETTER_POLL_US, SISTER_POLL_US = 250000, 50000, 10000
 -- How many tenants one request looks at; with more, it comes back for the rest.
 local LOOKS = 128
 -- Tenants whose calls are left to another carrier, in one request: each costs several looks, and Redis does nothing else.
-local SKIPS, SKIPS_POLL_US = 24, 10000
+local SKIPS = 24
+local SKIPS_POLL_US = 10000
 
-local function look_again(at)
-  soonest = math.min(soonest or at, at)
-end
-
-local function scope_of(name)
-  scopes[name] = scopes[name] or read_scope(name, now, false)
-  return scopes[name]
-end
-
-local function lane_of(name)
-  if not lanes[name] then
-    local v = call('HMGET', P .. 'lane:' .. name, 'weight', 'share', 'carriers', 'spill', 'd:' .. carrier, 'at', 'scopes',
-      'route', 'since')
-    local alone = not string.find(v[3] or '', ',', 1, true)
-    lanes[name] = { name = name, step = 1 / tonumber(v[1] or 1), share = 1 / tonumber(v[2] or 1),
-      spill = tonumber(v[4] or 0), deferred = tonumber(v[5] or 0), at = tonumber(v[6] or 0), scopes = split(v[7]),
-      route = v[8], since = tonumber(v[9] or 0), serving = alone and {} or servings(v[3]) }
+local function look_again(g, at)
+  if not g.soonest or at < g.soonest then
+    g.soonest = at
   end
-  return lanes[name]
 end
 
--- Another carrier that could take a call now, as far as it alone is concerned; false when it could not.
-local function open_carrier(id)
-  if others[id] == nil then
-    local o = read_scope('carrier:' .. id, now, true, { 'state', 'asked', 'more' })
-    local ago = now - tonumber(o.own.asked or 0)
-    local there = ago >= 0 and ago <= THERE_US and (o.own.state or 'ok') == 'ok' and not is_full(o)
-    for _, scope in ipairs(there and split(o.own.more) or {}) do
-      local s = read_scope(scope, now, true)
-      there = there and not is_full(s)
-      o.tat = s.step and math.max(o.tat, s.tat) or o.tat
-      o.step = s.step and math.max(o.step or 0, s.step) or o.step
+-- A scope of the lane's side; false when it limits nothing.
+local function scope_of(g, name)
+  local s = g.scopes[name]
+  if s == nil then
+    s = g.limits and call('SISMEMBER', P .. 'limited', name) == 1 and read_scope(name, g.now, false)
+    g.scopes[name] = s
+  end
+  return s
+end
+
+-- Whether a scope of the lane's side blocks a call at the slot. If so, `item` leaves the order until it does not: until its
+-- rate allows the next one, or until somebody gives something back.
+local function blocks(g, s, item, slot)
+  local at
+  if not s.paused and not (s.left and s.left <= 0) then -- (as is_full)
+    if not s.step or s.tat <= slot then
+      return false
     end
-    others[id] = there and o or false
+    at = s.tat - g.lead
+    look_again(g, at)
   end
-  return others[id]
+  seldom().block(g.carrier, item, s.name, at)
+  g.limit = g.limit or s.name
+  return true
 end
 
--- Is there another carrier that should rather take the lane's call? One of a better tier that would begin it within the
--- spill time, or a sister of the same tier that has a slot now and has had less than its weight. Never for longer than the
--- spill time (a sister: a quarter of a second) since it last took one: whoever could and does not must not hold it up.
-local function left_to_another(lane, class)
-  local mine
-  for _, s in ipairs(lane.serving) do
-    mine = s.carrier == carrier and s or mine
-  end
-  if not mine then
-    return nil
-  end
-  for _, s in ipairs(lane.serving) do
-    local o = s.carrier ~= carrier and s.tier <= mine.tier and open_carrier(s.carrier)
-    if o then
-      local served = tonumber(call('HGET', P .. 'lane:' .. lane.name, 'at:' .. s.carrier) or 0)
-      local waited = now - math.max(lane.since, served)
-      if s.tier < mine.tier and waited >= 0 and waited < lane.spill then
-        local before = call('LLEN', Q .. lane.name) * call('ZCARD', to_key(s.carrier, class))
-        if math.max(0, o.tat - now - lead) + before * (o.step or 0) <= lane.spill then
-          return s.carrier, BETTER_POLL_US
-        end
-      elseif s.tier == mine.tier and waited >= 0 and waited < SISTER_US and o.tat <= now + lead then
-        local had = call('HMGET', P .. 'rvt:' .. lane.route, s.carrier, carrier)
-        if tonumber(had[1] or 0) < tonumber(had[2] or 0) then
-          return s.carrier, SISTER_POLL_US
-        end
-      end
-    end
-  end
-  return nil
-end
-
--- A tenant whose calls are left to another carrier goes as far back in this one's order as being served there would have
--- taken it: those behind it, who have no other carrier, are seen first next time.
-local function move_back(class, h)
-  local back = clk[class] + LAG
-  if back > h.score + 0.000001 then
-    call('HSET', P .. 'vt:' .. class, carrier .. ' ' .. h.member, offset(back - h.vt, back))
-    call('ZADD', to_key(carrier, class), 'XX', exact(back), h.member)
-    moved_back = true
+-- A tenant's turn is over. What it was charged, perhaps for many permits, is written now.
+local function put_back(g, class)
+  local h = g.heads[class]
+  g.heads[class] = nil
+  if h and h.taken > 0 then
+    local vt = exact(h.vt)
+    local score = h.off == 0 and vt or exact(h.score)
+    call('HSET', P .. 'vt:' .. class, h.tenant, vt, h.here, h.off_text .. ' ' .. score)
+    call('ZADD', h.key, 'XX', score, h.member)
+    call('HINCRBY', P .. 'held', h.scope, h.taken == 1 and '1' or whole(h.taken))
   end
 end
 
--- The first of a heap that is where it belongs; those that were served elsewhere meanwhile are moved back first.
-local function head_of(class)
-  local key, skip = to_key(carrier, class), skipped[class]
-  local at = 0
+-- The first of a heap that is where it belongs (false: nobody); those that were served elsewhere meanwhile are moved back
+-- first. Who is second matters only to the next permit.
+local function head(g, class)
+  local h = g.heads[class]
+  if h ~= nil then
+    return h
+  end
+  local key, at = P .. 'to:' .. g.carrier .. ':' .. class, 0
   for _ = 1, 3 * LOOKS do
-    local two = call('ZRANGE', key, at, at + 1, 'WITHSCORES')
+    local two
+    if at > 0 then
+      two = call('ZRANGE', key, whole(at), whole(at + 1), 'WITHSCORES')
+    else
+      two = call('ZRANGE', key, '0', g.want == 1 and '0' or '1', 'WITHSCORES')
+    end
     local member = two[1]
     if not member then
-      return nil
+      g.heads[class] = false
+      return false
     end
-    if skip[member] then
+    if g.skipped and g.skipped[class .. member] then
       at = at + 1
       if at >= LOOKS then
-        look_again(now + (moved_back and 5000 or BETTER_POLL_US))
-        return nil
+        look_again(g, g.now + (g.moved_back and 5000 or 50000))
+        g.heads[class] = false
+        return false
       end
     else
-      local score = tonumber(two[2])
-      local vt, off, base = place_of(carrier, class, member)
-      local place = math.min(vt + off, math.max(score, base + LAG))
-      if place < vt + off then
-        off = place - vt
-        call('HSET', P .. 'vt:' .. class, carrier .. ' ' .. member, offset(off, base))
+      local tenant = string.byte(member) == 94 and string.sub(member, 2) or member -- (as tenant_of)
+      local here = g.carrier .. ' ' .. member
+      local known = call('HMGET', P .. 'vt:' .. class, tenant, here)
+      local off, base = string.match(known[2] or '0 0', '^(%S+) (%S+)$')
+      h = { member = member, tenant = tenant, scope = 'tenant:' .. tenant, key = key, here = here, score = two[2] + 0,
+        place = two[2], vt = (known[1] or 0) + 0, off = off + 0, off_text = off, second = two[4] and two[4] + 0, taken = 0, lane = false }
+      if h.vt + h.off > h.score + 0.000001 then
+        seldom().lagging(class, h, base + 0)
       end
-      if place <= score + 0.000001 then
-        return { member = member, tenant = tenant_of(member), score = score, vt = vt, off = off, second = tonumber(two[4]) }
+      if h.vt + h.off <= h.score + 0.000001 then
+        g.heads[class] = h
+        return h
       end
-      call('ZADD', key, 'XX', exact(place), member)
+      call('ZADD', key, 'XX', exact(h.vt + h.off), member)
     end
   end
-  look_again(now + 1000) -- many were served elsewhere: the rest of them next time
-  return nil
-end
-local function head(class)
-  if heads[class] == nil then
-    heads[class] = head_of(class) or false
-  end
-  return heads[class]
+  look_again(g, g.now + 1000) -- many were served elsewhere: the rest of them next time
+  g.heads[class] = false
+  return false
 end
 
-local function pass_over(item, scope, at)
-  block(carrier, item, scope, at)
-  first_limit = first_limit or scope
-  if at then
-    look_again(at)
-  end
-end
-
--- Whether a scope of the lane's side blocks a call at the slot, and until when (nil: until somebody gives something back).
-local function blocks(s)
-  if is_full(s) then
-    return true, nil
-  end
-  if s.step and s.tat > slot then
-    return true, s.tat - lead
-  end
-  return false, nil
-end
-
--- The tenant's next lane that may be served, and its place; nil when there is none just now, and whether one was left to
--- another carrier.
-local function lane_for(class, tenant, heap)
+-- The tenant's next lane that may be served; nil when there is none just now, and whether one was left to another carrier.
+local function lane_for(g, class, h, heap, slot)
   local at = 0
   for _ = 1, LOOKS do
-    local found = call('ZRANGE', heap, at, at + 1, 'WITHSCORES')
-    local name = found[1]
-    if not name then
-      return nil, at > 0
+    local lane = h.lane -- the tenant has no other
+    if not lane then
+      local found = at > 0 and call('ZRANGE', heap, whole(at), whole(at + 1)) or call('ZRANGE', heap, '0', '1')
+      local name = found[1]
+      if not name then
+        return nil, at > 0
+      end
+      lane = g.lanes[name]
+      if not lane then
+        local key = P .. 'lane:' .. name
+        local conf = call('HMGET', key, 'weight', 'share', 'carriers', 'scopes')
+        lane = { name = name, key = key, queue = Q .. name, step = 1 / (conf[1] or 1), share = 1 / (conf[2] or 1),
+          scopes = conf[4] and conf[4] ~= '' and split(conf[4]), taken = 0, serving = false,
+          before = ' ' .. g.carrier .. ' ' .. name .. g.lease_switch, after = ' ' .. h.scope .. g.lease_after }
+        if lane.scopes then
+          lane.after = lane.after .. ',' .. conf[4]
+        end
+        if conf[3] and string.find(conf[3], ',', 1, true) then
+          seldom().read_serving(lane, conf[3], g.carrier)
+        end
+        g.lanes[name] = lane
+      end
+      h.lane = at == 0 and not found[2] and lane
     end
-    local lane, held = lane_of(name), false
-    lane.alone = at == 0 and not found[3]
-    for _, scope in ipairs(lane.scopes) do
-      local is, when = blocks(scope_of(scope))
-      if is then
-        leave_lane(carrier, class, tenant, name, tonumber(found[2]))
-        pass_over(name, scope, when)
-        held = true
-        break
+    local held, poll_us = false, nil
+    if lane.scopes then
+      for _, scope in ipairs(lane.scopes) do
+        local s = scope_of(g, scope)
+        if s and blocks(g, s, lane.name, slot) then
+          seldom().leave_lane(g.carrier, class, h.tenant, lane.name)
+          h.lane, held = false, true
+          break
+        end
       end
     end
     if not held then
-      local other, poll_us = left_to_another(lane, class)
-      if not other then
-        return name, tonumber(found[2])
+      poll_us = lane.serving and seldom().left_to_another(g, lane, class)
+      if not poll_us then
+        return lane
       end
-      if lane.deferred < math.max(lane.at, lane.since) or lane.deferred > now then
-        lane.deferred = now
-        call('HSET', P .. 'lane:' .. name, 'd:' .. carrier, whole(now))
-        call('PUBLISH', P .. 'wake', other .. ' * 0') -- once for each call that is left to it
-      end
-      first_limit = first_limit or 'order'
-      look_again(now + poll_us)
-      at = at + 1
+      g.limit = g.limit or 'order'
+      look_again(g, g.now + poll_us)
+      h.lane, at = false, at + 1
     end
   end
-  look_again(now + 1000)
+  look_again(g, g.now + 1000)
   return nil, true
 end

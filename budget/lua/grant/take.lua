@@ -1,168 +1,228 @@
 -- A permit: the next call of a class, and all that follows from it.
-local floor, floor_share = tonumber(own.floor or 0), tonumber(own.bulk_floor or 0)
-local urgent_share = tonumber(own.urgent_share or 1)
-local granted, ids, fence = {}, {}, nil
-local held, outs = {}, {} -- scope -> {score, id, ...}
-local clk_moved = {}
-local lease_until = whole(now + tonumber(ARGV[7]))
 
--- The classes in today's order: class first, but bulk has a floor, which urgent calls may put off for two turns.
-local BULK_FIRST = { 'bulk', 'urgent', 'normal' }
-local function classes()
-  if floor_share > 0 and trunk.step then
-    local turn = trunk.step / floor_share
-    if slot >= floor or floor > slot + turn then -- (so far ahead: the clock stepped back, or the rate was raised)
-      if not head('bulk') then
-        floor = slot -- nobody waits: nothing is owed
-      elseif not head('urgent') or slot >= floor + 2 * turn then
-        return BULK_FIRST
-      end
-    end
+local function count_in(s, count, slot)
+  if s.left then
+    s.left = s.left - count
   end
-  return CLASSES
-end
-
--- Urgent beyond the tenant's share of the carrier, while others wait: it goes on among the normal calls until the share
--- allows again. Returns whether it was moved.
-local function beyond_cap(h)
-  if urgent_share >= 1 or not trunk.step then
-    return false
-  end
-  local used = tonumber(call('HGET', P .. 'uvt:' .. carrier, h.tenant) or '0')
-  local burst = math.max(1000000, trunk.step / urgent_share)
-  if used <= slot + burst or used > slot + burst + CAPPED_US then
-    return false
-  end
-  if not (h.second or head('normal') or head('bulk')) then
-    return false
-  end
-  call('ZREM', to_key(carrier, 'urgent'), h.member)
-  enter(carrier, 'normal', '^' .. h.tenant)
-  call('ZADD', P .. 'demoted:' .. carrier, whole(used - burst), h.tenant)
-  local first = call('ZRANGE', P .. 'demoted:' .. carrier, 0, 0, 'WITHSCORES')
-  call('HSET', ckey, 'promote', whole(first[2]))
-  heads.urgent, heads.normal = nil, nil
-  return true
-end
-
-local function count_in(s)
-  s.left = s.left and s.left - 1
   if s.step then
     s.tat, s.moved = slot + s.step, true
   end
 end
 
--- The tenant pays by its weight, the lane by its campaign's; a carrier's present is the place of the last one served.
-local function charge(class, h, lane, heap)
-  if h.score > clk[class] then
-    clk[class], clk_moved[class] = h.score, true
+-- How many permits in a row the lane may have without that anything has to be decided anew: more than one only when nobody is
+-- asked but the carrier's own trunk.
+local function run_length(g, class, h, lane, slot)
+  local trunk, left = g.trunk, g.want - g.taken
+  if left == 1 or h.lane ~= lane or lane.scopes or lane.serving or #g.shared > 1 or not g.run_till or slot > g.run_till
+    or class == 'urgent' and g.urgent_share < 1 or g.floor_share > 0 and g.heads.bulk ~= false then
+    return 1
   end
-  h.vt = h.vt + lane.step
-  h.score = h.vt + h.off
-  call('HSET', P .. 'vt:' .. class, h.tenant, exact(h.vt), carrier .. ' ' .. h.member, offset(h.off, h.score))
-  call('ZADD', to_key(carrier, class), 'XX', exact(h.score), h.member)
-  if not lane.alone then
+  if trunk.left then
+    left = math.min(left, trunk.left)
+  end
+  if trunk.step then
+    left = math.min(left, math.floor((g.run_till - slot) / trunk.step) + 1)
+  end
+  if h.second then -- added up one by one, as it will be
+    local count, vt = 1, h.vt + lane.step
+    while count < left and vt + h.off < h.second do
+      count, vt = count + 1, vt + lane.step
+    end
+    return count
+  end
+  return left
+end
+
+-- Pops up to `most` calls of the lane and gives each its permit: lease, slot, fence. Returns how many, and the slot after them;
+-- nil when the lane is empty.
+local function pop(g, h, lane, slot, most)
+  local ids
+  if most == 1 then
+    ids = { call('LPOP', lane.queue) }
+  else
+    ids = call('LPOP', lane.queue, whole(most))
+  end
+  if not (ids and ids[1]) then
+    return nil
+  end
+  local fence, before, after = g.fence, lane.before, lane.after
+  if not fence then
+    fence = g.epoch * 4294967296 + call('INCRBY', P .. 'fence', g.want == 1 and '1' or whole(g.want)) - g.want
+  end
+  local step, held, popped, out, reply = g.trunk.step or 0, g.held, g.popped, g.out, g.reply
+  local taken, lease_until, popped_until, head_at = g.taken, g.lease_until, g.popped_until, #reply
+  reply[head_at + 1], reply[head_at + 2], reply[head_at + 3] = lane.name, 0, slot - g.now
+  reply[head_at + 4], reply[head_at + 5] = step, fence + 1
+  local last = head_at + 5
+  for i = 1, #ids do
+    local id = ids[i]
+    local slot_text = whole(slot)
+    local text = format('%d%s%s %d%s', fence + 1, before, slot_text, step > 0 and slot + step or 0, after)
+    if is_attempt(id) and call('SETNX', P .. 'lease:' .. id, text) == 1 then
+      fence, slot, last, taken = fence + 1, slot + step, last + 1, taken + 1
+      local n = 2 * taken
+      held[n - 1], held[n], popped[n - 1], popped[n] = lease_until, id, popped_until, id
+      out[n - 1], out[n], reply[last] = slot_text, id, id
+    else
+      call('SREM', P .. 'in', id) -- not an attempt, or one already under way (pushed twice by another hand): it must not dial
+    end
+  end
+  local count = taken - g.taken
+  reply[head_at + 2] = count
+  g.fence, g.taken, h.taken, lane.taken = fence, taken, h.taken + count, lane.taken + count
+  return count, slot
+end
+
+-- Takes the next call of the class, or a run of calls. Returns whether there was one.
+local function take(g, class, h, slot)
+  local real = h.member == h.tenant and class or 'urgent' -- whose lanes: a '^' member's are urgent ones
+  local limits = scope_of(g, h.scope)
+  if limits and blocks(g, limits, '@' .. real .. '|' .. h.tenant, slot) then
+    put_back(g, class)
+    call('ZREM', h.key, h.member)
+    return false
+  end
+  local heap = P .. 'lo:' .. g.carrier .. ':' .. real .. ':' .. h.tenant
+  local lane, deferred = lane_for(g, real, h, heap, slot)
+  if not lane then
+    put_back(g, class)
+    if deferred then
+      seldom().skip(g, class, h)
+    else
+      call('ZREM', h.key, h.member)
+    end
+    return false
+  end
+  local step = g.trunk.step
+  local count, next_one = pop(g, h, lane, slot, limits and 1 or run_length(g, class, h, lane, slot))
+  if not count then
+    h.lane = false
+    seldom().leave_lane(g.carrier, real, h.tenant, lane.name)
+    if call('SISMEMBER', P .. 'overflow', lane.name) == 1 then
+      call('PUBLISH', P .. 'wake', 'refill')
+    end
+  end
+  if not count or count == 0 then
+    return false
+  end
+
+  -- It counts everywhere.
+  local last = step and next_one - step or slot
+  local shared = g.shared
+  for i = 1, #shared do
+    count_in(shared[i], count, last)
+  end
+  if limits then
+    count_in(limits, 1, slot)
+  end
+  if lane.scopes then
+    for _, scope in ipairs(lane.scopes) do
+      local s = scope_of(g, scope)
+      if s then
+        count_in(s, 1, slot)
+      end
+    end
+  end
+
+  -- The tenant pays by its weight, the lane by its campaign's; a carrier's present is the place of the last one served.
+  for i = 1, count do
+    if i > 1 then
+      h.score, h.place = h.vt + h.off, nil
+    end
+    h.vt = h.vt + lane.step
+  end
+  if h.score > g[class] + 0 then
+    g[class] = h.place or h.score
+  end
+  h.score, h.place = h.vt + h.off, nil
+  if h.lane ~= lane then -- it has others
     call('ZINCRBY', heap, exact(lane.share), lane.name)
   end
   if h.second and h.score >= h.second then
-    heads[class] = nil
+    put_back(g, class)
   end
-end
-
--- What the carriers of the lane are to know of each other.
-local function tell_others(lane)
-  local had, mine = P .. 'rvt:' .. lane.route, 0
-  for _, s in ipairs(lane.serving) do
-    if s.carrier == carrier then
-      mine = tonumber(call('HINCRBYFLOAT', had, carrier, 1 / s.weight))
+  if step and g.floor_share > 0 then
+    local turn = step / g.floor_share
+    if class == 'bulk' then
+      g.floor = math.min(math.max(g.floor, slot - 2 * turn), slot) + turn -- what it was put off by is made up
+    elseif count > 1 and last >= g.floor then
+      g.floor = last -- nobody waits
     end
   end
-  for _, s in ipairs(lane.serving) do -- a carrier that was away has no claim on all that it missed
-    if s.carrier ~= carrier and tonumber(call('HGET', had, s.carrier) or 0) < mine - 2 then
-      call('HSET', had, s.carrier, exact(mine - 2))
-    end
+  if step and real == 'urgent' and g.urgent_share < 1 then
+    local used = (call('HGET', P .. 'uvt:' .. g.carrier, h.tenant) or 0) + 0
+    call('HSET', P .. 'uvt:' .. g.carrier, h.tenant, whole(math.max(used, slot) + step / g.urgent_share))
   end
-  lane.at = now
-  call('HSET', P .. 'lane:' .. lane.name, 'at', whole(now), 'at:' .. carrier, whole(now))
-end
-
-local function take(class, h)
-  local real = h.member == h.tenant and class or 'urgent' -- whose lanes: a '^' member's are urgent ones
-  local tenant_scope = scope_of('tenant:' .. h.tenant)
-  local is, when = blocks(tenant_scope)
-  if is then
-    call('ZREM', to_key(carrier, class), h.member)
-    pass_over('@' .. real .. '|' .. h.tenant, tenant_scope.name, when)
-    heads[class] = nil
-    return false
-  end
-  local heap = lo_key(carrier, real, h.tenant)
-  local name, place = lane_for(real, h.tenant, heap)
-  if not name then
-    if place then
-      skipped[class][h.member] = true
-      skips = skips + 1
-      move_back(class, h)
-    else
-      call('ZREM', to_key(carrier, class), h.member)
-    end
-    heads[class] = nil
-    return false
-  end
-  local lane = lane_of(name)
-  local id = call('LPOP', Q .. name)
-  if not id then
-    leave_lane(carrier, real, h.tenant, name, place)
-    if call('SISMEMBER', P .. 'overflow', name) == 1 then
-      call('PUBLISH', P .. 'wake', 'refill')
-    end
-    return false
-  end
-  fence = fence or tonumber(epoch) * 4294967296 + call('INCRBY', P .. 'fence', want) - want
-  local counted = { tenant_scope.name }
-  for _, s in ipairs(shared) do
-    counted[#counted + 1] = s.name
-  end
-  for _, scope in ipairs(lane.scopes) do
-    counted[#counted + 1] = scope
-  end
-  local tat = trunk.step and slot + trunk.step or 0
-  local text = lease_text(whole(fence + 1), carrier, name, switch, now, slot, tat, counted)
-  if not is_attempt(id) or not call('SET', P .. 'lease:' .. id, text, 'NX') then
-    call('SREM', P .. 'in', id) -- not an attempt, or one already under way (pushed twice by another hand): it must not dial
-    return false
-  end
-  fence = fence + 1
-  ids[#ids + 1] = id
-  granted[#granted + 1] = { id, name, whole(slot - now), whole(fence) }
-  for _, scope in ipairs(counted) do
-    held[scope] = held[scope] or {}
-    table.insert(held[scope], lease_until)
-    table.insert(held[scope], id)
-    if of_carrier(scope) then
-      outs[scope] = outs[scope] or {}
-      table.insert(outs[scope], whole(slot))
-      table.insert(outs[scope], id)
-    end
-  end
-  for _, s in ipairs(shared) do
-    count_in(s)
-  end
-  count_in(tenant_scope)
-  for _, scope in ipairs(lane.scopes) do
-    count_in(scope_of(scope))
-  end
-  charge(class, h, lane, heap)
-  if trunk.step and class == 'bulk' and floor_share > 0 then
-    local turn = trunk.step / floor_share
-    floor = math.min(math.max(floor, slot - 2 * turn), slot) + turn -- what it was put off by is made up
-  end
-  if trunk.step and real == 'urgent' and urgent_share < 1 then
-    local used = tonumber(call('HGET', P .. 'uvt:' .. carrier, h.tenant) or 0)
-    call('HSET', P .. 'uvt:' .. carrier, h.tenant, whole(math.max(used, slot) + trunk.step / urgent_share))
-  end
-  if #lane.serving > 1 then
-    tell_others(lane)
+  if lane.serving then
+    seldom().tell_others(g, lane)
   end
   return true
+end
+
+-- Class first, but bulk has a floor, which urgent calls may put off for two turns. Returns whether it is due at the slot.
+local function bulk_first(g, slot)
+  local step, share = g.trunk.step, g.floor_share
+  if share <= 0 or not step then
+    return false
+  end
+  local turn = step / share
+  if slot < g.floor and g.floor <= slot + turn then -- (further ahead: the clock stepped back, or the rate was raised)
+    return false
+  end
+  if not head(g, 'bulk') then
+    g.floor = slot -- nobody waits: nothing is owed
+    return false
+  end
+  return not head(g, 'urgent') or slot >= g.floor + 2 * turn
+end
+
+-- Urgent beyond the tenant's share of the carrier, while others wait: until when it goes on among the normal calls.
+local function capped_until(g, h, slot)
+  local step, share = g.trunk.step, g.urgent_share
+  if share >= 1 or not step then
+    return nil
+  end
+  local used = (call('HGET', P .. 'uvt:' .. g.carrier, h.tenant) or 0) + 0
+  local burst = math.max(1000000, step / share)
+  if used <= slot + burst or used > slot + burst + CAPPED_US then
+    return nil
+  end
+  return (call('ZCARD', h.key) > 1 or head(g, 'normal') or head(g, 'bulk')) and used - burst
+end
+
+-- Takes the next call whose turn it is at the slot; false when there is none. `near`: the slot is so near that any class may
+-- have it.
+local function take_next(g, slot, near)
+  for _ = 1, LOOKS do
+    if g.skips and g.skips >= SKIPS then
+      look_again(g, g.now + SKIPS_POLL_US)
+      return false
+    end
+    local class = bulk_first(g, slot) and 'bulk' or 'urgent'
+    local h = head(g, class)
+    if class == 'bulk' and not near then
+      return false -- its floor is due: urgent calls do not reserve what comes before
+    end
+    if not h and near then
+      class = 'normal'
+      h = head(g, class)
+      if not h then
+        class = 'bulk'
+        h = head(g, class)
+      end
+    end
+    if not h then
+      return false
+    end
+    local till = class == 'urgent' and capped_until(g, h, slot)
+    if till then
+      put_back(g, 'urgent')
+      put_back(g, 'normal')
+      seldom().demote(g.carrier, h, till)
+    elseif take(g, class, h, slot) then
+      return true
+    end
+  end
+  look_again(g, g.now + (g.moved_back and 5000 or 1000)) -- many were passed over: the rest of them next time
+  return false
 end
