@@ -41,8 +41,8 @@ ROUNDS = 60
 BATCH = 50
 UP = 1000
 MANY = 3000
-#: us; a window of a second and J.
-REST_US = 1_020_000
+#: us; a short window: after a round that was disturbed the carrier rests no longer.
+REST_US = 20_000
 #: Of the pump that is paced: permits a second, how long.
 PACE, PACED_S = 100, 3.0
 #: Redis commands of RQ's own for one dial job, at most.
@@ -110,7 +110,7 @@ class House:
         self._settle(taken)
         permits.release_all(self._redis, [(one.attempt_id, one.fence) for one in taken])
         if len(taken) < count:
-            time.sleep(2 * REST_US / 1e6)
+            time.sleep(3 * REST_US / 1e6)
             return 0.0
         return count / seconds
 

@@ -170,13 +170,15 @@ class House:
         with redis.Redis.from_url(self.stack.redis_url) as connection:
 
             def held() -> int:
-                return sum(number(connection.zcard(key)) or 0 for key in connection.scan_iter(f"{PREFIX}held:*"))
+                leases = sum(number(connection.zcard(key)) or 0 for key in connection.scan_iter(f"{PREFIX}held:*"))
+                return leases + (number(connection.hlen(f"{PREFIX}held")) or 0)
 
             try:
                 wait_until("every lease to be given back", lambda: held() == 0, timeout_s=PATIENCE_S, every_s=0.2)
             except TimeoutError:
                 keys = list(connection.scan_iter(f"{PREFIX}held:*"))
-                raise AssertionError({key: connection.zrange(key, 0, -1) for key in keys}) from None
+                counted = connection.hgetall(f"{PREFIX}held")
+                raise AssertionError({key: connection.zrange(key, 0, -1) for key in keys}, counted) from None
 
 
 def redis_of(stack: Stack) -> RedisServer:
