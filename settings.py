@@ -64,6 +64,10 @@ class Settings(BaseSettings):
     esl_backoff_max_s: float = Field(10.0, gt=0, description="s; longest wait before a reconnect")
     esl_max_frame_bytes: int = Field(1 << 20, ge=1 << 16, description="bytes; a larger ESL frame closes the link")
     esl_grace_s: float = Field(3.0, ge=0, description="s; how long a command may sit in a lost link's socket buffer")
+    duty_lease_s: float = Field(
+        1.2, ge=0.5, le=30, description="s; a controller that is silent for so long is replaced by one that stands by"
+    )
+    duty_keep_s: float = Field(15.0, ge=1, description="s; a controller that stands by remembers events for so long")
     heartbeat_missed: int = Field(3, ge=1, description="heartbeats missed in a row before a switch counts as down")
     heartbeat_interval_s: float = Field(20.0, gt=0, description="s; the switch's own heartbeat interval")
     max_unacked_originates: int = Field(2, ge=1, description="originates written and not yet acknowledged, per link")

@@ -11,6 +11,7 @@ from gevent.event import Event
 from gevent.lock import BoundedSemaphore
 from redis import Redis
 
+from controller.duty import Alone, Duty
 from controller.esl import EslLink
 from settings import Settings
 from store.pool import Database
@@ -44,6 +45,7 @@ class Board:
     redis: Redis
     link: EslLink  # commands
     events: EslLink  # events only: a queued event is written before the next command is read
+    duty: Duty | Alone = field(default_factory=Alone)
     created: Seen = field(default_factory=Seen)  # CHANNEL_CREATE was seen on this events link
     unproved: Seen = field(default_factory=Seen)  # sent, but the switch refused the tombstone
     kills: dict[UUID, str] = field(default_factory=dict)  # hangups that came before their channel: who asked
@@ -58,12 +60,13 @@ class Board:
 
     @property
     def may_dial(self) -> bool:
-        """Both links are up, tombstones hold, the switch acknowledges, and nobody asked us to stop.
+        """We are on duty, both links are up, tombstones hold, the switch acknowledges, and nobody asked us to stop.
 
         Without the events link an answer would go unseen. While an acknowledgement is overdue the switch stands still:
         what is written to it now would leave together with what it already has.
         """
-        return self.link.up and self.events.up and self.proves and not self.stopping.is_set() and not self.switch_stalled
+        up = self.duty.held and self.link.up and self.events.up
+        return up and self.proves and not self.stopping.is_set() and not self.switch_stalled
 
     @property
     def proves(self) -> bool:

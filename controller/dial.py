@@ -23,7 +23,7 @@ from calls.evidence import End, Evidence, Source, State
 from calls.ids import call_ref
 from controller import commands
 from controller.esl import EslError
-from controller.esl_errors import TooLate
+from controller.esl_errors import NotOnDuty, TooLate
 from store import attempts
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class Dial:
     lead_s: float
     rest_us: int  # the carrier's window and jitter: how long it rests after an INVITE of unknown time
     record: Callable[[Evidence], None]
+    duty: int | None = None  # the fence under which the permit was asked for
     began: float = field(default_factory=time.monotonic)
     ready_s: float | None = None
     missed: bool = False
@@ -93,6 +94,7 @@ def place_call(d: Dial) -> str:
         carrier_id=d.carrier_id,
         now=datetime.now(UTC),
         pdd_s=settings.pdd_s,
+        duty=d.duty,
     )
     if isinstance(claim, attempts.Refused):
         permits.refuse(board.redis, permit.attempt_id, permit.fence)
@@ -115,7 +117,7 @@ def place_call(d: Dial) -> str:
             tombstone, originate = board.link.write(wire, use_by=use_by)
         except EslError as error:
             if not error.maybe_sent:
-                return _burn(d, "late" if isinstance(error, TooLate) else "switch down", claimed=True)
+                return _burn(d, _why_unsent(error), claimed=True)
             return _unacknowledged(d, error)
         try:
             reply = originate.wait()
@@ -137,6 +139,10 @@ def place_call(d: Dial) -> str:
         board.unproved.add(permit.attempt_id)
         board.tombstones = 0
     return "sent"
+
+
+def _why_unsent(error: EslError) -> str:
+    return "late" if isinstance(error, TooLate) else "off duty" if isinstance(error, NotOnDuty) else "switch down"
 
 
 def _unacknowledged(d: Dial, error: EslError) -> str:

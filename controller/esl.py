@@ -24,7 +24,7 @@ from controller import commands
 from controller.commands import Command
 from controller.esl_connection import Connection, Pending
 from controller.esl_dispatch import Dispatcher, Handler
-from controller.esl_errors import AuthRejected, CommandRefused, CommandTimeout, EslError, LinkDown, TooLate
+from controller.esl_errors import AuthRejected, CommandRefused, CommandTimeout, EslError, LinkDown, NotOnDuty, TooLate
 from controller.esl_session import begin, watch
 from controller.esl_state import CALL_EVENTS, Counters, Hooks, LinkState, Subscription
 from controller.frames import Event, EventError, Frame, FrameError, text_of
@@ -39,6 +39,7 @@ __all__ = [
     "EslLink",
     "LinkDown",
     "LinkState",
+    "NotOnDuty",
     "Pending",
     "Subscription",
     "TooLate",
@@ -63,6 +64,7 @@ class EslLink(InboundESL):  # type: ignore[misc]  # greenswitch has no types
         role: str = "commands",
         rng: random.Random | None = None,
         subscription: Subscription | None = None,
+        may_act: Callable[[], bool] = lambda: True,
     ) -> None:
         if role not in ("commands", "events"):
             raise ValueError(f"role: give commands or events, not {role!r}")
@@ -77,6 +79,7 @@ class EslLink(InboundESL):  # type: ignore[misc]  # greenswitch has no types
         self._rng = rng or random.Random()
         self._login = commands.auth(user=settings.esl_user, password=settings.esl_password)
         self._subscription = subscription or (CALL_EVENTS if role == "events" else None)
+        self._may_act = may_act  # asked before each write of a command that changes something at the switch
         self._connection: Connection | None = None
         self._ready = Flag()
         self._stopping = Flag()
@@ -126,7 +129,8 @@ class EslLink(InboundESL):  # type: ignore[misc]  # greenswitch has no types
     ) -> list[Pending]:
         """Write the commands at once and together; their replies are awaited by the pendings.
 
-        Raises LinkDown; TooLate when ``use_by`` (``time.monotonic()``) had passed before the first byte was written.
+        Raises LinkDown; TooLate when ``use_by`` (``time.monotonic()``) had passed before the first byte was written;
+        NotOnDuty when one of them would change something and we may not act here.
         ``timeout_s``: a reply later than this closes the link (default settings.esl_command_timeout_s).
         """
         connection = self._connection
@@ -247,6 +251,7 @@ class EslLink(InboundESL):  # type: ignore[misc]  # greenswitch has no types
                 command_timeout_s=settings.esl_command_timeout_s,
                 on_close=self._went_down,
                 counters=self.counters,
+                may_act=self._may_act,
             )
             reader = gevent.spawn(self.receive_events, connection)
             self._readers.add(reader)

@@ -14,7 +14,7 @@ import gevent.socket
 from gevent.event import Event
 from gevent.lock import BoundedSemaphore
 
-from controller.esl_errors import CommandRefused, CommandTimeout, EslError, LinkDown, TooLate, refusal
+from controller.esl_errors import CommandRefused, CommandTimeout, EslError, LinkDown, NotOnDuty, TooLate, refusal
 from controller.esl_state import Counters
 from controller.esl_wire import Command, wire
 from controller.frames import FrameError, FrameParser
@@ -103,6 +103,7 @@ class Connection:
         command_timeout_s: float,
         on_close: Callable[[Connection], None],
         counters: Counters,
+        may_act: Callable[[], bool] = lambda: True,
     ) -> None:
         self.sock = sock
         self.parser = FrameParser(max_frame_bytes)
@@ -115,6 +116,7 @@ class Connection:
         self._fifo: deque[Pending] = deque()
         self._lock = BoundedSemaphore(1)
         self._on_close = on_close
+        self._may_act = may_act
         self._counters = counters
         sock.settimeout(command_timeout_s)  # for sendall; the reader goes on after it
 
@@ -132,7 +134,8 @@ class Connection:
     ) -> list[Pending]:
         """All ``commands`` by one ``sendall``, nothing between them. LinkDown tells whether any byte may have left.
 
-        TooLate when another greenlet's write kept this one waiting past ``use_by`` (monotonic).
+        TooLate when another greenlet's write kept this one waiting past ``use_by`` (monotonic). NotOnDuty when one of them
+        would change something at the switch and we may not (any more).
         """
         data = b"".join(wire(command) for command in commands)
         with self._lock:
@@ -140,6 +143,8 @@ class Connection:
                 raise LinkDown(str(self.error), maybe_sent=False)
             if use_by is not None and time.monotonic() > use_by:
                 raise TooLate("its moment had passed before it could be written")
+            if any(command.is_deed for command in commands) and not self._may_act():
+                raise NotOnDuty("another controller may be on duty beside this switch")
             limit = self.command_timeout_s if timeout_s is None else timeout_s
             pendings = [Pending(command, self, limit) for command in commands]
             self._fifo.extend(pendings)

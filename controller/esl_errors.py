@@ -36,6 +36,12 @@ class TooLate(EslError):
     maybe_sent = False
 
 
+class NotOnDuty(EslError):
+    """Another controller may be on duty beside this switch; nothing was written."""
+
+    maybe_sent = False
+
+
 class CommandTimeout(EslError):
     """No reply in time. The link was closed: its replies come in order only, so none after it could be trusted."""
 

@@ -23,6 +23,11 @@ _APIS = frozenset(
 _BUILDER = object()  # known to this module alone: a Command comes from command() or not at all
 
 
+#: Kinds of commands that change nothing at the switch; whatever is not here is a deed.
+_QUESTIONS = "auth subscribe filter ping hash_select uuid_exists uuid_getvar uuid_dump show_channels show_channel_count"
+QUESTIONS = frozenset([*_QUESTIONS.split(), "status", "version", "global_getvar", "gateway_status"])
+
+
 class CommandError(ValueError):
     """A value that may not go onto the wire. The text names the field and what it should be, never a secret."""
 
@@ -38,6 +43,11 @@ class Command:
     wire: bytes = field(repr=False)  # may hold the password or a number
     empty_ok: bool
     builder: object = field(repr=False, compare=False)
+
+    @property
+    def is_deed(self) -> bool:
+        """It changes something at the switch: only the controller on duty may give it."""
+        return self.kind not in QUESTIONS
 
     def __post_init__(self) -> None:
         if self.builder is not _BUILDER:

@@ -38,6 +38,10 @@ class Gateways:
         seen = self._up.get(carrier_id, {})
         return bool(seen) and not any(seen.values())
 
+    def wake(self) -> None:
+        """All of them are looked at now."""
+        self._woken.set()
+
     def on_event(self, _event: Event) -> None:
         """``sofia::gateway_state``: all of them are looked at."""
         self._woken.set()
@@ -46,7 +50,7 @@ class Gateways:
         """Until killed. A server or switch that is away only delays it."""
         while True:
             self._woken.clear()
-            if self._board.link.up:
+            if self._board.link.up and self._board.duty.on:
                 try:
                     self.look(datetime.now(UTC))
                 except (EslError, psycopg.Error, OSError) as error:

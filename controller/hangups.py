@@ -49,7 +49,7 @@ class CommandRunner:
         try:
             while True:
                 self._woken.clear()
-                if self._board.link.up:
+                if self._board.link.up and self._board.duty.held:
                     try:
                         self.sweep()
                     except (psycopg.Error, RedisError, EslError, OSError) as error:

@@ -159,6 +159,7 @@ class Pumps:
             return
         lead_s = self._lead.lead_s
         want = min(room, settings.grants_at_once)
+        duty = self._board.duty.fence
         asked = time.monotonic()
         try:
             answer = line.grant(want=want, lead_us=int(lead_s * 1e6))
@@ -171,7 +172,7 @@ class Pumps:
         for permit in answer.grants:
             target, use_by = slot_times(settings, permit.slot_us / 1e6, asked, replied)
             rest_us = self._rest_us[carrier_id]
-            dial = Dial(self._board, permit, carrier_id, target, use_by, lead_s, rest_us, self._record)
+            dial = Dial(self._board, permit, carrier_id, target, use_by, lead_s, rest_us, self._record, duty)
             self._start(dial, late=use_by <= target)
         self.counts["asked"] += 1
         self._wait(woken, answer, replied)

@@ -63,7 +63,7 @@ class Reconciler:
         """Until killed. A server or switch that is away only delays it."""
         while True:
             self._asked.clear()
-            if self.board.link.up:
+            if self.board.link.up and self.board.duty.held:
                 try:
                     self.one_pass()
                 except (EslError, psycopg.Error, RedisError, OSError, ValueError) as error:

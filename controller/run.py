@@ -8,9 +8,10 @@ import signal
 import sys
 from datetime import UTC, datetime
 from typing import Any, cast
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import gevent
+import psycopg
 from redis.exceptions import RedisError
 
 from budget.connect import connect
@@ -20,6 +21,7 @@ from calls.evidence import Evidence, State
 from calls.retry import RetryRules
 from controller import commands, tombstones
 from controller.board import Board
+from controller.duty import Duty, Heard
 from controller.esl import EslError, EslLink
 from controller.evidence import LocalRefusal, from_event
 from controller.frames import Event
@@ -27,26 +29,30 @@ from controller.gateways import Gateways
 from controller.hangups import CommandRunner
 from controller.pump import Pumps
 from controller.reconcile import Reconciler
+from controller.takeover import inherit
 from controller.writer import EventWriter
 from logs import log_to_stderr
 from settings import Settings, get_settings
 from store import attempts
+from store.duty import DutyBook
 from store.pool import open_database
 
 log = logging.getLogger(__name__)
 
 
 class Controller:
-    """One process, one switch, two links."""
+    """One process, one switch, two links. On duty it acts; standing by it only listens, ready to take over."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.db = open_database(settings, f"controller-{settings.switch}", cooperative=True)
         self.redis = connect(settings)
         rng = random.Random()
-        self.link = EslLink(settings, role="commands", rng=rng)
+        self.duty = Duty(DutyBook(settings, settings.switch, uuid4()), settings.duty_lease_s)
+        self.heard: Heard[Evidence | LocalRefusal] = Heard(settings.duty_keep_s)
+        self.link = EslLink(settings, role="commands", rng=rng, may_act=lambda: self.duty.held)
         self.events = EslLink(settings, role="events", rng=rng)
-        self.board = Board(settings, self.db, self.redis, self.link, self.events)
+        self.board = Board(settings, self.db, self.redis, self.link, self.events, self.duty)
         self.writer = EventWriter(self.board, RetryRules.of(settings))
         self.reconciler = Reconciler(self.board, self.writer.record, self.writer.waits)
         self.commands = CommandRunner(self.board, self.reconciler, self.writer)
@@ -56,17 +62,22 @@ class Controller:
         self.failed = False
 
     def run(self) -> None:
-        """Until SIGTERM: then no new dial, the evidence at hand is written, the links are closed. Live calls go on."""
+        """Until SIGTERM: then no new dial, the evidence at hand is written, the duty is given up, the links are closed. Live
+        calls go on.
+        """
         self.writer.on_ended = self.commands.on_ended
         self.events.on_event(self._on_event)
         self.events.register_handle("sofia::gateway_state", self.gateways.on_event)
         self.events.on_up(self._on_events_up)
         self.link.on_up(self._on_up)
+        self.duty.took = self._on_duty
+        self.duty.lost = self._off_duty
         self._warm()
         greenlets = self.writer.run()
         self.events.start()
         self.link.start()
-        greenlets += [gevent.spawn(loop) for loop in (self.reconciler.run, self.commands.run, self.gateways.run)]
+        loops = (self.duty.run, self.reconciler.run, self.commands.run, self.gateways.run)
+        greenlets += [gevent.spawn(loop) for loop in loops]
         for greenlet in greenlets:
             greenlet.link_exception(self._died)
         self.pumps.on_died = self._died
@@ -78,6 +89,7 @@ class Controller:
                     gevent.sleep(0.02)
         finally:
             gevent.killall(greenlets, timeout=2)
+            self.duty.leave()
             self.link.stop()
             self.events.stop()
             self.db.close()
@@ -104,6 +116,28 @@ class Controller:
     def stop(self) -> None:
         self.board.stopping.set()
 
+    def _on_duty(self) -> None:
+        """What the one before us may not have written down is written again; what it left open is looked into."""
+        for seen in self.heard.take():
+            self._take(seen)
+        gevent.spawn(self._take_over)  # the duty has to be renewed meanwhile
+
+    def _take_over(self) -> None:
+        try:
+            inherit(self.board)
+            if self.link.up:
+                tombstones.check(self.board)
+        except (EslError, RedisError, psycopg.Error, OSError) as error:
+            log.warning("not all was taken over; the sweeps and reconcile will", extra={"error": str(error)})
+        self.reconciler.now_please()
+        self.commands.wake()
+        self.gateways.wake()
+        self.pumps.wake_all()
+
+    def _off_duty(self) -> None:
+        # Hangups that wait for their channel are open rows: whoever is on duty now reads them there.
+        self.board.kills.clear()
+
     def _on_events_up(self) -> None:
         # What happened while nobody listened is unknown: only the switch can say.
         self.reconciler.now_please()
@@ -117,18 +151,26 @@ class Controller:
                 del self.board.unsettled[carrier]
             except (RedisError, OSError) as error:
                 log.warning("carrier not held", extra={"carrier": str(carrier), "error": str(error)})
-        tombstones.check(self.board)
+        if self.duty.held:
+            tombstones.check(self.board)
         self.reconciler.now_please()
         self.commands.wake()
         self.pumps.wake_all()
 
     def _on_event(self, event: Event) -> None:
         seen = from_event(event)
+        if isinstance(seen, Evidence) and seen.state is State.DIALING:
+            self.board.created.add(seen.attempt_id)
+        if seen is not None and not self.duty.on:
+            self.heard.add(seen)
+        elif seen is not None:
+            self._take(seen)
+
+    def _take(self, seen: Evidence | LocalRefusal) -> None:
         if isinstance(seen, LocalRefusal):
             self._on_local_refusal(seen)
-        elif isinstance(seen, Evidence):
+        else:
             if seen.state is State.DIALING:
-                self.board.created.add(seen.attempt_id)
                 self.commands.on_created(seen.attempt_id)
             self.writer.record(seen)
 

@@ -68,7 +68,7 @@ _SQL = load("attempts")
 _OUTBOX = load("outbox")
 _CALL_WIDTH = len(Call.__dataclass_fields__)
 
-RefusalReason = Literal["gone", "not_queued", "not_due", "expired", "canceled", "paused", "epoch", "no_endpoint"]
+RefusalReason = Literal["gone", "not_queued", "not_due", "expired", "canceled", "paused", "epoch", "no_endpoint", "off_duty"]
 #: Refused for ever. For any other reason the attempt, if still queued, is in no lane now and has to come back into one.
 _FINAL = frozenset({"gone", "canceled", "expired"})
 
@@ -117,6 +117,7 @@ def claim(
     carrier_id: UUID,
     now: datetime,
     pdd_s: int,
+    duty: int | None = None,
     clock: datetime | None = None,
 ) -> Claimed | Refused:
     """Take the attempt for dialing: ``queued -> dialing`` in one statement that checks everything that may forbid it.
@@ -124,7 +125,8 @@ def claim(
     Of any number of racing claims exactly one is :class:`Claimed`. The call becomes ``dialing`` and its webhook is
     written in the same transaction. A lost connection is raised, not retried: whoever does not know that its claim was
     committed must not dial, and the attempt's deadline (``now + pdd_s``) finds it. What is due and what has expired is
-    judged by ``clock``, None: the database's, so that it is the same on every host.
+    judged by ``clock``, None: the database's, so that it is the same on every host. ``duty``: the fence under which this
+    controller is on duty beside the switch (store/duty.py); None: it has no other beside it.
     """
     params = {
         "attempt_id": attempt_id,
@@ -134,6 +136,7 @@ def claim(
         "carrier_id": carrier_id,
         "now": now,
         "pdd_s": pdd_s,
+        "duty": duty,
         "clock": clock,
     }
     return db.run(lambda conn: _claim(conn, params, now), lost=False)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from trunkline.private import free_port
 
 #: Processes of the Procfile of which each switch has one of its own.
-BESIDE_A_SWITCH = ("controller", "relay")
+BESIDE_A_SWITCH = ("controller", "standby", "relay")
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Place:
     sip: str = ""
 
     def process(self, role: str) -> str:
-        """The name under which the supervisor knows its ``switch``, ``controller`` or ``relay``."""
+        """The name under which the supervisor knows its ``switch``, ``controller``, ``standby`` or ``relay``."""
         return f"{role}{self.suffix}"
 
     def environ(self) -> dict[str, str]:

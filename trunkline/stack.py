@@ -66,6 +66,7 @@ class Stack:
     `switch`: a FreeSWITCH that runs already; without it a lab switch is started. It is neither started nor stopped here.
     `switches`: so many lab switches fs1, fs2, ..., each with its own controller and relay, all with a way to every
     carrier; with more than one the processes are ``switch-fs1``, ``controller-fs1``, ``relay-fs1`` and so on.
+    `standby`: each switch has a second controller, which takes over when the first is silent.
     `directory`: the checkout, where the Procfile is. `environ`: changes to the processes' environment. `commands`: another
     command line for a process, by its name here. `private`: own servers even where DATABASE_URL or REDIS_URL name some
     (a test that restarts them needs that). `restart`: what dies is started again by ``supervisor.tend()``.
@@ -84,6 +85,7 @@ class Stack:
     usual_ports: bool = False
     switch: GivenSwitch | None = None
     switches: int = 1
+    standby: bool = False
     commands: Mapping[str, str] = field(default_factory=dict)
     say: Callable[[str], None] | None = None
 
@@ -217,6 +219,8 @@ class Stack:
         self._closing.append(self.db.close)
         self._put_carriers()
         self.processes = parse_procfile((self.directory / "Procfile").read_text())
+        if not self.standby:
+            del self.processes["standby"]
         started = with_places(self.processes, self.places)
         if unknown := set(self.commands) - {name for name, _, _ in started}:
             raise ValueError(f"commands: no process {', '.join(sorted(unknown))}")

@@ -30,6 +30,8 @@ WITH epoch AS (
     WHERE a.id = %(attempt_id)s AND a.call_id = call.id AND a.state = 'queued'
       AND a.due_at <= coalesce(%(clock)s::timestamptz, statement_timestamp())
       AND k.id = %(carrier_id)s AND NOT k.paused
+      AND (%(duty)s::bigint IS NULL
+           OR %(duty)s = (SELECT s.duty_fence FROM switches s WHERE s.name = %(switch)s::text))
     RETURNING {attempt}, call.tenant_name, call.agent_id, coalesce(k.pdd_s, %(pdd_s)s) AS pdd_s,
         -- Told once per attempt: not again after a claim that was given back.
         CASE WHEN NOT EXISTS (SELECT FROM call_events v WHERE v.call_id = a.call_id AND v.attempt_id = a.id
@@ -58,6 +60,8 @@ SELECT CASE
     WHEN a.due_at > coalesce(%(clock)s::timestamptz, statement_timestamp()) THEN 'not_due'
     WHEN t.paused OR k.paused THEN 'paused'
     WHEN b.epoch <> %(epoch)s THEN 'epoch'
+    WHEN %(duty)s::bigint IS NOT NULL
+         AND %(duty)s IS DISTINCT FROM (SELECT s.duty_fence FROM switches s WHERE s.name = %(switch)s::text) THEN 'off_duty'
     WHEN NOT EXISTS (SELECT FROM endpoints e WHERE e.carrier_id = k.id AND e.enabled) THEN 'no_endpoint'
     ELSE 'not_queued'  -- it changed in between; the next try will tell
 END
