@@ -148,9 +148,13 @@ class Campaign:
         """INVITE transactions at the carrier so far."""
         return self._meters[carrier].invites()
 
-    def wait_invites(self, carrier: str, count: int, timeout_s: float = PATIENCE_S) -> None:
-        """Until so many have arrived at the carrier in all."""
-        wait_until(f"{count} INVITEs at {carrier}", lambda: self.invites(carrier) >= count, timeout_s=timeout_s, every_s=0.1)
+    def wait_any(self, counts: Mapping[str, int], timeout_s: float = PATIENCE_S) -> None:
+        """Until at one of the carriers so many INVITEs have arrived in all."""
+
+        def there() -> bool:
+            return any(self.invites(carrier) >= count for carrier, count in counts.items())
+
+        wait_until(f"INVITEs, one of {dict(counts)}", there, timeout_s=timeout_s, every_s=0.1)
 
     def wait_dialed(self, timeout_s: float) -> None:
         """Until as many INVITEs have arrived at each carrier as calls were posted for it, or every call has ended: one that

@@ -177,13 +177,11 @@ def wiped(calls: Campaign, faults: Faults, seconds: float) -> dict[str, float]:
     marks: dict[str, int] = {}
     server = faults.redis
     old = server.directory / "dump.rdb"
-    first = CARRIERS[0]
 
     def after(share: float) -> None:
-        """So much of this part's work has been dialed."""
-        calls.wait_invites(
-            first.name, calls.posted[first.name] - int(first.cps * seconds * (1 - share)), seconds + PATIENCE_S
-        )
+        """So much of this part's work has been dialed at one carrier: no other has less left."""
+        left = {carrier.name: int(carrier.cps * seconds * (1 - share)) for carrier in CARRIERS}
+        calls.wait_any({name: calls.posted[name] - count for name, count in left.items()}, seconds + PATIENCE_S)
 
     with calls.held():
         calls.post(work(seconds))

@@ -37,6 +37,7 @@ class House:
         self.api = Api(stack.api, self.account.key)
         self.agent = agent_ref(stack.reference_agent(self.account))
         self.posted: list[str] = []
+        self.numbers: dict[str, str] = {}  # by call
         # The numbering plan has no N11 exchange.
         self._exchanges = (n for n in range(220, 1000) if n % 100 != 11 and n != 555)
 
@@ -59,6 +60,7 @@ class House:
             answer = self.try_request("POST", "/v1/calls", body, f"house-{exchange}")
             if answer is not None and answer.status == 202:
                 self.posted.append(str(answer.body["id"]))
+                self.numbers[self.posted[-1]] = to
                 return self.posted[-1]
             assert answer is None or answer.status in (409, 429, 500, 503), answer
             assert time.monotonic() < deadline, answer

@@ -80,7 +80,7 @@ def wait_for_every_kind(house: House, before: int) -> None:
         waiting = len(house.posted) - before - len({leg.number for leg in legs if leg.number in fresh})
         return min(sum(leg.rings for leg in legs), sum(leg.talks for leg in legs), waiting) >= 2
 
-    fresh = {house.see(call)["to"] for call in house.posted[before:]}
+    fresh = {house.numbers[call] for call in house.posted[before:]}
     wait_until("calls that wait, ring and talk", there, timeout_s=PATIENCE_S, every_s=0.01)
 
 
