@@ -1,7 +1,8 @@
 """Two controllers beside one switch: whatever becomes of the one on duty, the other goes on, and never both.
 
-The truth is the carrier's raw arrival log. Events are lost to nobody: the one that stood by had heard them too, so no end
-may be unknown but of what was being dialed when the first one died.
+On the simulated switch, or on a real FreeSWITCH (FREESWITCH_ESL). The truth is the carrier's raw arrival log. Events are
+lost to nobody: the one that stood by had heard them too, so no end may be unknown but of what was being dialed when the
+first one died.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import pytest
 
 from lab.judge import read_log
 from tests.system.house import PATIENCE_S, House
+from tests.system.test_real_freeswitch import given_switch
 from tests.system.truth import Allowed, broken_limits, strangers
 from trunkline.children import wait_until
 from trunkline.stack import LabCarrier, Route, Stack
@@ -37,6 +39,7 @@ def house() -> Iterator[House]:
         environ={"TRUNKLINE_PROBE_GRACE_S": "2", "TRUNKLINE_RECONCILE_INTERVAL_S": "2"},
         private=True,
         standby=True,
+        switch=given_switch(),
     )
     with stack:
         yield House(stack)
