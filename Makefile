@@ -17,8 +17,16 @@ venv: $(VENV)/installed  ## the environment alone, in .venv (PYTHON=python3.12 c
 demo: venv  ## everything on this machine, 120 calls, until Ctrl-C (EXIT=1: ends by itself)
 	@$(BIN)/trunkline demo $(if $(filter-out 0,$(EXIT)),--exit) $(ARGS)
 
+# Most tests wait more than they work, so two at a time; those of whole houses have the machine to themselves.
 test: venv  ## every test, on real Postgres and Redis (ARGS="tests/unit -k retry")
+ifneq ($(ARGS),)
 	@$(BIN)/python -m pytest $(ARGS)
+else
+	@status=0; \
+	$(BIN)/python -m pytest -n 2 --ignore tests/system || status=$$?; \
+	$(BIN)/python -m pytest tests/system || status=$$?; \
+	exit $$status
+endif
 
 lint: venv  ## ruff, mypy --strict, who may import whom
 	@$(BIN)/ruff check .
