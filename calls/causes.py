@@ -8,7 +8,7 @@ from calls.cause_table import END_REASONS, NOTES, OWN_CAUSES, ROWS, Row
 from calls.evidence import End, Outcome, RetryClass
 from calls.phrases import Text, subject_of
 
-__all__ = ["END_REASONS", "OWN_CAUSES", "Verdict", "classify", "normalize"]
+__all__ = ["END_REASONS", "OWN_CAUSES", "REQUESTERS", "Verdict", "classify", "normalize"]
 
 # A BYE may carry any of these and still be a side hanging up: a carrier's menu that says busy hangs up with busy.
 _HANGUPS = frozenset(
@@ -30,7 +30,8 @@ _ANSWERED_REASONS: dict[str, str] = {
     "ALLOTTED_TIMEOUT": "max_duration",
     "MEDIA_TIMEOUT": "media_timeout",
 }
-_REQUESTERS = frozenset({"customer", "agent", "operator", "platform"})
+#: Who may ask for a hangup.
+REQUESTERS = frozenset({"customer", "agent", "operator", "platform"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ def normalize(end: End) -> End:
     """``end`` without the switch's own notes: causes in one case, no 487 that is only the echo of our CANCEL."""
     cause = end.cause if end.cause in OWN_CAUSES else end.cause.strip().upper()
     echo = end.sip_code == 487 and end.disposition == "send_cancel"
-    known = end.requested_by is None or end.requested_by in _REQUESTERS
+    known = end.requested_by is None or end.requested_by in REQUESTERS
     return replace(
         end,
         cause=cause,
