@@ -17,10 +17,10 @@ import psycopg
 from gevent.queue import Empty, Queue
 from redis.exceptions import RedisError
 
-from budget import permits
+from budget import permits, refusals
 from calls.evidence import Evidence, State
 from calls.retry import RetryRules
-from controller import commands, refusals
+from controller import commands
 from controller.board import Board
 from controller.esl import EslError
 from store import attempts

@@ -8,12 +8,12 @@ from uuid import UUID
 import pytest
 from redis import Redis
 
+from budget import refusals
 from budget.connect import connect
 from budget.replies import number
 from budget.scopes import CarrierSpec, ScopeLimits, carrier_scope, set_carriers
 from budget.scripts import PREFIX
 from calls.evidence import Evidence
-from controller import refusals
 from settings import Settings
 from store.attempts import Claimed
 from tests.store.conftest import World, settings_for

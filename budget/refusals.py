@@ -7,6 +7,8 @@ only collect refusals.
 from __future__ import annotations
 
 import logging
+from typing import Protocol
+from uuid import UUID
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -16,14 +18,22 @@ from calls.causes import classify
 from calls.evidence import Evidence, RetryClass
 from calls.phrases import capacity_of
 from settings import Settings
-from store.attempts import Applied
 
 log = logging.getLogger(__name__)
 
 
+class Applied(Protocol):
+    """What became of the attempt; store.attempts.Applied is one."""
+
+    @property
+    def carrier_id(self) -> UUID | None: ...
+    @property
+    def ended_now(self) -> bool: ...
+
+
 def on_end(redis: Redis, settings: Settings, row: Applied, evidence: Evidence) -> None:
-    """To be called once the end is applied and before its lease is released. Raises nothing: without Redis nothing is
-    dialed anyway. A 503 that does not speak of a limit is an outage and is none of this.
+    """To be called by whoever applied an end, event or CDR, before its lease is released. Raises nothing: without Redis
+    nothing is dialed anyway. A 503 that does not speak of a limit is an outage and is none of this.
     """
     end = evidence.end
     if end is None or row.carrier_id is None or not row.ended_now:
