@@ -52,6 +52,7 @@ def attempt_snapshot(attempt: Attempt) -> dict[str, Any]:
         "number": attempt.number,
         "state": attempt.state,
         "outcome": attempt.outcome,
+        "evidence": attempt.evidence,
         "end_reason": attempt.end_reason,
         "uncertain": attempt.uncertain,
         "cause": attempt.cause,

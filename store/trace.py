@@ -15,6 +15,7 @@ from store.queries import load
 from store.records import one_row
 from store.rows import Call
 from store.snapshot import stamp
+from store.work import CONTRADICTION
 
 _SQL = load("trace")
 
@@ -56,7 +57,7 @@ def trace(db: Database, id_text: str) -> list[TraceLine]:
         with conn.cursor(row_factory=dict_row) as cursor:
             rows = cursor.execute(_SQL["lines"], {"call_id": call.id}).fetchall()
     lines = [TraceLine(row["at"], row["source"], row["number"], row["what"], _detail(row["data"])) for row in rows]
-    return [_head(call), *lines, _now(call)]
+    return [_head(call), *lines, _now(call, contradictions=sum(line.what == CONTRADICTION for line in lines))]
 
 
 def mask(number: str) -> str:
@@ -69,7 +70,7 @@ def _head(call: Call) -> TraceLine:
     return TraceLine(call.created_at, "call", None, call_ref(call.id), detail)
 
 
-def _now(call: Call) -> TraceLine:
+def _now(call: Call, contradictions: int) -> TraceLine:
     shown = {
         "end_reason": call.end_reason,
         "sip_code": call.sip_code,
@@ -77,9 +78,17 @@ def _now(call: Call) -> TraceLine:
         "hangup_by": call.hangup_by,
         "attempts": f"{call.attempt_count} of {call.max_attempts}",
         "due_at": stamp(call.due_at) if call.status == "queued" else None,
+        "contradictions": contradictions or None,
     }
     return TraceLine(call.status_at, "call", None, f"is {call.status}", _detail(shown))
 
 
 def _detail(data: dict[str, Any]) -> str:
-    return " ".join(f"{name}={value}" for name, value in data.items() if value is not None)
+    return " ".join(f"{name}={_value(value)}" for name, value in data.items() if value is not None)
+
+
+def _value(value: object) -> str:
+    """A list or an object inside the data, such as each side of a contradiction, in brackets."""
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return f"({_detail(value)})" if isinstance(value, dict) else str(value)

@@ -7,7 +7,7 @@ call's next sequence; an end asks the retry policy; a better end later corrects 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -15,11 +15,14 @@ from uuid import UUID
 from calls.evidence import End, Evidence, Outcome, Source, State
 from calls.lifecycle import AttemptFacts, apply, call_status
 from calls.retry import Decision, Retry, RetryRules, Stop, apply_retry_policy
+from calls.witnesses import contradiction
 from store.facts import Timers, call_facts, deadline, facts_of, hangup_by, with_facts
 from store.outbox import outbox_row
 from store.rows import Attempt, Call, queued_attempt
 from store.snapshot import webhook_body
 
+#: Type of the event by which a disagreement of two witnesses is kept; store/witnesses.py counts them.
+CONTRADICTION = "attempt.contradiction"
 _TOLD_AS = {"dialing": "call.dialing", "ringing": "call.ringing", "in_progress": "call.answered"}
 #: What a call takes over from the end of its latest attempt, besides status and hangup_by.
 _FOLLOWS = ("end_reason", "sip_code", "q850_cause", "answered_at", "ended_at")
@@ -58,6 +61,9 @@ class CallWork:
         """Apply one observation that was not known before."""
         attempt = self.attempts[evidence.attempt_id]
         before = facts_of(attempt)
+        if (found := contradiction(before, evidence)) is not None:
+            data: dict[str, object] = {"differ": found.differ, **asdict(found)}
+            self._log(attempt, CONTRADICTION, f"contradiction:{attempt.id}", context, data)
         after = apply(before, evidence)
         if after == before:
             return

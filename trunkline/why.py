@@ -15,9 +15,10 @@ from redis.exceptions import RedisError
 from budget import explain
 from budget.explain import CarrierNow, Held, HouseNow, LaneNow
 from budget.lanes import known_lanes, lengths
+from calls.ids import call_ref
 from calls.lanes import parse_lane
 from settings import Settings
-from store import backlog, carriers, epoch, overview, scopes, tenants
+from store import backlog, carriers, epoch, overview, scopes, tenants, witnesses
 from store.pool import Database
 from trunkline.why_words import MOVING, Names, limit, live_columns, number, remedy, span
 
@@ -124,6 +125,7 @@ class _Look:
         report.facts.append(("Feeder", "leads" if feeder else "nobody leads"))
         report.facts.append(("Switches", self._switches()))
         self._paused()
+        self._witnesses()
         try:
             house = explain.house(self._redis)
             report.facts.insert(1, ("Redis", _house_words(house)))
@@ -154,6 +156,16 @@ class _Look:
         things += [self._names.scope(one.scope) for one in scopes.list_scopes(self._db) if one.paused]
         if things:
             self.report.notes.append(f"Paused: {', '.join(things)}.")
+
+    def _witnesses(self) -> None:
+        """Not what holds a call, but what an operator has to know: somebody tells of ends that were not so."""
+        found = witnesses.totals(self._db)
+        if found.latest_call is not None:
+            ends = f"{found.contradictions} end{'' if found.contradictions == 1 else 's'}"
+            trace = f"trunkline trace {call_ref(found.latest_call)}"
+            self.report.notes.append(f"Event and CDR do not tell the same of {ends}; the latest: {trace}")
+        if found.strangers:
+            self.report.notes.append(f"CDRs of channels that are none of our attempts: {found.strangers}.")
 
     def _carrier_rows(self, found: Sequence[CarrierNow]) -> None:
         stated = {one.id: one for one in self._carriers}

@@ -114,7 +114,7 @@ def test_hanging_up_a_waiting_call_cancels_it_once(api: Api, order: Order) -> No
     assert second.get_json() == first.get_json() == api.get(path).get_json()
     assert api.get(f"{path}/events").get_json()["data"] == events
     (attempt,) = api.get(f"{path}/attempts").get_json()["data"]
-    assert (attempt["state"], attempt["outcome"]) == ("ended", "canceled")
+    assert (attempt["state"], attempt["outcome"], attempt["evidence"]) == ("ended", "canceled", "operator")
 
 
 def test_pages_hold_every_call_once_though_new_ones_arrive(api: Api, world: World, order: Order) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from marshmallow import EXCLUDE, Schema, fields
 
 from calls.cause_table import END_REASONS
+from calls.evidence import Source
 
 _TIME = {"format": "date-time"}
 _CALL = "call_0190b2c3d4e57f60718293a4b5c6d7e8"
@@ -128,7 +129,7 @@ class EventAnswer(Answer):
 
     id = _text("the event")
     type = _text("what")
-    source = _text("who saw or decided it")
+    source = _text("who saw or decided it: event, cdr, reconcile, watchdog, operator, api, budget, relay or policy")
     at = _time("when it happened, by the witness's clock")
     recorded_at = _time("when it became known here")
     attempt_id = _text("the attempt, as the switch and the carrier know it", null=True)
@@ -148,6 +149,12 @@ class AttemptAnswer(Answer):
     number = _whole("1, 2, 3 ... within the call")
     state = _text("where the attempt is", enum=["queued", "dialing", "ringing", "early", "in_progress", "ended"])
     outcome = _text("how it ended", null=True)
+    evidence = _text(
+        "whose word the end rests on: the switch's event, its call detail record, its answer to a question; nobody's, by"
+        " deadline (watchdog); or it was ended here without asking the switch (operator)",
+        null=True,
+        enum=[*(source.value for source in Source), None],
+    )
     end_reason = _text("why: see docs/webhooks.md for each", null=True, enum=[*END_REASONS, None])
     uncertain = fields.Boolean(required=True, metadata={"description": "our cancel may have crossed an answer"})
     cause = _text("the switch's hangup cause", null=True)
