@@ -51,6 +51,24 @@ class Settings(BaseSettings):
         50.0, ge=0.001, le=10_000, description="API requests/s of one tenant; a tenant's own requests_per_s goes before it"
     )
 
+    # --- CDRs, the second witness ---------------------------------------------------------------------------------
+    cdr_user: str = Field("freeswitch", pattern=r"^[A-Za-z0-9._-]{1,64}$", description="user of who posts to /internal/cdr")
+    cdr_password: str = Field("", description="password of that user; empty: no CDR is taken (503)")
+    cdr_max_bytes: int = Field(
+        4 << 20, ge=1 << 16, description="bytes; a larger CDR is refused (413); every playback of a call is in its record"
+    )
+    cdr_spool: str = Field(
+        "", description="directory where the switch leaves CDRs it could not post; empty: none is shipped"
+    )
+    cdr_url: str = Field(
+        "http://127.0.0.1:8080/internal/cdr",
+        pattern=r"^https?://[^\s/?#@]+/[^\s?#]*$",
+        description="where spooled CDRs are posted; no user or password in it",
+    )
+    cdr_spool_interval_s: float = Field(2.0, gt=0, description="s; between two looks into the spool directory")
+    cdr_spool_backoff_s: float = Field(60.0, gt=0, description="s; longest wait after posts that failed in a row")
+    cdr_timeout_s: float = Field(10.0, gt=0, description="s; one post of a spooled CDR, connect to last byte")
+
     # --- the switch ----------------------------------------------------------------------------------------------
     switch: str = Field("fs1", pattern=r"^[a-z0-9][a-z0-9-]{0,31}$", description="name of the switch beside this process")
     esl_host: str = Field("127.0.0.1", description="event socket address of the switch")

@@ -13,6 +13,8 @@ from settings import Settings
 from store.pool import Database
 from web import auth, docs, health, problems, requestlog, requestrate
 from web.api import agents, calls, limits, queue
+from web.internal import auth as internal_auth
+from web.internal import cdr
 from web.redisgate import RedisGate
 from web.requestrate import RequestRates
 from web.runtime import Runtime, install, utc_now
@@ -31,10 +33,12 @@ def create_app(settings: Settings, *, database: Database, redis: Redis, now: Cal
     install(app.extensions, Runtime(settings, database, redis, now, gate, RequestRates(redis, gate)))
     requestlog.register(app)
     auth.register(app)
+    internal_auth.register(app)
     requestrate.register(app)
     # Postgres away, or too slow to answer: the same to whoever asks.
     problems.register(app, (psycopg.OperationalError, psycopg.InterfaceError))
     health.register(app)
+    app.register_blueprint(cdr.blueprint)
     api = docs.configure(app)
     for blueprint in (calls.blueprint, agents.blueprint, limits.blueprint, queue.blueprint):
         api.register_blueprint(blueprint)
