@@ -13,7 +13,8 @@ CHECKOUT = pathlib.Path(__file__).parents[3]
 
 def test_ours_names_every_process_once() -> None:
     commands = parse_procfile((CHECKOUT / "Procfile").read_text())
-    assert set(commands) == {"web", "controller", "standby", "relay", "feeder", "health", "watchdog", "dispatcher", "agent"}
+    beside = {"controller", "standby", "relay", "spool"}
+    assert set(commands) == beside | {"web", "feeder", "health", "watchdog", "dispatcher", "agent"}
 
 
 def test_comments_and_empty_lines_are_skipped() -> None:
