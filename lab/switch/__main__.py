@@ -14,6 +14,7 @@ from pathlib import Path
 from lab.runner import announce, parse_address, run, until_signal
 from lab.switch.config import GatewayConfig, SwitchConfig
 from lab.switch.core import Switch
+from lab.switch.json_cdr import CdrConfig
 
 CRASH_STATUS = 139  # what a shell shows of a segmentation fault
 
@@ -35,6 +36,11 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--show-lag", type=float, default=0.6, help="seconds `show channels` lags behind")
     parser.add_argument("--t1x64", type=float, default=6.0, help="seconds until a silent INVITE transaction dies")
     parser.add_argument("--temp-dir", type=Path, default=Path(tempfile.gettempdir()), help="for playAudio files")
+    parser.add_argument("--cdr-url", default="", help="where CDRs are posted; none: they are not made")
+    parser.add_argument("--cdr-user", default="freeswitch")
+    parser.add_argument("--cdr-password-env", help="environment variable with the password of that user")
+    parser.add_argument("--cdr-spool", type=Path, help="directory for CDRs that could not be posted (else lost)")
+    parser.add_argument("--cdr-retries", type=int, default=2, help="further tries, one second apart")
     parser.add_argument("--fault", action="append", default=[], help="NAME=VALUE, see lab/switch/faults.py")
     parser.add_argument("--verbose", action="store_true")
     return parser.parse_args(argv)
@@ -65,6 +71,7 @@ def config_from(argv: list[str] | None) -> tuple[SwitchConfig, dict[str, float],
         gateways = [parse_gateway(text) for text in args.gateway]
         faults = {name: float(value) for name, _, value in (text.partition("=") for text in args.fault)}
         password = os.environ[args.password_env] if args.password_env else "ClueCon"
+        cdr_password = os.environ[args.cdr_password_env] if args.cdr_password_env else ""
         users = frozenset([os.environ[args.userauth_env]] if args.userauth_env else [])
     except KeyError as error:
         sys.exit(f"lab.switch: {error} is not set in the environment")
@@ -88,6 +95,7 @@ def config_from(argv: list[str] | None) -> tuple[SwitchConfig, dict[str, float],
         show_lag_s=args.show_lag,
         t1x64_s=args.t1x64,
         temp_dir=args.temp_dir,
+        cdr=CdrConfig(args.cdr_url, args.cdr_user, cdr_password, args.cdr_spool, args.cdr_retries),
     )
     return config, faults, args.verbose
 

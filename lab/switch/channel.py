@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lab.sip.sdp import MediaLine
-from lab.switch import causes, headers, variables
+from lab.switch import causes, cdr, headers, variables
 from lab.switch.apps import Apps
 from lab.switch.callee import Callee
 from lab.switch.events import Pairs
@@ -186,6 +186,9 @@ class Channel:
         self.set_callstate("HANGUP")
         self.run_state("CS_REPORTING")
         self._report()
+        # mod_json_cdr reports before the event is sent.
+        if self.switch.cdrs.on and not self.switch.faults.lose_cdr():
+            self.switch.cdrs.put(self.uuid, cdr.record(self))
         self.fire("CHANNEL_HANGUP_COMPLETE", [("Hangup-Cause", self.cause)])
         self.settle(f"-ERR {self.cause}\n")
         self.switch.loop.call_later(_DESTROY_AFTER_S, self._destroy)

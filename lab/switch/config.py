@@ -6,6 +6,8 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lab.switch.json_cdr import CdrConfig
+
 
 @dataclass(frozen=True, slots=True)
 class GatewayConfig:
@@ -46,3 +48,4 @@ class SwitchConfig:
     heard_s: float = 30.0
     temp_dir: Path = field(default_factory=lambda: Path(tempfile.gettempdir()))
     inbound: bool = True
+    cdr: CdrConfig = field(default_factory=CdrConfig)

@@ -17,6 +17,7 @@ from lab.switch.config import SwitchConfig
 from lab.switch.esl import EslConnection
 from lab.switch.events import EventBus, Pairs
 from lab.switch.faults import Faults
+from lab.switch.json_cdr import JsonCdr
 from lab.switch.media import MediaTicker
 from lab.switch.show import ChannelTable
 from lab.switch.sofia import SofiaProfile
@@ -48,6 +49,7 @@ class Switch:
         self.loop: asyncio.AbstractEventLoop
         self.sofia = SofiaProfile(self)
         self.media = MediaTicker(self)
+        self.cdrs = JsonCdr(config.cdr)
         self.max_sessions = config.max_sessions
         self.sps_total = config.sessions_per_second
         self.sps_left = config.sessions_per_second
@@ -74,6 +76,7 @@ class Switch:
         self.loop = asyncio.get_running_loop()
         self.crashed = asyncio.Event()
         self.sofia.start()
+        self.cdrs.start()
         self._server = await self.loop.create_server(
             lambda: EslConnection(self), self.config.host, self.config.esl_port, backlog=256
         )
@@ -95,6 +98,7 @@ class Switch:
             task.cancel()
         if self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.cdrs.stop()
 
     def crash(self) -> None:
         """Die as a segmentation fault does: no BYE, no event, the process is gone (see __main__)."""

@@ -10,13 +10,14 @@ SHUFFLE_S = 0.03  # so much later, a shuffled event comes after those that follo
 
 @dataclass(slots=True)
 class FaultRates:
-    """Probabilities 0..1 per reply or event; times in seconds."""
+    """Probabilities 0..1 per reply, event or CDR; times in seconds."""
 
     swallow_replies: float = 0.0
     drop_events: float = 0.0
     duplicate_events: float = 0.0
     delay_events: float = 0.0
     shuffle_events: float = 0.0
+    drop_cdrs: float = 0.0
     max_delay_s: float = 0.5
     slow_originate_s: float = 0.0
 
@@ -56,6 +57,10 @@ class Faults:
 
     def originate_delay(self) -> float:
         return self.rates.slow_originate_s
+
+    def lose_cdr(self) -> bool:
+        """Neither posted nor left on disk."""
+        return self._hit(self.rates.drop_cdrs)
 
     def events(self, frame: bytes) -> list[tuple[float, bytes]]:
         """What really goes to the client, with the delay of each."""

@@ -151,6 +151,8 @@ def _stats(switch: Switch, _words: list[str]) -> str:
                 "connections": len(switch.connections),
                 "late_ticks": switch.media.late_ticks,
                 "transactions": len(switch.sofia.transactions),
+                "cdrs_posted": switch.cdrs.posted,
+                "cdrs_spooled": switch.cdrs.spooled,
             }
         )
         + "\n"
