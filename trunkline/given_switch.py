@@ -22,15 +22,28 @@ class SwitchMissing(RuntimeError):
 
 
 @dataclass(frozen=True)
+class GivenCdrs:
+    """Where the given switch posts its CDRs, http://127.0.0.1:`port`/internal/cdr, with which password, and where it leaves
+    those it could not post.
+    """
+
+    port: int
+    password: str
+    spool: str
+
+
+@dataclass(frozen=True)
 class GivenSwitch:
     """Where the switch listens, and by which of its gateways it reaches the lab carriers.
 
     `gateways`: the lab carrier's name -> (the gateway's name, HOST:PORT it sends to, where the lab carrier listens then).
+    `cdrs`: None: it posts none, or somewhere else.
     """
 
     esl: tuple[str, int]
     password: str
     gateways: Mapping[str, tuple[str, str]]
+    cdrs: GivenCdrs | None = None
 
     def wait_up(self, timeout_s: float) -> None:
         """Return when each gateway is UP: one whose carrier was away is DOWN until the switch's next ping.

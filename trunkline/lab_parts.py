@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from trunkline.private import free_port
 
 #: Processes of the Procfile of which each switch has one of its own.
-BESIDE_A_SWITCH = ("controller", "standby", "relay")
+BESIDE_A_SWITCH = ("controller", "standby", "relay", "spool")
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,8 @@ class Route:
 
 @dataclass(frozen=True)
 class Place:
-    """A switch with its controller and its relay. ``sip``: HOST:PORT its INVITEs come from; '' where it is not ours.
+    """A switch with its controller, its relay and its spool of CDRs. ``sip``: HOST:PORT its INVITEs come from; '' where
+    it is not ours. ``spool``: the directory of CDRs it could not post; '': it posts none.
 
     ``suffix`` goes after the names of its processes: none where there is one switch only, else ``-fs2``.
     """
@@ -62,6 +63,7 @@ class Place:
     password: str
     relay_port: int
     sip: str = ""
+    spool: str = ""
 
     def process(self, role: str) -> str:
         """The name under which the supervisor knows its ``switch``, ``controller``, ``standby`` or ``relay``."""
@@ -75,19 +77,27 @@ class Place:
             "TRUNKLINE_ESL_PORT": str(self.esl[1]),
             "TRUNKLINE_ESL_PASSWORD": self.password,
             "TRUNKLINE_RELAY_PORT": str(self.relay_port),
+            "TRUNKLINE_CDR_SPOOL": self.spool,
         }
 
-    def command(self, *, gateways: Mapping[str, str], seed: int, temp: pathlib.Path) -> str:
-        """The command line of a lab switch here; its password comes in LAB_ESL_PASSWORD. `gateways`: name -> HOST:PORT."""
+    def command(self, *, gateways: Mapping[str, str], seed: int, temp: pathlib.Path, cdr_url: str = "") -> str:
+        """The command line of a lab switch here; its passwords come in LAB_ESL_PASSWORD and LAB_CDR_PASSWORD.
+
+        `gateways`: name -> HOST:PORT. `cdr_url`: where it posts CDRs, if it has a spool.
+        """
+        cdrs = f"--cdr-url {cdr_url} --cdr-password-env LAB_CDR_PASSWORD --cdr-spool {self.spool}" if self.spool else ""
         ways = " ".join(f"--gateway {name}={address}" for name, address in gateways.items())
         return (
             f"python -m lab.switch --esl {self.esl[0]}:{self.esl[1]} --sip {self.sip} --hostname {self.name}"
-            f" --password-env LAB_ESL_PASSWORD --seed {seed} --temp-dir {temp} {ways}"
+            f" --password-env LAB_ESL_PASSWORD --seed {seed} --temp-dir {temp} {ways} {cdrs}"
         )
 
 
-def lab_places(count: int, relay_ports: Iterable[int]) -> list[Place]:
-    """`count` places for lab switches, fs1 and on. Every port is chosen here, so that a restart finds it again."""
+def lab_places(count: int, relay_ports: Iterable[int], spools: pathlib.Path | None = None) -> list[Place]:
+    """`count` places for lab switches, fs1 and on. Every port is chosen here, so that a restart finds it again.
+
+    `spools`: each has its spool of CDRs in there; None: they post none.
+    """
     return [
         Place(
             name=f"fs{number}",
@@ -96,6 +106,7 @@ def lab_places(count: int, relay_ports: Iterable[int]) -> list[Place]:
             password=secrets.token_urlsafe(16),
             relay_port=relay_port,
             sip=f"127.0.0.1:{free_port(socket.SOCK_DGRAM)}",
+            spool="" if spools is None else str(spools / f"fs{number}"),
         )
         for number, relay_port in zip(range(1, count + 1), relay_ports, strict=False)
     ]

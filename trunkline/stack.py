@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 import json
 import pathlib
+import secrets
 import shutil
 import socket
 import tempfile
@@ -70,6 +71,7 @@ class Stack:
     `directory`: the checkout, where the Procfile is. `environ`: changes to the processes' environment. `commands`: another
     command line for a process, by its name here. `private`: own servers even where DATABASE_URL or REDIS_URL name some
     (a test that restarts them needs that). `restart`: what dies is started again by ``supervisor.tend()``.
+    `cdrs`: the switches post their CDRs to the API, as a second witness; a given switch says itself whether it does.
     `usual_ports`: the API's and the relay's customary ports where free.
     Errors of start(): ValueError naming the field, NoServer, ServerFailed, GuestRefused, ProcessFailed (with the end of
     the process's log), SwitchMissing.
@@ -87,6 +89,7 @@ class Stack:
     switches: int = 1
     standby: bool = False
     commands: Mapping[str, str] = field(default_factory=dict)
+    cdrs: bool = True
     say: Callable[[str], None] | None = None
 
     def start(self) -> None:
@@ -96,6 +99,11 @@ class Stack:
         self.run = pathlib.Path(tempfile.mkdtemp(prefix="trunkline-run-")).resolve()
         self._keeper = Keeper(self.run)
         self.recordings = self.run / "recordings"
+        self.spools = self.run / "cdrs"
+        given = self.switch.cdrs if self.switch is not None else None
+        self.web_port = given.port if given else port_or_free(8080) if self.usual_ports else free_port()
+        self.api = f"http://127.0.0.1:{self.web_port}"
+        self.cdr_password = given.password if given else secrets.token_urlsafe(16)
         self._closing: list[Callable[[], None]] = [self._remove]
         try:
             self._start_servers()
@@ -150,8 +158,11 @@ class Stack:
             self._take_switch(self.switch)
             return
         for number, place in enumerate(self.places):
-            command = place.command(gateways=self.carrier_addresses, seed=self.seed + number, temp=self.run)
-            self.supervisor.add(place.process("switch"), command, environ={"LAB_ESL_PASSWORD": place.password})
+            command = place.command(
+                gateways=self.carrier_addresses, seed=self.seed + number, temp=self.run, cdr_url=f"{self.api}/internal/cdr"
+            )
+            passwords = {"LAB_ESL_PASSWORD": place.password, "LAB_CDR_PASSWORD": self.cdr_password}
+            self.supervisor.add(place.process("switch"), command, environ=passwords)
             self.supervisor.start(place.process("switch"))
         for place in self.places:
             self._ready(place.process("switch"))
@@ -161,8 +172,9 @@ class Stack:
         if self.usual_ports:
             relay_ports[0] = port_or_free(8090)
         if self.switch is None:
-            return lab_places(self.switches, relay_ports)
-        return [Place("fs1", "", self.switch.esl, self.switch.password, relay_ports[0])]
+            return lab_places(self.switches, relay_ports, self.spools if self.cdrs else None)
+        spool = self.switch.cdrs.spool if self.switch.cdrs is not None else ""
+        return [Place("fs1", "", self.switch.esl, self.switch.password, relay_ports[0], spool=spool)]
 
     def _take_switch(self, switch: GivenSwitch) -> None:
         # The switch may run as another user and has to find the audio, whose directories lie under this one.
@@ -197,12 +209,13 @@ class Stack:
         return facts
 
     def _start_processes(self) -> None:
-        web_port = port_or_free(8080) if self.usual_ports else free_port()
         self.agent_port = free_port()
         environ = {
             "DATABASE_URL": self.database_url,
             "REDIS_URL": self.redis_url,
-            "TRUNKLINE_WEB_PORT": str(web_port),
+            "TRUNKLINE_WEB_PORT": str(self.web_port),
+            "TRUNKLINE_CDR_PASSWORD": self.cdr_password,
+            "TRUNKLINE_CDR_URL": f"{self.api}/internal/cdr",
             "TRUNKLINE_RELAY_AUDIO_DIR": str(self.run / "playback"),
             "TRUNKLINE_ANNOUNCEMENT_DIR": str(self.audio),
             "TRUNKLINE_AGENT_ALLOW_PRIVATE": "true",
@@ -213,7 +226,6 @@ class Stack:
             **self.environ,
         }
         self.settings = settings_from(environ)
-        self.api = f"http://127.0.0.1:{web_port}"
         self.agent_url = f"ws://127.0.0.1:{self.agent_port}/"
         self.db: Database = open_database(self.settings, "stack", cooperative=False, wait_s=10.0)
         self._closing.append(self.db.close)

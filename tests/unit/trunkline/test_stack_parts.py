@@ -49,6 +49,16 @@ def test_a_switch_knows_the_way_to_every_carrier() -> None:
     command = place.command(gateways={"a": "127.0.0.1:1", "b": "127.0.0.1:2"}, seed=4, temp=pathlib.Path("/t"))
     assert "--gateway a=127.0.0.1:1 --gateway b=127.0.0.1:2" in command
     assert place.password not in command
+    assert "--cdr" not in command
+
+
+def test_a_switch_with_a_spool_posts_its_cdrs() -> None:
+    first, second = lab_places(2, [5001, 5002], pathlib.Path("/t/cdrs"))
+    command = second.command(gateways={}, seed=4, temp=pathlib.Path("/t"), cdr_url="http://127.0.0.1:1/internal/cdr")
+    assert "--cdr-url http://127.0.0.1:1/internal/cdr" in command
+    assert "--cdr-spool /t/cdrs/fs2" in command
+    told = settings_from(second.environ())
+    assert told.cdr_spool == "/t/cdrs/fs2" != settings_from(first.environ()).cdr_spool
 
 
 @pytest.mark.parametrize("switches", [0, -1])
