@@ -26,6 +26,7 @@ from controller.esl import CommandRefused, EslError
 from controller.evidence import from_dump
 from controller.writer import SWITCH_RESTARTED
 from store import attempts, carriers, switches
+from store.queue import Fate, fates
 
 log = logging.getLogger(__name__)
 
@@ -215,18 +216,27 @@ class Reconciler:
         self._orphans = {a: t for a, t in self._orphans.items() if a in unknown}
 
     def _free_leaks(self, alive: set[UUID]) -> None:
-        """A lease of this switch whose attempt has ended and whose channel is gone: its release was lost."""
+        """A lease of this switch whose attempt has ended and whose channel is gone: its release was lost, or somebody else
+        told of the end, such as the CDR.
+        """
         known = [c.id for c in carriers.list_limits(self.board.db)]
         held = [
             x
             for x in permits.leases(self.board.redis, known)
             if x.switch == self.board.settings.switch and x.attempt_id not in alive
         ]
-        states = attempts.states(self.board.db, [x.attempt_id for x in held]) if held else {}
+        known_fates = fates(self.board.db, [x.attempt_id for x in held]) if held else {}
         for lease in held:
-            state = states.get(lease.attempt_id)
-            if state is None or state.state == State.ENDED:
+            fate = known_fates.get(lease.attempt_id)
+            if fate is None or fate.state == State.ENDED:
                 log.warning("lease without call", extra={"attempt": str(lease.attempt_id)})
-                permits.release(self.board.redis, lease.attempt_id, lease.fence)
+                permits.release(self.board.redis, lease.attempt_id, lease.fence, linger_us=self._linger_us(fate))
                 self.board.link.write([commands.hash_delete(self.board.settings.tombstone_realm, lease.attempt_id)])
                 self.drift += 1
+
+    def _linger_us(self, fate: Fate | None) -> int | None:
+        """As after the event (EventWriter): an INVITE that nobody answered is sent on until timer T1X64 has passed."""
+        if fate is None or not fate.silent or fate.local or fate.ended_at is None:
+            return None
+        left = self.board.settings.sip_death_s - (datetime.now(UTC) - fate.ended_at).total_seconds()
+        return int(left * 1_000_000) if left > 0 else None

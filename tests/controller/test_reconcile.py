@@ -12,7 +12,10 @@ import pytest
 
 from budget import permits
 from budget.connect import connect
-from calls.evidence import Evidence, Source, State
+from budget.replies import number
+from budget.scopes import carrier_scope
+from budget.scripts import PREFIX
+from calls.evidence import End, Evidence, Source, State
 from calls.ids import call_ref
 from controller import commands, esl_replies
 from controller.board import Board
@@ -244,6 +247,30 @@ def test_a_lease_whose_call_has_ended_is_given_back(world: World, board: Board) 
     world.apply(world.busy(accepted.attempt_id, 9))
     desk.reconciler.one_pass()
     assert permits.leases(board.redis, [world.carrier_id]) == []
+
+
+def counting(board: Board, world: World) -> int:
+    """Channels of the carrier that still count after their end."""
+    return number(board.redis.zcard(f"{PREFIX}linger:{carrier_scope(world.carrier_id)}")) or 0
+
+
+@pytest.mark.parametrize("silent", [False, True], ids=["refused", "not a word"])
+def test_what_only_the_cdr_told_is_set_free_tombstone_and_all(world: World, board: Board, silent: bool) -> None:
+    """The event was lost: nobody released anything. An INVITE without an answer goes on counting as long as it is sent."""
+    accepted = claimed(world)
+    attempt = accepted.attempt_id
+    lease = permits.Lease(attempt, 1, world.carrier_id, board.settings.switch)
+    permits.adopt(board.redis, board.settings, lease, accepted.lane)
+    board.link.call(commands.hash_insert("trunkline", attempt, 1))
+    now = datetime.now(UTC)
+    end = End("NO_ANSWER", now, disposition="send_cancel") if silent else End("USER_BUSY", now, sip_code=486, ringing_at=now)
+    world.apply(Evidence(attempt, f"cdr:{attempt}", Source.CDR, State.ENDED, now, end))
+    desk = Desk(board)
+    desk.reconciler.one_pass()
+    assert permits.leases(board.redis, [world.carrier_id]) == []
+    assert esl_replies.fence(board.link.call(commands.hash_select("trunkline", attempt))) is None
+    assert desk.ends(attempt) == []
+    assert counting(board, world) == silent
 
 
 def test_the_lease_of_another_switch_is_not_ours_to_free(world: World, board: Board) -> None:
