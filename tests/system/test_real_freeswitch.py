@@ -10,7 +10,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
 
+import psycopg
 import pytest
 import redis
 from rq.job import Job
@@ -25,7 +28,7 @@ from tests.system.conftest import CHECKOUT
 from tests.system.house import jobs_done
 from tests.system.test_one_call import GREETING_HZ, HEARD, SILENT_CALLEE, Caller
 from trunkline.children import wait_until
-from trunkline.given_switch import GivenSwitch
+from trunkline.given_switch import GivenCdrs, GivenSwitch
 from trunkline.stack import LabCarrier, Route, Stack
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
@@ -33,6 +36,8 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
 #: Says nothing for 2 s, 880 Hz for 1 s, nothing for 4 s; presses 9 after 6 s.
 BEEPING_CALLEE, BEEP_HZ = "+12125550127", 880
 RINGING, TRYING_ONLY, SILENCE = "+12125550102", "+12125550119", "+12125550106"
+#: Hangs up after 3 s.
+TALKS = "+12125550109"
 #: s; INVITE to first 18x. The switch itself gives a silent carrier up after 6 s.
 PDD_S = 8
 SAMPLE_S = 0.5
@@ -44,7 +49,18 @@ def given_switch() -> GivenSwitch | None:
         return None
     host, _, port = esl.rpartition(":")
     carrier = os.environ.get("FREESWITCH_CARRIER_A", "127.0.0.1:5090")
-    return GivenSwitch((host, int(port)), os.environ["FREESWITCH_PASSWORD"], {"lab_a": ("carrier_a", carrier)})
+    return GivenSwitch(
+        (host, int(port)), os.environ["FREESWITCH_PASSWORD"], {"lab_a": ("carrier_a", carrier)}, cdrs=given_cdrs()
+    )
+
+
+def given_cdrs() -> GivenCdrs | None:
+    """Where that FreeSWITCH posts its CDRs, with which password, and its spool; None: it posts none."""
+    if not (password := os.environ.get("FREESWITCH_CDR_PASSWORD")):
+        return None
+    port = urlsplit(os.environ.get("FREESWITCH_CDR_URL", "http://127.0.0.1:8080/internal/cdr")).port
+    assert port is not None
+    return GivenCdrs(port, password, os.environ["FREESWITCH_CDR_SPOOL"])
 
 
 @pytest.fixture(scope="module")
@@ -102,8 +118,9 @@ def on_the_switch(stack: Stack) -> set[str]:
 
 
 def history(caller: Caller, call: str) -> list[str]:
-    told = [event["type"].split(".")[1] for event in caller.see(call, "/events")["data"] if event["type"][:6] != "relay."]
-    return [state for state in told if state != "claimed"]
+    """What the switch's events told, and we decided, in order."""
+    seen = [event for event in caller.see(call, "/events")["data"] if event["source"] not in ("relay", "cdr")]
+    return [state for event in seen if (state := event["type"].split(".")[1]) != "claimed"]
 
 
 def test_a_conversation_from_the_post_to_the_agents_goodbye(stack: Stack, hears: Callable[[str, int], bool]) -> None:
@@ -240,6 +257,46 @@ def test_the_switch_itself_ends_a_call_that_is_too_long(stack: Stack) -> None:
     ended = caller.wait_status(call, "completed", "failed", timeout_s=20)
     assert (ended["status"], ended["end_reason"], ended["hangup_by"]) == ("completed", "max_duration", "platform")
     assert "bye" in facts(stack, attempt_of(caller, call))
+
+
+def spool_of(stack: Stack) -> Path:
+    """Where the switch leaves the CDRs it could not post."""
+    (place,) = stack.places
+    if not place.spool:
+        pytest.skip("this FreeSWITCH posts no CDRs: see docs/real-freeswitch.md")
+    return Path(place.spool)
+
+
+def test_a_record_that_nobody_took_is_shipped_later(stack: Stack) -> None:
+    spool, caller = spool_of(stack), Caller(stack, "unheard")
+    call = caller.post(TALKS, max_attempts=1)
+    file = spool / f"{attempt_of(caller, call)}.cdr.json"
+    caller.wait_status(call, "in_progress")
+    stack.supervisor.kill("web")
+    stack.supervisor.wait_gone("web", 10)
+    wait_until("the record in the spool", file.exists, timeout_s=30)
+    stack.supervisor.start("web")
+    wait_until("the file to be removed", lambda: not file.exists(), timeout_s=30)
+    ended = caller.wait_status(call, "completed")
+    assert (ended["end_reason"], ended["hangup_by"]) == ("hangup", "callee")
+
+
+def test_event_and_record_tell_the_same_of_every_call(stack: Stack) -> None:
+    """After everything above, whatever ended it: each attempt that was out has both witnesses, who do not disagree."""
+    spool_of(stack)
+    with psycopg.connect(stack.database_url, autocommit=True) as conn:
+
+        def told() -> list[tuple[str, int]]:
+            sql = """
+                SELECT a.end_reason, count(DISTINCT v.source) FROM attempts a
+                LEFT JOIN call_events v ON v.attempt_id = a.id AND v.type = 'attempt.ended' AND v.source IN ('event', 'cdr')
+                WHERE a.claimed_at IS NOT NULL AND NOT a.local GROUP BY a.id ORDER BY a.id"""
+            return conn.execute(sql).fetchall()
+
+        wait_until("both witnesses of each", lambda: {count for _, count in told()} == {2}, timeout_s=20)
+        assert {reason for reason, _ in told()} >= {"hangup", "busy", "no_answer", "canceled", "max_duration"}
+        contradictions = conn.execute("SELECT data FROM call_events WHERE type = 'attempt.contradiction'").fetchall()
+    assert contradictions == []
 
 
 def test_the_carriers_log_agrees(stack: Stack) -> None:
