@@ -38,6 +38,9 @@ def end_of(
     """The end of a leg as its channel's variables tell it; ``cause``: as told beside them, if it is."""
     cause = cause or variable("hangup_cause") or ""
     disposition = word(variable("sip_hangup_disposition"))
+    if answered_at is None and disposition == "recv_bye":
+        # 200 and BYE were read in one go, by a switch that had stood still. A callee may only end what it has answered.
+        answered_at = at
     sip_code, sip_phrase = _final_answer(variable, disposition)
     if sip_code is None and answered_at is not None:
         sip_code = 200  # noted only when the far end hangs up; an answered INVITE had no other

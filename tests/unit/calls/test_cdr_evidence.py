@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calls.cdr import CdrError, decoded, from_cdr, switch_of
-from calls.evidence import Evidence, Source, State
+from calls.evidence import Evidence, Outcome, Source, State
 from calls.lifecycle import AttemptFacts, fold
 from controller.evidence import from_event
 from tests.contract.cdrs import cdr_of, encode, hangups, recorded
@@ -200,6 +200,15 @@ def test_what_a_real_switch_posted_agrees_with_the_event_that_it_sent(name: str)
     assert isinstance(seen, Evidence)
     assert by_cdr(recorded(name)).end == seen.end
     assert by_cdr(recorded(name)).attempt_id == seen.attempt_id
+
+
+def test_a_bye_proves_the_answer() -> None:
+    """A real switch that stood still between the carrier's 200 and its BYE: neither an answer's time nor an event of one."""
+    body = recorded("answer_and_bye_at_once")
+    assert body["callflow"][0]["times"]["answered_time"] == "0"
+    facts = fold(AttemptFacts(), [by_cdr(body)])
+    assert (facts.outcome, facts.end_reason, facts.hangup_by) == (Outcome.COMPLETED, "hangup", "callee")
+    assert facts.answered_at == facts.ended_at
 
 
 def shape(value: Any, depth: int = 3) -> Any:
