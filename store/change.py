@@ -27,6 +27,7 @@ from store.work import CallWork, Context
 
 _SQL = load("change")
 _OUTBOX = load("outbox")
+_WITNESSES = load("witnesses")
 
 #: Observations applied in one go; a large batch must not hold up the hub for longer than a dial slot's grace.
 BREATH = 10
@@ -198,12 +199,14 @@ def _write(conn: Conn, works: Sequence[CallWork], now: datetime) -> None:
     retries = [_pick(work.retry[1], _NEW_COLUMNS) for work in works if work.retry is not None]
     events = [event for work in works for event in work.events]
     outbox = [row for work in works for row in work.outbox]
+    contradictions = [row for work in works for row in work.contradictions]
     for rows, statement in (
         (attempts, _SQL["update_attempts"]),
         (calls, _SQL["update_calls"]),
         (retries, _SQL["insert_attempts"]),
         (events, _SQL["insert_evidence"]),
         (outbox, _OUTBOX["insert"]),
+        (contradictions, _WITNESSES["contradicted"]),
     ):
         if rows:
             conn.execute(statement, {"rows": recordset(rows)})

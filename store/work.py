@@ -21,7 +21,7 @@ from store.outbox import outbox_row
 from store.rows import Attempt, Call, queued_attempt
 from store.snapshot import webhook_body
 
-#: Type of the event by which a disagreement of two witnesses is kept; store/witnesses.py counts them.
+#: Type of the event that keeps both sides where two witnesses disagree.
 CONTRADICTION = "attempt.contradiction"
 _TOLD_AS = {"dialing": "call.dialing", "ringing": "call.ringing", "in_progress": "call.answered"}
 #: What a call takes over from the end of its latest attempt, besides status and hangup_by.
@@ -51,6 +51,7 @@ class CallWork:
     call_changed: bool = False
     events: list[dict[str, object]] = field(default_factory=list)
     outbox: list[dict[str, object]] = field(default_factory=list)
+    contradictions: list[dict[str, object]] = field(default_factory=list)
 
     @property
     def latest(self) -> Attempt:
@@ -64,6 +65,7 @@ class CallWork:
         if (found := contradiction(before, evidence)) is not None:
             data: dict[str, object] = {"differ": found.differ, **asdict(found)}
             self._log(attempt, CONTRADICTION, f"contradiction:{attempt.id}", context, data)
+            self.contradictions.append({"attempt_id": attempt.id, "call_id": self.call.id, "seen_at": context.now})
         after = apply(before, evidence)
         if after == before:
             return

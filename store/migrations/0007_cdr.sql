@@ -1,7 +1,12 @@
 -- The CDR as the second witness of each end.
 
--- Ends of which event and CDR did not tell the same: few, and counted without walking the record of everything.
-CREATE INDEX call_events_contradictions ON call_events (id) WHERE type = 'attempt.contradiction';
+-- Ends of which event and CDR did not tell the same; both sides are in call_events (attempt.contradiction). A table of its own
+-- because they are few and have to be counted: an index over all events would stop every writer while it is built.
+CREATE TABLE contradictions (
+    attempt_id      uuid PRIMARY KEY REFERENCES attempts,
+    call_id         uuid NOT NULL REFERENCES calls,
+    seen_at         timestamptz NOT NULL
+);
 
 -- CDRs of channels that are none of our attempts, by the switch that sent them: inbound legs, another house's calls.
 CREATE TABLE cdr_strangers (

@@ -25,6 +25,7 @@ from store.pool import Database, open_database
 from tests.contract.cdrs import recorded
 from tests.store.conftest import World, enterprise
 from tests.web.conftest import Api, check_shape, named
+from trunkline.why import look
 from web.app import create_app
 
 USER, PASSWORD = "freeswitch", "correct horse"
@@ -314,7 +315,9 @@ def test_a_full_trunk_slows_its_carrier_whoever_tells_of_it_first(
     redis.close()
 
 
-def test_both_witnesses_are_kept_and_their_disagreement_counted(door: Door, house: World) -> None:
+def test_both_witnesses_are_kept_and_their_disagreement_counted(
+    door: Door, house: World, settings: Callable[..., Settings], redis: Redis
+) -> None:
     before = witnesses.totals(house.db).contradictions
     made = house.dialing(max_attempts=1)
     assert door.post(record_of(made.attempt_id, "answered")).status_code == 200
@@ -331,3 +334,6 @@ def test_both_witnesses_are_kept_and_their_disagreement_counted(door: Door, hous
     assert attempt.evidence == "event"
     found = witnesses.totals(house.db)
     assert (found.contradictions, found.latest_call) == (before + 1, made.call.id)
+    notes = "\n".join(look(settings(), house.db, redis).notes)
+    assert f"Event and CDR do not tell the same of {before + 1} end" in notes
+    assert f"trunkline trace {call_ref(made.call.id)}" in notes
