@@ -7,7 +7,7 @@ already changes nothing, so a batch may be repeated, and two writers of one even
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -19,6 +19,7 @@ from calls.evidence import Evidence, Rank, State
 from calls.ids import new_uuid7
 from calls.retry import RetryRules
 from store.facts import Timers, end_data, storable
+from store.limits import QUIET, REACH, Past
 from store.pool import Conn, Database
 from store.queries import load
 from store.records import recordset
@@ -40,7 +41,7 @@ _CALL_COLUMNS = (
     "id", "status", "status_at", "end_reason", "sip_code", "q850_cause", "hangup_by", "attempt_count", "due_at",
     "sequence", "answered_at", "ended_at",
 )  # fmt: skip
-_NEW_COLUMNS = ("id", "call_id", "number", "lane", "due_at", "created_at")
+_NEW_COLUMNS = ("id", "call_id", "number", "lane", "due_at", "dial_until", "created_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +137,7 @@ def apply_in(
     # Within a batch the order is ours to choose: states in their natural order tell the enterprise all of them.
     ordered = sorted(map(storable, batch), key=lambda evidence: (Rank.of(evidence.state), evidence.at))
     with conn.pipeline():
-        works, new = _read(conn, ordered, only_if or {})
+        works, new = _read(conn, ordered, only_if or {}, now)
         by_attempt = {attempt_id: work for work in works for attempt_id in work.attempts}
         for position, evidence in enumerate(ordered):
             if position % BREATH == BREATH - 1:
@@ -155,13 +156,15 @@ def _named(batch: Iterable[Evidence]) -> list[UUID]:
 
 
 def _read(
-    conn: Conn, batch: Sequence[Evidence], only_if: Mapping[UUID, Condition]
+    conn: Conn, batch: Sequence[Evidence], only_if: Mapping[UUID, Condition], now: datetime
 ) -> tuple[list[CallWork], set[tuple[UUID, str]]]:
     """Lock and load; write the evidence down; which of it is new."""
     ids = {"ids": _named(batch)}
     # By position and in binary: the rows are wide, and this is the busiest path of all.
     calls = conn.execute(_SQL["lock_calls"], ids, binary=True)
     attempts = conn.execute(_SQL["lock_attempts"], ids, binary=True)
+    ends = [evidence.attempt_id for evidence in batch if evidence.end is not None]
+    past = read_past(conn, ends, now) if ends else dict
     # Conditions need the locked rows first, which costs them a round trip more.
     keys = None if only_if else _write_down(conn, batch)
     by_call: dict[UUID, CallWork] = {}
@@ -171,10 +174,25 @@ def _read(
     for row in attempts.fetchall():
         attempt = Attempt(*row)
         by_id[attempt.id] = by_call[attempt.call_id].attempts[attempt.id] = attempt
+    for call_id, before in past().items():
+        by_call[call_id].past = before
     if keys is None:
         holding = {id_ for id_, attempt in by_id.items() if id_ not in only_if or only_if[id_].holds(attempt)}
         keys = _write_down(conn, [evidence for evidence in batch if evidence.attempt_id in holding])
     return list(by_call.values()), {(attempt_id, key) for attempt_id, key in keys.fetchall()}
+
+
+def read_past(conn: Conn, ids: Sequence[UUID], now: datetime) -> Callable[[], dict[UUID, list[Past]]]:
+    """Ask (in the pipeline) what was before these attempts, by call; the result waits for the answer."""
+    asked = conn.execute(_SQL["history"], {"ids": list(ids), "since": now - REACH, "quiet": QUIET})
+
+    def answer() -> dict[UUID, list[Past]]:
+        found: dict[UUID, list[Past]] = {}
+        for call_id, *row in asked.fetchall():
+            found.setdefault(call_id, []).append(Past(*row))
+        return found
+
+    return answer
 
 
 def _write_down(conn: Conn, batch: Sequence[Evidence]) -> Cursor[TupleRow]:

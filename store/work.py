@@ -16,6 +16,7 @@ from calls.evidence import End, Evidence, Outcome, Source, State
 from calls.lifecycle import AttemptFacts, apply, call_status
 from calls.retry import Decision, Retry, RetryRules, Stop, apply_retry_policy
 from store.facts import Timers, call_facts, deadline, facts_of, hangup_by, with_facts
+from store.limits import Past
 from store.outbox import outbox_row
 from store.rows import Attempt, Call, queued_attempt
 from store.snapshot import webhook_body
@@ -42,6 +43,7 @@ class CallWork:
     call: Call
     hook: str | None  # where its webhooks go; None: nowhere
     attempts: dict[UUID, Attempt]
+    past: list[Past] = field(default_factory=list)  # how it went before, where an end is to be decided on
     changed: set[UUID] = field(default_factory=set)
     ended_now: set[UUID] = field(default_factory=set)
     retry: tuple[UUID, Attempt] | None = None  # (the attempt that ended, the one that follows)
@@ -92,7 +94,8 @@ class CallWork:
 
     def _end(self, attempt: Attempt, facts: AttemptFacts, context: Context) -> None:
         self.ended_now.add(attempt.id)
-        decision = apply_retry_policy(call_facts(self.call, attempt), facts, context.rules, context.now)
+        known, rules = call_facts(self.call, attempt, self.past, context.rules, context.timers.pdd_s)
+        decision = apply_retry_policy(known, facts, rules, context.now)
         attempt = replace(attempt, decided=str(decision))
         self._put(attempt)
         if isinstance(decision, Retry):
@@ -117,7 +120,12 @@ class CallWork:
         if not isinstance(decision, Retry):
             raise TypeError("a new attempt needs a Retry of calls.retry.apply_retry_policy")
         attempt = queued_attempt(
-            context.new_id(), self.call, number=ended.number + 1, due_at=decision.due_at, now=context.now
+            context.new_id(),
+            self.call,
+            number=ended.number + 1,
+            due_at=decision.due_at,
+            now=context.now,
+            dial_until=decision.dial_until,
         )
         self.retry = (ended.id, attempt)
         self.attempts[attempt.id] = attempt
@@ -137,6 +145,8 @@ class CallWork:
             "reason": decision.reason,
             "next_attempt": attempt.id,
         }
+        if decision.held is not None:
+            data["held_by"] = decision.held
         self._log(ended, "call.retry_scheduled", f"decided:{ended.id}", context, data)
 
     def _correct(self, attempt: Attempt, before: AttemptFacts, after: AttemptFacts, context: Context) -> None:

@@ -19,6 +19,24 @@ WHERE a.id IN (
 )
 ORDER BY a.id FOR NO KEY UPDATE;
 
+-- name: history
+-- What the retry policy must know of what was before: how the calls' other attempts ended, and when dials were made that
+-- may have rung, of the calls and, where that is capped, of all of the tenant's calls to the number.
+WITH ours AS MATERIALIZED (
+    SELECT c.id, c.tenant_id, c.to_number, c.retry FROM calls c
+    WHERE c.id IN (SELECT call_id FROM attempts WHERE id = ANY(%(ids)s))
+)
+SELECT o.id, a.id, a.number, a.retry_class, a.claimed_at, {rang}
+FROM ours o JOIN attempts a ON a.call_id = o.id AND a.state = 'ended'
+UNION ALL
+SELECT o.id, a.id, 0, NULL, a.claimed_at, true
+FROM ours o
+JOIN calls c ON c.tenant_id = o.tenant_id AND c.to_number = o.to_number AND c.retry IS NOT NULL AND c.id <> o.id
+JOIN attempts a ON a.call_id = c.id
+WHERE o.retry ->> 'number_per_day' IS NOT NULL AND (NOT c.ended OR c.ended_at > %(since)s) AND a.claimed_at > %(since)s
+  AND {rang}
+ORDER BY 3;
+
 -- name: insert_evidence
 INSERT INTO call_events (call_id, attempt_id, dedupe, source, type, at, data)
 SELECT a.call_id, e.attempt_id, e.dedupe, e.source, e.type, e.at, e.data
@@ -49,8 +67,8 @@ FROM jsonb_populate_recordset(NULL::calls, %(rows)s) n
 WHERE c.id = n.id;
 
 -- name: insert_attempts
-INSERT INTO attempts (id, call_id, number, lane, due_at, created_at)
-SELECT id, call_id, number, lane, due_at, created_at FROM jsonb_populate_recordset(NULL::attempts, %(rows)s);
+INSERT INTO attempts (id, call_id, number, lane, due_at, created_at, dial_until)
+SELECT id, call_id, number, lane, due_at, created_at, dial_until FROM jsonb_populate_recordset(NULL::attempts, %(rows)s);
 
 -- name: close_commands
 UPDATE call_commands SET done_at = %(now)s, result = 'ended' WHERE attempt_id = ANY(%(ids)s) AND done_at IS NULL;

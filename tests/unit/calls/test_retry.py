@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -18,7 +19,9 @@ from calls.retry import FREE, CallFacts, Decision, Retry, RetryRules, Stop, appl
 
 ATTEMPT = UUID("0193f4a0-0000-7000-8000-000000000001")
 NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
-RULES = RetryRules(busy_s=120, no_answer_s=600, carrier_s=5, capacity_s=2, capacity_max_s=60, max_free=10)
+RULES = RetryRules(
+    busy_gaps_s=(120,), no_answer_gaps_s=(600,), carrier_gaps_s=(5,), capacity_s=2, capacity_max_s=60, max_free=10
+)
 CALL = CallFacts(attempts_counted=1, attempts_made=1, max_attempts=3, expires_at=NOW + timedelta(days=1), ring_timeout_s=30)
 
 RETRIED = {RetryClass.BUSY, RetryClass.NO_ANSWER, RetryClass.CARRIER_FAULT} | FREE
@@ -59,12 +62,16 @@ def call_facts(draw: st.DrawFn) -> CallFacts:
     )
 
 
+def gaps(most: int) -> st.SearchStrategy[tuple[int, ...]]:
+    return st.lists(st.integers(1, most), min_size=1, max_size=4).map(tuple)
+
+
 rules_ = st.builds(
     RetryRules,
     max_attempts=st.integers(1, 10),
-    busy_s=st.integers(1, 300),
-    no_answer_s=st.integers(1, 900),
-    carrier_s=st.integers(1, 60),
+    busy_gaps_s=gaps(300),
+    no_answer_gaps_s=gaps(900),
+    carrier_gaps_s=gaps(60),
     capacity_s=st.integers(1, 30),
     capacity_max_s=st.integers(1, 90),
     max_free=st.integers(0, 20),
@@ -161,7 +168,7 @@ def test_the_platforms_bound_holds_over_the_calls_own() -> None:
 
 def test_an_uncertain_no_answer_waits_at_least_the_ring_time() -> None:
     call = replace(CALL, ring_timeout_s=90)
-    quick = replace(RULES, no_answer_s=10)
+    quick = replace(RULES, no_answer_gaps_s=(10,))
     sure = decide(attempt(RetryClass.NO_ANSWER), call, quick)
     unsure = decide(attempt(RetryClass.NO_ANSWER, uncertain=True), call, quick)
     assert isinstance(sure, Retry)
@@ -224,14 +231,40 @@ def test_what_people_read() -> None:
     assert str(decide(attempt(RetryClass.UNKNOWN))) == "stop: unknown is not retried"
 
 
-@pytest.mark.parametrize("name", ["busy_s", "no_answer_s", "carrier_s", "capacity_s", "capacity_max_s", "max_attempts"])
-def test_rules_that_would_redial_at_once_are_refused(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        (name, value)
+        for name in ("busy_gaps_s", "no_answer_gaps_s", "carrier_gaps_s")
+        for value in ((), (0,), (5, -1), (True,))
+    ]
+    + [(name, value) for name in ("capacity_s", "capacity_max_s", "max_attempts") for value in (0, "1", True)]
+    + [("per_day", 0), ("number_per_day", 0), ("max_free", -1), ("on_unknown", 1), ("on_declined", "no")]
+    + [("crash_linger_s", -1), ("crash_linger_s", "300"), ("time_zone", "Mars/Base"), ("time_zone", None)],
+)
+def test_rules_that_say_nothing_sound_are_refused_by_name(name: str, value: object) -> None:
     with pytest.raises(ValueError, match=name):
-        RetryRules(**{name: 0})
+        replace(RULES, **{name: value})  # type: ignore[arg-type]
 
 
-def test_rules_from_a_platforms_gaps() -> None:
-    rules = RetryRules.of(SimpleNamespace(retry_busy_s=1, retry_no_answer_s=2, retry_carrier_s=3, retry_capacity_s=4))
-    assert (rules.busy_s, rules.no_answer_s, rules.carrier_s, rules.capacity_s) == (1, 2, 3, 4)
-    with pytest.raises(ValueError, match="max_free"):
-        RetryRules(max_free=-1)
+def test_rules_from_a_platforms_settings() -> None:
+    platform = SimpleNamespace(
+        retry_busy_s=1,
+        retry_no_answer_s=2,
+        retry_carrier_s=3,
+        retry_capacity_s=4,
+        retry_per_day=0,
+        retry_number_per_day=5,
+        recipient_time_zone="Asia/Tokyo",
+        crash_linger_s=6.5,
+    )
+    rules = RetryRules.of(platform)
+    assert (rules.busy_gaps_s, rules.no_answer_gaps_s, rules.carrier_gaps_s, rules.capacity_s) == ((1,), (2,), (3,), 4)
+    assert (rules.per_day, rules.number_per_day, rules.time_zone, rules.crash_linger_s) == (None, 5, "Asia/Tokyo", 6.5)
+
+
+@given(rules_)
+def test_rules_are_kept_whole_and_read_again(rules: RetryRules) -> None:
+    kept = json.loads(json.dumps(rules.as_dict()))
+    assert RetryRules().with_(kept) == rules
+    assert RetryRules().with_({**kept, "what_a_later_version_knows": 1}) == rules
