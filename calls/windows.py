@@ -105,7 +105,9 @@ class Window:
         }
 
     def opening(self, at: datetime, need: timedelta, until: datetime) -> Opening | None:
-        """The first moment from ``at`` on, before ``until``, of which it and all of ``need`` after it lie inside."""
+        """The first moment from ``at`` on, before ``until``, of which it and all of ``need`` after it lie inside. How long
+        such moments go on is told as far as ``until``.
+        """
         # Stretch by stretch of one local day and one offset, in which the wall clock runs as time does. Those that touch
         # are one, so that neither midnight nor a clock change ends a ring that the window allows.
         here = closed = at.astimezone(UTC)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,7 +21,7 @@ from store.calls import Accepted
 from store.laning import Ask, refill
 from store.reschedule import reschedule
 from tests.store.conftest import T0, TIMERS, World
-from tests.store.threads import results, together
+from tests.store.threads import results, together, wait_for, waits_for_lock
 
 #: Noon of a Wednesday, and the calls' numbers below are each a test's own.
 NOON = T0.replace(minute=0, second=0, microsecond=0)
@@ -112,6 +113,16 @@ def test_the_rule_itself_is_asked_whatever_was_worked_out_before(world: World, u
     assert world.call(accepted.call.id).status == "queued"
     assert world.told(accepted.call.id) == [(1, "call.queued")]
     assert the_queued(world, accepted) == (NOON.replace(hour=9) + DAY, LAST + DAY, False)
+
+
+def test_the_statement_itself_refuses_what_is_past_its_time(world: World) -> None:
+    """Also where nothing else speaks against it; and then it is put right."""
+    accepted = waiting(world, dial_until=NOON)
+    dialed(world, waiting(world, dial_until=NOON).attempt_id)
+    assert claim(world, accepted.attempt_id, NOON + timedelta(microseconds=1)) == Refused("window")
+    assert the_queued(world, accepted) == (NOON, None, False)
+    assert events(world, accepted, "attempt.rescheduled") == []
+    dialed(world, accepted.attempt_id, NOON + timedelta(seconds=1))
 
 
 def test_a_carrier_that_takes_longer_to_ring_is_reckoned_with(world: World) -> None:
@@ -249,7 +260,12 @@ def test_an_unknown_outcome_is_dialed_again_only_where_the_call_says_so(world: W
 
 
 def test_whoever_refused_is_called_once_more_on_another_day_where_the_call_says_so(world: World) -> None:
-    refused: dict[str, Any] = {"cause": "CALL_REJECTED", "sip_code": 603, "sip_phrase": "Decline", "disposition": "recv_refuse"}
+    refused: dict[str, Any] = {
+        "cause": "CALL_REJECTED",
+        "sip_code": 603,
+        "sip_phrase": "Decline",
+        "disposition": "recv_refuse",
+    }
     never = waiting(world)
     dialed(world, never.attempt_id)
     assert ended(world, never.attempt_id, NOON, **refused).retry is None
@@ -320,6 +336,27 @@ def test_a_retry_reckons_with_the_other_calls_to_the_number(world: World) -> Non
     assert applied.retry.due_at == NOON.replace(hour=0) + DAY
     (told,) = events(world, first, "call.retry_scheduled")
     assert told["held_by"] == "number_per_day"
+
+
+def test_a_claim_waits_for_another_of_the_same_number(world: World) -> None:
+    """It has the number's turn before it counts, and so sees what the one before it did."""
+    number = new_number()
+    ours, other = (waiting(world, to_number=number, retry=rules(number_per_day=1)) for _ in range(2))
+    with psycopg.connect(world.url) as claiming:
+        claiming.execute(
+            "SELECT number_rang(%s, %s, now() - interval '1 year', %s, '{}')", [world.tenant.id, number, other.attempt_id]
+        )
+        claiming.execute(
+            "UPDATE attempts SET state = 'dialing', switch = 'fs1', fence = 1, epoch = 0, claimed_at = %s WHERE id = %s",
+            [NOON, other.attempt_id],
+        )
+        found: list[object] = []
+        second = threading.Thread(target=lambda: found.append(claim(world, ours.attempt_id, NOON)))
+        second.start()
+        wait_for(lambda: found or waits_for_lock(world.url))
+        assert found == []
+    second.join(30)
+    assert found == [Refused("number_per_day")]
 
 
 def test_racing_claims_of_many_calls_to_one_number_do_not_pass_its_cap(world: World) -> None:

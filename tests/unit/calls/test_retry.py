@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from calls.evidence import End, Evidence, Outcome, RetryClass, Source, State
 from calls.lifecycle import AttemptFacts, apply
 from calls.retry import FREE, CallFacts, Decision, Retry, RetryRules, Stop, apply_retry_policy
+from calls.windows import Limits, Window
 
 ATTEMPT = UUID("0193f4a0-0000-7000-8000-000000000001")
 NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
@@ -211,6 +213,60 @@ def test_from_evidence_to_decision() -> None:
 def test_nothing_is_decided_before_the_end(facts: AttemptFacts) -> None:
     with pytest.raises(ValueError, match="has not ended"):
         decide(facts)
+
+
+def test_gaps_are_by_reason_and_the_last_one_goes_on() -> None:
+    rules = replace(RULES, busy_gaps_s=(60, 300), no_answer_gaps_s=(600, 1800))
+    call, waits = replace(CALL, max_attempts=10), []
+    for retry_class in (RetryClass.BUSY, RetryClass.NO_ANSWER, RetryClass.BUSY, RetryClass.BUSY, RetryClass.NO_ANSWER):
+        decision = decide(attempt(retry_class), call, rules)
+        assert isinstance(decision, Retry)
+        waits.append((decision.due_at - NOW) // timedelta(seconds=1))
+        call = replace(call, earlier=(*call.earlier, retry_class))
+    assert waits == [60, 600, 300, 300, 1800]
+
+
+def test_an_unknown_outcome_is_dialed_again_by_leave_alone_and_after_the_ring_and_the_carriers_own_timers() -> None:
+    unknown = attempt(RetryClass.UNKNOWN, uncertain=True)
+    assert isinstance(decide(unknown), Stop)
+    for gap, wait in ((10, 330), (1000, 1000)):
+        decision = decide(unknown, CALL, replace(RULES, on_unknown=True, no_answer_gaps_s=(gap,), crash_linger_s=300))
+        assert isinstance(decision, Retry)
+        assert (decision.due_at - NOW, decision.counts) == (timedelta(seconds=wait), True)
+
+
+def test_whoever_refused_is_called_once_more_on_another_local_day() -> None:
+    declined, rules = attempt(RetryClass.DECLINED), replace(RULES, on_declined=True)
+    # The day on which the clock is put back has 25 hours: 24 later it is still that day.
+    night, berlin = datetime(2026, 10, 24, 22, 10, tzinfo=UTC), ZoneInfo("Europe/Berlin")
+    call = replace(CALL, limits=Limits(berlin, timedelta(seconds=55)), expires_at=night + timedelta(days=9))
+    decision = apply_retry_policy(call, declined, rules, night)
+    assert isinstance(decision, Retry)
+    assert decision.due_at == datetime(2026, 10, 25, 23, 0, tzinfo=UTC)
+    again = apply_retry_policy(replace(call, earlier=(RetryClass.DECLINED,)), declined, rules, decision.due_at)
+    assert isinstance(again, Stop)
+    assert again.why == "declined twice"
+
+
+def test_rules_that_cannot_be_read_block_what_would_be_dialed_again_and_nothing_else() -> None:
+    call = replace(CALL, unreadable="the stored window cannot be read")
+    blocked = decide(attempt(RetryClass.BUSY), call)
+    assert isinstance(blocked, Stop)
+    assert (blocked.status, blocked.end_reason) == (Outcome.BLOCKED, "blocked")
+    answered = decide(attempt(RetryClass.ANSWERED), call)
+    assert isinstance(answered, Stop)
+    assert answered.status is Outcome.COMPLETED
+
+
+def test_what_holds_a_retry_longer_than_its_gap_is_said() -> None:
+    window = Window.read({"time_zone": "UTC", "days": ["sat"], "from": "09:00", "to": "09:02"})
+    call = replace(CALL, limits=Limits(ZoneInfo("UTC"), timedelta(seconds=55), window), expires_at=NOW + timedelta(days=8))
+    decision = decide(attempt(RetryClass.BUSY), call)
+    assert isinstance(decision, Retry)
+    assert (decision.due_at, decision.held) == (NOW + timedelta(days=7), "window")
+    assert str(decision).endswith("some_busy, held by window")
+    expired = decide(attempt(RetryClass.BUSY), replace(call, expires_at=NOW + timedelta(days=7)))
+    assert str(expired) == "stop: window leaves no moment for the next try before expires_at, after some_busy"
 
 
 def test_nobody_else_makes_a_decision() -> None:
