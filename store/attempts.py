@@ -150,15 +150,13 @@ def claim(
         "pdd_s": pdd_s,
         "duty": duty,
         "clock": clock,
-        "quiet": QUIET,
-        "reach": REACH,
     }
     return db.run(lambda conn: _claim(conn, params, now), lost=False)
 
 
 def _claim(conn: Conn, params: dict[str, Any], now: datetime) -> Claimed | Refused:
     with conn.pipeline():
-        row = conn.execute(_SQL["claim"], params).fetchone()
+        row = conn.execute(_SQL["claim"], {**params, "quiet": QUIET, "reach": REACH}).fetchone()
         if row is None:
             why = conn.execute(_SQL["why_refused"], params).fetchone()
             reason, pdd_s = ("gone", params["pdd_s"]) if why is None else why
