@@ -164,7 +164,7 @@ def _read(
     calls = conn.execute(_SQL["lock_calls"], ids, binary=True)
     attempts = conn.execute(_SQL["lock_attempts"], ids, binary=True)
     ends = [evidence.attempt_id for evidence in batch if evidence.end is not None]
-    past = read_past(conn, ends, now) if ends else dict
+    past = ask_past(conn, ends) if ends else dict
     # Conditions need the locked rows first, which costs them a round trip more.
     keys = None if only_if else _write_down(conn, batch)
     by_call: dict[UUID, CallWork] = {}
@@ -176,23 +176,46 @@ def _read(
         by_id[attempt.id] = by_call[attempt.call_id].attempts[attempt.id] = attempt
     for call_id, before in past().items():
         by_call[call_id].past = before
+    ending = {by_id[id_].call_id for id_ in ends if id_ in by_id}
+    for call_id, others in read_others(conn, [by_call[id_].call for id_ in ending], now).items():
+        by_call[call_id].others = others
     if keys is None:
         holding = {id_ for id_, attempt in by_id.items() if id_ not in only_if or only_if[id_].holds(attempt)}
         keys = _write_down(conn, [evidence for evidence in batch if evidence.attempt_id in holding])
     return list(by_call.values()), {(attempt_id, key) for attempt_id, key in keys.fetchall()}
 
 
-def read_past(conn: Conn, ids: Sequence[UUID], now: datetime) -> Callable[[], dict[UUID, list[Past]]]:
-    """Ask (in the pipeline) what was before these attempts, by call; the result waits for the answer."""
-    asked = conn.execute(_SQL["history"], {"ids": list(ids), "since": now - REACH, "quiet": QUIET})
+def ask_past(conn: Conn, ids: Sequence[UUID]) -> Callable[[], dict[UUID, list[Past]]]:
+    """Ask (in the pipeline) how the attempts before these ended, by call; the result waits for the answer."""
+    asked = conn.execute(_SQL["history"], {"ids": list(ids), "quiet": QUIET})
 
     def answer() -> dict[UUID, list[Past]]:
-        found: dict[UUID, list[Past]] = {}
+        # Once each, though the batch may tell of several attempts of a call, and of one more than once.
+        found: dict[UUID, dict[UUID, Past]] = {}
         for call_id, *row in asked.fetchall():
-            found.setdefault(call_id, []).append(Past(*row))
-        return found
+            found.setdefault(call_id, {})[row[0]] = Past(*row)
+        return {call_id: list(before.values()) for call_id, before in found.items()}
 
     return answer
+
+
+def read_others(conn: Conn, calls: Iterable[Call], now: datetime) -> dict[UUID, list[datetime]]:
+    """When other calls to the same number were dialed of late, for each call that has a cap on that; one question, and none
+    for calls that have no cap.
+    """
+    capped = [call for call in calls if isinstance(call.retry, dict) and call.retry.get("number_per_day") is not None]
+    found: dict[UUID, list[datetime]] = {call.id: [] for call in capped}
+    if capped:
+        params = {
+            "ids": [call.id for call in capped],
+            "tenants": [call.tenant_id for call in capped],
+            "numbers": [call.to_number for call in capped],
+            "since": now - REACH,
+            "quiet": QUIET,
+        }
+        for call_id, claimed_at in conn.execute(_SQL["number_history"], params).fetchall():
+            found[call_id].append(claimed_at)
+    return found
 
 
 def _write_down(conn: Conn, batch: Sequence[Evidence]) -> Cursor[TupleRow]:

@@ -75,19 +75,24 @@ def with_facts(attempt: Attempt, facts: AttemptFacts, **changes: Any) -> Attempt
 
 
 def call_facts(
-    call: Call, attempt: Attempt, past: Sequence[Past], platform: RetryRules, pdd_s: float
+    call: Call,
+    attempt: Attempt,
+    past: Sequence[Past],
+    others: Sequence[datetime],
+    platform: RetryRules,
+    pdd_s: float,
 ) -> tuple[CallFacts, RetryRules]:
     """What the retry policy must know of the call whose latest attempt this is, ended as the row says; and the rules that
     the call goes by.
     """
-    before = [one for one in past if one.attempt_id != attempt.id]
-    rang = dials(before, own=True)
+    past = [one for one in past if one.number < attempt.number]
+    rang = dials(past)
     if attempt.claimed_at is not None and may_have_rung(facts_of(attempt)):
         rang.append(attempt.claimed_at)
     rules, limits, unreadable = platform, None, None
     try:
         rules = rules_of(call, platform)
-        limits = limits_of(call, rules, pdd_s, rang, dials(before, own=False))
+        limits = limits_of(call, rules, pdd_s, rang, others)
     except Unreadable as error:
         unreadable = str(error)
     facts = CallFacts(
@@ -97,7 +102,7 @@ def call_facts(
         expires_at=call.expires_at,
         ring_timeout_s=call.ring_timeout_s,
         cancel_requested=call.cancel_requested,
-        earlier=classes(before, attempt.number),
+        earlier=classes(past),
         limits=limits,
         unreadable=unreadable,
     )

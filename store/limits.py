@@ -25,7 +25,7 @@ class Unreadable(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """An attempt before; ``number`` 0: of another call to the same number. ``rang``: it may have."""
+    """An attempt of the call before the one in question. ``rang``: it may have."""
 
     attempt_id: UUID
     number: int
@@ -63,11 +63,11 @@ def limits_of(
     )
 
 
-def dials(past: Iterable[Past], *, own: bool) -> list[datetime]:
-    """When the call itself, or others, made dials that may have rung."""
-    return [one.claimed_at for one in past if one.claimed_at is not None and one.rang and (one.number > 0) is own]
+def dials(past: Iterable[Past]) -> list[datetime]:
+    """When the call was dialed and may have rung."""
+    return [one.claimed_at for one in past if one.claimed_at is not None and one.rang]
 
 
-def classes(past: Iterable[Past], before: int) -> tuple[RetryClass, ...]:
-    """How the call's attempts before number ``before`` ended."""
-    return tuple(RetryClass(one.retry_class) for one in past if one.retry_class is not None and 0 < one.number < before)
+def classes(past: Iterable[Past]) -> tuple[RetryClass, ...]:
+    """How the call's attempts ended."""
+    return tuple(RetryClass(one.retry_class) for one in past if one.retry_class is not None)

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from calls.evidence import End, Evidence, Source, State
 from calls.retry import RetryRules
-from store.change import apply_in, read_past
+from store.change import apply_in, ask_past, read_others
 from store.facts import NO_TIMERS
 from store.limits import Past, Unreadable, dials, limits_of, rules_of
 from store.pool import Conn, Database
@@ -53,12 +53,13 @@ def reschedule_in(conn: Conn, ids: Sequence[UUID], *, pdd_s: int, now: datetime,
         if not attempts:
             conn.commit()
             return 0
-        past = read_past(conn, [attempt.id for _, attempt in attempts], attempts[0][0])()
+        past = ask_past(conn, [attempt.id for _, attempt in attempts])()
+        others = read_others(conn, calls.values(), attempts[0][0])
         later: list[_Later] = []
         ends: list[Evidence] = []
         for moment, attempt in attempts:
             call = calls[attempt.call_id]
-            decided = _decide(call, attempt, past.get(call.id, []), pdd_s, moment, now)
+            decided = _decide(call, attempt, past.get(call.id, []), others.get(call.id, []), pdd_s, moment, now)
             if isinstance(decided, Evidence):
                 ends.append(decided)
             else:
@@ -70,11 +71,17 @@ def reschedule_in(conn: Conn, ids: Sequence[UUID], *, pdd_s: int, now: datetime,
 
 
 def _decide(
-    call: Call, attempt: Attempt, past: Sequence[Past], pdd_s: int, clock: datetime, now: datetime
+    call: Call,
+    attempt: Attempt,
+    past: Sequence[Past],
+    others: Sequence[datetime],
+    pdd_s: int,
+    clock: datetime,
+    now: datetime,
 ) -> _Later | Evidence:
     try:
         rules = rules_of(call, RetryRules())
-        limits = limits_of(call, rules, pdd_s, dials(past, own=True), dials(past, own=False))
+        limits = limits_of(call, rules, pdd_s, dials(past), others)
     except Unreadable as error:
         return _end(attempt, "blocked", str(error), now)
     earliest = max(attempt.due_at, clock)

@@ -44,6 +44,7 @@ class CallWork:
     hook: str | None  # where its webhooks go; None: nowhere
     attempts: dict[UUID, Attempt]
     past: list[Past] = field(default_factory=list)  # how it went before, where an end is to be decided on
+    others: list[datetime] = field(default_factory=list)  # dials of other calls to the number, where that is capped
     changed: set[UUID] = field(default_factory=set)
     ended_now: set[UUID] = field(default_factory=set)
     retry: tuple[UUID, Attempt] | None = None  # (the attempt that ended, the one that follows)
@@ -94,7 +95,7 @@ class CallWork:
 
     def _end(self, attempt: Attempt, facts: AttemptFacts, context: Context) -> None:
         self.ended_now.add(attempt.id)
-        known, rules = call_facts(self.call, attempt, self.past, context.rules, context.timers.pdd_s)
+        known, rules = call_facts(self.call, attempt, self.past, self.others, context.rules, context.timers.pdd_s)
         decision = apply_retry_policy(known, facts, rules, context.now)
         attempt = replace(attempt, decided=str(decision))
         self._put(attempt)

@@ -26,10 +26,14 @@ LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtextextended(of_number, hashtextextended('dials of ' || of_tenant::text, 0)));
     RETURN ARRAY(
-        SELECT a.claimed_at FROM calls c JOIN attempts a ON a.call_id = c.id
-        WHERE c.tenant_id = of_tenant AND c.to_number = of_number AND c.retry IS NOT NULL
-          AND (NOT c.ended OR c.ended_at > since) AND a.claimed_at > since AND a.id <> beside
-          AND NOT (a.state = 'ended' AND a.retry_class = ANY (quiet) AND a.ringing_at IS NULL AND a.early_at IS NULL
-                   AND a.answered_at IS NULL)
-        ORDER BY a.claimed_at DESC LIMIT 1000);
+        SELECT d.claimed_at
+        FROM (SELECT c.id FROM calls c
+              WHERE c.tenant_id = of_tenant AND c.to_number = of_number AND c.retry IS NOT NULL
+                AND (NOT c.ended OR c.ended_at > since) OFFSET 0) o
+        CROSS JOIN LATERAL (
+            SELECT a.claimed_at FROM attempts a
+            WHERE a.call_id = o.id AND a.claimed_at > since AND a.id <> beside
+              AND NOT (a.state = 'ended' AND a.retry_class = ANY (quiet) AND a.ringing_at IS NULL AND a.early_at IS NULL
+                       AND a.answered_at IS NULL) OFFSET 0) d
+        ORDER BY d.claimed_at DESC LIMIT 1000);
 END $$;

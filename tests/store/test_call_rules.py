@@ -244,6 +244,24 @@ def test_the_rules_kept_with_the_call_go_before_the_platforms(world: World) -> N
     assert second.retry.due_at == moment + timedelta(seconds=9)
 
 
+def test_ends_are_counted_once_however_often_a_batch_tells_of_them(world: World) -> None:
+    accepted = waiting(world, retry=rules(busy_gaps_s=[60, 300, 900], max_attempts=10), max_attempts=10)
+    ids, moment = [accepted.attempt_id], NOON
+    for _ in range(2):
+        dialed(world, ids[-1], moment)
+        retry = ended(world, ids[-1], moment + timedelta(seconds=5)).retry
+        assert retry is not None
+        ids.append(retry.attempt_id)
+        moment = retry.due_at
+    dialed(world, ids[2], moment)
+    moment += timedelta(seconds=5)
+    seconds = (moment - T0).total_seconds()
+    batch = [world.busy(id_, seconds) for id_ in (ids[2], ids[0], ids[1], ids[2])]
+    applied = attempts.apply_evidence(world.db, batch, rules=RetryRules(), timers=TIMERS, now=moment)
+    (third,) = [one.retry for one in applied if one.retry is not None]
+    assert third.due_at == moment + timedelta(seconds=900)
+
+
 def test_an_unknown_outcome_is_dialed_again_only_where_the_call_says_so(world: World) -> None:
     for on_unknown in (False, True):
         accepted = waiting(world, retry=rules(on_unknown=on_unknown, no_answer_gaps_s=[10], crash_linger_s=200))

@@ -304,7 +304,7 @@ def test_a_new_attempt_demands_a_retry_decision(world: World) -> None:
     accepted = world.dialing()
     world.apply(world.answered_end(accepted.attempt_id, 20, 5))
     call, (attempt,) = world.call(accepted.call.id), world.attempt_list(accepted.call.id)
-    stop = apply_retry_policy(call_facts(call, attempt, [], RULES, 25)[0], facts_of(attempt), RULES, at(21))
+    stop = apply_retry_policy(call_facts(call, attempt, [], [], RULES, 25)[0], facts_of(attempt), RULES, at(21))
     assert isinstance(stop, Stop)
     work = CallWork(call, None, {attempt.id: attempt})
     context = Context(RULES, TIMERS, at(21), new_uuid7)
