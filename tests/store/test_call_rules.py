@@ -245,7 +245,7 @@ def test_the_rules_kept_with_the_call_go_before_the_platforms(world: World) -> N
 
 
 def test_ends_are_counted_once_however_often_a_batch_tells_of_them(world: World) -> None:
-    accepted = waiting(world, retry=rules(busy_gaps_s=[60, 300, 900], max_attempts=10), max_attempts=10)
+    accepted = waiting(world, retry=rules(busy_gaps_s=[60, 300, 900, 1800]), max_attempts=10)
     ids, moment = [accepted.attempt_id], NOON
     for _ in range(2):
         dialed(world, ids[-1], moment)
