@@ -73,8 +73,7 @@ _OUTBOX = load("outbox")
 _CALL_WIDTH = len(Call.__dataclass_fields__)
 
 RefusalReason = Literal[
-    "gone", "not_queued", "not_due", "expired", "canceled", "paused", "epoch", "no_endpoint", "off_duty",
-    "unreadable", Why
+    "gone", "not_queued", "not_due", "expired", "canceled", "paused", "epoch", "no_endpoint", "off_duty", "unreadable", Why
 ]
 #: Refused for ever. For any other reason the attempt, if still queued, is in no lane now and has to come back into one.
 _FINAL = frozenset({"gone", "canceled", "expired"})
