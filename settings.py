@@ -10,8 +10,10 @@ from __future__ import annotations
 import socket
 from functools import lru_cache
 
-from pydantic import AliasChoices, Field, model_validator
+from pydantic import AliasChoices, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from calls.windows import zone
 
 
 class Settings(BaseSettings):
@@ -105,10 +107,21 @@ class Settings(BaseSettings):
     duration_grace_s: float = Field(30.0, ge=0, description="s; added to the longest talk time before the watchdog asks")
     probe_grace_s: float = Field(3.0, gt=0, description="s; how long the switch has to answer the watchdog's question")
     max_attempts: int = Field(3, ge=1, le=10, description="attempts of one call over all reasons together")
-    retry_busy_s: int = Field(120, ge=1, description="s; gap after a busy line")
-    retry_no_answer_s: int = Field(600, ge=1, description="s; gap after no answer")
-    retry_carrier_s: int = Field(5, ge=1, description="s; gap after a proven carrier fault, nobody rang")
+    retry_busy_s: int = Field(120, ge=1, description="s; gap after a busy line, unless the call gives its own gaps")
+    retry_no_answer_s: int = Field(600, ge=1, description="s; gap after no answer, unless the call gives its own gaps")
+    retry_carrier_s: int = Field(
+        5, ge=1, description="s; gap after a proven carrier fault, nobody rang, unless the call gives its own gaps"
+    )
     retry_capacity_s: int = Field(2, ge=1, description="s; gap after a full trunk; uses up no attempt")
+    retry_per_day: int = Field(
+        0, ge=0, le=10, description="dials of a call per local day that may have rung; 0: no cap; a call may give its own"
+    )
+    retry_number_per_day: int = Field(
+        0, ge=0, le=1000, description="the same of all calls of a tenant to one number; 0: no cap; a call may give its own"
+    )
+    recipient_time_zone: str = Field(
+        "UTC", description="IANA zone by whose days dials of calls without a window are counted"
+    )
 
     # --- the budget ----------------------------------------------------------------------------------------------
     lane_window: int = Field(200, ge=1, description="attempts a lane takes from the API; newer calls queue in Postgres")
@@ -200,6 +213,11 @@ class Settings(BaseSettings):
     def ack_limit_s(self) -> float:
         """s; an originate acknowledged later than this after its slot may have left outside of J."""
         return (self.jitter_ms - self.round_trip_ms) / 1000
+
+    @field_validator("recipient_time_zone")
+    @classmethod
+    def _is_a_zone(cls, name: str) -> str:
+        return zone(name).key
 
     @model_validator(mode="after")
     def _pacing_is_proved(self) -> Settings:

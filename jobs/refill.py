@@ -23,6 +23,7 @@ from settings import Settings
 from store import laning
 from store.laning import Ask, Waiting
 from store.pool import Database
+from store.reschedule import reschedule
 
 #: Queries of one look, at most: the next look follows at once.
 ROUNDS = 4
@@ -117,7 +118,7 @@ class Refill:
         for row in found:
             if row.attempt_id in busy:
                 look.busy[row.lane] += 1
-            elif not row.gone and left[row.lane] > 0:
+            elif not (row.gone or row.closed) and left[row.lane] > 0:
                 left[row.lane] -= 1
                 items.append((row.attempt_id, row.lane))
         laned = [one for i in range(0, len(items), PUSHED) for one in push(self._redis, items[i : i + PUSHED])]
@@ -129,4 +130,9 @@ class Refill:
         gone = [row for row in found if row.gone]
         if gone:
             laning.park(self._db, [row.attempt_id for row in gone])
-            look.swept.update({row.lane for row in gone})
+        # What waited past the end of its window gets the next one, and costs nobody a permit.
+        closed = [row for row in found if row.closed and not row.gone]
+        if closed:
+            ids = [row.attempt_id for row in closed]
+            reschedule(self._db, ids, pdd_s=self._settings.pdd_s, now=look.now)
+        look.swept.update({row.lane for row in (*gone, *closed)})

@@ -14,6 +14,8 @@ from psycopg.types.json import Jsonb
 
 from calls.ids import new_uuid7
 from calls.lanes import lane_name
+from calls.rules import RetryRules
+from calls.windows import Window
 from store import backlog
 from store.backlog import QueueFull
 from store.outbox import outbox_row
@@ -47,7 +49,9 @@ class UnknownTenant(LookupError):
 class NewCall:
     """A call as it was asked for, already validated. Times are aware; ``*_s`` are seconds.
 
-    The ids are the caller's, so that accepting the same NewCall again after a lost connection is harmless.
+    ``retry``: the rules it goes by, None: the platform's, whatever they will be. ``due_at`` lies in its ``window``, and a
+    dial may begin until ``dial_until``. The ids are the caller's, so that accepting the same NewCall again after a lost
+    connection is harmless.
     """
 
     tenant_id: UUID
@@ -65,6 +69,9 @@ class NewCall:
     agent_variables: dict[str, Any] = field(default_factory=dict)
     client_reference: str | None = None
     webhook_url: str | None = None
+    retry: RetryRules | None = None
+    window: Window | None = None
+    dial_until: datetime | None = None
     id: UUID = field(default_factory=new_uuid7)
     attempt_id: UUID = field(default_factory=new_uuid7)
 
@@ -111,7 +118,7 @@ def accept_call(
     def unit(conn: Conn) -> Accepted:
         nonlocal tries
         tries += 1
-        return _accept(conn, call, new.attempt_id, idempotency, now, respond, max_queued)
+        return _accept(conn, call, new, idempotency, now, respond, max_queued)
 
     try:
         return db.run(unit, attempts=3)
@@ -163,13 +170,15 @@ def _queued(new: NewCall, now: datetime) -> Call:
         created_at=now,
         answered_at=None,
         ended_at=None,
+        retry=None if new.retry is None else new.retry.as_dict(),
+        dial_window=None if new.window is None else new.window.as_dict(),
     )
 
 
 def _accept(
     conn: Conn,
     call: Call,
-    attempt_id: UUID,
+    new: NewCall,
     idempotency: IdempotencyKey | None,
     now: datetime,
     respond: Callable[[Call], dict[str, Any]],
@@ -198,9 +207,9 @@ def _accept(
         if call.due_at <= now:
             # Due at once, by the clock that the claim will go by: one of ours that is ahead must not delay it.
             call = replace(call, due_at=min(call.due_at, clock))
-        conn.execute(_SQL["accept"], _columns(call, attempt_id))
+        conn.execute(_SQL["accept"], _columns(call, new))
         if url:
-            attempt = queued_attempt(attempt_id, call, number=1, due_at=call.due_at, now=now)
+            attempt = queued_attempt(new.attempt_id, call, number=1, due_at=call.due_at, now=now, dial_until=new.dial_until)
             body = webhook_body("call.queued", now, call, attempt)
             conn.execute(_OUTBOX["insert"], {"rows": recordset([outbox_row(call, "call.queued", body, url, now)])})
             conn.execute(_OUTBOX["notify"])
@@ -217,7 +226,7 @@ def _accept(
                 },
             )
         conn.commit()
-    return Accepted(call, attempt_id, call.lane, None)
+    return Accepted(call, new.attempt_id, call.lane, None)
 
 
 def _same_key(
@@ -259,10 +268,13 @@ def _replay(
     return Accepted(stored, latest[0], stored.lane, None if call_id == call.id else response)
 
 
-def _columns(call: Call, attempt_id: UUID) -> dict[str, object]:
+def _columns(call: Call, new: NewCall) -> dict[str, object]:
     return {
         **{name: getattr(call, name) for name in Call.__dataclass_fields__},
         "metadata": Jsonb(call.metadata),
         "agent_variables": Jsonb(call.agent_variables),
-        "attempt_id": attempt_id,
+        "retry": None if call.retry is None else Jsonb(call.retry),
+        "dial_window": None if call.dial_window is None else Jsonb(call.dial_window),
+        "attempt_id": new.attempt_id,
+        "dial_until": new.dial_until,
     }

@@ -5,6 +5,7 @@ The other questions that controllers and jobs ask about attempts are in store/qu
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -12,9 +13,11 @@ from uuid import UUID
 
 from calls.evidence import End, Evidence, Source, State
 from calls.retry import RetryRules
+from calls.windows import Why
 from store.change import Applied, Condition, NewAttempt, apply_evidence, apply_in
 from store.facts import NO_TIMERS, FixedTimers, Timers
 from store.laning import LaneItem, list_condemned, list_pushed, mark_pushed
+from store.limits import QUIET, REACH, Unreadable, limits_of, rules_of
 from store.outbox import outbox_row
 from store.pool import Conn, Database
 from store.queries import load
@@ -32,6 +35,7 @@ from store.queue import (
     states,
 )
 from store.records import recordset
+from store.reschedule import reschedule_in
 from store.rows import Attempt, Call
 from store.snapshot import webhook_body
 
@@ -68,9 +72,13 @@ _SQL = load("attempts")
 _OUTBOX = load("outbox")
 _CALL_WIDTH = len(Call.__dataclass_fields__)
 
-RefusalReason = Literal["gone", "not_queued", "not_due", "expired", "canceled", "paused", "epoch", "no_endpoint", "off_duty"]
+RefusalReason = Literal[
+    "gone", "not_queued", "not_due", "expired", "canceled", "paused", "epoch", "no_endpoint", "off_duty", "unreadable", Why
+]
 #: Refused for ever. For any other reason the attempt, if still queued, is in no lane now and has to come back into one.
 _FINAL = frozenset({"gone", "canceled", "expired"})
+#: Refused by the call's own rules: it comes back at the next moment that they allow, or ends.
+_RULED = frozenset({"window", "per_day", "number_per_day", "unreadable"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +110,10 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Not claimed, and nothing was changed but this: for a reason that passes, the attempt counts as not laned."""
+    """Not claimed, and nothing was changed but this: for a reason that passes, the attempt counts as not laned. Where the
+    call's own rules forbid a dial now (``window``, ``per_day``, ``number_per_day``, ``unreadable``), it also has a later
+    ``due_at``, or has ended.
+    """
 
     reason: RefusalReason
 
@@ -144,20 +155,27 @@ def claim(
 
 def _claim(conn: Conn, params: dict[str, Any], now: datetime) -> Claimed | Refused:
     with conn.pipeline():
-        row = conn.execute(_SQL["claim"], params).fetchone()
+        row = conn.execute(_SQL["claim"], {**params, "quiet": QUIET, "reach": REACH}).fetchone()
         if row is None:
             why = conn.execute(_SQL["why_refused"], params).fetchone()
-            reason: RefusalReason = "gone" if why is None else why[0]
-            if reason not in _FINAL:
+            reason, pdd_s = ("gone", params["pdd_s"]) if why is None else why
+            if reason not in _FINAL and reason not in _RULED:
                 conn.execute(_SQL["unlane"], params)
-            return Refused(reason)
-        hook, tenant_name, agent_kind, pdd_s, *columns = row
-        call, attempt = Call(*columns[:_CALL_WIDTH]), Attempt(*columns[_CALL_WIDTH:])
-        if hook is not None:
-            body = webhook_body("call.dialing", now, call, attempt)
-            conn.execute(_OUTBOX["insert"], {"rows": recordset([outbox_row(call, "call.dialing", body, hook, now)])})
-            conn.execute(_OUTBOX["notify"])
-        conn.commit()
+        else:
+            hook, tenant_name, agent_kind, pdd_s, clock, rang, number_rang, *columns = row
+            call, attempt = Call(*columns[:_CALL_WIDTH]), Attempt(*columns[_CALL_WIDTH:])
+            reason = _forbidden(call, pdd_s, clock, rang or (), number_rang or ())
+            if reason is None:
+                if hook is not None:
+                    body = webhook_body("call.dialing", now, call, attempt)
+                    conn.execute(_OUTBOX["insert"], {"rows": recordset([outbox_row(call, "call.dialing", body, hook, now)])})
+                    conn.execute(_OUTBOX["notify"])
+                conn.commit()
+    if reason is not None:
+        if reason in _RULED:
+            conn.rollback()
+            reschedule_in(conn, [params["attempt_id"]], pdd_s=pdd_s, now=now, clock=params["clock"])
+        return Refused(reason)
     assert attempt.gateway is not None
     assert attempt.deadline_at is not None
     return Claimed(
@@ -183,6 +201,20 @@ def _claim(conn: Conn, params: dict[str, Any], now: datetime) -> Claimed | Refus
         claimed_at=now,
         deadline_at=attempt.deadline_at,
     )
+
+
+def _forbidden(
+    call: Call, pdd_s: float, clock: datetime, rang: Collection[datetime], others: Collection[datetime]
+) -> RefusalReason | None:
+    """What the call's own rules say against a dial at ``clock``, asked of the very row that was claimed: what was worked out
+    before may be old, or another's.
+    """
+    if call.dial_window is None and call.retry is None:
+        return None
+    try:
+        return limits_of(call, rules_of(call, RetryRules()), pdd_s, rang, others).against(clock)
+    except Unreadable:
+        return "unreadable"
 
 
 def unclaim(db: Database, attempt_id: UUID, fence: int, now: datetime) -> bool:

@@ -7,7 +7,7 @@ already changes nothing, so a batch may be repeated, and two writers of one even
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -19,6 +19,7 @@ from calls.evidence import Evidence, Rank, State
 from calls.ids import new_uuid7
 from calls.retry import RetryRules
 from store.facts import Timers, end_data, storable
+from store.limits import QUIET, REACH, Past
 from store.pool import Conn, Database
 from store.queries import load
 from store.records import recordset
@@ -41,7 +42,7 @@ _CALL_COLUMNS = (
     "id", "status", "status_at", "end_reason", "sip_code", "q850_cause", "hangup_by", "attempt_count", "due_at",
     "sequence", "answered_at", "ended_at",
 )  # fmt: skip
-_NEW_COLUMNS = ("id", "call_id", "number", "lane", "due_at", "created_at")
+_NEW_COLUMNS = ("id", "call_id", "number", "lane", "due_at", "dial_until", "created_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +138,7 @@ def apply_in(
     # Within a batch the order is ours to choose: states in their natural order tell the enterprise all of them.
     ordered = sorted(map(storable, batch), key=lambda evidence: (Rank.of(evidence.state), evidence.at))
     with conn.pipeline():
-        works, new = _read(conn, ordered, only_if or {})
+        works, new = _read(conn, ordered, only_if or {}, now)
         by_attempt = {attempt_id: work for work in works for attempt_id in work.attempts}
         for position, evidence in enumerate(ordered):
             if position % BREATH == BREATH - 1:
@@ -156,13 +157,15 @@ def _named(batch: Iterable[Evidence]) -> list[UUID]:
 
 
 def _read(
-    conn: Conn, batch: Sequence[Evidence], only_if: Mapping[UUID, Condition]
+    conn: Conn, batch: Sequence[Evidence], only_if: Mapping[UUID, Condition], now: datetime
 ) -> tuple[list[CallWork], set[tuple[UUID, str]]]:
     """Lock and load; write the evidence down; which of it is new."""
     ids = {"ids": _named(batch)}
     # By position and in binary: the rows are wide, and this is the busiest path of all.
     calls = conn.execute(_SQL["lock_calls"], ids, binary=True)
     attempts = conn.execute(_SQL["lock_attempts"], ids, binary=True)
+    ends = [evidence.attempt_id for evidence in batch if evidence.end is not None]
+    past = ask_past(conn, ends) if ends else dict
     # Conditions need the locked rows first, which costs them a round trip more.
     keys = None if only_if else _write_down(conn, batch)
     by_call: dict[UUID, CallWork] = {}
@@ -172,10 +175,48 @@ def _read(
     for row in attempts.fetchall():
         attempt = Attempt(*row)
         by_id[attempt.id] = by_call[attempt.call_id].attempts[attempt.id] = attempt
+    for call_id, before in past().items():
+        by_call[call_id].past = before
+    ending = {by_id[id_].call_id for id_ in ends if id_ in by_id}
+    for call_id, others in read_others(conn, [by_call[id_].call for id_ in ending], now).items():
+        by_call[call_id].others = others
     if keys is None:
         holding = {id_ for id_, attempt in by_id.items() if id_ not in only_if or only_if[id_].holds(attempt)}
         keys = _write_down(conn, [evidence for evidence in batch if evidence.attempt_id in holding])
     return list(by_call.values()), {(attempt_id, key) for attempt_id, key in keys.fetchall()}
+
+
+def ask_past(conn: Conn, ids: Sequence[UUID]) -> Callable[[], dict[UUID, list[Past]]]:
+    """Ask (in the pipeline) how the attempts before these ended, by call; the result waits for the answer."""
+    asked = conn.execute(_SQL["history"], {"ids": list(ids), "quiet": QUIET})
+
+    def answer() -> dict[UUID, list[Past]]:
+        # Once each, though the batch may tell of several attempts of a call, and of one more than once.
+        found: dict[UUID, dict[UUID, Past]] = {}
+        for call_id, *row in asked.fetchall():
+            found.setdefault(call_id, {})[row[0]] = Past(*row)
+        return {call_id: list(before.values()) for call_id, before in found.items()}
+
+    return answer
+
+
+def read_others(conn: Conn, calls: Iterable[Call], now: datetime) -> dict[UUID, list[datetime]]:
+    """When other calls to the same number were dialed of late, for each call that has a cap on that; one question, and none
+    for calls that have no cap.
+    """
+    capped = [call for call in calls if isinstance(call.retry, dict) and call.retry.get("number_per_day") is not None]
+    found: dict[UUID, list[datetime]] = {call.id: [] for call in capped}
+    if capped:
+        params = {
+            "ids": [call.id for call in capped],
+            "tenants": [call.tenant_id for call in capped],
+            "numbers": [call.to_number for call in capped],
+            "since": now - REACH,
+            "quiet": QUIET,
+        }
+        for call_id, claimed_at in conn.execute(_SQL["number_history"], params).fetchall():
+            found[call_id].append(claimed_at)
+    return found
 
 
 def _write_down(conn: Conn, batch: Sequence[Evidence]) -> Cursor[TupleRow]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from calls.evidence import End, Evidence, Outcome, RetryClass, Source, State
 from calls.lifecycle import AttemptFacts
-from calls.retry import CallFacts
+from calls.retry import CallFacts, RetryRules, may_have_rung
+from store.limits import Past, Unreadable, classes, dials, limits_of, rules_of
 from store.records import clean
 from store.rows import Attempt, Call
 
@@ -72,16 +74,39 @@ def with_facts(attempt: Attempt, facts: AttemptFacts, **changes: Any) -> Attempt
     return replace(attempt, **{name: getattr(facts, name) for name in _SAME}, **changes)
 
 
-def call_facts(call: Call, attempt: Attempt) -> CallFacts:
-    """What the retry policy must know of the call whose latest attempt this is."""
-    return CallFacts(
+def call_facts(
+    call: Call,
+    attempt: Attempt,
+    past: Sequence[Past],
+    others: Sequence[datetime],
+    platform: RetryRules,
+    pdd_s: float,
+) -> tuple[CallFacts, RetryRules]:
+    """What the retry policy must know of the call whose latest attempt this is, ended as the row says; and the rules that
+    the call goes by.
+    """
+    past = [one for one in past if one.number < attempt.number]
+    rang = dials(past)
+    if attempt.claimed_at is not None and may_have_rung(facts_of(attempt)):
+        rang.append(attempt.claimed_at)
+    rules, limits, unreadable = platform, None, None
+    try:
+        rules = rules_of(call, platform)
+        limits = limits_of(call, rules, pdd_s, rang, others)
+    except Unreadable as error:
+        unreadable = str(error)
+    facts = CallFacts(
         attempts_counted=call.attempt_count,
         attempts_made=attempt.number,
         max_attempts=call.max_attempts,
         expires_at=call.expires_at,
         ring_timeout_s=call.ring_timeout_s,
         cancel_requested=call.cancel_requested,
+        earlier=classes(past),
+        limits=limits,
+        unreadable=unreadable,
     )
+    return facts, rules
 
 
 def hangup_by(facts: AttemptFacts) -> str | None:

@@ -41,12 +41,15 @@ class Ask(NamedTuple):
 
 
 class Waiting(NamedTuple):
-    """One that was asked for, by the index of the question. ``gone``: it will never be dialed and only waits for its end."""
+    """One that was asked for, by the index of the question. ``gone``: it will never be dialed and only waits for its end.
+    ``closed``: the window of its call has closed.
+    """
 
     ask: int
     attempt_id: UUID
     lane: str
     gone: bool
+    closed: bool
 
 
 def due_lanes(db: Database, *, clock: datetime | None = None) -> list[str]:

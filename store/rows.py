@@ -11,7 +11,8 @@ from uuid import UUID
 @dataclass(frozen=True, slots=True)
 class Call:
     """What the enterprise asked, and how far it got. ``attempt_count`` counts towards ``max_attempts``; ``sequence`` is
-    the last webhook sequence given out; ``webhook_url`` None: the tenant's.
+    the last webhook sequence given out; ``webhook_url`` None: the tenant's. ``retry``: its own rules (calls.rules), None:
+    the platform's; ``dial_window`` None: at any time.
     """
 
     id: UUID
@@ -44,6 +45,8 @@ class Call:
     created_at: datetime
     answered_at: datetime | None
     ended_at: datetime | None
+    retry: dict[str, Any] | None = None
+    dial_window: Any = None  # as stored; calls.windows.Window.read says whether it can be read
 
     @property
     def ended(self) -> bool:
@@ -96,6 +99,7 @@ class Attempt:
     hangup_by: str | None
     decided: str | None
     created_at: datetime
+    dial_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +116,9 @@ class CallEvent:
     recorded_at: datetime
 
 
-def queued_attempt(attempt_id: UUID, call: Call, *, number: int, due_at: datetime, now: datetime) -> Attempt:
+def queued_attempt(
+    attempt_id: UUID, call: Call, *, number: int, due_at: datetime, now: datetime, dial_until: datetime | None = None
+) -> Attempt:
     """An attempt that has not been dialed, as a row; writes nothing."""
     values: dict[str, Any] = {
         **dict.fromkeys(Attempt.__dataclass_fields__),
@@ -122,6 +128,7 @@ def queued_attempt(attempt_id: UUID, call: Call, *, number: int, due_at: datetim
         "lane": call.lane,
         "state": "queued",
         "due_at": due_at,
+        "dial_until": dial_until,
         "probes": 0,
         "uncertain": False,
         "local": False,

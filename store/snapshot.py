@@ -31,6 +31,8 @@ def snapshot(call: Call) -> dict[str, Any]:
         "q850_cause": call.q850_cause,
         "attempt_count": call.attempt_count,
         "max_attempts": call.max_attempts,
+        "retry": _retry(call),
+        "window": call.dial_window,
         "ring_timeout_s": call.ring_timeout_s,
         "max_duration_s": call.max_duration_s,
         "cancel_requested": call.cancel_requested,
@@ -43,6 +45,23 @@ def snapshot(call: Call) -> dict[str, Any]:
         "metadata": call.metadata,
         "sequence": call.sequence,
     }
+
+
+#: What of a call's rules is its enterprise's business; the rest is the platform's.
+_RETRY = (
+    "per_day",
+    "number_per_day",
+    "on_unknown",
+    "on_declined",
+    "busy_gaps_s",
+    "no_answer_gaps_s",
+    "carrier_gaps_s",
+)
+
+
+def _retry(call: Call) -> dict[str, Any] | None:
+    rules = call.retry
+    return None if rules is None else {"max_attempts": call.max_attempts, **{name: rules.get(name) for name in _RETRY}}
 
 
 def attempt_snapshot(attempt: Attempt) -> dict[str, Any]:

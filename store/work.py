@@ -17,6 +17,7 @@ from calls.lifecycle import AttemptFacts, apply, call_status
 from calls.retry import Decision, Retry, RetryRules, Stop, apply_retry_policy
 from calls.witnesses import contradiction
 from store.facts import Timers, call_facts, deadline, facts_of, hangup_by, with_facts
+from store.limits import Past
 from store.outbox import outbox_row
 from store.rows import Attempt, Call, queued_attempt
 from store.snapshot import webhook_body
@@ -45,6 +46,8 @@ class CallWork:
     call: Call
     hook: str | None  # where its webhooks go; None: nowhere
     attempts: dict[UUID, Attempt]
+    past: list[Past] = field(default_factory=list)  # how it went before, where an end is to be decided on
+    others: list[datetime] = field(default_factory=list)  # dials of other calls to the number, where that is capped
     changed: set[UUID] = field(default_factory=set)
     ended_now: set[UUID] = field(default_factory=set)
     retry: tuple[UUID, Attempt] | None = None  # (the attempt that ended, the one that follows)
@@ -100,7 +103,8 @@ class CallWork:
 
     def _end(self, attempt: Attempt, facts: AttemptFacts, context: Context) -> None:
         self.ended_now.add(attempt.id)
-        decision = apply_retry_policy(call_facts(self.call, attempt), facts, context.rules, context.now)
+        known, rules = call_facts(self.call, attempt, self.past, self.others, context.rules, context.timers.pdd_s)
+        decision = apply_retry_policy(known, facts, rules, context.now)
         attempt = replace(attempt, decided=str(decision))
         self._put(attempt)
         if isinstance(decision, Retry):
@@ -125,7 +129,12 @@ class CallWork:
         if not isinstance(decision, Retry):
             raise TypeError("a new attempt needs a Retry of calls.retry.apply_retry_policy")
         attempt = queued_attempt(
-            context.new_id(), self.call, number=ended.number + 1, due_at=decision.due_at, now=context.now
+            context.new_id(),
+            self.call,
+            number=ended.number + 1,
+            due_at=decision.due_at,
+            now=context.now,
+            dial_until=decision.dial_until,
         )
         self.retry = (ended.id, attempt)
         self.attempts[attempt.id] = attempt
@@ -145,6 +154,8 @@ class CallWork:
             "reason": decision.reason,
             "next_attempt": attempt.id,
         }
+        if decision.held is not None:
+            data["held_by"] = decision.held
         self._log(ended, "call.retry_scheduled", f"decided:{ended.id}", context, data)
 
     def _correct(self, attempt: Attempt, before: AttemptFacts, after: AttemptFacts, context: Context) -> None:

@@ -29,6 +29,7 @@ WITH epoch AS (
     ) e
     WHERE a.id = %(attempt_id)s AND a.call_id = call.id AND a.state = 'queued'
       AND a.due_at <= coalesce(%(clock)s::timestamptz, statement_timestamp())
+      AND (a.dial_until IS NULL OR a.dial_until >= coalesce(%(clock)s::timestamptz, statement_timestamp()))
       AND k.id = %(carrier_id)s AND NOT k.paused
       AND (%(duty)s::bigint IS NULL
            OR %(duty)s = (SELECT s.duty_fence FROM switches s WHERE s.name = %(switch)s::text))
@@ -48,7 +49,15 @@ WITH epoch AS (
     FROM claimed a
     ON CONFLICT (call_id, dedupe) DO NOTHING
 )
-SELECT a.hook, a.tenant_name, g.kind, a.pdd_s, {call}, {attempt}
+-- And when dials were made that may have rung: of the call, and where that is capped, of others to its number.
+SELECT a.hook, a.tenant_name, g.kind, a.pdd_s, coalesce(%(clock)s::timestamptz, statement_timestamp()),
+       CASE WHEN a.number > 1 THEN ARRAY(
+           SELECT o.claimed_at FROM (
+               SELECT a.* FROM attempts a WHERE a.call_id = c.id AND a.id <> %(attempt_id)s AND {rang}) o) END,
+       CASE WHEN c.retry ->> 'number_per_day' IS NOT NULL THEN
+           number_rang(c.tenant_id, c.to_number, coalesce(%(clock)s::timestamptz, statement_timestamp()) - %(reach)s::interval,
+                       %(attempt_id)s, %(quiet)s) END,
+       {call}, {attempt}
 FROM claimed a JOIN told c ON c.id = a.call_id JOIN agents g ON g.id = a.agent_id;
 
 -- name: why_refused
@@ -58,13 +67,14 @@ SELECT CASE
     WHEN a.state <> 'queued' THEN 'not_queued'
     WHEN c.expires_at <= coalesce(%(clock)s::timestamptz, statement_timestamp()) THEN 'expired'
     WHEN a.due_at > coalesce(%(clock)s::timestamptz, statement_timestamp()) THEN 'not_due'
+    WHEN a.dial_until < coalesce(%(clock)s::timestamptz, statement_timestamp()) THEN 'window'
     WHEN t.paused OR k.paused THEN 'paused'
     WHEN b.epoch <> %(epoch)s THEN 'epoch'
     WHEN %(duty)s::bigint IS NOT NULL
          AND %(duty)s IS DISTINCT FROM (SELECT s.duty_fence FROM switches s WHERE s.name = %(switch)s::text) THEN 'off_duty'
     WHEN NOT EXISTS (SELECT FROM endpoints e WHERE e.carrier_id = k.id AND e.enabled) THEN 'no_endpoint'
     ELSE 'not_queued'  -- it changed in between; the next try will tell
-END
+END, coalesce(k.pdd_s, %(pdd_s)s)
 FROM attempts a JOIN calls c ON c.id = a.call_id JOIN tenants t ON t.id = c.tenant_id CROSS JOIN budget_epoch b
 LEFT JOIN carriers k ON k.id = %(carrier_id)s
 WHERE a.id = %(attempt_id)s;

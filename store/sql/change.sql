@@ -19,6 +19,26 @@ WHERE a.id IN (
 )
 ORDER BY a.id FOR NO KEY UPDATE;
 
+-- name: history
+-- How the attempts before each of these ended. Most are their call's first, and cost a look at their own row (OFFSET 0 keeps
+-- it so: a planner that has not counted lately would rather read every attempt that ended).
+SELECT a.call_id, a.id, a.number, a.retry_class, a.claimed_at, {rang}
+FROM unnest(%(ids)s::uuid[]) AS e(id)
+CROSS JOIN LATERAL (SELECT l.call_id, l.number FROM attempts l WHERE l.id = e.id AND l.number > 1 OFFSET 0) l
+CROSS JOIN LATERAL (
+    SELECT b.* FROM attempts b WHERE b.call_id = l.call_id AND b.number < l.number ORDER BY b.number OFFSET 0) a;
+
+-- name: number_history
+-- When the other calls of these calls' tenants were dialed to the same numbers, and may have rung.
+SELECT e.id, a.claimed_at
+FROM unnest(%(ids)s::uuid[], %(tenants)s::uuid[], %(numbers)s::text[]) AS e(id, tenant_id, to_number)
+CROSS JOIN LATERAL (
+    SELECT c.id FROM calls c
+    WHERE c.tenant_id = e.tenant_id AND c.to_number = e.to_number AND c.retry IS NOT NULL AND c.id <> e.id
+      AND (NOT c.ended OR c.ended_at > %(since)s) OFFSET 0) o
+CROSS JOIN LATERAL (
+    SELECT a.claimed_at FROM attempts a WHERE a.call_id = o.id AND a.claimed_at > %(since)s AND {rang} OFFSET 0) a;
+
 -- name: insert_evidence
 INSERT INTO call_events (call_id, attempt_id, dedupe, source, type, at, data)
 SELECT a.call_id, e.attempt_id, e.dedupe, e.source, e.type, e.at, e.data
@@ -49,8 +69,8 @@ FROM jsonb_populate_recordset(NULL::calls, %(rows)s) n
 WHERE c.id = n.id;
 
 -- name: insert_attempts
-INSERT INTO attempts (id, call_id, number, lane, due_at, created_at)
-SELECT id, call_id, number, lane, due_at, created_at FROM jsonb_populate_recordset(NULL::attempts, %(rows)s);
+INSERT INTO attempts (id, call_id, number, lane, due_at, created_at, dial_until)
+SELECT id, call_id, number, lane, due_at, created_at, dial_until FROM jsonb_populate_recordset(NULL::attempts, %(rows)s);
 
 -- name: close_commands
 UPDATE call_commands SET done_at = %(now)s, result = 'ended' WHERE attempt_id = ANY(%(ids)s) AND done_at IS NULL;

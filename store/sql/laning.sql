@@ -19,13 +19,16 @@ WITH RECURSIVE first AS (
 SELECT lane FROM first WHERE due_at <= coalesce(%(clock)s::timestamptz, statement_timestamp());
 
 -- name: refill
--- The first of each lane, in order. "Gone": the call has expired or was canceled with its tenant's whole queue. The calls
--- are looked up one by one (OFFSET 0 keeps it so), because there are few of them and many others.
-SELECT w.position::integer, f.id, w.lane, c.gone
+-- The first of each lane, in order. "Gone": the call has expired or was canceled with its tenant's whole queue. "Closed": its
+-- window is, so no claim would take it. The calls are looked up one by one (OFFSET 0 keeps it so), because there are few of
+-- them and many others.
+SELECT w.position::integer, f.id, w.lane, c.gone, f.closed
 FROM unnest(%(lanes)s::text[], %(wants)s::integer[], %(after)s::timestamptz[], %(upto)s::timestamptz[])
      WITH ORDINALITY AS w(lane, want, after, upto, position)
 CROSS JOIN LATERAL (
-    SELECT a.id, a.call_id FROM attempts a
+    SELECT a.id, a.call_id,
+           coalesce(a.dial_until < coalesce(%(clock)s::timestamptz, statement_timestamp()), false) AS closed
+    FROM attempts a
     WHERE a.lane = w.lane AND a.state = 'queued' AND a.pushed_epoch IS NULL
       AND a.due_at > coalesce(w.after, '-infinity')
       AND a.due_at <= least(w.upto, coalesce(%(clock)s::timestamptz, statement_timestamp()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -11,6 +11,7 @@ from redis import Redis
 from budget import epoch, lanes, permits
 from budget.push import push
 from budget.scripts import PREFIX
+from calls.windows import Window
 from jobs.feeder import Feeder
 from jobs.refill import ROUNDS
 from jobs.watchdog import sweep
@@ -168,6 +169,25 @@ def test_what_will_never_be_dialed_holds_up_nobody(world: World, feeder: Feeder,
     rows = world.rows("SELECT count(*) FROM attempts WHERE id = ANY(%s) AND pushed_epoch = %s", expired, laning.PARKED)
     assert rows == [(len(expired),)]
     assert sweep(world.db, options, when(30)) >= 1, "the watchdog ends them as ever"
+
+
+def test_what_waited_past_its_window_costs_no_permit_and_comes_back_when_it_opens(
+    world: World, feeder: Feeder, redis: Redis, options: Settings
+) -> None:
+    """More of them than one look reads, in front of one that may be dialed at any time."""
+    now = datetime.now(UTC)
+    tomorrow = f"{now + timedelta(days=1):%a}".lower()
+    window = Window.read({"time_zone": "UTC", "days": [tomorrow], "from": "09:00", "to": "17:00"})
+    opens = (now + timedelta(days=1)).replace(hour=9, minute=0, second=0, microsecond=0)
+    asked = {"window": window, "dial_until": when(-1800), "expires_at": opens + timedelta(hours=1)}
+    closed = many(world, WINDOW + SWEPT + 10, **asked)
+    late = waiting(world, **{**asked, "expires_at": opens})
+    free = waiting(world, due_at=when(-60))
+    for _ in range(10):
+        tick(feeder)
+    assert laned(redis, lane_of(world, free)) == [free]
+    assert world.rows("SELECT DISTINCT due_at, pushed_epoch FROM attempts WHERE id = ANY(%s)", closed) == [(opens, None)]
+    assert world.rows("SELECT state, end_reason FROM attempts WHERE id = %s", late) == [("ended", "expired")]
 
 
 def test_an_attempt_that_is_under_way_is_neither_laned_nor_in_the_way(

@@ -304,7 +304,7 @@ def test_a_new_attempt_demands_a_retry_decision(world: World) -> None:
     accepted = world.dialing()
     world.apply(world.answered_end(accepted.attempt_id, 20, 5))
     call, (attempt,) = world.call(accepted.call.id), world.attempt_list(accepted.call.id)
-    stop = apply_retry_policy(call_facts(call, attempt), facts_of(attempt), RULES, at(21))
+    stop = apply_retry_policy(call_facts(call, attempt, [], [], RULES, 25)[0], facts_of(attempt), RULES, at(21))
     assert isinstance(stop, Stop)
     work = CallWork(call, None, {attempt.id: attempt})
     context = Context(RULES, TIMERS, at(21), new_uuid7)
@@ -315,7 +315,7 @@ def test_a_new_attempt_demands_a_retry_decision(world: World) -> None:
 
 def test_rules_are_the_callers(world: World) -> None:
     accepted = world.dialing()
-    (applied,) = world.apply(world.busy(accepted.attempt_id, 5), rules=RetryRules(busy_s=7))
+    (applied,) = world.apply(world.busy(accepted.attempt_id, 5), rules=RetryRules(busy_gaps_s=(7,)))
     assert applied.retry is not None
     assert applied.retry.due_at == at(10) + timedelta(seconds=7)
 

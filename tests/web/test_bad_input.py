@@ -32,6 +32,10 @@ def nested(depth: int) -> Any:
     return value
 
 
+def window(**changes: Any) -> dict[str, Any]:
+    return {"time_zone": "Europe/Berlin", "from": "09:00", "to": "20:00", **changes}
+
+
 # (changes to an acceptable body, the place that must be named, its code)
 FIELDS: list[tuple[dict[str, Any], str, str]] = [
     # the form of to
@@ -127,6 +131,46 @@ FIELDS: list[tuple[dict[str, Any], str, str]] = [
     ({"max_attempts": 0}, "/max_attempts", "out_of_range"),
     ({"max_attempts": 11}, "/max_attempts", "out_of_range"),
     ({"max_attempts": [1]}, "/max_attempts", "wrong_type"),
+    # retry
+    ({"retry": None}, "/retry", "wrong_type"),
+    ({"retry": []}, "/retry", "wrong_type"),
+    ({"retry": {"gaps": [5]}}, "/retry/gaps", "unknown_field"),
+    ({"retry": {"max_attempts": 0}}, "/retry/max_attempts", "out_of_range"),
+    ({"retry": {"max_attempts": 11}}, "/retry/max_attempts", "out_of_range"),
+    ({"retry": {"max_attempts": 2}, "max_attempts": 3}, "/retry/max_attempts", "conflict"),
+    ({"retry": {"per_day": 0}}, "/retry/per_day", "out_of_range"),
+    ({"retry": {"per_day": None}}, "/retry/per_day", "wrong_type"),
+    ({"retry": {"number_per_day": 1001}}, "/retry/number_per_day", "out_of_range"),
+    ({"retry": {"on_unknown": "yes"}}, "/retry/on_unknown", "wrong_type"),
+    ({"retry": {"on_declined": 1}}, "/retry/on_declined", "wrong_type"),
+    ({"retry": {"busy_gaps_s": 60}}, "/retry/busy_gaps_s", "wrong_type"),
+    ({"retry": {"busy_gaps_s": []}}, "/retry/busy_gaps_s", "bad_length"),
+    ({"retry": {"busy_gaps_s": [60] * 11}}, "/retry/busy_gaps_s", "bad_length"),
+    ({"retry": {"busy_gaps_s": [60, 0]}}, "/retry/busy_gaps_s/1", "out_of_range"),
+    ({"retry": {"no_answer_gaps_s": ["60"]}}, "/retry/no_answer_gaps_s/0", "wrong_type"),
+    ({"retry": {"no_answer_gaps_s": [True]}}, "/retry/no_answer_gaps_s/0", "wrong_type"),
+    ({"retry": {"carrier_gaps_s": [604_801]}}, "/retry/carrier_gaps_s/0", "out_of_range"),
+    # window: no time zone, no dial
+    ({"window": {"from": "09:00", "to": "20:00"}}, "/window/time_zone", "required"),
+    ({"window": window(time_zone=None)}, "/window/time_zone", "wrong_type"),
+    ({"window": window(time_zone="")}, "/window/time_zone", "unknown_time_zone"),
+    ({"window": window(time_zone="Mars/Base")}, "/window/time_zone", "unknown_time_zone"),
+    ({"window": window(time_zone="europe/berlin")}, "/window/time_zone", "unknown_time_zone"),
+    ({"window": window(time_zone="+01:00")}, "/window/time_zone", "unknown_time_zone"),
+    ({"window": window(time_zone="localtime")}, "/window/time_zone", "unknown_time_zone"),
+    ({"window": window(time_zone="../../etc/passwd")}, "/window/time_zone", "unknown_time_zone"),
+    ({"window": window(days=[])}, "/window/days", "bad_length"),
+    ({"window": window(days="mon")}, "/window/days", "wrong_type"),
+    ({"window": window(days=["Monday"])}, "/window/days/0", "bad_value"),
+    ({"window": {"time_zone": "UTC", "to": "20:00"}}, "/window/from", "required"),
+    ({"window": window(**{"from": "9:00"})}, "/window/from", "bad_format"),
+    ({"window": window(**{"from": 9})}, "/window/from", "wrong_type"),
+    ({"window": window(to="24:01")}, "/window/to", "bad_format"),
+    ({"window": window(to="20:00:00")}, "/window/to", "bad_format"),
+    ({"window": window(to="09:00")}, "/window/to", "not_after_from"),
+    ({"window": window(**{"from": "22:00", "to": "06:00"})}, "/window/to", "not_after_from"),
+    ({"window": window(tz="UTC")}, "/window/tz", "unknown_field"),
+    ({"window": window(**{"from": "09:00", "to": "09:01"}), "ring_timeout_s": 36}, "/window", "never_open"),
     # webhook_url
     ({"webhook_url": "hooks.example.com"}, "/webhook_url", "bad_format"),
     ({"webhook_url": "ftp://hooks.example.com/"}, "/webhook_url", "bad_scheme"),

@@ -165,7 +165,13 @@ def test_the_request_schema_tells_what_is_enforced(api: Api, spec: dict[str, Any
     post = spec["paths"]["/v1/calls"]["post"]
     schema = {**post["requestBody"]["content"]["application/json"]["schema"], "components": spec["components"]}
     judge = Draft202012Validator(schema)
-    good = order(priority="bulk", ring_timeout_s=30, metadata={"a": 1})
+    good = order(
+        priority="bulk",
+        ring_timeout_s=30,
+        metadata={"a": 1},
+        retry={"max_attempts": 4, "per_day": 2, "on_unknown": True, "busy_gaps_s": [60, 300]},
+        window={"time_zone": "Europe/Berlin", "days": ["mon", "sun"], "from": "00:00", "to": "24:00"},
+    )
     assert judge.is_valid(good)
     assert api.post("/v1/calls", good).status_code == 202
     for bad in (
@@ -173,6 +179,12 @@ def test_the_request_schema_tells_what_is_enforced(api: Api, spec: dict[str, Any
         order(ring_timeout_s=4),
         order(ring_timeout_s="30"),
         order(max_attempts=11),
+        order(retry={"max_attempts": 11}),
+        order(retry={"busy_gaps_s": []}),
+        order(retry={"gaps": [1]}),
+        order(window={"from": "09:00", "to": "20:00"}),
+        order(window={"time_zone": "UTC", "from": "9:00", "to": "20:00"}),
+        order(window={"time_zone": "UTC", "days": ["monday"], "from": "09:00", "to": "20:00"}),
         order(metadata=[]),
         order(unknown=1),
         order(agent_id="agent_x"),

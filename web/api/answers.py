@@ -8,6 +8,7 @@ from marshmallow import EXCLUDE, Schema, fields
 
 from calls.cause_table import END_REASONS
 from calls.evidence import Source
+from calls.windows import DAYS
 
 _TIME = {"format": "date-time"}
 _CALL = "call_0190b2c3d4e57f60718293a4b5c6d7e8"
@@ -35,6 +36,14 @@ def _whole(description: str, *, null: bool = False) -> fields.Integer:
 
 def _number(description: str) -> fields.Float:
     return fields.Float(required=True, allow_none=True, metadata={"description": description})
+
+
+def _truth(description: str) -> fields.Boolean:
+    return fields.Boolean(required=True, metadata={"description": description})
+
+
+def _gaps(after: str) -> fields.List[Any]:
+    return fields.List(fields.Integer(), required=True, metadata={"description": f"s; gaps after {after}"})
 
 
 class Answer(Schema):
@@ -78,6 +87,28 @@ class ProblemAnswer(Answer):
     limit = fields.Nested(ReachedLimitAnswer, metadata={"description": "of a 429"})
 
 
+class RetryAnswer(Answer):
+    """How a call is retried."""
+
+    max_attempts = _whole("attempts over all reasons together")
+    per_day = _whole("dials per local day that may have rung; null: no cap", null=True)
+    number_per_day = _whole("the same of all your calls to the number; null: no cap", null=True)
+    on_unknown = _truth("whether it is dialed again though nobody saw whether the phone rang")
+    on_declined = _truth("whether whoever refused the call is called once more, on another day")
+    busy_gaps_s = _gaps("a busy line")
+    no_answer_gaps_s = _gaps("no answer")
+    carrier_gaps_s = _gaps("a proven fault of the carrier")
+
+
+class WindowAnswer(Answer):
+    """When a call may be dialed, by the clock where the phone is."""
+
+    time_zone = _text("IANA time zone", example="Europe/Berlin")
+    days = fields.List(fields.String(metadata={"enum": list(DAYS)}), required=True)
+    from_ = _text("from this minute on", data_key="from", example="09:00")
+    to = _text("until just before this minute", example="20:00")
+
+
 class CallAnswer(Answer):
     """A call and all that is known of it now."""
 
@@ -95,12 +126,21 @@ class CallAnswer(Answer):
     q850_cause = _whole("Q.850 cause", null=True)
     attempt_count = _whole("attempts so far that count towards max_attempts, a waiting one included")
     max_attempts = _whole("attempts over all reasons together")
+    retry = fields.Nested(
+        RetryAnswer,
+        required=True,
+        allow_none=True,
+        metadata={"description": "how it is retried: docs/retries.md; null: accepted by an earlier version"},
+    )
+    window = fields.Nested(
+        WindowAnswer, required=True, allow_none=True, metadata={"description": "when it may be dialed; null: at any time"}
+    )
     ring_timeout_s = _whole("s; first ringing to answer")
     max_duration_s = _whole("s; longest talk")
     cancel_requested = fields.Boolean(
         required=True, metadata={"description": "a hangup, or an end of all that is queued, was asked for"}
     )
-    due_at = _time("not dialed before; later after a retry was decided")
+    due_at = _time("not dialed before; later after a retry was decided, or outside of its window")
     expires_at = _time("not dialed after")
     created_at = _time("accepted")
     answered_at = _time("answered", null=True)

@@ -45,7 +45,7 @@ def require_clean(text: str) -> None:
         raise fault("bad_character", f"holds {name}; control characters, line breaks and {{ }} | , are not allowed")
 
 
-class _Coded:
+class Coded:
     """Gives marshmallow's own messages (required, null, wrong type) a code and our words."""
 
     expected = "another type"
@@ -58,7 +58,7 @@ class _Coded:
         return fault(_CODES.get(key, key), f"must be {self.expected}")
 
 
-class Text(_Coded, fields.String):
+class Text(Coded, fields.String):
     """A JSON string without control characters and ``{ } | ,``, of ``minimum`` to ``maximum`` characters."""
 
     expected = "a string"
@@ -82,7 +82,7 @@ class Text(_Coded, fields.String):
         return value
 
 
-class Choice(_Coded, fields.String):
+class Choice(Coded, fields.String):
     """One of a closed list of strings."""
 
     def __init__(self, choices: Sequence[str], **more: Any):
@@ -98,7 +98,7 @@ class Choice(_Coded, fields.String):
         return value
 
 
-class Whole(_Coded, fields.Integer):
+class Whole(Coded, fields.Integer):
     """A JSON integer from ``minimum`` to ``maximum``; no "30", no 30.0, no true."""
 
     def __init__(self, minimum: int, maximum: int, **more: Any):
@@ -127,7 +127,7 @@ class QueryWhole(Whole):
         return self._in_range(int(value))
 
 
-class Moment(_Coded, fields.DateTime):
+class Moment(Coded, fields.DateTime):
     """RFC 3339 with an offset (``Z`` or ``+01:00``); becomes an aware UTC datetime, cut to microseconds."""
 
     expected = "an RFC 3339 time with an offset, such as 2026-03-01T09:30:00Z"
@@ -146,7 +146,7 @@ class Moment(_Coded, fields.DateTime):
         return parsed
 
 
-class Object(_Coded, fields.Dict):
+class Object(Coded, fields.Dict):
     """A JSON object, kept as it is; at most as many bytes of compact JSON as the setting named ``limit`` says."""
 
     expected = "an object"
@@ -169,7 +169,7 @@ class Object(_Coded, fields.Dict):
         return value
 
 
-class Reference(_Coded, fields.String):
+class Reference(Coded, fields.String):
     """``<kind>_<32 hex>``; becomes the UUID behind it."""
 
     expected = "a string"
@@ -187,7 +187,7 @@ class Reference(_Coded, fields.String):
             raise fault("bad_format", str(error)) from None
 
 
-class Telephone(_Coded, fields.String):
+class Telephone(Coded, fields.String):
     """An E.164 number that ``parse`` (of calls.numbers) lets pass; becomes its exact text."""
 
     expected = "a string"

@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from calls.lanes import Priority
+from calls.rules import RetryRules
+from calls.windows import Opening
 from settings import Settings
 from store import carriers
 from store.calls import NewCall
@@ -14,6 +16,12 @@ from store.pool import Database
 from store.tenants import Tenant
 from web.problems import FieldError
 
+#: A window that does not open within so long never opens for this call.
+LOOK_AHEAD = timedelta(days=15)
+NEVER_OPEN = (
+    "leaves no moment between not_before and expires_at from which the {} s of a dial, time to ring included, end inside;"
+    " widen it, or let the call expire later"
+)
 #: Stands in for the route of a number that has none; such a call is never committed.
 NO_ROUTE = "none"
 
@@ -23,9 +31,19 @@ def plan(
 ) -> tuple[NewCall, list[FieldError]]:
     """The call that ``args`` ask for at ``now``, and what speaks against accepting it now (empty: nothing)."""
     due_at = max(now, args.get("not_before", now))
-    expires_at = args.get("expires_at", due_at + timedelta(seconds=settings.default_expires_s))
+    window, rules = args.get("window"), _rules(args, settings)
+    ring_timeout_s = args.get("ring_timeout_s", settings.ring_timeout_s)
+    opening: Opening | None = Opening(due_at)
+    if window is not None:
+        need = timedelta(seconds=settings.pdd_s + ring_timeout_s)
+        opening = window.opening(due_at, need, args.get("expires_at", due_at + LOOK_AHEAD))
+    first_at = due_at if opening is None else opening.at
+    expires_at = args.get("expires_at", first_at + timedelta(seconds=settings.default_expires_s))
     route = carriers.route_for(database, args["to"])
     faults = list(_time_faults(args, settings.max_ahead_s, now, due_at, expires_at))
+    faults += _retry_faults(args)
+    if opening is None and not faults:
+        faults.append(FieldError("/window", "never_open", NEVER_OPEN.format(settings.pdd_s + ring_timeout_s)))
     if route is None:
         faults.append(FieldError("/to", "no_route", "no carrier of this system leads to this number"))
     priority: Priority = args.get("priority", "normal")
@@ -35,18 +53,41 @@ def plan(
         to_number=args["to"],
         from_number=args["from_"],
         route=route or NO_ROUTE,
-        due_at=due_at,
+        due_at=first_at,
         expires_at=expires_at,
-        max_attempts=args.get("max_attempts", settings.max_attempts),
-        ring_timeout_s=args.get("ring_timeout_s", settings.ring_timeout_s),
+        max_attempts=_max_attempts(args, settings),
+        ring_timeout_s=ring_timeout_s,
         max_duration_s=args.get("max_duration_s", settings.max_duration_s),
         priority=priority,
         metadata=args.get("metadata", {}),
         agent_variables=args.get("agent_variables", {}),
         client_reference=args.get("client_reference"),
         webhook_url=args.get("webhook_url"),
+        retry=rules,
+        window=window,
+        dial_until=None if opening is None else opening.until,
     )
     return new, faults
+
+
+def _rules(args: Mapping[str, Any], settings: Settings) -> RetryRules:
+    """The platform's rules with what the call asks otherwise; its days are those of its window."""
+    asked = {name: value for name, value in args.get("retry", {}).items() if name != "max_attempts"}
+    window = args.get("window")
+    if window is not None:
+        asked["time_zone"] = window.zone.key
+    return RetryRules.of(settings).with_(asked)
+
+
+def _max_attempts(args: Mapping[str, Any], settings: Settings) -> int:
+    asked = args.get("retry", {}).get("max_attempts", args.get("max_attempts"))
+    return settings.max_attempts if asked is None else int(asked)
+
+
+def _retry_faults(args: Mapping[str, Any]) -> Iterator[FieldError]:
+    asked = args.get("retry", {}).get("max_attempts")
+    if asked is not None and args.get("max_attempts", asked) != asked:
+        yield FieldError("/retry/max_attempts", "conflict", "differs from max_attempts; give one of the two")
 
 
 def _time_faults(

@@ -7,8 +7,10 @@ from typing import Any
 from marshmallow import ValidationError, validates_schema
 
 from calls.numbers import parse_caller_id, parse_destination
+from calls.rules import MAX_ATTEMPTS
 from web.api.answers import AGENT_KINDS, PRIORITIES, STATUSES
 from web.api.fields import Choice, Fault, Moment, Object, QueryWhole, Reference, Request, Telephone, Text, Whole
+from web.api.retry_fields import Part, RetryRequest, WindowRequest
 from web.api.urls import WEBHOOK_SCHEMES, Url
 
 PAGE_DEFAULT, PAGE_MOST = 50, 200
@@ -33,10 +35,12 @@ class NewCallRequest(Request):
     metadata = Object("max_metadata_bytes", metadata={"description": "yours; returned in answers and webhooks as sent"})
     priority = Choice(PRIORITIES, metadata={"default": "normal", "description": "class of service"})
     not_before = Moment(metadata={"description": "dialed at once unless this lies ahead"})
-    expires_at = Moment(metadata={"description": "not dialed after this; else a day after not_before"})
+    expires_at = Moment(metadata={"description": "not dialed after this; else a day after it may first be dialed"})
     ring_timeout_s = Whole(5, 120, metadata={"description": "s; first ringing to answer"})
     max_duration_s = Whole(10, 14_400, metadata={"description": "s; longest talk"})
-    max_attempts = Whole(1, 10, metadata={"description": "attempts over all reasons together"})
+    max_attempts = Whole(1, MAX_ATTEMPTS, metadata={"description": "the same as retry.max_attempts; give one of the two"})
+    retry = Part(RetryRequest, metadata={"description": "when it is dialed again, and how often"})
+    window = Part(WindowRequest, metadata={"description": "hours in which it may be dialed; else at any time"})
     webhook_url = Url(
         WEBHOOK_SCHEMES,
         "webhook_allow_private",

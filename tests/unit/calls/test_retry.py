@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -15,10 +17,13 @@ from hypothesis import strategies as st
 from calls.evidence import End, Evidence, Outcome, RetryClass, Source, State
 from calls.lifecycle import AttemptFacts, apply
 from calls.retry import FREE, CallFacts, Decision, Retry, RetryRules, Stop, apply_retry_policy
+from calls.windows import Limits, Window
 
 ATTEMPT = UUID("0193f4a0-0000-7000-8000-000000000001")
 NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
-RULES = RetryRules(busy_s=120, no_answer_s=600, carrier_s=5, capacity_s=2, capacity_max_s=60, max_free=10)
+RULES = RetryRules(
+    busy_gaps_s=(120,), no_answer_gaps_s=(600,), carrier_gaps_s=(5,), capacity_s=2, capacity_max_s=60, max_free=10
+)
 CALL = CallFacts(attempts_counted=1, attempts_made=1, max_attempts=3, expires_at=NOW + timedelta(days=1), ring_timeout_s=30)
 
 RETRIED = {RetryClass.BUSY, RetryClass.NO_ANSWER, RetryClass.CARRIER_FAULT} | FREE
@@ -59,12 +64,16 @@ def call_facts(draw: st.DrawFn) -> CallFacts:
     )
 
 
+def gaps(most: int) -> st.SearchStrategy[tuple[int, ...]]:
+    return st.lists(st.integers(1, most), min_size=1, max_size=4).map(tuple)
+
+
 rules_ = st.builds(
     RetryRules,
     max_attempts=st.integers(1, 10),
-    busy_s=st.integers(1, 300),
-    no_answer_s=st.integers(1, 900),
-    carrier_s=st.integers(1, 60),
+    busy_gaps_s=gaps(300),
+    no_answer_gaps_s=gaps(900),
+    carrier_gaps_s=gaps(60),
     capacity_s=st.integers(1, 30),
     capacity_max_s=st.integers(1, 90),
     max_free=st.integers(0, 20),
@@ -161,7 +170,7 @@ def test_the_platforms_bound_holds_over_the_calls_own() -> None:
 
 def test_an_uncertain_no_answer_waits_at_least_the_ring_time() -> None:
     call = replace(CALL, ring_timeout_s=90)
-    quick = replace(RULES, no_answer_s=10)
+    quick = replace(RULES, no_answer_gaps_s=(10,))
     sure = decide(attempt(RetryClass.NO_ANSWER), call, quick)
     unsure = decide(attempt(RetryClass.NO_ANSWER, uncertain=True), call, quick)
     assert isinstance(sure, Retry)
@@ -206,6 +215,60 @@ def test_nothing_is_decided_before_the_end(facts: AttemptFacts) -> None:
         decide(facts)
 
 
+def test_gaps_are_by_reason_and_the_last_one_goes_on() -> None:
+    rules = replace(RULES, busy_gaps_s=(60, 300), no_answer_gaps_s=(600, 1800))
+    call, waits = replace(CALL, max_attempts=10), []
+    for retry_class in (RetryClass.BUSY, RetryClass.NO_ANSWER, RetryClass.BUSY, RetryClass.BUSY, RetryClass.NO_ANSWER):
+        decision = decide(attempt(retry_class), call, rules)
+        assert isinstance(decision, Retry)
+        waits.append((decision.due_at - NOW) // timedelta(seconds=1))
+        call = replace(call, earlier=(*call.earlier, retry_class))
+    assert waits == [60, 600, 300, 300, 1800]
+
+
+def test_an_unknown_outcome_is_dialed_again_by_leave_alone_and_after_the_ring_and_the_carriers_own_timers() -> None:
+    unknown = attempt(RetryClass.UNKNOWN, uncertain=True)
+    assert isinstance(decide(unknown), Stop)
+    for gap, wait in ((10, 330), (1000, 1000)):
+        decision = decide(unknown, CALL, replace(RULES, on_unknown=True, no_answer_gaps_s=(gap,), crash_linger_s=300))
+        assert isinstance(decision, Retry)
+        assert (decision.due_at - NOW, decision.counts) == (timedelta(seconds=wait), True)
+
+
+def test_whoever_refused_is_called_once_more_on_another_local_day() -> None:
+    declined, rules = attempt(RetryClass.DECLINED), replace(RULES, on_declined=True)
+    # The day on which the clock is put back has 25 hours: 24 later it is still that day.
+    night, berlin = datetime(2026, 10, 24, 22, 10, tzinfo=UTC), ZoneInfo("Europe/Berlin")
+    call = replace(CALL, limits=Limits(berlin, timedelta(seconds=55)), expires_at=night + timedelta(days=9))
+    decision = apply_retry_policy(call, declined, rules, night)
+    assert isinstance(decision, Retry)
+    assert decision.due_at == datetime(2026, 10, 25, 23, 0, tzinfo=UTC)
+    again = apply_retry_policy(replace(call, earlier=(RetryClass.DECLINED,)), declined, rules, decision.due_at)
+    assert isinstance(again, Stop)
+    assert again.why == "declined twice"
+
+
+def test_rules_that_cannot_be_read_block_what_would_be_dialed_again_and_nothing_else() -> None:
+    call = replace(CALL, unreadable="the stored window cannot be read")
+    blocked = decide(attempt(RetryClass.BUSY), call)
+    assert isinstance(blocked, Stop)
+    assert (blocked.status, blocked.end_reason) == (Outcome.BLOCKED, "blocked")
+    answered = decide(attempt(RetryClass.ANSWERED), call)
+    assert isinstance(answered, Stop)
+    assert answered.status is Outcome.COMPLETED
+
+
+def test_what_holds_a_retry_longer_than_its_gap_is_said() -> None:
+    window = Window.read({"time_zone": "UTC", "days": ["sat"], "from": "09:00", "to": "09:02"})
+    call = replace(CALL, limits=Limits(ZoneInfo("UTC"), timedelta(seconds=55), window), expires_at=NOW + timedelta(days=8))
+    decision = decide(attempt(RetryClass.BUSY), call)
+    assert isinstance(decision, Retry)
+    assert (decision.due_at, decision.held) == (NOW + timedelta(days=7), "window")
+    assert str(decision).endswith("some_busy, held by window")
+    expired = decide(attempt(RetryClass.BUSY), replace(call, expires_at=NOW + timedelta(days=7)))
+    assert str(expired) == "stop: window leaves no moment for the next try before expires_at, after some_busy"
+
+
 def test_nobody_else_makes_a_decision() -> None:
     with pytest.raises(TypeError, match=r"apply_retry_policy alone"):
         Retry(NOW, counts=True, reason="busy")
@@ -224,14 +287,40 @@ def test_what_people_read() -> None:
     assert str(decide(attempt(RetryClass.UNKNOWN))) == "stop: unknown is not retried"
 
 
-@pytest.mark.parametrize("name", ["busy_s", "no_answer_s", "carrier_s", "capacity_s", "capacity_max_s", "max_attempts"])
-def test_rules_that_would_redial_at_once_are_refused(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        (name, value)
+        for name in ("busy_gaps_s", "no_answer_gaps_s", "carrier_gaps_s")
+        for value in ((), (0,), (5, -1), (True,))
+    ]
+    + [(name, value) for name in ("capacity_s", "capacity_max_s", "max_attempts") for value in (0, "1", True)]
+    + [("per_day", 0), ("number_per_day", 0), ("max_free", -1), ("on_unknown", 1), ("on_declined", "no")]
+    + [("crash_linger_s", -1), ("crash_linger_s", "300"), ("time_zone", "Mars/Base"), ("time_zone", None)],
+)
+def test_rules_that_say_nothing_sound_are_refused_by_name(name: str, value: object) -> None:
     with pytest.raises(ValueError, match=name):
-        RetryRules(**{name: 0})
+        replace(RULES, **{name: value})  # type: ignore[arg-type]
 
 
-def test_rules_from_a_platforms_gaps() -> None:
-    rules = RetryRules.of(SimpleNamespace(retry_busy_s=1, retry_no_answer_s=2, retry_carrier_s=3, retry_capacity_s=4))
-    assert (rules.busy_s, rules.no_answer_s, rules.carrier_s, rules.capacity_s) == (1, 2, 3, 4)
-    with pytest.raises(ValueError, match="max_free"):
-        RetryRules(max_free=-1)
+def test_rules_from_a_platforms_settings() -> None:
+    platform = SimpleNamespace(
+        retry_busy_s=1,
+        retry_no_answer_s=2,
+        retry_carrier_s=3,
+        retry_capacity_s=4,
+        retry_per_day=0,
+        retry_number_per_day=5,
+        recipient_time_zone="Asia/Tokyo",
+        crash_linger_s=6.5,
+    )
+    rules = RetryRules.of(platform)
+    assert (rules.busy_gaps_s, rules.no_answer_gaps_s, rules.carrier_gaps_s, rules.capacity_s) == ((1,), (2,), (3,), 4)
+    assert (rules.per_day, rules.number_per_day, rules.time_zone, rules.crash_linger_s) == (None, 5, "Asia/Tokyo", 6.5)
+
+
+@given(rules_)
+def test_rules_are_kept_whole_and_read_again(rules: RetryRules) -> None:
+    kept = json.loads(json.dumps(rules.as_dict()))
+    assert RetryRules().with_(kept) == rules
+    assert RetryRules().with_({**kept, "what_a_later_version_knows": 1}) == rules

@@ -1,0 +1,121 @@
+"""A queued attempt that may not be dialed now: later, at the first moment its rules allow, or never.
+
+Its window is closed, or its dials of the local day are used up. It waits in the backlog for the next moment; if there is
+none before ``expires_at`` the call ends as expired, and one whose rules cannot be read as blocked, at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from calls.evidence import End, Evidence, Source, State
+from calls.retry import RetryRules
+from store.change import apply_in, ask_past, read_others
+from store.facts import NO_TIMERS
+from store.limits import Past, Unreadable, dials, limits_of, rules_of
+from store.pool import Conn, Database
+from store.queries import load
+from store.records import recordset
+from store.rows import Attempt, Call
+
+_SQL = load("reschedule")
+_CHANGE = load("change")
+
+
+@dataclass(frozen=True, slots=True)
+class _Later:
+    """The row as it shall be; ``why``: what made it wait, None if it may be dialed at once."""
+
+    call: Call
+    attempt: Attempt
+    due_at: datetime
+    dial_until: datetime | None
+    why: str | None
+
+
+def reschedule(db: Database, ids: Sequence[UUID], *, pdd_s: int, now: datetime, clock: datetime | None = None) -> int:
+    """Of the attempts, those that are queued: each gets the next moment at which it may be dialed and is in no lane then, or
+    its end. Returns how many ended. ``pdd_s`` as at a claim; ``clock`` None: the database's.
+    """
+    return db.run(lambda conn: reschedule_in(conn, ids, pdd_s=pdd_s, now=now, clock=clock)) if ids else 0
+
+
+def reschedule_in(conn: Conn, ids: Sequence[UUID], *, pdd_s: int, now: datetime, clock: datetime | None) -> int:
+    """:func:`reschedule` inside the caller's transaction, which it commits."""
+    with conn.pipeline():
+        locked = conn.execute(_CHANGE["lock_calls"], {"ids": list(ids)}, binary=True)
+        queued = conn.execute(_SQL["lock_queued"], {"ids": list(ids), "clock": clock})
+        calls = {row[0]: Call(*row[:-1]) for row in locked.fetchall()}
+        attempts = [(row[0], Attempt(*row[1:])) for row in queued.fetchall()]
+        if not attempts:
+            conn.commit()
+            return 0
+        past = ask_past(conn, [attempt.id for _, attempt in attempts])()
+        others = read_others(conn, calls.values(), attempts[0][0])
+        later: list[_Later] = []
+        ends: list[Evidence] = []
+        for moment, attempt in attempts:
+            call = calls[attempt.call_id]
+            decided = _decide(call, attempt, past.get(call.id, []), others.get(call.id, []), pdd_s, moment, now)
+            if isinstance(decided, Evidence):
+                ends.append(decided)
+            else:
+                later.append(decided)
+        _write(conn, later, now)
+        # It commits; and nothing is asked of rules where an attempt ends that was never dialed.
+        apply_in(conn, ends, rules=RetryRules(), timers=NO_TIMERS, now=now)
+    return len(ends)
+
+
+def _decide(
+    call: Call,
+    attempt: Attempt,
+    past: Sequence[Past],
+    others: Sequence[datetime],
+    pdd_s: int,
+    clock: datetime,
+    now: datetime,
+) -> _Later | Evidence:
+    try:
+        rules = rules_of(call, RetryRules())
+        limits = limits_of(call, rules, pdd_s, dials(past), others)
+    except Unreadable as error:
+        return _end(attempt, "blocked", str(error), now)
+    earliest = max(attempt.due_at, clock)
+    why = limits.against(earliest)
+    opening = limits.first(earliest, call.expires_at)
+    if opening is None:
+        return _end(attempt, "expired", f"{why or 'expires_at'} leaves no moment for a dial before expires_at", now)
+    return _Later(call, attempt, attempt.due_at if why is None else opening.at, opening.until, why)
+
+
+def _end(attempt: Attempt, cause: str, why: str, now: datetime) -> Evidence:
+    end = End(cause, now, local=True, note=why)
+    return Evidence(attempt.id, f"{cause}:{attempt.id}", Source.OPERATOR, State.ENDED, now, end)
+
+
+def _write(conn: Conn, later: Sequence[_Later], now: datetime) -> None:
+    rows = [{"id": one.attempt.id, "due_at": one.due_at, "dial_until": one.dial_until} for one in later]
+    moved = [one for one in later if one.why is not None]
+    calls = [{"id": one.call.id, "due_at": one.due_at} for one in moved]
+    events = [
+        {
+            "attempt_id": one.attempt.id,
+            "dedupe": f"rescheduled:{one.attempt.id}:{one.due_at.isoformat()}",
+            "source": "policy",
+            "type": "attempt.rescheduled",
+            "at": now,
+            "data": {"reason": one.why, "due_at": one.due_at},
+        }
+        for one in moved
+    ]
+    for given, statement in (
+        (rows, _SQL["move_attempts"]),
+        (calls, _SQL["move_calls"]),
+        (events, _CHANGE["insert_evidence"]),
+    ):
+        if given:
+            conn.execute(statement, {"rows": recordset(given)})
