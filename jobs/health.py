@@ -14,7 +14,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
-import gevent
 import psycopg
 from redis import Redis
 from redis.exceptions import RedisError
@@ -24,6 +23,7 @@ from budget.connect import connect
 from calls.dialed import dialed
 from calls.health import Figures, Gateway, Health, History, State, assess
 from calls.health_rules import Rules
+from jobs.stop import stop_on_signals
 from settings import Settings
 from store import carriers, outcomes, switches
 from store.leader import Leader
@@ -205,13 +205,16 @@ def restore(db: Database, redis: Redis, settings: Settings) -> None:
 
 
 def main(settings: Settings) -> None:
-    """Runs until killed: waits for leadership, then looks. A server that is away is waited for, never given up on."""
+    """Runs until SIGTERM, and then to the end of its look: waits for leadership, then looks. A server that is away is
+    waited for, never given up on.
+    """
+    stop = stop_on_signals()
     db = open_database(settings, "health", cooperative=True)
     desk = Desk(db, connect(settings), settings)
     failing = False
     with Leader(settings.database_url, "health") as leader:
         try:
-            while True:
+            while not stop.is_set():
                 try:
                     if leader.held():
                         desk.look(datetime.now(UTC), time.monotonic())
@@ -222,6 +225,6 @@ def main(settings: Settings) -> None:
                     if not failing:
                         log.warning("health waits", extra={"error": str(error)})
                     failing = True
-                gevent.sleep(settings.health_interval_s)
+                stop.wait(settings.health_interval_s)
         finally:
             db.close()
