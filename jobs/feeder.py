@@ -48,6 +48,8 @@ GATHER_S = 0.01
 #: A look with nothing left to do is followed by so many times its own duration of rest, but not by more than REST_S (s) or
 #: the interval, unless somebody wakes the feeder.
 IDLE_SHARE, REST_S = 4, 1.0
+#: Calls of a resumed agent brought back into the backlog by one look.
+RELEASED = 2000
 #: s; a leader of an older version than the budget's leaves the lead to others for so long.
 STAND_BACK_S = 5.0
 #: Somebody is away, or another leader is at work: the next look begins again.
@@ -111,6 +113,8 @@ class Feeder:
     def sync(self, monotonic: float) -> Picture:
         """Redis' picture made as Postgres has it; what nobody else puts right is put right."""
         self.give_back()
+        if laning.release_held(self._db, RELEASED) >= RELEASED:
+            self._next_sync = monotonic  # there may be more of it
         picture = self._picture
         if picture is None or monotonic >= self._next_picture:
             self._next_picture = monotonic + PICTURE_S

@@ -26,7 +26,7 @@ from store.pool import Database
 
 #: Queries of one look, at most: the next look follows at once.
 ROUNDS = 4
-#: Rows read at once of a lane whose first rows will never be dialed; those are put out of the way.
+#: Rows read at once of a lane whose first rows are not to be dialed, for ever or for now; those are put out of the way.
 SWEPT = 1000
 #: Attempts pushed by one script: about a millisecond of Redis, which is waited for by whoever asks for a permit meanwhile.
 PUSHED = 100
@@ -49,7 +49,7 @@ class Look:
     now: datetime
     brought: Brought = field(default_factory=Brought)
     busy: Counter[str] = field(default_factory=Counter)  # rows met under way, by lane: the next round reads on behind them
-    swept: Counter[str] = field(default_factory=Counter)  # rounds in which the lane had rows that will never be dialed
+    swept: Counter[str] = field(default_factory=Counter)  # rounds in which the lane had rows that are not to be dialed
 
     def asks(self, lane: str, room: int, mark: datetime | None) -> list[Ask]:
         """What is asked of a lane that has room. Where a canceled queue is in the way, what came after the mark does not
@@ -113,11 +113,11 @@ class Refill:
         left = dict(room)
         items: list[tuple[UUID, str]] = []
         # Who holds a lease may be about to give it back without knowing of this look: it is laned after that, not now.
-        busy = leased(self._redis, [row.attempt_id for row in found if not row.gone])
+        busy = leased(self._redis, [row.attempt_id for row in found if not (row.gone or row.held)])
         for row in found:
             if row.attempt_id in busy:
                 look.busy[row.lane] += 1
-            elif not row.gone and left[row.lane] > 0:
+            elif not (row.gone or row.held) and left[row.lane] > 0:
                 left[row.lane] -= 1
                 items.append((row.attempt_id, row.lane))
         laned = [one for i in range(0, len(items), PUSHED) for one in push(self._redis, items[i : i + PUSHED])]
@@ -127,6 +127,9 @@ class Refill:
 
     def _put_away(self, found: Sequence[Waiting], look: Look) -> None:
         gone = [row for row in found if row.gone]
+        held = [row for row in found if row.held and not row.gone]
         if gone:
             laning.park(self._db, [row.attempt_id for row in gone])
-            look.swept.update({row.lane for row in gone})
+        if held:
+            laning.hold(self._db, [row.attempt_id for row in held])
+        look.swept.update({row.lane for row in (*gone, *held)})

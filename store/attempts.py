@@ -68,9 +68,13 @@ _SQL = load("attempts")
 _OUTBOX = load("outbox")
 _CALL_WIDTH = len(Call.__dataclass_fields__)
 
-RefusalReason = Literal["gone", "not_queued", "not_due", "expired", "canceled", "paused", "epoch", "no_endpoint", "off_duty"]
-#: Refused for ever. For any other reason the attempt, if still queued, is in no lane now and has to come back into one.
-_FINAL = frozenset({"gone", "canceled", "expired"})
+RefusalReason = Literal[
+    "gone", "not_queued", "not_due", "expired", "canceled", "paused", "agent_paused", "drained", "epoch", "no_endpoint",
+    "off_duty",
+]  # fmt: skip
+#: Refused for ever; or for this switch alone, whose controller puts it back. For any other reason the attempt, if still
+#: queued, is in no lane now and has to come back into one; with ``agent_paused`` not before its agent is resumed.
+_STAYS = frozenset({"gone", "canceled", "expired", "drained"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +152,7 @@ def _claim(conn: Conn, params: dict[str, Any], now: datetime) -> Claimed | Refus
         if row is None:
             why = conn.execute(_SQL["why_refused"], params).fetchone()
             reason: RefusalReason = "gone" if why is None else why[0]
-            if reason not in _FINAL:
+            if reason not in _STAYS:
                 conn.execute(_SQL["unlane"], params)
             return Refused(reason)
         hook, tenant_name, agent_kind, pdd_s, *columns = row

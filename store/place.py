@@ -42,6 +42,7 @@ class Waiting:
     now: datetime
     canceled: bool
     expired: bool
+    agent_paused: bool
 
 
 class Span(NamedTuple):

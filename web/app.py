@@ -12,7 +12,7 @@ from redis import Redis
 from settings import Settings
 from store.pool import Database
 from web import auth, docs, health, problems, requestlog, requestrate
-from web.api import agents, calls, limits, queue
+from web.api import actions, agents, calls, limits, queue
 from web.redisgate import RedisGate
 from web.requestrate import RequestRates
 from web.runtime import Runtime, install, utc_now
@@ -36,6 +36,6 @@ def create_app(settings: Settings, *, database: Database, redis: Redis, now: Cal
     problems.register(app, (psycopg.OperationalError, psycopg.InterfaceError))
     health.register(app)
     api = docs.configure(app)
-    for blueprint in (calls.blueprint, agents.blueprint, limits.blueprint, queue.blueprint):
+    for blueprint in (calls.blueprint, actions.blueprint, agents.blueprint, limits.blueprint, queue.blueprint):
         api.register_blueprint(blueprint)
     return app

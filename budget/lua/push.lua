@@ -1,17 +1,10 @@
 -- Puts attempts at the back of their lanes. Idempotent: one that is in a lane already, or popped, or leased, is left alone.
 -- ARGV: iso time, job data, job timeout s, result ttl s, window (0: none), most (0: no bound), then attempt, lane pairs. With a
 -- window, nothing goes into a lane that is longer, or that has older calls waiting in Postgres (`overflow`): those come
--- first, and the feeder brings this one after them; nor into any while all lanes together hold `most`, nor while no epoch is
--- open. Returns the attempts that were not laned.
+-- first, and the feeder brings this one after them; nor into any while all lanes together hold `most`. Returns the attempts
+-- that were not laned.
 local left, touched, lengths = {}, {}, {}
 local window, most = tonumber(ARGV[5]), tonumber(ARGV[6])
-if window > 0 and call('EXISTS', P .. 'epoch') == 0 then
-  -- The budget is being rebuilt, perhaps by another version of the scripts, of which this one must keep out.
-  for i = 7, #ARGV, 2 do
-    left[#left + 1] = ARGV[i]
-  end
-  return left
-end
 for i = 7, #ARGV, 2 do
   local id, lane = ARGV[i], ARGV[i + 1]
   if call('EXISTS', P .. 'lease:' .. id) == 0 and call('SISMEMBER', P .. 'in', id) == 0 then

@@ -2,7 +2,8 @@
 -- The call, and its attempt that is queued if one is. "Gone": it will never be dialed and only waits for its end.
 SELECT c.id AS call_id, c.status, c.lane, c.route, c.priority, c.expires_at, a.id AS attempt_id, a.number, a.due_at,
        a.pushed_epoch, statement_timestamp() AS now,
-       c.cancel_requested OR {covered} AS canceled, c.expires_at <= statement_timestamp() AS expired
+       c.cancel_requested OR {covered} AS canceled, c.expires_at <= statement_timestamp() AS expired,
+       coalesce((SELECT g.paused FROM agents g WHERE g.id = c.agent_id), false) AS agent_paused
 FROM calls c LEFT JOIN LATERAL (
     SELECT q.id, q.number, q.due_at, q.pushed_epoch FROM attempts q
     WHERE q.call_id = c.id AND q.state = 'queued' ORDER BY q.number DESC LIMIT 1) a ON true
