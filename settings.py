@@ -168,6 +168,9 @@ class Settings(BaseSettings):
     agent_ready_timeout_s: float = Field(5.0, gt=0, description="s; from connected to the agent's ready")
     agent_allow_private: bool = Field(False, description="connect to agents on private and loopback addresses")
     relay_fork_timeout_s: float = Field(3.0, gt=0, description="s; from answer to the media socket being up")
+    relay_drain_s: float = Field(
+        60.0, ge=0, description="s; after SIGTERM the relay carries its conversations so long, then the next relay does"
+    )
     relay_max_buffer_s: float = Field(120.0, gt=0, description="s; agent audio kept for playback per call, at most")
     announcement_dir: str = Field("", description="directory of announcement audio the switch can read; empty: none")
 
