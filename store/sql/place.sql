@@ -29,11 +29,12 @@ SELECT count(*) FILTER (WHERE dialed), coalesce(bool_or(n = %(walk)s), false) FR
     WHERE b.dialed OR b.n = %(walk)s LIMIT %(exact)s) before;
 
 -- name: queued_before
--- The same when nobody can say what lanes hold: all that is queued before it, laned or not.
+-- The same when nobody can say what lanes hold: all that is queued before it, laned or not, and what is held as it is.
 SELECT count(*) FILTER (WHERE dialed), coalesce(bool_or(n = %(walk)s), false) FROM (
     SELECT b.n, b.dialed FROM (
         SELECT row_number() OVER (ORDER BY a.due_at, a.id) AS n,
-               coalesce(a.pushed_epoch, 0) >= 0 AND a.created_at > coalesce(m.canceled_before, '-infinity') AS dialed
+               (coalesce(a.pushed_epoch, 0) >= 0 OR a.pushed_epoch = %(held)s)
+               AND a.created_at > coalesce(m.canceled_before, '-infinity') AS dialed
         FROM attempts a
         CROSS JOIN (SELECT (SELECT t.canceled_before FROM tenants t WHERE t.id = %(tenant_id)s)) m(canceled_before)
         WHERE a.lane = %(lane)s AND a.state = 'queued' AND (a.due_at, a.id) < (%(due_at)s, %(id)s)
