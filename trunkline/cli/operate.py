@@ -174,4 +174,28 @@ def _cancel_queued(db: Database, tenant_name: str | None) -> None:
     click.echo(f"{count} queued calls are canceled")
 
 
-COMMANDS = (drain, undrain, kill)
+@click.command("take-budget")
+@click.option("--yes", is_flag=True, help="do not ask")
+def take_budget(yes: bool) -> None:
+    """Have the budget rebuilt by this version's scripts, though a newer version has opened it: the way back from an upgrade.
+
+    Stop the newer version's feeders first, or they take it again. Nothing is dialed until a feeder of this version has
+    rebuilt it.
+    """
+    from budget.scripts import VERSION
+    from store import epoch
+
+    with database() as db:
+        truth = epoch.get(db)
+        if truth.scripts == VERSION:
+            click.echo(f"the budget is of scripts version {VERSION} already")
+            return
+        if not yes:
+            click.confirm(
+                f"Close the budget of scripts version {truth.scripts} and open one of version {VERSION}?", abort=True
+            )
+        epoch.bump(db, truth.epoch, None, VERSION)
+    click.echo(f"the budget is closed; a feeder of scripts version {VERSION} opens it")
+
+
+COMMANDS = (drain, undrain, kill, take_budget)
