@@ -61,8 +61,8 @@ class Board:
 
     @property
     def may_dial(self) -> bool:
-        """We are on duty, both links are up, tombstones hold, the switch acknowledges and is not drained, and nobody asked us to
-        stop.
+        """We are on duty, both links are up, tombstones hold, the switch acknowledges and is not drained, and nobody asked
+        us to stop.
 
         Without the events link an answer would go unseen. While an acknowledgement is overdue the switch stands still:
         what is written to it now would leave together with what it already has.

@@ -127,3 +127,24 @@ def test_the_note_of_a_relay_that_died_while_draining_runs_out(tmp_path: Path) -
                 await h.gone(attempt)
 
     run(scenario())
+
+
+def test_a_hangup_that_cannot_be_carried_out_at_once_is_put_on_record(tmp_path: Path) -> None:
+    """So that a controller carries it out, whatever becomes of this relay."""
+
+    async def scenario() -> None:
+        async with house(tmp_path) as h, ScriptedAgent().listening() as agent:
+            first, call = await talking(h, agent)
+            await call.socket.close()
+            await h.gone(first)
+            assert h.book.wishes == [], "it was carried out at once"
+            second, call = await talking(h, agent)
+            for connection in list(h.switch.connections):
+                connection.cut()
+            await until(lambda: not h.relay.deeds.up, "the link is down")
+            await call.socket.close()
+            await until(lambda: h.book.wishes, "the wish is on record")
+            await h.gone(second)
+            assert h.book.wishes == [(second, "agent")]
+
+    run(scenario())
