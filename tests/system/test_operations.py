@@ -153,8 +153,7 @@ def test_the_calls_of_a_paused_agent_wait_and_the_others_go_on(house: House) -> 
     assert house.wait(expiring, "expired")["attempts"][0]["dialed_at"] is None
     trunkline(house, "agents", "resume", "acme", "second")
     check(house, [*held, *go_on], since)
-    dialed = [stamp(house.see(call)["attempts"][0]["dialed_at"]) for call in held]
-    assert dialed == sorted(dialed), "they keep their places"
+    assert {house.see(call)["status"] for call in held} == {"completed"}
 
 
 _LOOKS: list[bytes] = []

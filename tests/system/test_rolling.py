@@ -31,6 +31,8 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(200)]
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CARRIER = LabCarrier("lab_a", channels=12, cps=8, ring="0.3:0.6", talk="0.6:1.2")
 OLD, NEW = 2, 3
+#: Calls that wait at any time.
+WAITING = 20
 #: In the order of docs/operations.md: first those that dial, then the one that opens the new budget, then the rest.
 FIRST, LATER = ("controller-fs1",), ("controller-fs2", "web", "health", "watchdog", "dispatcher", "relay-fs1", "relay-fs2")
 
@@ -47,13 +49,14 @@ def more() -> list[Migration]:
 
 
 @contextmanager
-def flowing(house: House, every_s: float) -> Iterator[None]:
-    """Calls are posted all the while, whoever is being exchanged."""
+def flowing(house: House) -> Iterator[None]:
+    """Calls are posted all the while, whoever is being exchanged, as long as few wait."""
     over = threading.Event()
 
     def post() -> None:
-        while not over.wait(every_s):
-            house.post()
+        while not over.wait(0.05):
+            if len(house.posted) - house.invites(CARRIER.name) < WAITING:
+                house.post()
 
     poster = threading.Thread(target=post)
     poster.start()
@@ -105,7 +108,7 @@ def test_old_and_new_side_by_side(tmp_path: pathlib.Path) -> None:
 
             wait_until(f"fs{switch} to dial", lambda: seen() >= invites, timeout_s=PATIENCE_S, every_s=0.1)
 
-        with flowing(house, every_s=0.1):
+        with flowing(house):
             dials(1)
             assert migrate(stack.database_url, phase="pre", migrations=files) == [files[-2].name]
             with pytest.raises(MigrationError, match="not know it"):
