@@ -25,9 +25,10 @@ from budget.epoch import Overtaken
 from budget.scripts import WAKE_CHANNEL
 from jobs.audit import Audit
 from jobs.picture import Picture, Written, lane_of, nameable, read, state_lanes, state_limits
-from jobs.rebuild import OtherScripts, ensure_epoch
+from jobs.rebuild import ensure_epoch
 from jobs.refill import Refill
 from jobs.stop import stop_on_signals
+from jobs.version import STAND_BACK_S, OtherScripts
 from settings import Settings
 from store import attempts, backlog, laning, switches
 from store.epoch import EpochMoved
@@ -50,8 +51,6 @@ GATHER_S = 0.01
 IDLE_SHARE, REST_S = 4, 1.0
 #: Calls of a resumed agent brought back into the backlog by one look.
 RELEASED = 2000
-#: s; a leader of an older version than the budget's leaves the lead to others for so long.
-STAND_BACK_S = 5.0
 #: Somebody is away, or another leader is at work: the next look begins again.
 WAITS = (RedisError, psycopg.Error, EpochMoved, Overtaken, OSError)
 

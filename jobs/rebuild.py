@@ -17,6 +17,7 @@ from budget.scopes import carrier_scope, interval_us
 from budget.scripts import VERSION
 from jobs import health
 from jobs.picture import Picture, read, rest_us, sharing, state_lanes, state_limits
+from jobs.version import refuse_newer
 from settings import Settings
 from store import attempts, carriers, laning
 from store import epoch as store_epoch
@@ -28,10 +29,6 @@ log = logging.getLogger(__name__)
 BATCH = 2000
 
 
-class OtherScripts(RuntimeError):
-    """The budget belongs to a newer version of the scripts: this process may neither use nor rebuild it."""
-
-
 def ensure_epoch(db: Database, redis: Redis, settings: Settings, now: datetime) -> int:
     """The open epoch; when Redis has none, or not ours, the budget is rebuilt and a new one opened.
 
@@ -41,10 +38,7 @@ def ensure_epoch(db: Database, redis: Redis, settings: Settings, now: datetime) 
     nothing of that one's work was undone.
     """
     truth = store_epoch.get(db)
-    if truth.scripts > VERSION:
-        raise OtherScripts(
-            f"epoch {truth.epoch} is of scripts version {truth.scripts}, ours is {VERSION}: see docs/operations.md"
-        )
+    refuse_newer(truth)
     marks = budget_epoch.marks(redis)  # in this order: whoever rebuilds in between makes the bump fail
     if truth.scripts == VERSION and truth.opened_at is not None and marks.opened == str(truth.epoch):
         return truth.epoch

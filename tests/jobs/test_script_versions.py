@@ -11,8 +11,8 @@ from budget import epoch as budget_epoch
 from budget import permits
 from budget.scopes import carrier_scope
 from budget.scripts import VERSION
-from jobs.feeder import STAND_BACK_S, Feeder, Turns
-from jobs.rebuild import OtherScripts
+from jobs.feeder import Feeder, Turns
+from jobs.version import STAND_BACK_S, OtherScripts
 from settings import Settings
 from store import attempts
 from store import epoch as store_epoch
