@@ -91,6 +91,9 @@ class Settings(BaseSettings):
     heartbeat_missed: int = Field(3, ge=1, description="heartbeats missed in a row before a switch counts as down")
     heartbeat_interval_s: float = Field(20.0, gt=0, description="s; the switch's own heartbeat interval")
     max_unacked_originates: int = Field(2, ge=1, description="originates written and not yet acknowledged, per link")
+    operator_hangups_per_s: float = Field(
+        100.0, gt=0, description="calls/s that one switch hangs up for an operator who ends many (trunkline kill)"
+    )
     event_batch_ms: float = Field(10.0, ge=0, description="ms; events are gathered this long before one transaction")
     event_batch_max: int = Field(50, ge=1, description="events per transaction, at most")
     esl_event_queue: int = Field(1024, ge=16, description="events waiting per shard; past it the switch queues them")
@@ -196,6 +199,9 @@ class Settings(BaseSettings):
     agent_ready_timeout_s: float = Field(5.0, gt=0, description="s; from connected to the agent's ready")
     agent_allow_private: bool = Field(False, description="connect to agents on private and loopback addresses")
     relay_fork_timeout_s: float = Field(3.0, gt=0, description="s; from answer to the media socket being up")
+    relay_drain_s: float = Field(
+        60.0, ge=0, description="s; after SIGTERM the relay carries its conversations so long, then the next relay does"
+    )
     relay_max_buffer_s: float = Field(120.0, gt=0, description="s; agent audio kept for playback per call, at most")
     announcement_dir: str = Field("", description="directory of announcement audio the switch can read; empty: none")
 

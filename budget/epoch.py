@@ -7,6 +7,7 @@ Each step is refused to a leader that a later one has overtaken.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import NamedTuple, cast
@@ -19,6 +20,8 @@ from budget.scripts import PREFIX, run
 #: Keys removed by one script.
 CHUNK = 500
 _MARK = f"{PREFIX}rebuilding"
+#: Keys of the budget, whatever version of the scripts they are of.
+_OURS = re.compile(rb"tl[0-9]+:")
 
 
 class Overtaken(RuntimeError):
@@ -60,12 +63,15 @@ def begin(redis: Redis, seen: Marks, epoch: int) -> None:
 def wipe(redis: Redis, epoch: int) -> None:
     """Removes every lane, then every key of the budget: what follows is rebuilt from Postgres.
 
+    Those of other versions of the scripts too, their epochs first: whoever still asks for permits with them gets none, and
+    a rebuild of theirs that is under way has lost its mark.
+
     In this order, because pushes go on: one between the two leaves an attempt in its lane that the set of laned ids does
     not know, and pushing it again adds a duplicate, which a grant drops. The other way round it would be known and nowhere.
     Raises :class:`Overtaken`.
     """
-    for pattern in ("rq:queue:dial.*", f"{PREFIX}*"):
-        keys = (key for key in _scan(redis, pattern) if key != _MARK.encode())
+    for pattern in ("tl[0-9]*:epoch", "rq:queue:dial.*", "tl[0-9]*:*"):
+        keys = (key for key in _scan(redis, pattern) if key != _MARK.encode() and (_OURS.match(key) or key[:2] == b"rq"))
         while chunk := list(islice(keys, CHUNK)):
             if not run(redis, "wipe", epoch, *chunk):
                 raise Overtaken(f"epoch {epoch}: this rebuild is not the one under way")

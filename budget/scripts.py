@@ -13,8 +13,11 @@ from weakref import WeakSet
 from redis import Redis
 from redis.exceptions import NoScriptError
 
-#: Of every key of ours; another version of the scripts has another prefix.
-PREFIX = "tl2:"
+#: Counts up with every change of what scripts write or read: two versions at work have nothing in common in Redis but RQ's
+#: queues. So only one of them may have an epoch open (jobs/rebuild.py), or a carrier would be given twice its limit.
+VERSION = 2
+#: Of every key of ours.
+PREFIX = f"tl{VERSION}:"
 WAKE_CHANNEL = f"{PREFIX}wake"
 #: What stands before every script.
 HEAD = ("lib", "scope", "names", "changes", "order", "lease")
@@ -25,6 +28,7 @@ SELDOM = ("names", "changes", "order", "grant/seldom")
 #: Clients of a rehearsal.
 _VIRTUAL: WeakSet[Redis] = WeakSet()
 _CLOCK = "local t = call('TIME')"
+_PREFIX = "local P = 'prefix'"
 _CONSTANT = re.compile(r"^(local ([A-Z][A-Z_]*) = (\d+|'[^'\n]*')\n)", re.M)
 
 
@@ -45,7 +49,9 @@ def part(name: str) -> str:
 def assemble(name: str, read: Callable[[str], str], *, virtual: bool) -> tuple[str, str]:
     """As :func:`source`, of the parts that ``read`` gives for their names."""
     parts = GRANT if name == "grant" else (*HEAD, name)
-    text = _with_constants("\n".join(read(one) if one else _seldom(read) for one in parts))
+    text = "\n".join(read(one) if one else _seldom(read) for one in parts)
+    assert text.count(_PREFIX) == 1
+    text = _with_constants(text.replace(_PREFIX, f"local P = '{PREFIX}'"))
     if virtual:
         assert text.count(_CLOCK) == 1
         text = text.replace(_CLOCK, f"local v = tonumber(call('GET', '{PREFIX}now')); local t = {{ 0, v }}")

@@ -27,6 +27,7 @@ _realm = matcher(r"[a-z]{1,32}", "a realm of 1 to 32 letters a-z")
 _bugname = matcher(r"[a-z][a-z0-9_]{0,31}", "a bug name: a-z, 0-9 and _, at most 32")
 _digits = matcher(r"[0-9A-D*#]{1,32}", "1 to 32 of 0-9 A-D * #")
 _tag = matcher(r"[A-Za-z0-9._-]{1,64}", "1 to 64 of A-Z a-z 0-9 . _ -")
+_moment = matcher(r"[0-9]{1,11}", "seconds since 1970")
 _reason = matcher(r"[a-z][a-z_]{0,63}", "a reason of a-z and _, at most 64")
 _file = matcher(r"/[A-Za-z0-9._/-]{1,254}", "an absolute path of A-Z a-z 0-9 . _ / -, at most 255")
 _secret = matcher(r"[\x21-\x7e]{1,128}", "1 to 128 printable ASCII characters, no space")
@@ -47,6 +48,7 @@ REQUESTERS = _names("customer agent operator platform")
 NOTES: dict[str, Callable[[str, str], str]] = {
     "trunkline_hangup_by": lambda name, value: one_of(name, value, REQUESTERS),
     "trunkline_end_reason": _reason,
+    "trunkline_relay_until": _moment,
 }
 READABLE_VARIABLES = _names(
     "accountcode endpoint_disposition hangup_cause presence_data read_codec read_rate rtp_use_codec_string"
@@ -158,7 +160,7 @@ def uuid_kill(attempt_id: UUID, cause: str = "NORMAL_CLEARING") -> Command:
 
 
 def uuid_setvar(attempt_id: UUID, name: str, value: str) -> Command:
-    """A note on the channel (see NOTES): who hangs up, and why. Write it just before uuid_kill."""
+    """A note on the channel (see NOTES): who hangs up, and why (write it just before uuid_kill); which relay carries it."""
     value = NOTES[one_of("name", name, frozenset(NOTES))](name, value)
     return command("uuid_setvar", f"api uuid_setvar {uuid('attempt_id', attempt_id)} {name} {value}")
 

@@ -97,6 +97,9 @@ def place_call(d: Dial) -> str:
         duty=d.duty,
     )
     if isinstance(claim, attempts.Refused):
+        if claim.reason == "drained":
+            board.drained = True  # told by the last word on it, before our own look
+            return _burn(d, "switch drained", claimed=False)
         permits.refuse(board.redis, permit.attempt_id, permit.fence)
         return f"refused: {claim.reason}"
     wire = _wire(d, claim)

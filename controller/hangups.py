@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 #: s; open commands are read this often even if no notification came.
 SWEEP_S = 2.0
+#: Hangups of an operator in one sweep: what others ask for meanwhile waits no longer than for these.
+PORTION = 20
 
 
 class CommandRunner:
@@ -40,6 +42,7 @@ class CommandRunner:
         self._reconciler = reconciler
         self._writer = writer
         self._woken = Event()
+        self._after = UUID(int=0)  # the last of an operator's that was looked at
         self.on_died: Callable[[gevent.Greenlet[..., None]], None] = lambda _: None
 
     def run(self) -> None:
@@ -67,22 +70,38 @@ class CommandRunner:
                 self._woken.set()
 
     def sweep(self) -> None:
-        """Carries out every open command of this switch."""
+        """Carries out every open command of this switch; of an operator's, who may end everything at once, a portion, so
+        that neither the switch nor its carriers are stormed, and nobody else's waits behind them.
+        """
         open_rows = rows.list_open(self._board.db, self._board.settings.switch)
         if not open_rows:
             return
         states = attempts.states(self._board.db, [r.attempt_id for r in open_rows])
+        many = [row for row in open_rows if row.requested_by == "operator"]
         for row in open_rows:
-            state = states.get(row.attempt_id)
-            if state is None or state.state == State.ENDED:
-                self._board.kills.pop(row.attempt_id, None)
-                self._finish(row, "already ended")
-                continue
-            try:
-                self._carry_out(row, State(state.state))
-            except commands.CommandError as error:
-                log.error("a command that cannot be carried out", extra={"command": str(row.id), "error": str(error)})
-                self._finish(row, f"refused: {error}")
+            if row.requested_by != "operator":
+                self._see_to(row, states.get(row.attempt_id))
+        # Where the last portion ended: those whose channel is not up yet stay open, and hold up nobody.
+        ahead = [row for row in many if row.id > self._after] or many
+        for row in ahead[:PORTION]:
+            self._after = row.id
+            if self._see_to(row, states.get(row.attempt_id)):
+                gevent.sleep(1 / self._board.settings.operator_hangups_per_s)
+        if len(ahead) > PORTION:
+            self._woken.set()
+
+    def _see_to(self, row: rows.Command, state: attempts.AttemptState | None) -> bool:
+        """Carries it out if there is anything to do; False: its attempt was over."""
+        if state is None or state.state == State.ENDED:
+            self._board.kills.pop(row.attempt_id, None)
+            self._finish(row, "already ended")
+            return False
+        try:
+            self._carry_out(row, State(state.state))
+        except commands.CommandError as error:
+            log.error("a command that cannot be carried out", extra={"command": str(row.id), "error": str(error)})
+            self._finish(row, f"refused: {error}")
+        return True
 
     def _carry_out(self, row: rows.Command, state: State) -> None:
         if row.verb == "probe":

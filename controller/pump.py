@@ -65,6 +65,7 @@ class Pumps:
         self._rest_us: dict[UUID, int] = {}
         self._jobs = Pool(board.settings.dial_greenlets)
         self._threads = Pool()
+        self._pumps = Pool()
         self._window = DialWindow(board.settings.dial_greenlets)
         self._under_way = 0
         self._room = Event()
@@ -86,11 +87,16 @@ class Pumps:
                     self._rest_us[carrier.id] = int((carrier.window_ms + jitter) * 1000)
                     if carrier.id not in self._wake:
                         self._wake[carrier.id] = Event()
-                        self._threads.spawn(self._pump, carrier.id).link_exception(self._loop_died)
+                        self._pumps.spawn(self._pump, carrier.id).link_exception(self._loop_died)
             except psycopg.Error as error:
                 log.warning("carriers not read", extra={"error": str(error)})
             self._tell(time.monotonic())
             self._board.stopping.wait(CARRIERS_S)
+        # A request that is under way may be granted: its permits are waited for, and go back to the front of their lanes.
+        self.wake_all()
+        self._room.set()
+        self._pumps.join(timeout=self._board.settings.redis_timeout_s + 1)
+        self._pumps.kill(timeout=1)
         self._tell(None)
         self._threads.kill(timeout=2)
         self._later.kill(timeout=2)
@@ -143,7 +149,7 @@ class Pumps:
     def _pump(self, carrier_id: UUID) -> None:
         settings = self._board.settings
         with Line(self._board.redis, settings, carrier_id, settings.switch) as line:
-            while True:
+            while not self._board.stopping.is_set():
                 self._turn(carrier_id, line, self._wake[carrier_id])
 
     def _turn(self, carrier_id: UUID, line: Line, woken: Event) -> None:

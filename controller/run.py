@@ -21,6 +21,7 @@ from calls.evidence import Evidence, State
 from calls.retry import RetryRules
 from controller import commands, tombstones
 from controller.board import Board
+from controller.drained import DrainWatch
 from controller.duty import Duty, Heard
 from controller.esl import EslError, EslLink
 from controller.evidence import LocalRefusal, from_event
@@ -59,11 +60,12 @@ class Controller:
         self.runner = DialRunner(self.redis, f"dial-{settings.switch}")
         self.gateways = Gateways(self.board)
         self.pumps = Pumps(self.board, self.runner, self.writer.record, self.gateways.down)
+        self.drain = DrainWatch(self.board, self.pumps.wake_all)
         self.failed = False
 
     def run(self) -> None:
-        """Until SIGTERM: then no new dial, the evidence at hand is written, the duty is given up, the links are closed. Live
-        calls go on.
+        """Until SIGTERM: then no new permit; dials under way are finished or given back; what was seen is written; the duty
+        is given up, the links are closed. Live calls go on, for the next controller.
         """
         self.writer.on_ended = self.commands.on_ended
         self.events.on_event(self._on_event)
@@ -76,15 +78,19 @@ class Controller:
         greenlets = self.writer.run()
         self.events.start()
         self.link.start()
-        loops = (self.duty.run, self.reconciler.run, self.commands.run, self.gateways.run)
+        loops = (self.duty.run, self.reconciler.run, self.commands.run, self.gateways.run, self.drain.run)
         greenlets += [gevent.spawn(loop) for loop in loops]
         for greenlet in greenlets:
             greenlet.link_exception(self._died)
         self.pumps.on_died = self._died
         self.commands.on_died = self._died
+        self.drain.on_died = self._died
         try:
             self.pumps.run()
             with gevent.Timeout(10, cast(Any, False)):
+                while self.events.dispatcher.backlog:
+                    gevent.sleep(0.01)
+                self.events.stop()  # what comes from now on is the next controller's to learn: it asks the switch
                 while self.writer.backlog:
                     gevent.sleep(0.02)
         finally:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import logging
 import random
-import signal
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -19,6 +18,7 @@ import psycopg
 from gevent.event import Event
 from gevent.pool import Group
 
+from jobs.stop import stop_on_signals
 from jobs.webhook_address import origin
 from jobs.webhook_post import Answer, Poster
 from jobs.webhook_receivers import Receivers
@@ -151,12 +151,8 @@ def main(settings: Settings) -> None:
     )
     dispatcher = Dispatcher(db, poster, settings)
 
-    def end() -> None:
-        dispatcher.stop.set()
-        dispatcher.woken.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        gevent.signal_handler(number, end)
+    dispatcher.stop = stop_on_signals()
+    dispatcher.stop.rawlink(lambda _: dispatcher.woken.set())
     listener = gevent.spawn(_wake, settings, dispatcher.woken)
     try:
         dispatcher.run()

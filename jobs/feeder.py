@@ -27,6 +27,8 @@ from jobs.audit import Audit
 from jobs.picture import Picture, Written, lane_of, nameable, read, state_lanes, state_limits
 from jobs.rebuild import ensure_epoch
 from jobs.refill import Refill
+from jobs.stop import stop_on_signals
+from jobs.version import STAND_BACK_S, OtherScripts
 from settings import Settings
 from store import attempts, backlog, laning, switches
 from store.epoch import EpochMoved
@@ -47,6 +49,8 @@ GATHER_S = 0.01
 #: A look with nothing left to do is followed by so many times its own duration of rest, but not by more than REST_S (s) or
 #: the interval, unless somebody wakes the feeder.
 IDLE_SHARE, REST_S = 4, 1.0
+#: Calls of a resumed agent brought back into the backlog by one look.
+RELEASED = 2000
 #: Somebody is away, or another leader is at work: the next look begins again.
 WAITS = (RedisError, psycopg.Error, EpochMoved, Overtaken, OSError)
 
@@ -108,6 +112,8 @@ class Feeder:
     def sync(self, monotonic: float) -> Picture:
         """Redis' picture made as Postgres has it; what nobody else puts right is put right."""
         self.give_back()
+        if laning.release_held(self._db, RELEASED) >= RELEASED:
+            self._next_sync = monotonic  # there may be more of it
         picture = self._picture
         if picture is None or monotonic >= self._next_picture:
             self._next_picture = monotonic + PICTURE_S
@@ -181,16 +187,23 @@ class Turns:
         self._feeder = feeder
         self._leader = leader
         self._failing = False
+        self._back_at = 0.0  # monotonic
 
     def turn(self, now: datetime, monotonic: float) -> int:
         """A tick if we lead; returns how many attempts were pushed."""
         pushed = 0
         try:
-            if self._leader.held():
+            if monotonic >= self._back_at and self._leader.held():
                 pushed = self._feeder.tick(now, monotonic)
                 self._failing = False
             else:
                 self._feeder.forget()
+        except OtherScripts as error:
+            # One of the newer version is to lead, and feed its controllers.
+            self._say("feeder stands back", error)
+            self._back_at = monotonic + STAND_BACK_S
+            self._leader.close()
+            self._feeder.forget()
         except WAITS as error:
             self._say("feeder waits", error)
         except (ValueError, LookupError, TypeError) as error:
@@ -200,7 +213,7 @@ class Turns:
 
     def _say(self, what: str, error: Exception) -> None:
         if not self._failing:
-            log.warning(what, extra={"error": str(error)}, exc_info=not isinstance(error, WAITS))
+            log.warning(what, extra={"error": str(error)}, exc_info=not isinstance(error, (*WAITS, OtherScripts)))
         self._failing = True
 
 
@@ -249,20 +262,25 @@ def _hear_postgres(settings: Settings, bell: Bell) -> None:
 
 
 def main(settings: Settings) -> None:
-    """Runs until killed: waits for leadership, then ticks. A server that is away is waited for, never given up on."""
+    """Runs until SIGTERM, and then to the end of its turn: waits for leadership, then ticks. A server that is away is
+    waited for, never given up on.
+    """
+    stop = stop_on_signals()
     db = open_database(settings, "feeder", cooperative=True)
     redis = connect(settings)
     bell = Bell()
+    stop.rawlink(lambda _: bell.ring(anew=False))
     by_redis, by_postgres = gevent.spawn(_hear_redis, redis, bell), gevent.spawn(_hear_postgres, settings, bell)
     leader = Leader(settings.database_url, "feeder")
     feeder = Feeder(db, redis, settings)
     feeder.rest_s = settings.feeder_interval_s
     turns = Turns(feeder, leader)
     try:
-        while True:
+        while not stop.is_set():
             bell.answer(feeder.look_again)
             turns.turn(datetime.now(UTC), time.monotonic())
-            bell.wait(feeder.rest_s, max(GATHER_S, min(feeder.took_s, settings.feeder_interval_s)))
+            if not stop.is_set():
+                bell.wait(feeder.rest_s, max(GATHER_S, min(feeder.took_s, settings.feeder_interval_s)))
     finally:
         by_redis.kill()
         by_postgres.kill()

@@ -14,7 +14,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
-import gevent
 import psycopg
 from redis import Redis
 from redis.exceptions import RedisError
@@ -24,8 +23,10 @@ from budget.connect import connect
 from calls.dialed import dialed
 from calls.health import Figures, Gateway, Health, History, State, assess
 from calls.health_rules import Rules
+from jobs.stop import stop_on_signals
+from jobs.version import STAND_BACK_S, OtherScripts, refuse_newer
 from settings import Settings
-from store import carriers, outcomes, switches
+from store import carriers, epoch, outcomes, switches
 from store.leader import Leader
 from store.outcomes import Standing
 from store.pool import Database, open_database
@@ -205,23 +206,32 @@ def restore(db: Database, redis: Redis, settings: Settings) -> None:
 
 
 def main(settings: Settings) -> None:
-    """Runs until killed: waits for leadership, then looks. A server that is away is waited for, never given up on."""
+    """Runs until SIGTERM, and then to the end of its look: waits for leadership, then looks. A server that is away is
+    waited for, never given up on.
+    """
+    stop = stop_on_signals()
     db = open_database(settings, "health", cooperative=True)
     desk = Desk(db, connect(settings), settings)
-    failing = False
+    failing, back_at = False, 0.0
     with Leader(settings.database_url, "health") as leader:
         try:
-            while True:
+            while not stop.is_set():
                 try:
-                    if leader.held():
+                    if time.monotonic() >= back_at and leader.held():
+                        refuse_newer(epoch.get(db))
                         desk.look(datetime.now(UTC), time.monotonic())
                     else:
                         desk.forget()
                     failing = False
-                except (psycopg.Error, RedisError, OSError) as error:
+                except (OtherScripts, psycopg.Error, RedisError, OSError) as error:
                     if not failing:
                         log.warning("health waits", extra={"error": str(error)})
                     failing = True
-                gevent.sleep(settings.health_interval_s)
+                    if isinstance(error, OtherScripts):
+                        # What it would say, nobody would read: one of the newer version is to lead.
+                        back_at = time.monotonic() + STAND_BACK_S
+                        leader.close()
+                        desk.forget()
+                stop.wait(settings.health_interval_s)
         finally:
             db.close()

@@ -14,8 +14,10 @@ from redis import Redis
 from budget import epoch as budget_epoch
 from budget import lanes, permits
 from budget.scopes import carrier_scope, interval_us
+from budget.scripts import VERSION
 from jobs import health
 from jobs.picture import Picture, read, rest_us, sharing, state_lanes, state_limits
+from jobs.version import refuse_newer
 from settings import Settings
 from store import attempts, carriers, laning
 from store import epoch as store_epoch
@@ -30,15 +32,20 @@ BATCH = 2000
 def ensure_epoch(db: Database, redis: Redis, settings: Settings, now: datetime) -> int:
     """The open epoch; when Redis has none, or not ours, the budget is rebuilt and a new one opened.
 
-    Raises ``EpochMoved`` or ``Overtaken`` when another leader is at it: nothing of that one's work was undone.
+    An older version's epoch is closed for ours: its claims are refused from the bump on, its live calls are counted in ours,
+    and every carrier rests as after any rebuild, so no window of a carrier sees the limit of both. Raises
+    :class:`OtherScripts` when a newer version has opened it; ``EpochMoved`` or ``Overtaken`` when another leader is at it:
+    nothing of that one's work was undone.
     """
     truth = store_epoch.get(db)
+    refuse_newer(truth)
     marks = budget_epoch.marks(redis)  # in this order: whoever rebuilds in between makes the bump fail
-    if truth.opened_at is not None and marks.opened == str(truth.epoch):
+    if truth.scripts == VERSION and truth.opened_at is not None and marks.opened == str(truth.epoch):
         return truth.epoch
     run_id = budget_epoch.run_id(redis)
-    epoch = store_epoch.bump(db, truth.epoch, run_id)
-    log.warning("rebuilding the budget", extra={"epoch": epoch, "redis": run_id, "had": marks.opened})
+    epoch = store_epoch.bump(db, truth.epoch, run_id, VERSION)
+    about = {"epoch": epoch, "redis": run_id, "had": marks.opened, "scripts": f"{truth.scripts} -> {VERSION}"}
+    log.warning("rebuilding the budget", extra=about)
     budget_epoch.begin(redis, marks, epoch)
     _still(db, epoch)
     budget_epoch.wipe(redis, epoch)

@@ -27,7 +27,7 @@ from store.reschedule import reschedule
 
 #: Queries of one look, at most: the next look follows at once.
 ROUNDS = 4
-#: Rows read at once of a lane whose first rows will never be dialed; those are put out of the way.
+#: Rows read at once of a lane whose first rows are not to be dialed, for ever or for now; those are put out of the way.
 SWEPT = 1000
 #: Attempts pushed by one script: about a millisecond of Redis, which is waited for by whoever asks for a permit meanwhile.
 PUSHED = 100
@@ -50,7 +50,7 @@ class Look:
     now: datetime
     brought: Brought = field(default_factory=Brought)
     busy: Counter[str] = field(default_factory=Counter)  # rows met under way, by lane: the next round reads on behind them
-    swept: Counter[str] = field(default_factory=Counter)  # rounds in which the lane had rows that will never be dialed
+    swept: Counter[str] = field(default_factory=Counter)  # rounds in which the lane had rows that are not to be dialed
 
     def asks(self, lane: str, room: int, mark: datetime | None) -> list[Ask]:
         """What is asked of a lane that has room. Where a canceled queue is in the way, what came after the mark does not
@@ -114,11 +114,11 @@ class Refill:
         left = dict(room)
         items: list[tuple[UUID, str]] = []
         # Who holds a lease may be about to give it back without knowing of this look: it is laned after that, not now.
-        busy = leased(self._redis, [row.attempt_id for row in found if not row.gone])
+        busy = leased(self._redis, [row.attempt_id for row in found if not (row.gone or row.held)])
         for row in found:
             if row.attempt_id in busy:
                 look.busy[row.lane] += 1
-            elif not (row.gone or row.closed) and left[row.lane] > 0:
+            elif not (row.gone or row.held or row.closed) and left[row.lane] > 0:
                 left[row.lane] -= 1
                 items.append((row.attempt_id, row.lane))
         laned = [one for i in range(0, len(items), PUSHED) for one in push(self._redis, items[i : i + PUSHED])]
@@ -128,11 +128,14 @@ class Refill:
 
     def _put_away(self, found: Sequence[Waiting], look: Look) -> None:
         gone = [row for row in found if row.gone]
+        held = [row for row in found if row.held and not row.gone]
         if gone:
             laning.park(self._db, [row.attempt_id for row in gone])
+        if held:
+            laning.hold(self._db, [row.attempt_id for row in held])
         # What waited past the end of its window gets the next one, and costs nobody a permit.
-        closed = [row for row in found if row.closed and not row.gone]
+        closed = [row for row in found if row.closed and not (row.gone or row.held)]
         if closed:
             ids = [row.attempt_id for row in closed]
             reschedule(self._db, ids, pdd_s=self._settings.pdd_s, now=look.now)
-        look.swept.update({row.lane for row in (*gone, *closed)})
+        look.swept.update({row.lane for row in (*gone, *held, *closed)})

@@ -13,11 +13,11 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-import gevent
 import psycopg
 
 from calls.evidence import End, Evidence, Source, State
 from calls.retry import RetryRules
+from jobs.stop import stop_on_signals
 from settings import Settings
 from store import attempts, backlog, calls, commands
 from store.attempts import Condition, Overdue
@@ -137,12 +137,13 @@ class Watchdog:
 
 
 def main(settings: Settings) -> None:
-    """Runs until killed. Two at once are harmless: each end is one row with one key."""
+    """Runs until SIGTERM, and then to the end of its look. Two at once are harmless: each end is one row with one key."""
+    stop = stop_on_signals()
     db = open_database(settings, "watchdog", cooperative=True)
     watchdog = Watchdog(db, settings)
     failing = False
     try:
-        while True:
+        while not stop.is_set():
             try:
                 watchdog.look(datetime.now(UTC))
                 failing = False
@@ -150,6 +151,6 @@ def main(settings: Settings) -> None:
                 if not failing:
                     log.warning("watchdog waits", extra={"error": str(error)})
                     failing = True
-            gevent.sleep(settings.watchdog_interval_s)
+            stop.wait(settings.watchdog_interval_s)
     finally:
         db.close()

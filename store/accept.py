@@ -87,12 +87,15 @@ class IdempotencyKey:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """``replay`` is what the first request with this key was answered, None for a call accepted now."""
+    """``replay`` is what the first request with this key was answered, None for a call accepted now. ``held``: its agent is
+    paused, so it is not to be laned.
+    """
 
     call: Call
     attempt_id: UUID
     lane: str
     replay: dict[str, Any] | None
+    held: bool = False
 
 
 def accept_call(
@@ -195,8 +198,8 @@ def _accept(
         row = context.fetchone()
         if row is None:
             raise UnknownTenant(f"tenant_id: there is no tenant {call.tenant_id}")
-        hook, has_agent, clock, canceled_before = row
-        if not has_agent:
+        hook, agent_paused, clock, canceled_before = row
+        if agent_paused is None:
             raise UnknownAgent("agent_id: no such agent: create it first or use the id of one of yours")
         backlog.refuse_if_full(conn, call.tenant_id, waiting(), max_queued)
         url = call.webhook_url or hook
@@ -226,7 +229,7 @@ def _accept(
                 },
             )
         conn.commit()
-    return Accepted(call, new.attempt_id, call.lane, None)
+    return Accepted(call, new.attempt_id, call.lane, None, held=agent_paused)
 
 
 def _same_key(

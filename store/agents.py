@@ -27,6 +27,7 @@ class Agent:
     kind: str
     url: str | None
     audio: str | None
+    paused: bool  # its calls wait
     created_at: datetime
 
 
@@ -90,3 +91,9 @@ def list_agents(db: Database, tenant_id: UUID) -> list[Agent]:
     """The tenant's agents by name."""
     with db.connection() as conn:
         return all_rows(conn, Agent, _SQL["list"], {"tenant_id": tenant_id})
+
+
+def set_paused(db: Database, agent_id: UUID, paused: bool) -> bool:
+    """Stop or allow new dials for the agent, at once (the claim looks); its calls keep their place. False: no such agent."""
+    with db.connection() as conn:
+        return conn.execute(_SQL["set_paused"], {"id": agent_id, "paused": paused}).rowcount == 1

@@ -73,10 +73,12 @@ _OUTBOX = load("outbox")
 _CALL_WIDTH = len(Call.__dataclass_fields__)
 
 RefusalReason = Literal[
-    "gone", "not_queued", "not_due", "expired", "canceled", "paused", "epoch", "no_endpoint", "off_duty", "unreadable", Why
-]
-#: Refused for ever. For any other reason the attempt, if still queued, is in no lane now and has to come back into one.
-_FINAL = frozenset({"gone", "canceled", "expired"})
+    "gone", "not_queued", "not_due", "expired", "canceled", "paused", "agent_paused", "drained", "epoch", "no_endpoint",
+    "off_duty", "unreadable", Why,
+]  # fmt: skip
+#: Refused for ever; or for this switch alone, whose controller puts it back. For any other reason the attempt, if still
+#: queued, is in no lane now and has to come back into one; with ``agent_paused`` not before its agent is resumed.
+_STAYS = frozenset({"gone", "canceled", "expired", "drained"})
 #: Refused by the call's own rules: it comes back at the next moment that they allow, or ends.
 _RULED = frozenset({"window", "per_day", "number_per_day", "unreadable"})
 
@@ -159,7 +161,7 @@ def _claim(conn: Conn, params: dict[str, Any], now: datetime) -> Claimed | Refus
         if row is None:
             why = conn.execute(_SQL["why_refused"], params).fetchone()
             reason, pdd_s = ("gone", params["pdd_s"]) if why is None else why
-            if reason not in _FINAL and reason not in _RULED:
+            if reason not in _STAYS and reason not in _RULED:
                 conn.execute(_SQL["unlane"], params)
         else:
             hook, tenant_name, agent_kind, pdd_s, clock, rang, number_rang, *columns = row

@@ -39,6 +39,30 @@ class Command:
     created_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Action:
+    """What was asked of a call. ``action``: its asker's own name for it. ``done_at`` None: it is still to be carried out;
+    ``result``: ``killed`` (the channel was hung up), ``ended`` (the call was over before it came to that), ``already ended``
+    (when it was asked for), ``canceled`` (it waited, and was never dialed), ``refused: ...``.
+    """
+
+    id: UUID
+    attempt_id: UUID
+    verb: str
+    requested_by: str
+    action: str | None
+    created_at: datetime
+    done_at: datetime | None
+    result: str | None
+
+
+def list_actions(db: Database, tenant_id: UUID, call_id: UUID, action: str | None = None) -> list[Action]:
+    """What was asked of the tenant's call, oldest first. ``action``: only that one, by its own id or its asker's name."""
+    params = {"tenant_id": tenant_id, "call_id": call_id, "action": action}
+    with db.connection() as conn:
+        return all_rows(conn, Action, _SQL["list_actions"], params)
+
+
 def list_open(db: Database, switch: str) -> list[Command]:
     """Commands not done on that switch (or on none that is known), oldest first."""
     with db.connection() as conn:

@@ -18,11 +18,14 @@ class EpochMoved(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """``opened_at`` None: the budget is being rebuilt, nothing is granted; ``redis_run_id``: the Redis it was built in."""
+    """``opened_at`` None: the budget is being rebuilt, nothing is granted; ``redis_run_id``: the Redis it was built in;
+    ``scripts``: the version of the scripts it belongs to. Whoever runs another version gets no permit of it.
+    """
 
     epoch: int
     opened_at: datetime | None
     redis_run_id: str | None
+    scripts: int
 
 
 def get(db: Database) -> Epoch:
@@ -33,14 +36,15 @@ def get(db: Database) -> Epoch:
     return epoch
 
 
-def bump(db: Database, expected: int, run_id: str | None) -> int:
-    """Begin the epoch after ``expected``, closed; returns its number.
+def bump(db: Database, expected: int, run_id: str | None, scripts: int | None = None) -> int:
+    """Begin the epoch after ``expected``, closed; returns its number. ``scripts``: for that version of the scripts, None:
+    for the same as before.
 
     Claims under way are waited for: when this returns, every claim of an older epoch is committed (and seen by
     ``attempts.list_live``) or will be refused. Errors: :class:`EpochMoved` when ``expected`` is not the epoch.
     """
     with db.connection() as conn:
-        row = conn.execute(_SQL["bump"], {"expected": expected, "run_id": run_id}).fetchone()
+        row = conn.execute(_SQL["bump"], {"expected": expected, "run_id": run_id, "scripts": scripts}).fetchone()
     if row is None:
         raise EpochMoved(f"epoch {expected} is over: read it again")
     return int(row[0])

@@ -1,7 +1,7 @@
 """The backlog and the lanes: what is due and in no lane, and the book of what was laned (``attempts.pushed_epoch``).
 
-NULL: in no lane. An epoch's number: laned in that life of the budget. :data:`PARKED`: never to be laned. Whatever waits, a
-question reads the rows it returns and few others.
+NULL: in no lane. An epoch's number: laned in that life of the budget. :data:`PARKED`: never to be laned. Less: held until
+its agent, the one of that ``hold_number``, is resumed. Whatever waits, a question reads the rows it returns and few others.
 """
 
 from __future__ import annotations
@@ -42,13 +42,14 @@ class Ask(NamedTuple):
 
 class Waiting(NamedTuple):
     """One that was asked for, by the index of the question. ``gone``: it will never be dialed and only waits for its end.
-    ``closed``: the window of its call has closed.
+    ``held``: its agent is paused. ``closed``: the window of its call has closed.
     """
 
     ask: int
     attempt_id: UUID
     lane: str
     gone: bool
+    held: bool
     closed: bool
 
 
@@ -103,6 +104,18 @@ def mark_pushed(db: Database, ids: Iterable[UUID], epoch: int, now: datetime) ->
 def park(db: Database, ids: Iterable[UUID]) -> int:
     """They will never be laned: no refill meets them again; returns how many. The watchdog ends them."""
     return _change(db, "park", {"ids": list(ids), "parked": PARKED})
+
+
+def hold(db: Database, ids: Iterable[UUID]) -> int:
+    """Their agents are paused: no refill meets them before :func:`release_held`; returns how many it was so for."""
+    return _change(db, "hold", {"ids": list(ids)})
+
+
+def release_held(db: Database, limit: int) -> int:
+    """Of each agent that is not paused (any more), at most ``limit`` that are still held for it, those due first: they count
+    as in no lane again. Returns how many. It reads those and one row per agent that has any.
+    """
+    return _change(db, "release_held", {"limit": limit})
 
 
 def forget_pushed(db: Database, epoch: int, limit: int) -> int:

@@ -42,6 +42,7 @@ class Waiting:
     now: datetime
     canceled: bool
     expired: bool
+    agent_paused: bool
 
 
 class Span(NamedTuple):
@@ -72,18 +73,28 @@ def unlaned_before(
     return _before(db, "unlaned_before", tenant_id, lane, due_at, attempt_id, list(laned))
 
 
-def queued_before(db: Database, tenant_id: UUID, lane: str, due_at: datetime, attempt_id: UUID) -> int:
+def queued_before(
+    db: Database, tenant_id: UUID, lane: str, due_at: datetime, attempt_id: UUID, held: int | None = None
+) -> int:
     """How many queued attempts of the lane come before this one, laned or not; :data:`EXACT`: so many or more. For when
-    Redis cannot say what the lanes hold.
+    Redis cannot say what the lanes hold. ``held``: its ``pushed_epoch`` where its agent is paused: those that are held for
+    the same agent count, too.
     """
-    return _before(db, "queued_before", tenant_id, lane, due_at, attempt_id, [])
+    return _before(db, "queued_before", tenant_id, lane, due_at, attempt_id, [], held)
 
 
 def _before(
-    db: Database, query: str, tenant_id: UUID, lane: str, due_at: datetime, attempt_id: UUID, laned: Sequence[UUID]
+    db: Database,
+    query: str,
+    tenant_id: UUID,
+    lane: str,
+    due_at: datetime,
+    attempt_id: UUID,
+    laned: Sequence[UUID],
+    held: int | None = None,
 ) -> int:
     params: dict[str, object] = {"tenant_id": tenant_id, "lane": lane, "due_at": due_at, "id": attempt_id, "laned": laned}
-    params |= {"walk": WALK, "exact": EXACT}
+    params |= {"walk": WALK, "exact": EXACT, "held": held}
     with db.connection() as conn, conn.pipeline():
         conn.execute(_SQL["by_index"])
         row = conn.execute(_SQL[query], params).fetchone()

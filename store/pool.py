@@ -22,6 +22,7 @@ from psycopg.rows import TupleRow
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from settings import Settings, process_name
+from store.migrate import session_name
 
 T = TypeVar("T")
 Conn = psycopg.Connection[TupleRow]
@@ -86,7 +87,7 @@ def conninfo(settings: Settings, role: str, *, statement_timeout_ms: int | None 
     given = str(conninfo_to_dict(settings.database_url).get("options") or "")
     return make_conninfo(
         settings.database_url,
-        application_name=process_name(role)[:63],
+        application_name=session_name(process_name(role)),
         options=f"{given} {session_options(timeout)}".strip(),
         connect_timeout=max(2, int(settings.db_pool_timeout_s)),
         keepalives_idle=5,

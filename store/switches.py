@@ -19,6 +19,32 @@ def seen(db: Database, name: str, core_uuid: str, now: datetime) -> datetime:
     return since
 
 
+def drain(db: Database, name: str, now: datetime | None) -> datetime | None:
+    """Take the switch out of service at ``now``, or with None back into it: its controller is told at once. Returns since
+    when it is drained (the first drain counts), None: it is in service. Raises ``LookupError`` when there is no such switch.
+    """
+    with db.connection() as conn:
+        row = conn.execute(_SQL["drain"], {"name": name, "now": now}).fetchone()
+    if row is None:
+        raise LookupError(name)
+    since: datetime | None = row[0]
+    return since
+
+
+def drained(db: Database, name: str) -> bool:
+    """Whether nothing is to be dialed on it; False for a switch that nobody has spoken for yet."""
+    with db.connection() as conn:
+        return conn.execute(_SQL["drained"], {"name": name}).fetchone() is not None
+
+
+def calls_left(db: Database, name: str) -> int:
+    """Calls that are being dialed, ring or are talked on there."""
+    with db.connection() as conn:
+        row = conn.execute(_SQL["calls_left"], {"name": name}).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
 def touch(db: Database, name: str, now: datetime) -> None:
     """The switch is still answering."""
     with db.connection() as conn:

@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 from budget import explain
 from budget.explain import CarrierNow, Held, HouseNow, LaneNow
 from budget.lanes import known_lanes, lengths
+from budget.scripts import VERSION
 from calls.ids import call_ref
 from calls.lanes import parse_lane
 from settings import Settings
@@ -105,6 +106,7 @@ class _Look:
 
     def __init__(self, settings: Settings, db: Database, redis: Redis, report: Report) -> None:
         self._settings, self._db, self._redis, self.report = settings, db, redis, report
+        self._agents: list[Reason] = []  # paused, and calls wait for them
         reachable = {one.carrier_id for one in carriers.list_endpoints(db) if one.enabled}
         self._carriers = carriers.list_limits(db)
         self._tenants = {one.id: one for one in tenants.list_tenants(db)}
@@ -136,7 +138,7 @@ class _Look:
             report.facts.insert(1, ("Redis", f"does not answer: {error}"))
             return _held(report, [Reason("Redis: it does not answer", "start it; REDIS_URL names it")])
         self._house_notes(house)
-        return self._verdict(truth.epoch, house, lanes, feeder=feeder)
+        return self._verdict(truth, house, lanes, feeder=feeder)
 
     def _in_service(self) -> list[str]:
         found = overview.switches(self._db)
@@ -147,13 +149,20 @@ class _Look:
         for one in overview.switches(self._db):
             ago = None if one.ago is None else max(0.0, one.ago.total_seconds())
             late = "" if ago is not None and ago < SEEN_S else ", not in service"
-            said.append(f"{one.name} never seen" if ago is None else f"{one.name} seen {span(ago)} ago{late}")
+            left = f", drained, {one.calls} calls left" if one.drained_at is not None else ""
+            said.append(f"{one.name} never seen{left}" if ago is None else f"{one.name} seen {span(ago)} ago{late}{left}")
         return "; ".join(said) or "none was ever seen"
 
     def _paused(self) -> None:
         things = [f"tenant {one.name}" for one in self._tenants.values() if one.paused]
         things += [f"carrier {one.name}" for one in self._carriers if one.paused]
         things += [self._names.scope(one.scope) for one in scopes.list_scopes(self._db) if one.paused]
+        for one in overview.paused_agents(self._db):
+            things.append(f"agent {one.tenant}/{one.name}")
+            if one.waiting:
+                count = f"{one.waiting}{' or more' if one.waiting == overview.COUNTED else ''}"
+                what = f"agent {one.tenant}/{one.name}: paused, {count} {'call waits' if one.waiting == 1 else 'calls wait'}"
+                self._agents.append(Reason(what, f"trunkline agents resume {one.tenant} {one.name}"))
         if things:
             self.report.notes.append(f"Paused: {', '.join(things)}.")
 
@@ -222,17 +231,22 @@ class _Look:
             waits = f"{scope.waiters} {'lane or tenant waits' if scope.waiters == 1 else 'lanes and tenants wait'}"
             notes.append(f"{waits} for {self._names.scope(scope.scope)}.")
 
-    def _verdict(self, number_of_epoch: int, house: HouseNow, lanes: Sequence[LaneNow], *, feeder: bool) -> Report:
-        report = self.report
+    def _verdict(self, truth: epoch.Epoch, house: HouseNow, lanes: Sequence[LaneNow], *, feeder: bool) -> Report:
+        report, number_of_epoch = self.report, truth.epoch
         if not report.queued:
             report.sentence = "Nothing holds: no work."
             return report
         due, next_s = overview.due(self._db)
+        if not due and self._agents:
+            return _held(report, self._agents)
         if not due:
             when = "" if next_s is None else f", the next in {span(next_s)}"
             report.sentence = f"Nothing holds: {report.queued} queued for later{when}."
             return report
         closed = Held("rebuilding") if house.rebuilding is not None else Held("closed")
+        if truth.scripts != VERSION:
+            what = f"the budget: it belongs to scripts version {truth.scripts}, this program is of version {VERSION}"
+            return _held(report, [Reason(what, "ask with the version that is at work, or see docs/operations.md")])
         if house.epoch is None or house.rebuilding is not None:
             return _held(report, [self._reason(closed, 0), *([] if feeder else [_NO_FEEDER])])
         if house.epoch != number_of_epoch:
@@ -248,6 +262,7 @@ class _Look:
         for one in report.tenants:
             if one["waits_for"] == "it is paused":
                 reasons.append(Reason(f"tenant {one['tenant']}: paused", f"trunkline tenants resume {one['tenant']}"))
+        reasons = self._drained() + reasons + self._agents
         if not feeder:
             reasons.insert(0, _NO_FEEDER)
         if not reasons:
@@ -257,6 +272,15 @@ class _Look:
         if moving:
             report.sentence = f"{report.sentence[:-1]}; the rest leaves at the carriers' pace."
         return report
+
+    def _drained(self) -> list[Reason]:
+        """When every switch in service is drained: each of them."""
+        serving = [one for one in overview.switches(self._db) if one.ago is not None and one.ago.total_seconds() < SEEN_S]
+        if not all(one.drained_at is not None for one in serving):
+            return []
+        return [
+            Reason(f"switch {one.name}: drained, {one.calls} calls left", f"trunkline undrain {one.name}") for one in serving
+        ]
 
     def _reason(self, held: Held, lanes: int) -> Reason:
         return Reason(limit(held, self._names), remedy(held, self._names), lanes)

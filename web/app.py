@@ -12,7 +12,7 @@ from redis import Redis
 from settings import Settings
 from store.pool import Database
 from web import auth, docs, health, problems, requestlog, requestrate
-from web.api import agents, calls, limits, queue
+from web.api import actions, agents, calls, limits, queue
 from web.internal import auth as internal_auth
 from web.internal import cdr
 from web.redisgate import RedisGate
@@ -40,6 +40,6 @@ def create_app(settings: Settings, *, database: Database, redis: Redis, now: Cal
     health.register(app)
     app.register_blueprint(cdr.blueprint)
     api = docs.configure(app)
-    for blueprint in (calls.blueprint, agents.blueprint, limits.blueprint, queue.blueprint):
+    for blueprint in (calls.blueprint, actions.blueprint, agents.blueprint, limits.blueprint, queue.blueprint):
         api.register_blueprint(blueprint)
     return app

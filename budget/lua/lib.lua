@@ -1,8 +1,8 @@
 -- First part of the head that scripts.py puts before every script: names, time, text. All keys live under one version
--- prefix, so scripts of two versions never touch each other's keys. Time is Redis TIME only: no caller's clock counts.
+-- prefix (put in by scripts.py), so scripts of two versions never touch each other's keys. Time is Redis TIME only: no caller's clock counts.
 -- Redis builds every function of a script anew at every run, so grant.lua, which runs for every call, takes only the first two
 -- parts at once. Constants (in capitals) are put in by scripts.py. `text + 0` is a number in half the time of tonumber(text).
-local P = 'tl2:'
+local P = 'prefix'
 local Q = 'rq:queue:'
 local call = redis.call
 

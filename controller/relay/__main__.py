@@ -1,4 +1,6 @@
-"""``python -m controller.relay``: the relay of one switch, until SIGTERM or SIGINT."""
+"""``python -m controller.relay``: the relay of one switch, until SIGTERM and then to the end of its conversations
+(controller/relay/drain.py). SIGINT, or a second SIGTERM, ends it at once.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +11,7 @@ import sys
 from collections.abc import Callable
 
 from controller.relay.book import StoreBook
+from controller.relay.drain import drain
 from controller.relay.run import running
 from settings import Settings, get_settings
 from store.pool import open_database
@@ -21,10 +24,16 @@ _DRAIN_S = 3.0
 
 async def serve(settings: Settings) -> int:
     """Run until told to stop; returns the exit code."""
-    stop = asyncio.Event()
+    stop, at_once = asyncio.Event(), asyncio.Event()
+
+    def end(number: int) -> None:
+        if number == signal.SIGINT or stop.is_set():
+            at_once.set()
+        stop.set()
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, end, number)
     db = open_database(settings, "relay", cooperative=False)
     book = StoreBook(db, settings.switch)
     writer = asyncio.create_task(book.run())
@@ -33,6 +42,8 @@ async def serve(settings: Settings) -> int:
         async with running(settings, book) as relay:
             done, _ = await asyncio.wait([stopped, writer, *relay.tasks], return_when=asyncio.FIRST_COMPLETED)
             broken = [task for task in done if task is not stopped]
+            if not broken:
+                await drain(relay, settings.relay_drain_s, at_once)
         for task in broken:
             log.error("stopped by a fault", exc_info=task.exception() if not task.cancelled() else None)
         if not writer.done():

@@ -57,6 +57,11 @@ class Announcement:
         await leg.ended()
         return True
 
+    @property
+    def flows(self) -> bool:
+        """As soon as it is played: the switch reads the file by itself."""
+        return self._leg.answered.is_set()
+
     async def stop(self, ending: Ending) -> None:
         """Nobody is to be told."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import struct
+import time
 from pathlib import Path
 from uuid import UUID
 
@@ -15,6 +16,8 @@ SAMPLE_RATE = 8000
 BYTES_PER_MS = SAMPLE_RATE * 2 // 1000
 FRAME_MS = 20
 FRAME_BYTES = FRAME_MS * BYTES_PER_MS
+#: s; a draining relay that has not said so for so long is dead.
+MARK_S = 10.0
 
 _NAME = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}-[0-9]{1,9}[.]wav")
 
@@ -45,12 +48,31 @@ class AudioFiles:
             if not directory.exists():
                 directory.mkdir(parents=True)
                 directory.chmod(0o711)  # whatever the umask: the switch must get in
+        if self._draining():
+            return 0  # the earlier one is still at work, and clears up itself
         removed = 0
         for entry in os.scandir(self.directory):
             if _NAME.fullmatch(entry.name):
                 os.unlink(entry.path)
                 removed += 1
         return removed
+
+    def mark_draining(self) -> None:
+        """Files here are in use, though the next relay may be opening the directory. To be said again and again."""
+        self._mark.touch()
+
+    def unmark_draining(self) -> None:
+        self._mark.unlink(missing_ok=True)
+
+    @property
+    def _mark(self) -> Path:
+        return self.directory / "draining"
+
+    def _draining(self) -> bool:
+        try:
+            return abs(time.time() - self._mark.stat().st_mtime) < MARK_S
+        except FileNotFoundError:
+            return False
 
     def write(self, attempt: UUID, number: int, pcm: bytes) -> Path:
         """Write one chunk and return its path. 6 kB on tmpfs: short enough for the event loop."""

@@ -7,13 +7,13 @@ import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 import psycopg
 
-from store import queue
+from store import commands, queue
 from store import relay as rows
 from store.pool import Database
 
@@ -45,6 +45,16 @@ class Book(Protocol):
         """Record a fact of the attempt; never waits."""
         ...
 
+    def hang_up(self, attempt: UUID, by: str) -> None:
+        """Put on record that the agent or the platform wants the attempt's end; never waits."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    attempt: UUID
+    by: str
+
 
 @dataclass(frozen=True, slots=True)
 class _Note:
@@ -54,6 +64,13 @@ class _Note:
     data: Mapping[str, Any]
 
 
+def _write(db: Database, item: _Note | _Wish) -> None:
+    if isinstance(item, _Wish):
+        commands.add(db, item.attempt, None, "hangup", item.by, now=datetime.now(UTC))
+    else:
+        rows.note(db, item.attempt, item.type, item.at, dict(item.data))
+
+
 class StoreBook:
     """:class:`Book` on Postgres. :meth:`run` writes the facts, in order."""
 
@@ -61,7 +78,7 @@ class StoreBook:
         self._db = db
         self._switch = switch
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="book")
-        self._notes: asyncio.Queue[_Note] = asyncio.Queue(_NOTES)
+        self._notes: asyncio.Queue[_Note | _Wish] = asyncio.Queue(_NOTES)
 
     async def agent_for(self, attempt: UUID) -> rows.RelayCall | None:
         try:
@@ -76,10 +93,16 @@ class StoreBook:
             raise BookClosed(str(error)) from error
 
     def note(self, attempt: UUID, type_: str, at: datetime, data: Mapping[str, Any]) -> None:
+        self._put(_Note(attempt, type_, at, data), type_)
+
+    def hang_up(self, attempt: UUID, by: str) -> None:
+        self._put(_Wish(attempt, by), "hangup")
+
+    def _put(self, item: _Note | _Wish, what: str) -> None:
         try:
-            self._notes.put_nowait(_Note(attempt, type_, at, data))
+            self._notes.put_nowait(item)
         except asyncio.QueueFull:
-            log.error("attempt %s: %s not recorded, too much waits for Postgres", attempt, type_)
+            log.error("attempt %s: %s not recorded, too much waits for Postgres", item.attempt, what)
 
     async def run(self) -> None:
         """Write facts until cancelled. Each is tried again while Postgres is away."""
@@ -87,13 +110,13 @@ class StoreBook:
             note = await self._notes.get()
             while True:
                 try:
-                    await self._run(rows.note, self._db, note.attempt, note.type, note.at, dict(note.data))
+                    await self._run(_write, self._db, note)
                     break
                 except psycopg.OperationalError as error:
                     log.warning("facts wait for Postgres: %s", error)
                     await asyncio.sleep(1.0)
                 except psycopg.Error:
-                    log.exception("attempt %s: %s not recorded", note.attempt, note.type)
+                    log.exception("attempt %s: %s not recorded", note.attempt, note)
                     break
             self._notes.task_done()
 

@@ -108,6 +108,11 @@ class Conversation:
         await self._leg.playable()
         self._downlink.open()
 
+    @property
+    def flows(self) -> bool:
+        """Answered, and the callee is heard."""
+        return self._leg.answered.is_set() and self._fork_up.is_set()
+
     async def stop(self, ending: Ending) -> None:
         agent, fork = self._agent, self._fork
         if fork is not None:
@@ -271,6 +276,9 @@ class Conversation:
     async def _fork_again(self) -> None:
         """Ask the switch for a new media socket. A link that is down is waited for."""
         leg, settings = self._leg, self._leg.parts.settings
+        if leg.parts.draining.is_set():
+            leg.end(Ending("relay_restart", None))  # a new one would come to the next relay: so it is that one's call
+            await leg.ended()
         try:
             await leg.parts.switch.wait_up(settings.esl_backoff_max_s + settings.esl_connect_timeout_s)
             if not await leg.parts.switch.exists(leg.attempt):

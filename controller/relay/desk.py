@@ -11,9 +11,10 @@ from websockets.asyncio.server import ServerConnection
 
 from controller.frames import Event, text_of
 from controller.relay.book import BookClosed
+from controller.relay.drain import kept_elsewhere
 from controller.relay.leg import Ending, Parts
 from controller.relay.session import CallSession
-from controller.relay.switch import SwitchDown, answered_at
+from controller.relay.switch import Switch, SwitchDown, answered_at
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +32,8 @@ SUBCLASSES = ("mod_audio_fork::connect_failed",)  # the socket itself tells of t
 
 #: s; an event cannot be older than this, whatever its time says.
 _EVENT_AGE_S = 0.5
+#: s; between two looks while another relay carries calls that will be ours when it lets go of them.
+_ELSEWHERE_S = 1.0
 #: s; for every call to say goodbye when the relay stops.
 _CLOSE_S = 5.0
 #: sip_hangup_disposition -> who hung up.
@@ -46,11 +49,21 @@ class Desk:
         self._tasks: set[asyncio.Task[None]] = set()
         self._clock = asyncio.get_running_loop().time
         self._closed = False
+        self._elsewhere = False  # a draining relay was seen to carry calls
 
     @property
     def count(self) -> int:
         """Calls being served."""
         return len(self._sessions)
+
+    @property
+    def attempts(self) -> list[UUID]:
+        """Whose calls they are."""
+        return list(self._sessions)
+
+    @property
+    def switch(self) -> Switch:
+        return self._parts.switch
 
     # --- what the switch tells -----------------------------------------------------------------------------------
 
@@ -63,10 +76,10 @@ class Desk:
         session = self._sessions.get(attempt)
         match text_of(event, "Event-Name"):
             case "CHANNEL_PROGRESS" | "CHANNEL_PROGRESS_MEDIA" if session is None:
-                if _is_ours(event, attempt):
+                if _is_ours(event, attempt) and not self._closed:
                     self._begin(attempt)
             case "CHANNEL_ANSWER":
-                if session is None and _is_ours(event, attempt):
+                if session is None and _is_ours(event, attempt) and not self._closed:
                     session = self._begin(attempt)
                 if session is not None:
                     session.leg.answer(_when(event))
@@ -134,6 +147,7 @@ class Desk:
         After a restart, or after a time without events. Raises :class:`SwitchDown` or :class:`BookClosed`.
         """
         switch = self._parts.switch
+        elsewhere = False
         for attempt in {*await self._parts.book.live(), *self._sessions}:
             session = self._sessions.get(attempt)
             if session is not None and session.leg.answered.is_set():
@@ -147,6 +161,9 @@ class Desk:
                     session.leg.hung_up(None, None)
                 continue
             answered = answered_at(channel)
+            if session is None and kept_elsewhere(channel):
+                elsewhere = True
+                continue
             if session is None and not self._closed and (answered or _rang(channel)) and _is_ours(channel, attempt):
                 log.warning("attempt %s: found under way, taken up again", attempt)
                 session = self._begin(attempt, resumed=answered is not None)
@@ -154,12 +171,14 @@ class Desk:
                 session.leg.answer(answered)
                 if text_of(channel, "Channel-State") == "CS_EXECUTE":
                     session.leg.parked.set()
+        self._elsewhere = elsewhere
 
     async def watch(self, wanted: asyncio.Event) -> None:
         """:meth:`adopt` whenever ``wanted`` is set, and every ``reconcile_interval_s``; until cancelled."""
         while True:
             try:
-                async with asyncio.timeout(self._parts.settings.reconcile_interval_s):
+                interval_s = self._parts.settings.reconcile_interval_s
+                async with asyncio.timeout(min(interval_s, _ELSEWHERE_S) if self._elsewhere else interval_s):
                     await wanted.wait()
             except TimeoutError:
                 log.debug("time to look")
@@ -169,6 +188,14 @@ class Desk:
                 await self.adopt()
             except (TimeoutError, SwitchDown, BookClosed) as error:
                 log.warning("could not look for calls under way: %s", error)
+
+    def take_no_more(self) -> None:
+        """No new call; those that need the port to go on (not answered yet, no media socket yet) are let go of."""
+        self._closed = True
+        self._parts.draining.set()
+        for session in self._sessions.values():
+            if session.talk is None or not session.talk.flows:
+                session.leg.end(Ending("relay_restart", None))
 
     async def close(self) -> None:
         """Let go of every call without hanging up: the next relay takes them up."""

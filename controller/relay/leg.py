@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
 from uuid import UUID
@@ -41,6 +41,8 @@ class Parts:
     switch: Switch
     files: AudioFiles
     book: Book
+    #: Set: nothing new comes to this relay's port any more.
+    draining: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Failed(Exception):
@@ -110,6 +112,11 @@ class Talk(Protocol):
 
     async def run(self) -> None:
         """Serve until cancelled, or end the leg. Raises :class:`Failed`."""
+        ...
+
+    @property
+    def flows(self) -> bool:
+        """It has all it needs to go on to its end, without a new media socket."""
         ...
 
     async def stop(self, ending: Ending) -> None:

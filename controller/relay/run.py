@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from uuid import UUID
 
-from websockets.asyncio.server import ServerConnection
+from websockets.asyncio.server import Server, ServerConnection
 
 from controller import commands
 from controller.relay import fork
@@ -35,6 +35,7 @@ class Relay:
     news: Link  # events
     deeds: Link  # commands
     tasks: tuple[asyncio.Task[None], ...]
+    server: Server  # of the media sockets
 
 
 @asynccontextmanager
@@ -71,7 +72,7 @@ async def running(settings: Settings, book: Book) -> AsyncIterator[Relay]:
     tasks = tuple(asyncio.create_task(work) for work in (deeds.run(), news.run(), desk.watch(look)))
     log.info("media sockets on %s:%d, switch at %s:%d", settings.relay_host, port, settings.esl_host, settings.esl_port)
     try:
-        yield Relay(desk, files, port, news, deeds, tasks)
+        yield Relay(desk, files, port, news, deeds, tasks, server)
     finally:
         await desk.close()
         for task in tasks:

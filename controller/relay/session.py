@@ -102,16 +102,25 @@ class CallSession:
             raise Failed("agent_unknown", "Postgres did not say who the agent is") from error
 
     async def _kill(self, ending: Ending) -> None:
-        """Hang up, and do not stop asking before the channel is gone. The switch's own time limit is the backstop."""
-        leg = self.leg
+        """Hang up, and do not stop asking before the channel is gone. What does not come about at once is also put on record
+        as a command: the controller carries it out, whatever becomes of this relay. The switch's own time limit is the
+        backstop.
+        """
+        leg, recorded = self.leg, False
         while not leg.gone.is_set():
             try:
                 if not await leg.parts.switch.hang_up(leg.attempt, by=ending.by or "platform", reason=ending.reason):
                     return  # no such channel
             except SwitchDown as error:
                 log.warning("attempt %s: cannot hang up yet: %s", leg.attempt, error)
+                recorded = self._record(ending, recorded)
             try:
                 async with asyncio.timeout(_KILL_AGAIN_S):
                     await leg.gone.wait()
             except TimeoutError:
-                continue
+                recorded = self._record(ending, recorded)
+
+    def _record(self, ending: Ending, recorded: bool) -> bool:
+        if not recorded:
+            self.leg.parts.book.hang_up(self.leg.attempt, "agent" if ending.by == "agent" else "platform")
+        return True

@@ -66,6 +66,10 @@ class Switch:
         self._tell(attempt, commands.uuid_setvar(attempt, "trunkline_end_reason", reason))
         return not refusal(await self._link.ask(commands.uuid_kill(attempt)))
 
+    def keep(self, attempt: UUID, until: int) -> None:
+        """Leave on the channel that this relay carries it until then (s since 1970); 0: it does not any more."""
+        self._tell(attempt, commands.uuid_setvar(attempt, "trunkline_relay_until", str(until)))
+
     async def fork_again(self, attempt: UUID) -> bool:
         """Open the media socket anew, for an answered channel only. False: refused.
 

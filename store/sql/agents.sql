@@ -1,5 +1,5 @@
 -- part: agent
-g.id, g.tenant_id, g.name, g.kind, g.url, g.audio, g.created_at
+g.id, g.tenant_id, g.name, g.kind, g.url, g.audio, g.paused, g.created_at
 
 -- name: create
 INSERT INTO agents AS g (id, tenant_id, name, kind, url, audio)
@@ -14,3 +14,6 @@ SELECT {agent} FROM agents g WHERE g.tenant_id = %(tenant_id)s AND g.name = %(na
 
 -- name: list
 SELECT {agent} FROM agents g WHERE g.tenant_id = %(tenant_id)s ORDER BY g.name;
+
+-- name: set_paused
+UPDATE agents SET paused = %(paused)s WHERE id = %(id)s;

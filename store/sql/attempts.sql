@@ -12,6 +12,8 @@ WITH epoch AS (
       AND NOT c.ended AND NOT c.cancel_requested AND NOT t.paused
       AND (t.canceled_before IS NULL OR c.created_at > t.canceled_before)
       AND c.expires_at > coalesce(%(clock)s::timestamptz, statement_timestamp())
+      AND NOT EXISTS (SELECT FROM agents g WHERE g.id = c.agent_id AND g.paused)
+      AND NOT EXISTS (SELECT FROM switches s WHERE s.name = %(switch)s AND s.drained_at IS NOT NULL)
     FOR NO KEY UPDATE OF c
 ), claimed AS (
     UPDATE attempts a SET
@@ -69,6 +71,8 @@ SELECT CASE
     WHEN a.due_at > coalesce(%(clock)s::timestamptz, statement_timestamp()) THEN 'not_due'
     WHEN a.dial_until < coalesce(%(clock)s::timestamptz, statement_timestamp()) THEN 'window'
     WHEN t.paused OR k.paused THEN 'paused'
+    WHEN EXISTS (SELECT FROM agents g WHERE g.id = c.agent_id AND g.paused) THEN 'agent_paused'
+    WHEN EXISTS (SELECT FROM switches s WHERE s.name = %(switch)s AND s.drained_at IS NOT NULL) THEN 'drained'
     WHEN b.epoch <> %(epoch)s THEN 'epoch'
     WHEN %(duty)s::bigint IS NOT NULL
          AND %(duty)s IS DISTINCT FROM (SELECT s.duty_fence FROM switches s WHERE s.name = %(switch)s::text) THEN 'off_duty'
@@ -80,8 +84,12 @@ LEFT JOIN carriers k ON k.id = %(carrier_id)s
 WHERE a.id = %(attempt_id)s;
 
 -- name: unlane
--- Popped from its lane, and refused for a reason that passes: the feeder is to lane it again.
-UPDATE attempts SET pushed_epoch = NULL, pushed_at = NULL WHERE id = %(attempt_id)s AND state = 'queued';
+-- Popped from its lane, and refused for a reason that passes: the feeder is to lane it again, but not before its agent is
+-- resumed, if that is paused (as in laning.sql).
+UPDATE attempts a SET pushed_epoch = CASE WHEN g.paused THEN -1 - g.hold_number END,
+                      pushed_at = CASE WHEN g.paused THEN a.due_at END
+FROM calls c JOIN agents g ON g.id = c.agent_id
+WHERE a.id = %(attempt_id)s AND a.state = 'queued' AND c.id = a.call_id;
 
 -- name: lock_call_of
 SELECT c.id, c.cancel_requested,

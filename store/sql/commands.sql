@@ -5,6 +5,14 @@ m.id, m.call_id, m.attempt_id, m.switch, m.verb, m.args, m.requested_by, m.creat
 SELECT {command} FROM call_commands m
 WHERE m.done_at IS NULL AND (m.switch = %(switch)s OR m.switch IS NULL) ORDER BY m.id;
 
+-- name: list_actions
+-- What was asked of a call by people and agents; the watchdog's questions are none of theirs.
+SELECT m.id, m.attempt_id, m.verb, m.requested_by, m.action, m.created_at, m.done_at, m.result
+FROM call_commands m JOIN calls c ON c.id = m.call_id
+WHERE c.tenant_id = %(tenant_id)s AND m.call_id = %(call_id)s AND m.verb <> 'probe'
+  AND (%(action)s::text IS NULL OR m.action = %(action)s OR m.id::text = %(action)s)
+ORDER BY m.id;
+
 -- name: open_for_attempt
 SELECT {command} FROM call_commands m WHERE m.attempt_id = %(attempt_id)s AND m.done_at IS NULL ORDER BY m.id;
 

@@ -19,10 +19,10 @@ WITH RECURSIVE first AS (
 SELECT lane FROM first WHERE due_at <= coalesce(%(clock)s::timestamptz, statement_timestamp());
 
 -- name: refill
--- The first of each lane, in order. "Gone": the call has expired or was canceled with its tenant's whole queue. "Closed": its
--- window is, so no claim would take it. The calls are looked up one by one (OFFSET 0 keeps it so), because there are few of
--- them and many others.
-SELECT w.position::integer, f.id, w.lane, c.gone, f.closed
+-- The first of each lane, in order. "Gone": the call has expired or was canceled with its tenant's whole queue. "Held": its
+-- agent is paused. "Closed": its window is, so no claim would take it. The calls are looked up one by one (OFFSET 0 keeps it
+-- so), because there are few of them and many others.
+SELECT w.position::integer, f.id, w.lane, c.gone, c.held, f.closed
 FROM unnest(%(lanes)s::text[], %(wants)s::integer[], %(after)s::timestamptz[], %(upto)s::timestamptz[])
      WITH ORDINALITY AS w(lane, want, after, upto, position)
 CROSS JOIN LATERAL (
@@ -36,7 +36,8 @@ CROSS JOIN LATERAL (
 ) f
 CROSS JOIN LATERAL (
     SELECT k.expires_at <= coalesce(%(clock)s::timestamptz, statement_timestamp())
-        OR coalesce(k.created_at <= (SELECT t.canceled_before FROM tenants t WHERE t.id = k.tenant_id), false) AS gone
+        OR coalesce(k.created_at <= (SELECT t.canceled_before FROM tenants t WHERE t.id = k.tenant_id), false) AS gone,
+        coalesce((SELECT g.paused FROM agents g WHERE g.id = k.agent_id), false) AS held
     FROM calls k WHERE k.id = f.call_id OFFSET 0
 ) c;
 
@@ -57,6 +58,37 @@ UPDATE attempts a SET pushed_epoch = %(parked)s, pushed_at = NULL
 FROM (SELECT id FROM attempts WHERE id = ANY(%(ids)s) AND state = 'queued' AND pushed_epoch IS NULL
       ORDER BY id FOR NO KEY UPDATE SKIP LOCKED) gone
 WHERE a.id = gone.id;
+
+-- name: hold
+-- Behind a number of its agent's, with the time it is due, so that all of an agent are found again at once and in order.
+UPDATE attempts a SET pushed_epoch = -1 - g.hold_number, pushed_at = a.due_at
+FROM (SELECT id FROM attempts WHERE id = ANY(%(ids)s) AND state = 'queued' AND pushed_epoch IS NULL
+      ORDER BY id FOR NO KEY UPDATE SKIP LOCKED) held, calls c, agents g
+WHERE a.id = held.id AND c.id = a.call_id AND g.id = c.agent_id AND g.paused;
+
+-- name: release_held
+-- From one agent's number to the next by the index, whatever waits behind each. An agent paused again in between keeps the
+-- rest of its own.
+WITH RECURSIVE numbers AS (
+    (SELECT o.pushed_epoch AS number FROM attempts o
+     WHERE o.state = 'queued' AND o.pushed_epoch IS NOT NULL AND o.pushed_epoch < -1 ORDER BY o.pushed_epoch DESC LIMIT 1)
+    UNION ALL
+    SELECT n.pushed_epoch FROM numbers CROSS JOIN LATERAL (
+        SELECT o.pushed_epoch FROM attempts o
+        WHERE o.state = 'queued' AND o.pushed_epoch IS NOT NULL AND o.pushed_epoch < numbers.number
+        ORDER BY o.pushed_epoch DESC LIMIT 1) n
+)
+UPDATE attempts a SET pushed_epoch = NULL, pushed_at = NULL
+FROM (SELECT id FROM attempts
+      WHERE id = ANY(ARRAY(
+                SELECT h.id FROM numbers CROSS JOIN LATERAL (
+                    SELECT o.id FROM attempts o
+                    WHERE o.state = 'queued' AND o.pushed_epoch IS NOT NULL AND o.pushed_epoch = numbers.number
+                    ORDER BY o.pushed_at LIMIT %(limit)s) h
+                WHERE NOT EXISTS (SELECT FROM agents g WHERE g.hold_number = -1 - numbers.number AND g.paused)))
+        AND state = 'queued' AND pushed_epoch < -1
+      ORDER BY id FOR NO KEY UPDATE SKIP LOCKED) back
+WHERE a.id = back.id;
 
 -- name: forget_pushed
 -- Laned in an epoch that is over: in no lane now. Two looks, each from where the index begins; then the locks in order.

@@ -4,6 +4,18 @@ SELECT set_config('lock_timeout', %(lock_timeout)s, false);
 -- name: lock
 SELECT pg_advisory_lock(%(key)s);
 
+-- name: give_way
+-- For this transaction. Half of what Postgres takes to look for a deadlock, so that whoever writes is never its victim.
+SELECT set_config('lock_timeout', least(%(most_ms)s, greatest(10, extract(epoch FROM
+           current_setting('deadlock_timeout')::interval) * 500))::integer || 'ms', true);
+
+-- name: older
+-- Ours have role@host as their name, and behind it the newest migration that they know; those without are older than that.
+SELECT DISTINCT split_part(application_name, ' m', 1) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name LIKE '%%@%%'
+  AND coalesce(substring(application_name FROM ' m([0-9]+)$')::integer, 0) < %(number)s
+ORDER BY 1;
+
 -- name: create_table
 CREATE TABLE IF NOT EXISTS schema_migrations (
     name        text PRIMARY KEY,

@@ -1,5 +1,14 @@
 -- name: switches
-SELECT name, seen_at, statement_timestamp() - seen_at AS ago FROM switches ORDER BY name;
+SELECT s.name, s.seen_at, statement_timestamp() - s.seen_at AS ago, s.drained_at,
+       (SELECT count(*) FROM attempts a WHERE a.switch = s.name AND a.state IN ('dialing', 'ringing', 'early', 'in_progress')) AS calls
+FROM switches s ORDER BY s.name;
+
+-- name: paused_agents
+SELECT g.id AS agent_id, g.name, t.name AS tenant,
+       (SELECT count(*) FROM (SELECT FROM attempts a
+                              WHERE a.state = 'queued' AND a.pushed_epoch IS NOT NULL AND a.pushed_epoch = -1 - g.hold_number
+                              LIMIT %(counted)s) held) AS waiting
+FROM agents g JOIN tenants t ON t.id = g.tenant_id WHERE g.paused ORDER BY t.name, g.name;
 
 -- name: leads
 -- As store/leader.py takes it: one bigint, which the list of locks shows in two halves.

@@ -2,7 +2,8 @@
 -- The call, and its attempt that is queued if one is. "Gone": it will never be dialed and only waits for its end.
 SELECT c.id AS call_id, c.status, c.lane, c.route, c.priority, c.expires_at, a.id AS attempt_id, a.number, a.due_at,
        a.pushed_epoch, statement_timestamp() AS now,
-       c.cancel_requested OR {covered} AS canceled, c.expires_at <= statement_timestamp() AS expired
+       c.cancel_requested OR {covered} AS canceled, c.expires_at <= statement_timestamp() AS expired,
+       coalesce((SELECT g.paused FROM agents g WHERE g.id = c.agent_id), false) AS agent_paused
 FROM calls c LEFT JOIN LATERAL (
     SELECT q.id, q.number, q.due_at, q.pushed_epoch FROM attempts q
     WHERE q.call_id = c.id AND q.state = 'queued' ORDER BY q.number DESC LIMIT 1) a ON true
@@ -28,11 +29,12 @@ SELECT count(*) FILTER (WHERE dialed), coalesce(bool_or(n = %(walk)s), false) FR
     WHERE b.dialed OR b.n = %(walk)s LIMIT %(exact)s) before;
 
 -- name: queued_before
--- The same when nobody can say what lanes hold: all that is queued before it, laned or not.
+-- The same when nobody can say what lanes hold: all that is queued before it, laned or not, and what is held as it is.
 SELECT count(*) FILTER (WHERE dialed), coalesce(bool_or(n = %(walk)s), false) FROM (
     SELECT b.n, b.dialed FROM (
         SELECT row_number() OVER (ORDER BY a.due_at, a.id) AS n,
-               coalesce(a.pushed_epoch, 0) >= 0 AND a.created_at > coalesce(m.canceled_before, '-infinity') AS dialed
+               (coalesce(a.pushed_epoch, 0) >= 0 OR a.pushed_epoch = %(held)s)
+               AND a.created_at > coalesce(m.canceled_before, '-infinity') AS dialed
         FROM attempts a
         CROSS JOIN (SELECT (SELECT t.canceled_before FROM tenants t WHERE t.id = %(tenant_id)s)) m(canceled_before)
         WHERE a.lane = %(lane)s AND a.state = 'queued' AND (a.due_at, a.id) < (%(due_at)s, %(id)s)

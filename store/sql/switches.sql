@@ -14,3 +14,14 @@ UPDATE switches SET seen_at = %(now)s WHERE name = %(name)s
 
 -- name: live
 SELECT name FROM switches WHERE seen_at > %(since)s ORDER BY name
+
+-- name: drain
+UPDATE switches SET drained_at = CASE WHEN %(now)s::timestamptz IS NOT NULL THEN coalesce(drained_at, %(now)s) END
+WHERE name = %(name)s
+RETURNING drained_at
+
+-- name: drained
+SELECT FROM switches WHERE name = %(name)s AND drained_at IS NOT NULL
+
+-- name: calls_left
+SELECT count(*) FROM attempts WHERE switch = %(name)s AND state IN ('dialing', 'ringing', 'early', 'in_progress')

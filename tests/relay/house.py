@@ -63,6 +63,7 @@ class MemoryBook:
     notes: list[tuple[UUID, str, dict[str, Any]]] = field(default_factory=list)
     times: dict[str, datetime] = field(default_factory=dict)
     ended: set[UUID] = field(default_factory=set)
+    wishes: list[tuple[UUID, str]] = field(default_factory=list)  # hangups put on record
 
     async def agent_for(self, attempt: UUID) -> RelayCall | None:
         await asyncio.sleep(0)
@@ -75,6 +76,9 @@ class MemoryBook:
     def note(self, attempt: UUID, type_: str, at: datetime, data: Mapping[str, Any]) -> None:
         self.notes.append((attempt, type_, dict(data)))
         self.times.setdefault(type_, at)
+
+    def hang_up(self, attempt: UUID, by: str) -> None:
+        self.wishes.append((attempt, by))
 
     def types(self) -> list[str]:
         return [type_ for _, type_, _ in self.notes]

@@ -326,7 +326,7 @@ def test_epoch_moves_once(world: World) -> None:
     assert epoch.get(world.db).opened_at is None
     assert epoch.mark_open(world.db, before.epoch + 1, at(5))
     assert not epoch.mark_open(world.db, before.epoch, at(6))
-    assert epoch.get(world.db) == epoch.Epoch(before.epoch + 1, at(5), "run")
+    assert epoch.get(world.db) == epoch.Epoch(before.epoch + 1, at(5), "run", scripts=2)
     with pytest.raises(epoch.EpochMoved):
         epoch.bump(world.db, before.epoch, "run")
     world.execute("UPDATE budget_epoch SET epoch = 0")

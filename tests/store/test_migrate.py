@@ -88,8 +88,12 @@ def test_a_failing_file_leaves_no_half(empty: str) -> None:
     assert migrate(empty, migrations=made("CREATE TABLE one (n integer)", "CREATE TABLE two (n integer)")) == ["0002_made"]
 
 
-def test_numbers_have_no_gap(tmp_path: Path) -> None:
+def test_each_number_is_used_once(tmp_path: Path) -> None:
     (tmp_path / "0001_first.sql").write_text("SELECT 1")
-    (tmp_path / "0003_third.sql").write_text("SELECT 1")
-    with pytest.raises(MigrationError, match=r"0003_third\.sql: the next migration must be named 0002_"):
+    (tmp_path / "0003_third.post.sql").write_text("SELECT 1")
+    assert [(one.name, one.number, one.post) for one in read_migrations(tmp_path)] == [
+        ("0001_first", 1, False), ("0003_third.post", 3, True),
+    ]  # fmt: skip
+    (tmp_path / "0003_too.sql").write_text("SELECT 1")
+    with pytest.raises(MigrationError, match=r"0003_too\.sql: the next migration must be named 0004_"):
         read_migrations(tmp_path)

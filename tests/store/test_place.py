@@ -99,7 +99,7 @@ def test_it_reads_a_piece_of_the_index_and_nothing_else(world: World) -> None:
         for name, index in queries.items():
             params = {
                 "tenant_id": world.tenant.id, "lane": first.call.lane, "due_at": first.call.due_at, "id": first.attempt_id,
-                "laned": [], "walk": place.WALK, "exact": place.EXACT,
+                "laned": [], "walk": place.WALK, "exact": place.EXACT, "held": None,
             }  # fmt: skip
             plan = "\n".join(row[0] for row in conn.execute(b"EXPLAIN (ANALYZE, COSTS OFF) " + place._SQL[name], params))
             found = re.search(rf"Index (?:Only )?Scan using {index} on attempts a \(actual time=\S+ rows=(\d+)", plan)

@@ -117,9 +117,10 @@ class House:
             time.sleep(0.1)
 
     def obituary(self) -> str:
-        """The last words of the processes that should run and do not, else of the controller."""
+        """The last words of the processes that should run and do not, else of the controllers."""
         supervisor = self.stack.supervisor
-        return "\n".join(f"{name}: {supervisor.tail(name, 8)}" for name in supervisor.dead() or ["controller"])
+        controllers = [name for name in supervisor.names if name.startswith("controller")]
+        return "\n".join(f"{name}: {supervisor.tail(name, 8)}" for name in supervisor.dead() or controllers)
 
     def wait_agents(self, ids: Collection[str]) -> None:
         """Each of these calls has been dialed and is connected to its agent."""

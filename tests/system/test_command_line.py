@@ -10,9 +10,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 
+import psycopg
 import pytest
+from click.testing import CliRunner
 
+from settings import get_settings
 from trunkline import guests
+from trunkline.cli import main
 from trunkline.servers import Server
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -233,3 +237,62 @@ def test_up_shows_every_line_behind_its_name_and_ends_on_sigterm(
     finally:
         up.kill()
         up.communicate(timeout=10)
+
+
+def test_what_an_operator_cannot_have_meant_is_refused_in_a_line(
+    postgres_url: str, trunkline: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert trunkline("create-tenant", "stopper").returncode == 0
+    monkeypatch.setenv("DATABASE_URL", postgres_url)
+    get_settings.cache_clear()
+    try:
+        for line, said in {
+            "kill --yes": "give one of --tenant, --agent, --carrier, --switch and --all",
+            "kill --yes --all --tenant stopper": "give one of --tenant",
+            "kill --yes --tenant nobody": "there is no tenant 'nobody'",
+            "kill --yes --agent stopper": "--agent: give TENANT/AGENT",
+            "kill --yes --agent stopper/bot": "tenant stopper has no agent 'bot'",
+            "kill --yes --switch fs9": "there is no switch 'fs9'",
+            "kill --yes --carrier none": "there is no carrier 'none'",
+            "kill --yes --carrier none --cancel-queued": "belongs to no switch or carrier yet",
+            "drain fs9": "there is no switch 'fs9': trunkline why lists those that were ever seen",
+            "undrain fs9": "there is no switch 'fs9'",
+            "agents pause stopper bot": "see trunkline agents list stopper",
+        }.items():
+            done = CliRunner().invoke(main, line.split())
+            assert (done.exit_code, done.stdout) == (1, ""), line
+            assert said in done.stderr, line
+            assert done.stderr.count("\n") == 1
+    finally:
+        get_settings.cache_clear()
+
+
+def test_a_kill_asks_first(trunkline: Run) -> None:
+    trunkline("create-tenant", "asked")
+    done = trunkline("kill", "--tenant", "asked")  # nobody there to say yes
+    assert done.returncode == 1
+    assert "Hang up 0 live calls of tenant asked" in done.stdout
+    (row,) = [one for one in json.loads(trunkline("tenants", "list", "--json").stdout) if one["name"] == "asked"]
+    assert row["state"] == "on"
+
+
+def test_an_agent_is_paused_and_resumed(trunkline: Run) -> None:
+    trunkline("create-tenant", "voices")
+    trunkline("create-agent", "voices", "bot", "--url", "wss://agent.example.com/")
+    for command, state in (("pause", "paused"), ("resume", "on")):
+        assert trunkline("agents", command, "voices", "bot").stdout == f"agent voices/bot: {state}\n"
+        (row,) = json.loads(trunkline("agents", "list", "voices", "--json").stdout)
+        assert (row["name"], row["state"], row["held"]) == ("bot", state, 0)
+
+
+def test_migrations_in_two_steps(trunkline: Run) -> None:
+    for option in ("--pre", "--post"):
+        assert trunkline("migrate", option).stdout == "nothing to do\n"
+
+
+def test_the_budget_is_taken_only_where_another_version_has_it(trunkline: Run, postgres_url: str) -> None:
+    assert "already" in trunkline("take-budget", "--yes").stdout
+    with psycopg.connect(postgres_url, autocommit=True) as conn:
+        conn.execute("UPDATE budget_epoch SET scripts = 99")
+        assert "the budget is closed" in trunkline("take-budget", "--yes").stdout
+        assert conn.execute("SELECT scripts, opened_at FROM budget_epoch").fetchone() == (2, None)

@@ -22,14 +22,15 @@ from budget import health, permits
 from budget.connect import connect
 from budget.epoch import begin, marks
 from budget.scopes import carrier_scope
-from budget.scripts import PREFIX
+from budget.scripts import PREFIX, VERSION
 from jobs.feeder import Feeder
 from settings import Settings
-from store import carriers, scopes, switches, tenants
+from store import agents, carriers, scopes, switches, tenants
+from store import epoch as store_epoch
 from store.leader import Leader
 from store.scopes import Scope, tenant_scope
 from tests.store.conftest import World, db, settings_for, world
-from trunkline.why import Report, look
+from trunkline.why import Reason, Report, look
 
 __all__ = ["db", "world"]
 
@@ -318,3 +319,37 @@ def test_without_postgres_it_says_so_and_what_redis_knows(floor: Floor, trunklin
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[-1] == "Held by Postgres: it does not answer."
     assert "epoch" in next(line for line in done.stdout.splitlines() if line.startswith("Redis"))
+
+
+def test_a_paused_agent(floor: Floor) -> None:
+    agents.set_paused(floor.world.db, floor.world.agent_id, True)
+    floor.work(2)
+    report = floor.why()
+    name = f"agent {floor.world.tenant.name}/bot"
+    assert report.sentence == f"Held by {name}: paused, 2 calls wait."
+    assert any(note.startswith("Paused: ") and name in note for note in report.notes)
+    assert report.reasons[0].remedy == f"trunkline agents resume {floor.world.tenant.name} bot"
+    agents.set_paused(floor.world.db, floor.world.agent_id, False)
+    floor.tick()
+    assert "paused" not in floor.why().sentence
+
+
+def test_a_drained_switch_is_named_and_holds_when_there_is_no_other(floor: Floor) -> None:
+    db, now = floor.world.db, datetime.now(UTC)
+    switches.drain(db, "fs1", now)
+    floor.work()
+    report = floor.why()
+    assert dict(report.facts)["Switches"].endswith("ago, drained, 0 calls left")
+    assert report.reasons[0] == Reason("switch fs1: drained, 0 calls left", "trunkline undrain fs1")
+    assert report.sentence.startswith("Held by switch fs1: drained, 0 calls left")
+    switches.seen(db, "fs2", "core", now)
+    assert "drained" not in floor.why().sentence
+    floor.world.execute("DELETE FROM switches WHERE name = 'fs2'")
+    switches.drain(db, "fs1", None)
+    assert "drained" not in dict(floor.why().facts)["Switches"]
+
+
+def test_a_budget_of_other_scripts(floor: Floor) -> None:
+    floor.work()
+    store_epoch.bump(floor.world.db, store_epoch.get(floor.world.db).epoch, None, VERSION + 1)
+    assert f"it belongs to scripts version {VERSION + 1}" in floor.why().sentence

@@ -175,7 +175,7 @@ def _who(attempt: Mapping[str, Any], leg: Leg) -> str:
         return ""
     if leg.why == "bye sent" and by != "callee":
         return "the callee hung up"
-    return "we hung up" if leg.why == "bye received" and by not in ("agent", "customer", "platform") else ""
+    return "we hung up" if leg.why == "bye received" and by not in ("agent", "customer", "operator", "platform") else ""
 
 
 def broken_limits(log: pathlib.Path, *, cps: int, channels: int, since_ns: int = 0) -> list[str]:

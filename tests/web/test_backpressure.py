@@ -38,7 +38,7 @@ def limited(settings: Callable[..., Settings], world: World, redis: Redis) -> Li
 def bounded(world: World) -> Iterator[Callable[..., None]]:
     """``bounded(max_queued=...)`` until the end of the test, in which our tenant has nothing queued at first."""
     with world.database.connection() as conn:
-        for table in ("call_events", "outbox", "idempotency_keys", "attempts", "calls"):
+        for table in ("call_events", "call_commands", "outbox", "idempotency_keys", "attempts", "calls"):
             conn.execute(f"DELETE FROM {table}".encode())
 
     def change(**changes: Any) -> None:

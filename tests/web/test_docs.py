@@ -72,7 +72,7 @@ def test_every_route_is_described(app: Flask, spec: dict[str, Any]) -> None:
 
 def test_every_operation_says_what_it_is_and_wants_a_key(spec: dict[str, Any]) -> None:
     names = [operation["operationId"] for _, operation in operations(spec)]
-    assert len(set(names)) == len(names) == 12
+    assert len(set(names)) == len(names) == 14
     assert all(operation["summary"] for _, operation in operations(spec))
     assert spec["security"] == [{"api_key": []}]
     assert spec["components"]["securitySchemes"]["api_key"]["scheme"] == "bearer"
@@ -124,7 +124,10 @@ def _provoke(api: Api, world: World, order: Callable[..., Any], monkeypatch: Any
     for known in (call, nobody):
         for suffix in ("", "/events", "/attempts", "/queue"):
             api.get(f"/v1/calls/{known}{suffix}")
-        api.post(f"/v1/calls/{known}/actions/hangup")
+        api.post(f"/v1/calls/{known}/actions/hangup", headers={"Idempotency-Key": "described"})
+        api.post(f"/v1/calls/{known}/actions/hangup", headers={"Idempotency-Key": "not one"})
+        for suffix in ("", "/described", "/nothing"):
+            api.get(f"/v1/calls/{known}/actions{suffix}")
         api.get(f"/v1/calls/{known}/queue")
     for known in (made, anybody):
         api.get(f"/v1/agents/{known}")
@@ -143,7 +146,7 @@ def _provoke(api: Api, world: World, order: Callable[..., Any], monkeypatch: Any
             api.post(path, {}, key=key)
         api.get("/v1/limits", key=key)
         api.post("/v1/calls/actions/cancel_queued", key=key)
-        for suffix in ("", "/events", "/attempts", "/queue"):
+        for suffix in ("", "/events", "/attempts", "/queue", "/actions", "/actions/any"):
             api.get(f"/v1/calls/{nobody}{suffix}", key=key)
         api.post(f"/v1/calls/{nobody}/actions/hangup", key=key)
         api.get(f"/v1/agents/{anybody}", key=key)

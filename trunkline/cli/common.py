@@ -25,6 +25,7 @@ from trunkline.supervisor import ProcessFailed
 if TYPE_CHECKING:
     from uuid import UUID
 
+    from store.agents import Agent
     from store.carriers import CarrierLimits
     from store.tenants import Tenant
 
@@ -138,6 +139,16 @@ def tenant(db: Database, name: str) -> Tenant:
     found = tenants.get_by_name(db, name)
     if found is None:
         raise ValueError(f"there is no tenant {name!r}: trunkline create-tenant {name}")
+    return found
+
+
+def agent(db: Database, tenant_name: str, name: str) -> Agent:
+    """The tenant's agent of that name; ``ValueError`` with the remedy."""
+    from store import agents
+
+    found = agents.get_by_name(db, tenant(db, tenant_name).id, name)
+    if found is None:
+        raise ValueError(f"tenant {tenant_name} has no agent {name!r}: see trunkline agents list {tenant_name}")
     return found
 
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import pathlib
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
 from settings import get_settings
 from trunkline.cli.common import database
+
+if TYPE_CHECKING:
+    from store.migrate import Phase
 
 
 @click.command("settings")
@@ -20,14 +24,24 @@ def show_settings() -> None:
 
 
 @click.command("migrate")
-def run_migrations() -> None:
-    """Bring the database of DATABASE_URL up to date. Safe twice, and by two at once."""
-    from store.migrate import migrate
+@click.option("--pre", "phase", flag_value="pre", help="only what adds: before new processes are started beside old ones")
+@click.option("--post", "phase", flag_value="post", help="what takes away: when the old processes are gone")
+def run_migrations(phase: Phase | None) -> None:
+    """Bring the database of DATABASE_URL up to date. Safe twice, by two at once, and while calls flow.
 
-    applied = migrate(get_settings().database_url)
+    Without an option: all that may run now, so everything that adds, and what takes away unless a process is connected that
+    does not know it.
+    """
+    from store.migrate import migrate, pending
+
+    url = get_settings().database_url
+    applied = migrate(url, phase=phase or "safe")
     for name in applied:
         click.echo(f"applied {name}")
-    if not applied:
+    left = pending(url)
+    if left:
+        click.echo(f"left until the older processes are gone: {', '.join(left)}; then trunkline migrate --post")
+    elif not applied:
         click.echo("nothing to do")
 
 

@@ -79,5 +79,6 @@ def _show(agent: Agent) -> dict[str, Any]:
         "kind": agent.kind,
         "url": agent.url,
         "audio": agent.audio,
+        "paused": agent.paused,
         "created_at": stamp(agent.created_at),
     }

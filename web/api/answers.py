@@ -182,6 +182,33 @@ class EventList(Answer):
     data = fields.List(fields.Nested(EventAnswer), required=True)
 
 
+ACTION_RESULTS = ("hung_up", "canceled", "ended", "already_ended", "refused")
+
+
+class ActionAnswer(Answer):
+    """Something that was asked of a call."""
+
+    id = _text("the action")
+    type = _text("what was asked", enum=["hangup"])
+    requested_by = _text("who asked", enum=["customer", "agent", "operator", "platform"])
+    idempotency_key = _text("the Idempotency-Key it was asked under", null=True)
+    attempt_id = _text("the attempt that it concerns")
+    status = _text("whether it was carried out", enum=["requested", "done"])
+    result = _text(
+        "what came of it. canceled: the call was waiting and was not dialed; ended: it was over before it came to that",
+        null=True,
+        enum=[*ACTION_RESULTS, None],
+    )
+    created_at = _time("asked")
+    done_at = _time("carried out", null=True)
+
+
+class ActionList(Answer):
+    """All that was asked of a call, first one first."""
+
+    data = fields.List(fields.Nested(ActionAnswer), required=True)
+
+
 class AttemptAnswer(Answer):
     """One dial."""
 
@@ -224,6 +251,7 @@ class AgentAnswer(Answer):
     kind = _text("websocket: your own server; announcement: plays audio", enum=list(AGENT_KINDS))
     url = _text("websocket: address", null=True)
     audio = _text("announcement: file", null=True)
+    paused = fields.Boolean(required=True, metadata={"description": "true: its calls wait until it is resumed"})
     created_at = _time("created")
 
 

@@ -65,7 +65,7 @@ def place_call(args: dict[str, Any]) -> Response:
     location = {"Location": url_for("calls.get_call", call_id=call_ref(accepted.call.id))}
     if accepted.replay is not None:
         return answer(accepted.replay, 202, {**location, "Idempotent-Replayed": "true"})
-    if accepted.call.due_at <= now:
+    if accepted.call.due_at <= now and not accepted.held:
         lane(accepted)
     return answer(snapshot(accepted.call), 202, location)
 
@@ -149,23 +149,28 @@ def list_attempts(call_id: str) -> Response:
 
 
 @blueprint.post("/<call_id>/actions/hangup")
-@blueprint.response(202, CallAnswer, description="Accepted")
-@refuses(blueprint, 404, writes=True)
-@blueprint.doc(operationId="hangUpCall")
+@blueprint.response(202, CallAnswer, description="Accepted", headers=LOCATION_HEADER)
+@refuses(blueprint, 400, 404, writes=True)
+@blueprint.doc(parameters=[idempotency.PARAMETER], operationId="hangUpCall")
 def hang_up(call_id: str) -> Response:
     """Hang up
 
     A call still waiting is canceled at once and never dialed; a live one is hung up within moments, as its status then
-    tells. Asking again, or for a call that has ended, changes nothing and is no error.
+    tells. Asking again, or for a call that has ended, changes nothing and is no error; with the same `Idempotency-Key` it is
+    the same action. `Location` is the action, which tells whether it was carried out, and what came of it.
     """
     ours = runtime()
     wanted = path_id("call", call_id)
+    key = idempotency.idempotency_key(None)
     with told_truly(_ASK_AGAIN):
-        done = request_hangup(ours.database, tenant().id, wanted, "customer", ours.now())
+        done = request_hangup(
+            ours.database, tenant().id, wanted, "customer", ours.now(), action=None if key is None else key.key
+        )
     if done.kind == "not_found":
         raise not_found("call")
+    location = {"Location": url_for("actions.get_action", call_id=call_ref(wanted), action_id=str(done.command_id))}
     with told_truly(_ASK_AGAIN, accepted=True):
-        return answer(snapshot(_own_call(call_id)), 202)
+        return answer(snapshot(_own_call(call_id)), 202, location)
 
 
 @blueprint.post("/actions/cancel_queued")

@@ -156,6 +156,10 @@ def _look(call: Waiting, attempt_id: UUID) -> tuple[int | None, Eta | None, Bloc
     if call.due_at > call.now:
         return None, None, Blocked("call", "not_before" if call.number == 1 else "retry")
     ours = runtime()
+    if call.agent_paused:
+        # It waits beside its lane; this is where it comes back to.
+        before = place.queued_before(ours.database, tenant().id, call.lane, call.due_at, attempt_id, call.pushed_epoch)
+        return before + 1, None, Blocked("agent", "paused")
     found = ours.gate.ask(lambda: _in_redis(call, attempt_id), lambda: None)
     if found is not None:
         return found

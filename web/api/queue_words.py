@@ -7,12 +7,13 @@ from typing import Any
 
 from budget.explain import Held
 
-SCOPES = ("call", "tenant", "campaign", "caller", "agents", "carrier", "route", "platform")
+SCOPES = ("call", "agent", "tenant", "campaign", "caller", "agents", "carrier", "route", "platform")
 
 #: Kinds of scope that belong to the caller of the API; the rest is shared with others.
 OWN = ("tenant", "campaign", "caller")
 _SHOWN_AS = {"account": "carrier", "ip": "carrier", "switch": "platform", "global": "platform"}
 _WHOSE = {
+    "agent": "its agent",
     "tenant": "your account",
     "campaign": "the campaign",
     "caller": "the caller-ID pool",

@@ -1,0 +1,66 @@
+"""trunkline agents: whose calls are dialed, and whose wait."""
+
+from __future__ import annotations
+
+import click
+
+from trunkline.cli.common import JSON_OPTION, agent, database, show, tenant
+
+COLUMNS = ("name", "state", "held", "kind", "leads_to", "id")
+
+
+@click.group("agents")
+def agents_group() -> None:
+    """Agents of a tenant. A pause acts at once."""
+
+
+@agents_group.command("list")
+@click.argument("tenant_name", metavar="TENANT")
+@JSON_OPTION
+def list_agents(tenant_name: str, as_json: bool) -> None:
+    """Every agent of TENANT; held are calls that wait for a paused one."""
+    from store import agents, overview
+
+    with database() as db:
+        owner = tenant(db, tenant_name)
+        held = {one.agent_id: one.waiting for one in overview.paused_agents(db)}
+        rows = [
+            {
+                "name": one.name,
+                "state": "paused" if one.paused else "on",
+                "held": held.get(one.id, 0),
+                "kind": one.kind,
+                "leads_to": one.url or one.audio,
+                "id": str(one.id),
+            }
+            for one in agents.list_agents(db, owner.id)
+        ]
+    show(rows, COLUMNS, as_json=as_json)
+
+
+@agents_group.command("pause")
+@click.argument("tenant_name", metavar="TENANT")
+@click.argument("name", metavar="AGENT")
+def pause(tenant_name: str, name: str) -> None:
+    """Dial nothing new for AGENT of TENANT. Its calls keep their place, and expire when their time comes."""
+    change(tenant_name, name, paused=True)
+
+
+@agents_group.command("resume")
+@click.argument("tenant_name", metavar="TENANT")
+@click.argument("name", metavar="AGENT")
+def resume(tenant_name: str, name: str) -> None:
+    """Dial for AGENT of TENANT again."""
+    change(tenant_name, name, paused=False)
+
+
+def change(tenant_name: str, name: str, *, paused: bool) -> None:
+    """Write it and say what is now."""
+    from store import agents
+
+    with database() as db:
+        agents.set_paused(db, agent(db, tenant_name, name).id, paused)
+    click.echo(f"agent {tenant_name}/{name}: {'paused' if paused else 'on'}")
+
+
+COMMANDS = (agents_group,)

@@ -1,0 +1,64 @@
+"""/v1/calls/{id}/actions: what was asked of a call, and what came of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response
+
+from store import calls, commands
+from store.commands import Action
+from store.hangup import ALREADY_ENDED, CANCELED
+from store.snapshot import stamp
+from web.api.answers import ActionAnswer, ActionList
+from web.api.parser import Blueprint
+from web.api.respond import answer, path_id, refuses
+from web.auth import tenant
+from web.problems import not_found
+from web.runtime import runtime
+
+blueprint = Blueprint("actions", __name__, url_prefix="/v1/calls", description="What was asked of a call")
+
+_RESULTS = {"killed": "hung_up", "ended": "ended", ALREADY_ENDED: "already_ended", CANCELED: "canceled"}
+
+
+@blueprint.get("/<call_id>/actions")
+@blueprint.response(200, ActionList)
+@refuses(blueprint, 404)
+@blueprint.doc(operationId="listCallActions")
+def list_actions(call_id: str) -> Response:
+    """Read what was asked of a call"""
+    ours, wanted = runtime(), path_id("call", call_id)
+    if calls.get_call(ours.database, tenant().id, wanted) is None:
+        raise not_found("call")
+    return answer({"data": [_show(one) for one in commands.list_actions(ours.database, tenant().id, wanted)]})
+
+
+@blueprint.get("/<call_id>/actions/<action_id>")
+@blueprint.response(200, ActionAnswer)
+@refuses(blueprint, 404)
+@blueprint.doc(operationId="getCallAction")
+def get_action(call_id: str, action_id: str) -> Response:
+    """Read what came of an action
+
+    By its id, or by the `Idempotency-Key` it was asked under.
+    """
+    found = commands.list_actions(runtime().database, tenant().id, path_id("call", call_id), action_id)
+    if not found:
+        raise not_found("action")
+    return answer(_show(found[0]))
+
+
+def _show(action: Action) -> dict[str, Any]:
+    result = action.result
+    return {
+        "id": str(action.id),
+        "type": action.verb,
+        "requested_by": action.requested_by,
+        "idempotency_key": action.action,
+        "attempt_id": str(action.attempt_id),
+        "status": "requested" if action.done_at is None else "done",
+        "result": None if result is None else _RESULTS.get(result, "refused"),
+        "created_at": stamp(action.created_at),
+        "done_at": None if action.done_at is None else stamp(action.done_at),
+    }
