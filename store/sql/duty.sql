@@ -15,4 +15,4 @@ UPDATE switches SET controller = NULL, duty_until = NULL WHERE name = %(switch)s
 -- name: ask_fast
 -- A renewal need not survive a crash of the server; a change of hands is as good as any other row all the same, because
 -- what must never happen twice is claimed by a commit of its own.
-SET synchronous_commit = off;
+SELECT set_config('synchronous_commit', 'off', false);
