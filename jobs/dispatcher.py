@@ -19,6 +19,7 @@ import psycopg
 from gevent.event import Event
 from gevent.pool import Group
 
+from crashpoint import crash_point
 from jobs.webhook_address import origin
 from jobs.webhook_post import Answer, Poster
 from jobs.webhook_receivers import Receivers
@@ -95,7 +96,9 @@ class Dispatcher:
         try:
             body = json.dumps(delivery.body, ensure_ascii=False, separators=(",", ":")).encode()
             headers = signed_headers([delivery.webhook_secret], str(delivery.id), int(time.time()), body)
+            crash_point("dispatcher.claimed")
             answer = self._poster.post(delivery.url, headers, body)
+            crash_point("dispatcher.posted")
             self._record(delivery, answer)
         except psycopg.Error as error:
             # The lease runs out and it is delivered again under the same webhook-id.

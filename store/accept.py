@@ -14,6 +14,7 @@ from psycopg.types.json import Jsonb
 
 from calls.ids import new_uuid7
 from calls.lanes import lane_name
+from crashpoint import crash_point
 from store import backlog
 from store.backlog import QueueFull
 from store.outbox import outbox_row
@@ -216,6 +217,7 @@ def _accept(
                     "now": now,
                 },
             )
+        crash_point("accept.written")
         conn.commit()
     return Accepted(call, attempt_id, call.lane, None)
 
