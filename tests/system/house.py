@@ -68,7 +68,7 @@ class House:
             answer = self.try_request("POST", "/v1/calls", body, key)
             if answer is not None and answer.status == 202:
                 self.posted.append(str(answer.body["id"]))
-                self.numbers[self.posted[-1]] = to
+                self.numbers[self.posted[-1]] = str(body["to"])
                 return self.posted[-1]
             assert answer is None or answer.status in (409, 429, 500, 503), answer
             assert time.monotonic() < deadline, answer
