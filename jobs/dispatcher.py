@@ -12,7 +12,7 @@ import logging
 import random
 import signal
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import gevent
 import psycopg
@@ -23,7 +23,7 @@ from crashpoint import crash_point
 from jobs.webhook_address import origin
 from jobs.webhook_post import Answer, Poster
 from jobs.webhook_receivers import Receivers
-from jobs.webhook_schedule import SCHEDULE_S, next_wait
+from jobs.webhook_schedule import next_wait, turn_wait
 from jobs.webhook_sign import signed_headers
 from settings import Settings
 from store import outbox
@@ -81,10 +81,11 @@ class Dispatcher:
     def _hand_back(self) -> None:
         # All at once: recording one lets others finish, which changes what waits.
         for delivery in list(self._receivers.excess(time.monotonic())):
-            # Never given up untried: after the last try's turn it comes again after the longest wait.
-            wait = next_wait(delivery.tries, random.random()) or timedelta(seconds=SCHEDULE_S[-1])
+            # Not a try: what nobody was asked to take is neither put off by the schedule nor given up.
+            now = datetime.now(UTC)
+            wait = turn_wait(now - delivery.created_at, random.random())
             reason = "not tried: the receiver is slow and others wait before this one"
-            outbox.retry_later(self._db, delivery.id, datetime.now(UTC) + wait, None, reason)
+            outbox.hand_back(self._db, delivery.id, now + wait, reason)
 
     def _start(self) -> None:
         for delivery in list(self._receivers.start(time.monotonic())):
