@@ -106,12 +106,12 @@ def verdict(
     stack: Stack,
     calls: Sequence[Body],
     accepted: Iterable[str],
-    told: Iterable[Told],
+    told: Iterable[Told] | None,
     faults: Sequence[Fault],
     since_ns: int = 0,
 ) -> Verdict:
     """The verdict on calls that have all ended; ``held_s`` is the caller's to add. `accepted`: the ids of every 202.
-    `since_ns`: what arrived at the carriers before belongs to other calls.
+    `told` None: nobody listened. `since_ns`: what arrived at the carriers before belongs to other calls.
     """
     found = Verdict()
     every = legs(*(stack.arrivals(one.name) for one in stack.lab_carriers))
@@ -123,8 +123,9 @@ def verdict(
     found.wrong += strangers(seen, calls)
     _limits(stack, found, since_ns)
     _truth(stack, calls, seen, faults, found)
-    found.heard = hear(calls, told)
-    found.wrong += [f"webhooks: {text}" for text in found.heard.wrong]
+    if told is not None:
+        found.heard = hear(calls, told)
+        found.wrong += [f"webhooks: {text}" for text in found.heard.wrong]
     return found
 
 
