@@ -79,4 +79,4 @@ def build(form: Form, seed: int) -> Stack:
         for name in AREAS
     ]
     routes = [Route(name, (f"1{area}",), (name,)) for name, area in AREAS.items()]
-    return Stack(ROOT, lab, routes, environ=environ(), seed=seed, private=True, restart=True, switches=2)
+    return Stack(ROOT, lab, routes, environ=environ(), seed=seed, private=True, restart=True, switches=2, standby=True)

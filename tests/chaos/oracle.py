@@ -174,11 +174,11 @@ class Touch:
 
     def events(self, attempt: Body, leg: Leg | None) -> bool:
         """Its controller or its switch: an end may have gone unseen."""
-        return self._touched(attempt, leg, ("controller", "switch"))
+        return self._touched(attempt, leg, ("controller", "standby", "switch"))
 
     def agents(self, attempt: Body, leg: Leg | None) -> bool:
         """Its relay, the agents, or what tells the relay whom to call: we may have hung up."""
-        return self._touched(attempt, leg, ("relay", "agent", "controller", "switch", "postgres"))
+        return self._touched(attempt, leg, ("relay", "agent", "controller", "standby", "switch", "postgres"))
 
     def _touched(self, attempt: Body, leg: Leg | None, roles: tuple[str, ...]) -> bool:
         span = _span(attempt, leg)

@@ -134,13 +134,14 @@ class Point:
     unknown: bool = False
     ci: bool = False
     environ: Mapping[str, str] = field(default_factory=dict)
+    first: str = ""  # the point at which the controller on duty dies before
 
 
 LATE = {"TRUNKLINE_SLOT_LEAD_MIN_MS": "0.1", "TRUNKLINE_SLOT_LEAD_MS": "0.1", "TRUNKLINE_SLOT_GRACE_MS": "0.5"}
 
 POINTS = (
     # Permits and dials.
-    Point("pump.granted", "controller", calls, ci=True),
+    Point("pump.granted", "controller", calls),
     Point("dial.begun", "controller", calls),
     Point("dial.claimed", "controller", calls, ci=True),
     Point("dial.tombstoned", "controller", calls, unknown=True, ci=True),
@@ -151,7 +152,7 @@ POINTS = (
     Point("writer.end_seen", "controller", calls, unknown=True, ci=True),
     Point("change.end_written", "controller", calls, unknown=True),
     Point("change.retry_decided", "controller", calls, unknown=True, ci=True),
-    Point("writer.end_committed", "controller", calls, unknown=True, ci=True),
+    Point("writer.end_committed", "controller", calls, unknown=True),
     Point("writer.released", "controller", calls, unknown=True),
     # The API.
     Point("accept.written", "web", posted),
@@ -171,6 +172,11 @@ POINTS = (
     # Webhooks.
     Point("dispatcher.claimed", "dispatcher", calls),
     Point("dispatcher.posted", "dispatcher", calls, ci=True),
+    # A standby that takes over from a controller that has died, and dies over it.
+    Point("takeover.on_duty", "standby", calls, unknown=True, first="dial.written", ci=True),
+    Point("takeover.heard", "standby", calls, unknown=True, first="writer.end_seen"),
+    Point("takeover.given_back", "standby", calls, first="pump.granted"),
+    Point("takeover.vouched", "standby", calls, unknown=True, first="dial.acknowledged"),
     # What is compared, and what is asked for.
     Point("reconcile.adopted", "controller", unleased),
     Point("reconcile.concluded", "controller", unseen, unknown=True),

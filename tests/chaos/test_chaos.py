@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(330)]
 
 SEED = 20
 #: Processes of which there has to be at least one; a switch has its own controller and relay.
-ROLES = {"web", "controller", "relay", "feeder", "watchdog", "dispatcher", "health", "agent", *SERVERS}
+ROLES = {"web", "controller", "standby", "relay", "feeder", "watchdog", "dispatcher", "health", "agent", *SERVERS}
 
 
 def test_everything_held() -> None:

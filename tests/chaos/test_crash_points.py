@@ -6,12 +6,13 @@ the carrier's raw log, the webhook receiver's log and the API. Every point: ``TR
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import re
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pytest
 
@@ -55,7 +56,8 @@ def receiver() -> Iterator[Receiver]:
 @pytest.fixture(scope="module")
 def house(receiver: Receiver) -> Iterator[House]:
     route = Route("all", ("",), (CARRIER.name,))
-    with Stack(ROOT, [CARRIER], [route], environ=environ(SHORT), private=True) as stack:
+    with Stack(ROOT, [CARRIER], [route], environ=environ(SHORT), private=True, standby=True) as stack:
+        stack.supervisor.stop("standby")  # a controller that dies is missed; those points that want a standby start it
         yield House(stack, webhook_url=receiver.url)
 
 
@@ -65,41 +67,54 @@ class Doomed:
     def __init__(self, stack: Stack, point: Point) -> None:
         self._supervisor, self._point = stack.supervisor, point
         self._log = stack.supervisor.logs / f"{point.process}.log"
-        self._supervisor.kill(point.process)
         self._read = self._log.stat().st_size
-        self._supervisor.start(point.process, {VARIABLE: point.name, **point.environ})
+        if point.first:
+            self._arm("controller", point.first, b'"on duty"')
+        self._arm(point.process, point.name, b'"link up"' if point.first else b"", point.environ)
         if point.process == "web":
             stack.wait_ready()
 
+    def _arm(self, process: str, at: str, until: bytes, environ: Mapping[str, str] | None = None) -> None:
+        """Started anew; returns when it has said `until`."""
+        log = self._supervisor.logs / f"{process}.log"
+        self._supervisor.kill(process)
+        read = log.stat().st_size
+        self._supervisor.start(process, {VARIABLE: at, **(environ or {})})
+        wait_until(f"{until!r} of {process}", lambda: until in log.read_bytes()[read:], timeout_s=PATIENCE_S)
+
     def died(self) -> bool:
         """It says so itself with its last breath. Of the API a worker dies, and its master lives."""
-        with self._log.open("rb") as log:
-            log.seek(self._read)
-            said = f"crash point {self._point.name}\n".encode() in log.read()
+        said = f"crash point {self._point.name}\n".encode() in self._log.read_bytes()[self._read :]
         if not said or self._point.process == "web":
             return said
         return self._supervisor.returncode(self._point.process) == -signal.SIGKILL
 
     def start_again(self) -> None:
-        self._supervisor.kill(self._point.process)
-        self._supervisor.start(self._point.process)
+        for process in ("controller", self._point.process) if self._point.first else (self._point.process,):
+            self._supervisor.kill(process)
+            self._supervisor.start(process)
+
+    def close(self) -> None:
+        """As it was before: without a standby."""
+        if self._point.first:
+            self._supervisor.stop("standby")
 
 
 @pytest.mark.parametrize("point", [p for p in POINTS if p.ci or EVERY], ids=lambda point: point.name)
 def test_everything_is_true_after_a_death_at(point: Point, house: House, receiver: Receiver) -> None:
     stack, since = house.stack, time.time_ns()
-    doomed = Doomed(stack, point)
-    scene = Scene(house, lambda words: ask(stack, words), doomed.died)
-    point.provoke(scene)
-    scene.wait_died()
-    died = time.time_ns()
-    doomed.start_again()
-    stack.wait_ready()
-    for step in scene.owed:
-        step()
-    house.wait_ended(scene.ids)
-    held_s = wait_nothing_held(stack.redis_url)
-    wait_until("every webhook to be told", lambda: not outbox.backlog(stack.db), timeout_s=PATIENCE_S)
+    with contextlib.closing(Doomed(stack, point)) as doomed:
+        scene = Scene(house, lambda words: ask(stack, words), doomed.died)
+        point.provoke(scene)
+        scene.wait_died()
+        died = time.time_ns()
+        doomed.start_again()
+        stack.wait_ready()
+        for step in scene.owed:
+            step()
+        house.wait_ended(scene.ids)
+        held_s = wait_nothing_held(stack.redis_url)
+        wait_until("every webhook to be told", lambda: not outbox.backlog(stack.db), timeout_s=PATIENCE_S)
     fault = excuse(point, since, died)
     told = [one for got in receiver.requests if (one := Told.of(got.headers["webhook-id"], got.json)).call in scene.ids]
     calls = [house.see(call) for call in scene.ids]
