@@ -47,6 +47,7 @@ class Cutter:
         self._loop = asyncio.new_event_loop()
         self._flowing = asyncio.Event()
         self._flowing.set()
+        self._stop = asyncio.Event()
         self._sock = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._sock.getsockname()[1]
         self.carried = 0
@@ -54,17 +55,17 @@ class Cutter:
         self._thread.start()
 
     def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        server = self._loop.run_until_complete(asyncio.start_server(self._serve, sock=self._sock))
-        self._loop.run_forever()
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._work())
+
+    async def _work(self) -> None:
+        server = await asyncio.start_server(self._serve, sock=self._sock)
+        await self._stop.wait()
         server.close()
         for pair in list(self._pairs):
             pair.reset()
-        left = asyncio.all_tasks(self._loop)
-        for task in left:
-            task.cancel()
-        self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
-        self._loop.close()
+        while self._pairs:  # each is told of its end by the loop
+            await asyncio.sleep(0.001)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -78,12 +79,15 @@ class Cutter:
         try:
             await asyncio.gather(self._carry(pair, reader, back), self._carry(pair, there, writer))
         finally:
+            for one in pair.writers:
+                one.close()
             self._pairs.discard(pair)
 
     async def _carry(self, pair: _Pair, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
             while data := await source.read(_READ_BYTES):
-                await self._flowing.wait()
+                if not self._stop.is_set():
+                    await self._flowing.wait()
                 if not pair.silent:
                     sink.write(data)
                     await sink.drain()
@@ -122,7 +126,7 @@ class Cutter:
     def close(self) -> None:
         """Ends every connection; a second call does nothing."""
         if self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._loop.call_soon_threadsafe(self._stop.set)
             self._thread.join()
 
     def __enter__(self) -> Self:
