@@ -23,8 +23,8 @@ ifneq ($(ARGS),)
 	@$(BIN)/python -m pytest $(ARGS)
 else
 	@status=0; \
-	$(BIN)/python -m pytest -n 2 --ignore tests/system || status=$$?; \
-	$(BIN)/python -m pytest tests/system || status=$$?; \
+	$(BIN)/python -m pytest -n 2 --ignore tests/system --ignore tests/chaos || status=$$?; \
+	$(BIN)/python -m pytest tests/system tests/chaos || status=$$?; \
 	exit $$status
 endif
 
@@ -39,7 +39,7 @@ bench: venv  ## the list of measurements, or one: NAME=dial (ARGS="--json --chec
 
 chaos: venv  ## 5,000 calls while every process is killed and some are paused (ARGS="--calls 500"), then every crash point
 	@$(BIN)/python -m tests.chaos $(ARGS)
-	@TRUNKLINE_CHAOS=all $(BIN)/python -m pytest tests/chaos/test_crash_points.py
+	@TRUNKLINE_CHAOS=all $(BIN)/python -m pytest tests/chaos --ignore tests/chaos/test_chaos.py
 
 up: venv  ## the Procfile's processes, with the settings of the environment (DATABASE_URL, REDIS_URL, TRUNKLINE_*)
 	@$(BIN)/trunkline up $(ARGS)

@@ -27,8 +27,8 @@ TENANTS = ("acme", "globex")
 ATTEMPTS = 1.35
 #: The receiver refuses one delivery in so many the first time.
 REFUSES = 40
-#: s; of the whole run beyond what its calls take by the carriers' CPS.
-PATIENCE_S = 240.0
+#: s; without an INVITE or an end for so long a run is given up; and after so many times as long as the carriers' CPS allow.
+STUCK_S, SLOWEST = 90.0, 6.0
 LOOK_S = 0.5
 #: s; a dispatcher that died keeps its deliveries for three timeouts, a refused one comes again after 5 s.
 TOLD_S = 45.0
@@ -135,7 +135,8 @@ def kept(stack: Stack, keep: pathlib.Path | None) -> Iterator[None]:
 def _drive(stack: Stack, form: Form, load: Load, upheaval: Upheaval, say: Callable[[str], None]) -> None:
     """Until every call has ended; tends the stack, upsets it as the load gets on."""
     expected = form.calls * ATTEMPTS
-    deadline = time.monotonic() + expected / form.total_cps + PATIENCE_S
+    deadline = time.monotonic() + SLOWEST * expected / form.total_cps + STUCK_S
+    moved, moved_at = (0, 0), time.monotonic()
     meter = Meter([stack.arrivals(one.name) for one in stack.lab_carriers])
     planned, look_at, invites, in_flight, left = len(plan(stack, 0)), 0.0, 0, 0, form.calls
     while True:
@@ -149,7 +150,9 @@ def _drive(stack: Stack, form: Form, load: Load, upheaval: Upheaval, say: Callab
                 raise RuntimeError(load.refused[0])
             if load.done and upheaval.over and left == 0:
                 return
-            if now > deadline:
+            if (invites, left) != moved:
+                moved, moved_at = (invites, left), now
+            if now > min(deadline, moved_at + STUCK_S):
                 raise TimeoutError(f"{left} calls have not ended; {len(load.accepted)} accepted; see {stack.run}")
         before = len(upheaval.done)
         # The first after a twentieth of all, the last well before the end.
