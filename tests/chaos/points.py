@@ -91,6 +91,7 @@ def silent_and_alone(scene: Scene) -> None:
     wait_until("its INVITE", lambda: scene.house.leg(scene.ids[0]) is not None, timeout_s=SOON_S)
     supervisor = scene.house.stack.supervisor
     supervisor.kill("controller")
+    supervisor.stop("controller")  # nobody is to miss it
     scene.owed.append(lambda: _start(supervisor))
 
 

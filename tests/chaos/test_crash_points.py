@@ -97,6 +97,7 @@ class Doomed:
     def close(self) -> None:
         """As it was before: without a standby."""
         if self._point.first:
+            self._supervisor.kill("standby")
             self._supervisor.stop("standby")
 
 

@@ -101,16 +101,15 @@ def look(stack: Stack, seen: dict[str, Watched]) -> bool:
     """Notes what the rows say; whether all have ended. Asked of Postgres: deadlines are no business of the API's."""
     with stack.db.connection() as conn:
         rows: list[Any] = conn.execute(
-            "SELECT c.id, a.state, a.deadline_at, a.decided, clock_timestamp(), a.ended_at"
-            " FROM attempts a JOIN calls c ON c.id = a.call_id"
+            "SELECT c.id, a.state, a.deadline_at, a.ended_at FROM attempts a JOIN calls c ON c.id = a.call_id"
         ).fetchall()
     by_id = {one.call.removeprefix("call_"): one for one in seen.values()}
-    for call, state, deadline, decided, now, _ in rows:
+    for call, state, deadline, ended_at in rows:
         one = by_id[call.hex]
         if state == one.state and deadline not in one.deadlines:
             one.deadlines.append(deadline)
-        elif state == "ended" and decided and one.ended_at is None:
-            one.ended_at = now
+        elif state == "ended":
+            one.ended_at = ended_at
     return all(one.ended_at is not None for one in seen.values())
 
 
