@@ -47,6 +47,7 @@ class Load:
         self._stack = stack
         self._next = itertools.count()
         self._threads: list[threading.Thread] = []
+        self._stopped = threading.Event()
         self.accepted: dict[str, str] = {}
         self.refused: list[str] = []
         self.repeats = 0  # requests that had to be sent again
@@ -62,16 +63,18 @@ class Load:
     def done(self) -> bool:
         return not any(thread.is_alive() for thread in self._threads)
 
-    def join(self) -> None:
+    def stop(self) -> None:
+        """No more is posted; returns when what is being posted has been."""
+        self._stopped.set()
         for thread in self._threads:
             thread.join()
 
     def _post_all(self, began: float, per_s: float) -> None:
         apis: dict[str, Api] = {}
         for index in self._next:
-            if index >= len(self._wanted) or self.refused:
+            due = began + index / per_s
+            if index >= len(self._wanted) or self.refused or self._stopped.wait(max(0.0, due - time.monotonic())):
                 return
-            time.sleep(max(0.0, began + index / per_s - time.monotonic()))
             wanted = self._wanted[index]
             key = wanted.account.key
             self._post(apis.setdefault(key, Api(self._stack.api, key, timeout_s=10)), wanted)
