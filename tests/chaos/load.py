@@ -48,6 +48,8 @@ class Load:
         self._next = itertools.count()
         self._threads: list[threading.Thread] = []
         self._stopped = threading.Event()
+        self.room = threading.Event()  # cleared: nothing new is posted for the moment
+        self.room.set()
         self.accepted: dict[str, str] = {}
         self.refused: list[str] = []
         self.repeats = 0  # requests that had to be sent again
@@ -75,6 +77,8 @@ class Load:
             due = began + index / per_s
             if index >= len(self._wanted) or self.refused or self._stopped.wait(max(0.0, due - time.monotonic())):
                 return
+            while not self.room.wait(0.1) and not self._stopped.is_set():
+                pass
             wanted = self._wanted[index]
             key = wanted.account.key
             self._post(apis.setdefault(key, Api(self._stack.api, key, timeout_s=10)), wanted)

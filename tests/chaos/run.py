@@ -30,6 +30,8 @@ REFUSES = 40
 #: s; without an INVITE or an end for so long a run is given up; and after so many times as long as the carriers' CPS allow.
 STUCK_S, SLOWEST = 90.0, 6.0
 LOOK_S = 0.5
+#: s; of the carriers' work that waits at most.
+BACKLOG_S = 12.0
 #: s; a dispatcher that died keeps its deliveries for three timeouts, a refused one comes again after 5 s.
 TOLD_S = 45.0
 
@@ -150,6 +152,8 @@ def _drive(stack: Stack, form: Form, load: Load, upheaval: Upheaval, say: Callab
             look_at = now + LOOK_S
             invites, in_flight = meter.look()
             left = _not_ended(stack, left)
+            # On a slow machine too the disturbances find callers at work, and a backlog that is not endless.
+            (load.room.set if left < BACKLOG_S * form.total_cps else load.room.clear)()
             if load.refused:
                 raise RuntimeError(load.refused[0])
             if load.done and upheaval.over and left == 0:
