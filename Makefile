@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint bench up
+.PHONY: help venv demo test lint bench chaos up
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -23,8 +23,8 @@ ifneq ($(ARGS),)
 	@$(BIN)/python -m pytest $(ARGS)
 else
 	@status=0; \
-	$(BIN)/python -m pytest -n 2 --ignore tests/system || status=$$?; \
-	$(BIN)/python -m pytest tests/system || status=$$?; \
+	$(BIN)/python -m pytest -n 2 --ignore tests/system --ignore tests/chaos || status=$$?; \
+	$(BIN)/python -m pytest tests/system tests/chaos || status=$$?; \
 	exit $$status
 endif
 
@@ -36,6 +36,10 @@ lint: venv  ## ruff, mypy --strict, who may import whom
 
 bench: venv  ## the list of measurements, or one: NAME=dial (ARGS="--json --check")
 	@$(BIN)/python -m bench $(if $(NAME),$(NAME),--list) $(ARGS)
+
+chaos: venv  ## 5,000 calls while every process is killed and some are paused (ARGS="--calls 500"), then every crash point
+	@$(BIN)/python -m tests.chaos $(ARGS)
+	@TRUNKLINE_CHAOS=all $(BIN)/python -m pytest tests/chaos --ignore tests/chaos/test_chaos.py
 
 up: venv  ## the Procfile's processes, with the settings of the environment (DATABASE_URL, REDIS_URL, TRUNKLINE_*)
 	@$(BIN)/trunkline up $(ARGS)

@@ -24,6 +24,7 @@ from calls.ids import call_ref
 from controller import commands
 from controller.esl import EslError
 from controller.esl_errors import NotOnDuty, TooLate
+from crashpoint import armed, crash_point
 from store import attempts
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def place_call(d: Dial) -> str:
     """
     board, permit, settings = d.board, d.permit, d.board.settings
     use_by = d.use_by
+    crash_point("dial.begun")
     spare = d.target - d.lead_s - time.monotonic()
     if spare > 0:
         gevent.sleep(spare)
@@ -102,6 +104,7 @@ def place_call(d: Dial) -> str:
             return _burn(d, "switch drained", claimed=False)
         permits.refuse(board.redis, permit.attempt_id, permit.fence)
         return f"refused: {claim.reason}"
+    crash_point("dial.claimed")
     wire = _wire(d, claim)
     if wire is None:
         return "refused: not dialable"
@@ -117,7 +120,11 @@ def place_call(d: Dial) -> str:
             return _burn(d, "late", claimed=True)
         board.unacked[permit.attempt_id] = time.monotonic()
         try:
+            if armed("dial.tombstoned"):  # the two leave in one write; only so can one die in between
+                board.link.write(wire[:1], use_by=use_by)[0].wait()
+                crash_point("dial.tombstoned")
             tombstone, originate = board.link.write(wire, use_by=use_by)
+            crash_point("dial.written")
         except EslError as error:
             if not error.maybe_sent:
                 return _burn(d, _why_unsent(error), claimed=True)
@@ -131,6 +138,7 @@ def place_call(d: Dial) -> str:
     finally:
         board.unacked.pop(permit.attempt_id, None)
         board.originates.release()
+    crash_point("dial.acknowledged")
     if acknowledged - d.target > settings.ack_limit_s:
         _rest(d)
     _mark_claimed(d)
@@ -195,6 +203,8 @@ def _burn(d: Dial, why: str, *, claimed: bool) -> str:
     """The slot passed unused. The claim is taken back by its own fence; the attempt returns to the front of its lane."""
     if claimed and not attempts.unclaim(d.board.db, d.permit.attempt_id, d.permit.fence, datetime.now(UTC)):
         return f"burned: {why}, and no longer ours"
+    if claimed:
+        crash_point("dial.unclaimed")
     d.requeue = True
     d.missed = why == "late"
     return f"burned: {why}"

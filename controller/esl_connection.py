@@ -5,9 +5,11 @@ Explicitly ``gevent.socket``, so it behaves the same whether or not the process 
 
 from __future__ import annotations
 
+import struct
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import gevent
 import gevent.socket
@@ -21,6 +23,8 @@ from controller.frames import FrameError, FrameParser
 
 #: s; after a deadline the hub gets this long to read what is already here: the process may have been paused itself.
 LATE_GRACE_S = 0.05
+#: SO_LINGER on, 0 s: close() throws away what has not left and resets the connection.
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _NO_REPLY = "-ERR no reply"  # how the switch words an API's empty answer
 
 
@@ -185,5 +189,10 @@ class Connection:
         waiting, self._fifo = self._fifo, deque()
         for pending in waiting:
             pending.fail(LinkDown(self.error.reason, maybe_sent=True))
+        if waiting:
+            # Without this the kernel goes on sending what has not left yet, for minutes after a network has healed: long
+            # after an originate that was lost on the way has been taken for never sent.
+            with suppress(OSError):
+                self.sock.setsockopt(gevent.socket.SOL_SOCKET, gevent.socket.SO_LINGER, _RESET_ON_CLOSE)
         self.sock.close()
         self._on_close(self)

@@ -22,6 +22,7 @@ from controller.board import Board
 from controller.esl import EslError
 from controller.reconcile import Reconciler
 from controller.writer import EventWriter
+from crashpoint import crash_point
 from store import attempts
 from store import commands as rows
 from store.listen import listen
@@ -109,7 +110,9 @@ class CommandRunner:
             return
         # Noted first: should the channel come up while the kill is answered "no such channel", it is killed then.
         self._board.kills[row.attempt_id] = row.requested_by
+        crash_point("command.noted")
         if self.kill(row.attempt_id, row.requested_by):
+            crash_point("command.killed")
             self._board.kills.pop(row.attempt_id, None)
             self._finish(row, "killed")
 

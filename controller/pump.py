@@ -23,6 +23,7 @@ from controller.board import Board
 from controller.dial import DIALS, Dial
 from controller.lead import LeadMeter
 from controller.window import DialWindow
+from crashpoint import crash_point
 from settings import Settings
 from store import carriers
 
@@ -176,6 +177,7 @@ class Pumps:
         self._budget_away = False
         replied = time.monotonic()
         for permit in answer.grants:
+            crash_point("pump.granted")
             target, use_by = slot_times(settings, permit.slot_us / 1e6, asked, replied)
             rest_us = self._rest_us[carrier_id]
             dial = Dial(self._board, permit, carrier_id, target, use_by, lead_s, rest_us, self._record, duty)

@@ -25,6 +25,7 @@ from controller.board import Board
 from controller.esl import CommandRefused, EslError
 from controller.evidence import from_dump
 from controller.writer import SWITCH_RESTARTED
+from crashpoint import crash_point
 from store import attempts, carriers, switches
 from store.queue import Fate, fates
 
@@ -155,6 +156,7 @@ class Reconciler:
                     adopted[row.attempt_id] = row.fence
         if not adopted:
             return
+        crash_point("reconcile.adopted")
         # Asked after it was counted: one that ended while the list was on its way has given its lease back already.
         now = attempts.states(self.board.db, adopted)
         for attempt, fence in adopted.items():
@@ -191,6 +193,7 @@ class Reconciler:
         log.warning("row without channel", extra={"attempt": str(attempt), "cause": cause, "state": row.state})
         self.drift += 1
         self._suspects.pop(attempt, None)
+        crash_point("reconcile.concluded")
         self.record(Evidence(attempt, f"reconcile:{attempt}", Source.RECONCILE, State.ENDED, now, end))
 
     def _kill_orphans(self, unknown: set[UUID]) -> None:

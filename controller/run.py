@@ -32,6 +32,7 @@ from controller.pump import Pumps
 from controller.reconcile import Reconciler
 from controller.takeover import inherit
 from controller.writer import EventWriter
+from crashpoint import crash_point
 from logs import log_to_stderr
 from settings import Settings, get_settings
 from store import attempts
@@ -124,8 +125,10 @@ class Controller:
 
     def _on_duty(self) -> None:
         """What the one before us may not have written down is written again; what it left open is looked into."""
+        crash_point("takeover.on_duty")
         for seen in self.heard.take():
             self._take(seen)
+        crash_point("takeover.heard")
         gevent.spawn(self._take_over)  # the duty has to be renewed meanwhile
 
     def _take_over(self) -> None:

@@ -13,6 +13,7 @@ from budget import permits
 from calls.evidence import State
 from controller import commands, esl_replies
 from controller.board import Board
+from crashpoint import crash_point
 from store import attempts, carriers
 
 log = logging.getLogger(__name__)
@@ -33,8 +34,10 @@ def inherit(board: Board) -> None:
             continue
         if row.state == State.QUEUED:
             back += permits.requeue(board.redis, lease.attempt_id, lease.fence)
+            crash_point("takeover.given_back")
         elif row.state != State.DIALING or lease.attempt_id in board.created or _exists(board, lease):
             vouched += permits.mark_claimed(board.redis, lease.attempt_id, lease.fence)
+            crash_point("takeover.vouched")
     if ours:
         log.info("taken over", extra={"leases": len(ours), "given_back": back, "vouched_for": vouched})
 

@@ -23,6 +23,7 @@ from calls.retry import RetryRules
 from controller import commands
 from controller.board import Board
 from controller.esl import EslError
+from crashpoint import crash_point
 from store import attempts
 from store.pool import is_transient
 
@@ -81,6 +82,9 @@ class EventWriter:
 
     def _apply(self, batch: list[Evidence]) -> None:
         wait = 0.05
+        ends = {e.attempt_id: e for e in batch if e.state is State.ENDED}
+        if ends:
+            crash_point("writer.end_seen")
         while True:
             try:
                 applied = attempts.apply_evidence(
@@ -94,7 +98,6 @@ class EventWriter:
                 log.warning("evidence waits for Postgres", extra={"count": len(batch), "error": str(error)})
                 gevent.sleep(wait)
                 wait = min(wait * 2, 2.0)
-        ends = {e.attempt_id: e for e in batch if e.state is State.ENDED}
         for row in applied:
             end = ends.get(row.attempt_id)
             if end is not None and row.state == State.ENDED:
@@ -111,6 +114,7 @@ class EventWriter:
 
     def _free(self, row: attempts.Applied, evidence: Evidence) -> None:
         """After the end is committed: the channel is given back, then the tombstone goes."""
+        crash_point("writer.end_committed")
         self.on_ended(evidence)
         refusals.on_end(self._board.redis, self._board.settings, row, evidence)
         if row.fence is not None:
@@ -118,6 +122,7 @@ class EventWriter:
                 permits.release(self._board.redis, row.attempt_id, row.fence, linger_us=self._linger_us(evidence))
             except (RedisError, OSError):
                 log.warning("lease not released; reconcile will", extra={"attempt": str(row.attempt_id)})
+            crash_point("writer.released")
         try:
             self._board.link.write([commands.hash_delete(self._board.settings.tombstone_realm, row.attempt_id)])
         except EslError:

@@ -11,18 +11,19 @@ import json
 import logging
 import random
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import gevent
 import psycopg
 from gevent.event import Event
 from gevent.pool import Group
 
+from crashpoint import crash_point
 from jobs.stop import stop_on_signals
 from jobs.webhook_address import origin
 from jobs.webhook_post import Answer, Poster
 from jobs.webhook_receivers import Receivers
-from jobs.webhook_schedule import SCHEDULE_S, next_wait
+from jobs.webhook_schedule import next_wait, turn_wait
 from jobs.webhook_sign import signed_headers
 from settings import Settings
 from store import outbox
@@ -80,10 +81,11 @@ class Dispatcher:
     def _hand_back(self) -> None:
         # All at once: recording one lets others finish, which changes what waits.
         for delivery in list(self._receivers.excess(time.monotonic())):
-            # Never given up untried: after the last try's turn it comes again after the longest wait.
-            wait = next_wait(delivery.tries, random.random()) or timedelta(seconds=SCHEDULE_S[-1])
+            # Not a try: what nobody was asked to take is neither put off by the schedule nor given up.
+            now = datetime.now(UTC)
+            wait = turn_wait(now - delivery.created_at, random.random())
             reason = "not tried: the receiver is slow and others wait before this one"
-            outbox.retry_later(self._db, delivery.id, datetime.now(UTC) + wait, None, reason)
+            outbox.hand_back(self._db, delivery.id, now + wait, reason)
 
     def _start(self) -> None:
         for delivery in list(self._receivers.start(time.monotonic())):
@@ -95,7 +97,9 @@ class Dispatcher:
         try:
             body = json.dumps(delivery.body, ensure_ascii=False, separators=(",", ":")).encode()
             headers = signed_headers([delivery.webhook_secret], str(delivery.id), int(time.time()), body)
+            crash_point("dispatcher.claimed")
             answer = self._poster.post(delivery.url, headers, body)
+            crash_point("dispatcher.posted")
             self._record(delivery, answer)
         except psycopg.Error as error:
             # The lease runs out and it is delivered again under the same webhook-id.

@@ -15,6 +15,7 @@ from budget import epoch as budget_epoch
 from budget import lanes, permits
 from budget.scopes import carrier_scope, interval_us
 from budget.scripts import VERSION
+from crashpoint import crash_point
 from jobs import health
 from jobs.picture import Picture, read, rest_us, sharing, state_lanes, state_limits
 from jobs.version import refuse_newer
@@ -46,9 +47,11 @@ def ensure_epoch(db: Database, redis: Redis, settings: Settings, now: datetime) 
     epoch = store_epoch.bump(db, truth.epoch, run_id, VERSION)
     about = {"epoch": epoch, "redis": run_id, "had": marks.opened, "scripts": f"{truth.scripts} -> {VERSION}"}
     log.warning("rebuilding the budget", extra=about)
+    crash_point("rebuild.bumped")
     budget_epoch.begin(redis, marks, epoch)
     _still(db, epoch)
     budget_epoch.wipe(redis, epoch)
+    crash_point("rebuild.wiped")
     picture = read(db)
     state_limits(redis, picture, settings)
     health.restore(db, redis, settings)
@@ -56,13 +59,16 @@ def ensure_epoch(db: Database, redis: Redis, settings: Settings, now: datetime) 
         if live.carrier_id is not None and live.fence is not None:
             lease = permits.Lease(live.attempt_id, live.fence, live.carrier_id, live.switch or "")
             permits.adopt(redis, settings, lease, live.lane)
+    crash_point("rebuild.adopted")
     _restore_lingers(db, redis, settings, now)
     # What the lanes held is all that changes here: not the backlog behind them. Then whoever pushes must queue behind it.
     while laning.forget_pushed(db, epoch, BATCH):
         pass
     lanes.set_overflow(redis, on=laning.due_lanes(db), off=())
     _still(db, epoch)
+    crash_point("rebuild.ready")
     budget_epoch.open_epoch(redis, epoch, run_id, holds_us(settings, picture))
+    crash_point("rebuild.opened")
     store_epoch.mark_open(db, epoch, now)
     state_lanes(redis, picture, settings, lanes.known_lanes(redis))
     return epoch

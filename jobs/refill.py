@@ -17,6 +17,7 @@ from redis import Redis
 from budget import lanes
 from budget.leases import leased
 from budget.push import push
+from crashpoint import crash_point
 from jobs.picture import Picture, lane_of
 from jobs.windows import fitted, wants, window
 from settings import Settings
@@ -123,6 +124,7 @@ class Refill:
                 items.append((row.attempt_id, row.lane))
         laned = [one for i in range(0, len(items), PUSHED) for one in push(self._redis, items[i : i + PUSHED])]
         if laned:
+            crash_point("feeder.pushed")
             look.brought.pushed += laning.mark_pushed(self._db, laned, look.epoch, look.now)
             look.brought.lanes |= {lane for _, lane in items}
 

@@ -17,6 +17,7 @@ import psycopg
 
 from calls.evidence import End, Evidence, Source, State
 from calls.retry import RetryRules
+from crashpoint import crash_point
 from jobs.stop import stop_on_signals
 from settings import Settings
 from store import attempts, backlog, calls, commands
@@ -56,6 +57,7 @@ def sweep(db: Database, settings: Settings, now: datetime) -> int:
     for row in overdue:
         if row.probes < PROBES:
             commands.ask(db, row, now, now + timedelta(seconds=settings.probe_grace_s))
+            crash_point("watchdog.asked")
     ended += _over(db, settings, attempts.list_expired(db, now, BATCH), _expired, now)
     return ended + _over(db, settings, attempts.list_condemned(db, settings.cancel_batch), _canceled, now)
 
@@ -73,6 +75,8 @@ def _conclude(db: Database, settings: Settings, silent: Sequence[Overdue], now: 
         for row in silent
     ]
     only_if = {row.attempt_id: Condition(row.state, row.deadline_at, row.probes) for row in silent}
+    if ends:
+        crash_point("watchdog.concluded")
     applied = attempts.apply_evidence(db, ends, rules=RetryRules.of(settings), timers=settings, now=now, only_if=only_if)
     for done in applied:
         if done.ended_now:

@@ -6,6 +6,8 @@ from datetime import timedelta
 
 #: s; wait before the 1st, 2nd, 3rd ... try: some seconds for a hiccup, then about three days for a weekend.
 SCHEDULE_S = (0, 5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
+#: s; least and longest wait of one that was claimed and not tried, because its receiver was busy with others.
+TURN_S = (5, 300)
 #: A wait is spread over this share of itself to either side, so that a receiver coming back is not hit at once.
 SPREAD = 0.2
 
@@ -17,3 +19,12 @@ def next_wait(tries: int, random: float) -> timedelta | None:
     if tries >= len(SCHEDULE_S):
         return None
     return timedelta(seconds=SCHEDULE_S[tries] * (1 + SPREAD * (2 * random - 1)))
+
+
+def turn_wait(waited: timedelta, random: float) -> timedelta:
+    """The wait of a delivery that was not tried: as long again as it has waited since it was written, within TURN_S.
+
+    So what is new comes soon when the receiver is well again, and a dead one's long backlog is not looked at all the time.
+    """
+    least, most = TURN_S
+    return timedelta(seconds=min(max(waited.total_seconds(), least), most) * (1 + SPREAD * (2 * random - 1)))

@@ -16,6 +16,7 @@ from calls.ids import new_uuid7
 from calls.lanes import lane_name
 from calls.rules import RetryRules
 from calls.windows import Window
+from crashpoint import crash_point
 from store import backlog
 from store.backlog import QueueFull
 from store.outbox import outbox_row
@@ -228,6 +229,7 @@ def _accept(
                     "now": now,
                 },
             )
+        crash_point("accept.written")
         conn.commit()
     return Accepted(call, new.attempt_id, call.lane, None, held=agent_paused)
 

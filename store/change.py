@@ -18,6 +18,7 @@ from psycopg.rows import TupleRow
 from calls.evidence import Evidence, Rank, State
 from calls.ids import new_uuid7
 from calls.retry import RetryRules
+from crashpoint import crash_point
 from store.facts import Timers, end_data, storable
 from store.limits import QUIET, REACH, Past
 from store.pool import Conn, Database
@@ -148,6 +149,10 @@ def apply_in(
                 new.discard((evidence.attempt_id, evidence.key))
                 work.see(evidence, context)
         _write(conn, works, now)
+        if any(work.ended_now for work in works):
+            crash_point("change.end_written")
+        if any(work.retry for work in works):
+            crash_point("change.retry_decided")
         conn.commit()
     return [_applied(attempt_id, by_attempt.get(attempt_id)) for attempt_id in _named(ordered)]
 

@@ -71,6 +71,12 @@ def retry_later(db: Database, delivery_id: UUID, next_at: datetime, code: int | 
         conn.execute(_SQL["retry_later"], params)
 
 
+def hand_back(db: Database, delivery_id: UUID, next_at: datetime, reason: str) -> None:
+    """It was claimed and not tried: not before ``next_at`` again, and no try was used up."""
+    with db.connection() as conn:
+        conn.execute(_SQL["hand_back"], {"id": delivery_id, "next_at": next_at, "reason": clean(reason)})
+
+
 def give_up(db: Database, delivery_id: UUID, code: int | None, error: str, now: datetime) -> None:
     """It failed for good; the row stays as the record of it."""
     with db.connection() as conn:

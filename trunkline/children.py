@@ -129,8 +129,11 @@ class Child:
         """How it ended (a signal as minus its number); None while it runs and before the first start."""
         return self._process.poll() if self._process is not None else None
 
-    def start(self, output: IO[bytes] | int) -> int:
-        """Start it with stdout and stderr to `output`; returns the pid. Errors: RuntimeError when it runs already."""
+    def start(self, output: IO[bytes] | int, environ: Mapping[str, str] | None = None) -> int:
+        """Start it with stdout and stderr to `output`; returns the pid. Errors: RuntimeError when it runs already.
+
+        `environ`: changes to its environment, of this one start.
+        """
         if self.pid is not None:
             raise RuntimeError(f"{self.argv[0]} already runs with pid {self.pid}")
         uid, gid = (str(self._user.uid), str(self._user.gid)) if self._user is not None else ("-", "-")
@@ -140,7 +143,7 @@ class Child:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=self._environ,
+            env={**(os.environ if self._environ is None else self._environ), **environ} if environ else self._environ,
             cwd=self._directory,
             start_new_session=True,
         )

@@ -102,11 +102,11 @@ class Supervisor:
         )
         self._processes[name] = _Process(child, log)
 
-    def start(self, name: str) -> int:
-        """Start it; returns its pid."""
+    def start(self, name: str, environ: Mapping[str, str] | None = None) -> int:
+        """Start it; returns its pid. `environ`: changes to its environment, of this one start."""
         process = self._get(name)
         with process.log.open("ab") as output:
-            pid = process.child.start(output)
+            pid = process.child.start(output, environ)
         process.wanted, process.restart_at, process.started_at = True, None, time.monotonic()
         return pid
 
@@ -138,6 +138,10 @@ class Supervisor:
     def pid(self, name: str) -> int | None:
         """Its pid while it runs."""
         return self._get(name).child.pid
+
+    def returncode(self, name: str) -> int | None:
+        """How it ended (a signal as minus its number); None while it runs and before the first start."""
+        return self._get(name).child.returncode
 
     def restarts(self, name: str) -> int:
         """How often tend() had to start it again."""

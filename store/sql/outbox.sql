@@ -29,6 +29,10 @@ WHERE id = %(id)s AND delivered_at IS NULL;
 UPDATE outbox SET next_at = %(next_at)s, last_code = %(code)s, last_error = %(error)s
 WHERE id = %(id)s AND delivered_at IS NULL AND failed_at IS NULL;
 
+-- name: hand_back
+UPDATE outbox SET next_at = %(next_at)s, tries = greatest(tries - 1, 0), last_error = %(reason)s
+WHERE id = %(id)s AND delivered_at IS NULL AND failed_at IS NULL;
+
 -- name: give_up
 UPDATE outbox SET failed_at = %(now)s, last_code = %(code)s, last_error = %(error)s
 WHERE id = %(id)s AND delivered_at IS NULL AND failed_at IS NULL;

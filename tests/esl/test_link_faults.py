@@ -9,13 +9,16 @@ import functools
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from uuid import UUID
 
 import gevent
 import pytest
+from gevent.event import Event as Flag
 
 from controller import commands
 from controller.esl import CALL_EVENTS, AuthRejected, CommandTimeout, EslLink, LinkDown, LinkState
+from controller.esl_wire import wire
 from controller.frames import Event
 from tests.esl.conftest import MakeLink, MakeSwitch
 from tests.esl.stub import PASSWORD, Peer, event_frame, usual, wait_for
@@ -255,6 +258,38 @@ def test_peer_that_reads_nothing(switch: MakeSwitch, link: MakeLink) -> None:
         flood(item)
     assert time.monotonic() - began < 3
     assert caught.value.maybe_sent is True
+
+
+def test_what_had_not_left_a_lost_link_never_arrives(switch: MakeSwitch, link: MakeLink) -> None:
+    """The peer stands still and goes on: what was given up meanwhile must not reach it then."""
+    go_on, ended = Flag(), Flag()
+    arrived = bytearray()
+
+    def script(peer: Peer) -> None:
+        peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        peer.login()
+        peer.answer(peer.read() or "")
+        go_on.wait(10)
+        with suppress(ConnectionResetError):
+            while data := peer.sock.recv(65536):
+                arrived.extend(data)
+        ended.set()
+
+    item = link(switch(script, usual), esl_ping_interval_s=60.0)
+    item.connect()
+    connection = item._connection
+    assert connection is not None
+    # Room for all of it on our side: the write ends, and the reply does not come.
+    connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_000_000)
+    many = [commands.status()] * 50_000
+    wrote = sum(len(wire(one)) for one in many)
+    first, *_ = item.write(many)
+    with pytest.raises(CommandTimeout):
+        first.wait(0.2)
+    assert connection.closed.is_set()
+    go_on.set()
+    assert ended.wait(10)
+    assert len(arrived) < wrote / 2, "what lay in our buffer was sent after the link had been given up"
 
 
 def test_interrupted_write_closes_the_link(switch: MakeSwitch, link: MakeLink) -> None:

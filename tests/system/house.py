@@ -31,9 +31,9 @@ PATIENCE_S = 60.0
 class House:
     """`area` (three digits behind +1) chooses the route; the next three digits are each call's own."""
 
-    def __init__(self, stack: Stack, name: str = "acme") -> None:
+    def __init__(self, stack: Stack, name: str = "acme", *, webhook_url: str | None = None) -> None:
         self.stack = stack
-        self.account: Account = stack.account(name)
+        self.account: Account = stack.account(name, webhook_url=webhook_url)
         self.api = Api(stack.api, self.account.key)
         self.agent = agent_ref(stack.reference_agent(self.account))
         self.posted: list[str] = []
@@ -52,15 +52,23 @@ class House:
 
     def post(self, ending: str = PLAIN, *, area: str = "415", **more: object) -> str:
         """One accepted call to a number nobody else has, posted again under the same key until it is accepted; its id."""
+        return self.insist(*self.order(ending, area=area, **more))
+
+    def order(self, ending: str = PLAIN, *, area: str = "415", **more: object) -> tuple[dict[str, object], str]:
+        """(body, idempotency key) of a call to a number nobody else has, not posted yet."""
         exchange = next(self._exchanges)
         to = f"+1{area}{exchange}{ending}"
         body = {"to": to, "from": "+14155550100", "agent_id": self.agent, "max_attempts": 1, **more}
+        return body, f"house-{exchange}"
+
+    def insist(self, body: dict[str, object], key: str) -> str:
+        """Posts an order again and again until it is accepted; the call's id."""
         deadline = time.monotonic() + PATIENCE_S
         while True:
-            answer = self.try_request("POST", "/v1/calls", body, f"house-{exchange}")
+            answer = self.try_request("POST", "/v1/calls", body, key)
             if answer is not None and answer.status == 202:
                 self.posted.append(str(answer.body["id"]))
-                self.numbers[self.posted[-1]] = to
+                self.numbers[self.posted[-1]] = str(body["to"])
                 return self.posted[-1]
             assert answer is None or answer.status in (409, 429, 500, 503), answer
             assert time.monotonic() < deadline, answer

@@ -99,3 +99,13 @@ def _runs(pid: int) -> bool:
         return False
     status = pathlib.Path(f"/proc/{pid}/stat")
     return not status.exists() or status.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def test_one_start_may_have_an_environment_of_its_own(supervisor: Supervisor) -> None:
+    supervisor.add("one", "python -c \"import os; print(os.environ['GREETING'], os.environ.get('ONCE'))\"")
+    supervisor.start("one", {"ONCE": "now"})
+    assert supervisor.wait_line("one", "^hello now$", timeout_s=10)
+    supervisor.wait_gone("one", 10)
+    assert supervisor.returncode("one") == 0
+    supervisor.start("one")
+    assert supervisor.wait_line("one", "^hello None$", timeout_s=10)

@@ -48,13 +48,16 @@ def leg(**changes: object) -> dict[str, Leg]:
     return {"a1": Leg("a1", "lab_a", invited_at=0, **{**facts, **changes})}
 
 
-def refused(code: int) -> dict[str, Leg]:
-    return leg(answered_at=None, refused=code, why=f"final {code}")
+def refused(code: int, **changes: object) -> dict[str, Leg]:
+    return leg(answered_at=None, refused=code, why=f"final {code}", **changes)
 
 
 NOT_SENT = {"outcome": "failed", "end_reason": "not_sent", "hangup_by": None}
 LOST = {"outcome": "failed", "end_reason": "lost", "hangup_by": None}
 BUSY = {"outcome": "busy", "end_reason": "busy"}
+FAULT = {"outcome": "failed", "end_reason": "carrier_fault"}
+FULL = {"outcome": "failed", "end_reason": "carrier_capacity"}
+NO_ANSWER = {"outcome": "no_answer", "end_reason": "no_answer"}
 
 
 @pytest.mark.parametrize(
@@ -62,6 +65,10 @@ BUSY = {"outcome": "busy", "end_reason": "busy"}
     [
         (call(), leg()),
         (call(**BUSY), refused(486)),
+        (call(**FAULT), refused(503)),
+        (call(**FULL), refused(503, phrase="CPS limit exceeded")),
+        (call(outcome="no_answer", end_reason="unavailable"), refused(480)),
+        (call(**NO_ANSWER), refused(487, canceled=True)),
         (call(**NOT_SENT), {}),
         (call(hangup_by="agent"), leg(why="bye received", bye=True)),
         (call(hangup_by="agent"), leg(bye=True)),  # both hung up at once
@@ -82,6 +89,10 @@ def test_what_agrees_is_no_fault(told: dict[str, Any], seen: dict[str, Leg]) -> 
         (call(**LOST), leg(), "was answered"),
         (call(**LOST), refused(486), "said 486"),
         (call(**BUSY), refused(404), "said 404"),
+        (call(**FAULT), refused(503, phrase="CPS limit exceeded"), "said 503"),
+        (call(**FULL), refused(503), "said 503"),
+        (call(**NO_ANSWER), refused(487), "said 487"),
+        (call(**NO_ANSWER), refused(480), "said 480"),
         (call(**BUSY), {}, "no INVITE"),
         (call(**LOST), {}, "no INVITE"),
         (call(**NOT_SENT), leg(), "said to be unsent"),

@@ -23,10 +23,13 @@ OURS = frozenset({"agent_unavailable", "agent_lost", "media_lost"})
 #: (outcome, end_reason) by the carrier's final refusal.
 REFUSED = {
     404: ("failed", "bad_number"),
+    480: ("no_answer", "unavailable"),
     486: ("busy", "busy"),
     503: ("failed", "carrier_fault"),
     603: ("failed", "declined"),
 }
+#: What the carrier's own words make of it.
+WORDED = {"CPS limit exceeded": ("failed", "carrier_capacity"), "Channel limit exceeded": ("failed", "carrier_capacity")}
 
 
 @dataclass
@@ -41,10 +44,12 @@ class Leg:
     rang_at: int | None = None
     answered_at: int | None = None
     refused: int | None = None  # the final answer that was no 200
+    phrase: str = ""  # its reason phrase
     canceled: bool = False  # our CANCEL arrived
     bye: bool = False  # our BYE arrived
     ended_at: int | None = None
     why: str = ""  # "bye sent": the callee hung up; "bye received": we did
+    peer: str = ""  # HOST:PORT of the switch that sent the INVITE
 
     @property
     def rings(self) -> bool:
@@ -91,12 +96,13 @@ def _take(found: dict[str, Leg], record: Record, carrier: str) -> None:
     match record["k"]:
         case "invite":
             leg.invites += 1
+            leg.peer = record.get("peer", "")
         case "progress":
             leg.rang_at = leg.rang_at or at
         case "answer":
             leg.answered_at = at
         case "final":
-            leg.refused = record["status"]
+            leg.refused, leg.phrase = record["status"], record.get("reason", "")
         case "cancel":
             leg.canceled = True
         case "bye":
@@ -108,23 +114,25 @@ def _take(found: dict[str, Leg], record: Record, carrier: str) -> None:
 def differences(calls: Iterable[Mapping[str, Any]], seen: Mapping[str, Leg], allowed: Allowed) -> list[str]:
     """Where the API (`calls`: bodies with their ``attempts``) and the carriers (`seen`) do not tell the same."""
     wrong: list[str] = []
+    invites: Counter[str] = Counter()
+    for leg in seen.values():
+        invites[leg.number] += leg.invites
     for call in calls:
         attempts = call["attempts"]
         for attempt in attempts:
-            leg = seen.get(attempt["id"])
-            complaint = _complaint(call, attempt, leg, allowed)
+            dialed = seen.get(attempt["id"])
+            complaint = _complaint(call, attempt, dialed, allowed)
             if complaint:
                 told = (attempt["state"], attempt["outcome"], attempt["end_reason"], attempt["hangup_by"])
-                wrong.append(f"{call['id']} attempt {attempt['id']} {told}: {complaint}; carrier: {leg}")
+                wrong.append(f"{call['id']} attempt {attempt['id']} {told}: {complaint}; carrier: {dialed}")
         if (call["status"], call["end_reason"]) != (attempts[-1]["outcome"], attempts[-1]["end_reason"]):
             wrong.append(f"{call['id']} is {call['status']} {call['end_reason']}, its last attempt {attempts[-1]}")
-        wrong += _count(call, seen)
+        wrong += _count(call, invites[call["to"]])
     return wrong
 
 
-def _count(call: Mapping[str, Any], seen: Mapping[str, Leg]) -> list[str]:
+def _count(call: Mapping[str, Any], invites: int) -> list[str]:
     """By number, which is this call's alone: as many INVITEs as attempts, those without an INVITE proven or unknown."""
-    invites = sum(leg.invites for leg in seen.values() if leg.number == call["to"])
     sent = [a for a in call["attempts"] if not _unsent(a)]
     certain = [a for a in sent if a["end_reason"] not in UNKNOWN]
     if len(certain) <= invites <= len(sent):
@@ -161,10 +169,15 @@ def _complaint(call: Mapping[str, Any], attempt: Mapping[str, Any], leg: Leg | N
         return "was never answered"
     if unseen or crossed:
         return ""
-    if leg.refused in REFUSED:
-        return "" if (outcome, reason) == REFUSED[leg.refused] else f"the carrier said {leg.refused}"
+    meant = WORDED.get(leg.phrase) or REFUSED.get(leg.refused or 0)
+    if meant is not None:
+        return "" if (outcome, reason) == meant else f"the carrier said {leg.refused}"
     if leg.refused == 487 and leg.canceled:
-        return "" if reason == "canceled" or (allowed.ours and reason in OURS) else "we hung up, for no such reason"
+        return (
+            ""
+            if reason in ("canceled", "no_answer") or (allowed.ours and reason in OURS)
+            else "we hung up, for no such reason"
+        )
     return "the carrier still has it" if leg.ended_at is None else f"the carrier said {leg.refused}"
 
 

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -344,3 +345,26 @@ def test_what_waits_behind_a_slow_receiver_is_not_given_up_untried(
         handed_back = [row for call in ids for row in rows_tried(world, call) if row["id"] not in tried]
         assert handed_back
         assert all(row["last_error"].startswith("not tried") and row["failed_at"] is None for row in handed_back)
+
+
+def test_a_turn_that_was_not_had_uses_up_no_try_and_comes_again_soon(
+    start: Start, lab: Api, world: World, order: Order
+) -> None:
+    """A receiver that answers slowly, and more for it than it takes: nothing is put off by the schedule of failures."""
+    slow = threading.Event()
+
+    def behave(_got: Got) -> int:
+        slow.wait(1.3)
+        return 200
+
+    with Receiver(behave=behave) as receiver:
+        ids = [lab.post("/v1/calls", order(webhook_url=receiver.url)).get_json()["id"] for _ in range(12)]
+        start(webhook_concurrency=8, webhook_per_url=1, webhook_timeout_s=10)
+        wait_for(lambda: [row for call in ids for row in rows(world, call) if row["last_error"]])
+        put_off = [row for call in ids for row in rows(world, call) if (row["last_error"] or "").startswith("not tried")]
+        assert put_off
+        assert {row["tries"] for row in put_off} == {0}
+        assert all(row["next_at"] - row["created_at"] < timedelta(seconds=60) for row in put_off)
+        slow.set()  # it is well again
+        wait_for(lambda: all(rows(world, call)[0]["delivered_at"] for call in ids))
+        assert {rows(world, call)[0]["tries"] for call in ids} == {1}

@@ -6,7 +6,7 @@ import asyncio
 import base64
 import ipaddress
 import ssl
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -19,7 +19,7 @@ from controller.relay import guard
 from jobs.webhook_address import AddressRefused, origin, resolve
 from jobs.webhook_post import MAX_ANSWER_BYTES, Poster
 from jobs.webhook_receivers import Receivers
-from jobs.webhook_schedule import SCHEDULE_S, next_wait
+from jobs.webhook_schedule import SCHEDULE_S, SPREAD, TURN_S, next_wait, turn_wait
 from jobs.webhook_sign import signature, signed_headers
 from store.outbox import Delivery
 from tests.web.receiver import Receiver
@@ -47,6 +47,13 @@ def test_the_schedule_grows_and_ends() -> None:
         assert high.total_seconds() == pytest.approx(SCHEDULE_S[tries] * 1.2, rel=1e-4)
     with pytest.raises(ValueError, match="tries"):
         next_wait(0, 0.5)
+
+
+def test_a_turn_not_had_waits_as_long_again_as_it_has_waited() -> None:
+    waits = [turn_wait(timedelta(seconds=waited), 0.5).total_seconds() for waited in (0, 4, 40, 299, 86_400)]
+    assert waits == [TURN_S[0], TURN_S[0], 40, 299, TURN_S[1]]
+    low, high = (turn_wait(timedelta(seconds=100), chance).total_seconds() for chance in (0.0, 0.999999))
+    assert (low, round(high)) == (100 * (1 - SPREAD), 100 * (1 + SPREAD))
 
 
 PUBLIC = ["8.8.8.8", "93.184.216.34", "2606:4700::1111", "64:ff9b::808:808", "::ffff:8.8.8.8"]

@@ -8,6 +8,7 @@ from typing import Any
 from flask import Response, g, url_for
 
 from calls.ids import call_ref
+from crashpoint import crash_point
 from store import calls, tenants
 from store.calls import Accepted, NewCall, QueueFull, UnknownAgent
 from store.hangup import request_hangup
@@ -65,8 +66,10 @@ def place_call(args: dict[str, Any]) -> Response:
     location = {"Location": url_for("calls.get_call", call_id=call_ref(accepted.call.id))}
     if accepted.replay is not None:
         return answer(accepted.replay, 202, {**location, "Idempotent-Replayed": "true"})
+    crash_point("web.committed")
     if accepted.call.due_at <= now and not accepted.held:
         lane(accepted)
+    crash_point("web.laned")
     return answer(snapshot(accepted.call), 202, location)
 
 
@@ -166,6 +169,7 @@ def hang_up(call_id: str) -> Response:
         done = request_hangup(
             ours.database, tenant().id, wanted, "customer", ours.now(), action=None if key is None else key.key
         )
+    crash_point("web.hangup_asked")
     if done.kind == "not_found":
         raise not_found("call")
     location = {"Location": url_for("actions.get_action", call_id=call_ref(wanted), action_id=str(done.command_id))}
