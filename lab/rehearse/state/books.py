@@ -6,7 +6,8 @@ tests/lab/test_books.py holds it to the real thing, step by step.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from heapq import heappop, heappush
@@ -60,6 +61,7 @@ class Books:
         self._deadlines: list[tuple[datetime, int, UUID]] = []
         self._expiries: list[tuple[datetime, int, UUID]] = []
         self._late: dict[UUID, None] = {}
+        self._ends: deque[tuple[int, UUID]] = deque()
         self._count = 0
 
     def _put(self, row: Attempt) -> None:
@@ -180,10 +182,10 @@ class Books:
                     self._heard.add(evidence.attempt_id)
                 works[self.attempts[evidence.attempt_id].call_id].see(evidence, context)
         for work in works.values():
-            self._write(work)
+            self._write(work, int(now.timestamp() * 1_000_000))
         return [self._applied(id_, works) for id_ in named]
 
-    def _write(self, work: CallWork) -> None:
+    def _write(self, work: CallWork, now_us: int) -> None:
         for id_ in work.changed:
             self._put(work.attempts[id_])
         self.calls[work.call.id] = work.call
@@ -192,6 +194,7 @@ class Books:
             self.numbers[work.call.id].append(work.retry[1].id)
         for row in work.outbox:
             self._told(work.call.id, int(str(row["sequence"])), str(row["type"]))
+        self._ends.extend((now_us, id_) for id_ in sorted(work.ended_now))
         if work.ended_now:
             self.commands = [c for c in self.commands if c.attempt_id not in work.ended_now]
 
@@ -247,9 +250,11 @@ class Books:
         """Attempts claimed on the switch and not ended, by id."""
         return [self.attempts[id_] for id_ in sorted(self._live.get(switch, ()))]
 
-    def switches(self) -> Iterable[str]:
-        """Those with live attempts."""
-        return [name for name, rows in self._live.items() if name is not None and rows]
+    def ended_since(self, us: int) -> list[Attempt]:
+        """Attempts whose end was written since then (us of virtual time), oldest first."""
+        while self._ends and self._ends[0][0] < us:
+            self._ends.popleft()
+        return [self.attempts[id_] for _, id_ in self._ends]
 
     def ask(self, row: Attempt, look_again: datetime) -> bool:
         """The watchdog's question about a row that is still as it was read; its deadline moves to ``look_again``."""
