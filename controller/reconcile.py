@@ -9,11 +9,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from uuid import UUID
 
+import gevent
 import psycopg
 from gevent.event import Event
 from redis.exceptions import RedisError
@@ -29,6 +30,11 @@ from controller.evidence import from_dump
 from store import attempts, carriers, switches
 
 log = logging.getLogger(__name__)
+
+#: Channels or rows handled before other greenlets get their turn; leases renewed by one script. With thousands of calls up,
+#: a dial's slot must not wait for this.
+BREATH = 50
+PAGE = 200
 
 
 @dataclass
@@ -81,11 +87,13 @@ class Reconciler:
             tombstones.check(self.board)
         self._note_core()
         listed = self._channels()
-        rows = {r.attempt_id: r for r in attempts.list_live(self.board.db, settings.switch)}
+        rows = {r.attempt_id: r for page in attempts.live_pages(self.board.db, settings.switch) for r in page}
         now = datetime.now(UTC)
         present: list[attempts.LiveAttempt] = []
         skipped: set[UUID] = set()
-        for attempt, row in rows.items():
+        for number, (attempt, row) in enumerate(rows.items()):
+            if number % BREATH == BREATH - 1:
+                gevent.sleep(0)
             missed = catch_up or attempt in self._skipped
             age_s = None if row.claimed_at is None else (now - row.claimed_at).total_seconds()
             doing = watch.look(age_s, listed=attempt in listed, missed=missed)
@@ -115,7 +123,9 @@ class Reconciler:
         """Our channels on the switch. With none, FreeSWITCH leaves out ``rows`` altogether."""
         reply = self.board.link.call(commands.show_channels())
         found: set[UUID] = set()
-        for row in esl_replies.channels(reply):
+        for number, row in enumerate(esl_replies.each_channel(reply)):
+            if number % BREATH == BREATH - 1:
+                gevent.sleep(0)
             # presence_data says whose it is: other channels of a shared switch are none of our business.
             if str(row.get("presence_data", "")).startswith("call_"):
                 with contextlib.suppress(ValueError, KeyError):
@@ -139,6 +149,11 @@ class Reconciler:
     def _count(self, present: Iterable[attempts.LiveAttempt]) -> None:
         """Each channel that is up holds a lease, whatever became of the one it was dialed with."""
         rows = list(present)
+        for start in range(0, len(rows), PAGE):
+            self._count_page(rows[start : start + PAGE])
+            gevent.sleep(0)
+
+    def _count_page(self, rows: Sequence[attempts.LiveAttempt]) -> None:
         if permits.renew(self.board.redis, self.board.settings, [r.attempt_id for r in rows]) == len(rows):
             return
         adopted: dict[UUID, int] = {}
