@@ -82,7 +82,9 @@ class Settings(BaseSettings):
     esl_ping_interval_s: float = Field(1.0, gt=0, description="s; between pings of an idle command link")
     esl_backoff_min_s: float = Field(0.2, gt=0, description="s; first wait before a reconnect")
     esl_backoff_max_s: float = Field(10.0, gt=0, description="s; longest wait before a reconnect")
-    esl_max_frame_bytes: int = Field(1 << 20, ge=1 << 16, description="bytes; a larger ESL frame closes the link")
+    esl_max_frame_bytes: int = Field(
+        1 << 24, ge=1 << 16, description="bytes; a larger ESL frame closes the link; show channels takes 1 kB a channel"
+    )
     esl_grace_s: float = Field(3.0, ge=0, description="s; how long a command may sit in a lost link's socket buffer")
     duty_lease_s: float = Field(
         1.2, ge=0.5, le=30, description="s; a controller that is silent for so long is replaced by one that stands by"

@@ -16,6 +16,8 @@ from budget.scopes import carrier_scope
 from budget.scripts import PREFIX, run
 from settings import Settings
 
+#: Leases read in one go: a controller with thousands of calls has other things to do in between.
+PAGE = 200
 #: fence, carrier, lane, switch, granted at, slot, pacing after it, scopes.
 LEASE_WORDS = 8
 
@@ -76,10 +78,15 @@ def leases(redis: Redis, carriers: Iterable[UUID]) -> list[Lease]:
     for carrier in known:
         pipe.zrange(f"{PREFIX}held:{carrier_scope(carrier)}", 0, -1, withscores=True)
     listed = [(c, raw, score) for c, reply in zip(known, pipe.execute(), strict=True) for raw, score in reply]
+    return [lease for i in range(0, len(listed), PAGE) for lease in _read(redis, listed[i : i + PAGE])]
+
+
+def _read(redis: Redis, listed: Sequence[tuple[UUID, bytes, float]]) -> list[Lease]:
+    pipe = redis.pipeline(transaction=False)
     for _, raw, _ in listed:
         pipe.get(_key(raw))
         pipe.zscore(f"{PREFIX}popped", raw)
-    replies = pipe.execute() if listed else []
+    replies = pipe.execute()
     found: list[Lease] = []
     for (carrier, raw, score), told, popped in zip(listed, replies[::2], replies[1::2], strict=True):
         attempt_id = attempt(raw)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
@@ -36,6 +38,30 @@ def channels(reply: str) -> list[dict[str, str]]:
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise ReplyError("show channels: rows is no list of objects")
     return rows
+
+
+_ROWS = re.compile(r'\{"row_count":\d+,"rows":\[')
+_ROW = json.JSONDecoder()
+
+
+def each_channel(reply: str) -> Iterator[dict[str, str]]:
+    """As :func:`channels`, row by row: of thousands at once, decoding all of them would hold up everybody else."""
+    head = _ROWS.match(reply)
+    if head is None or reply.startswith("]", head.end()):
+        yield from channels(reply)
+        return
+    at, more = head.end(), ","
+    while more == ",":
+        try:
+            row, at = _ROW.raw_decode(reply, at)
+        except ValueError:
+            raise ReplyError(f"show channels: no JSON: {reply[at : at + 80]!r}") from None
+        if not isinstance(row, dict):
+            raise ReplyError("show channels: rows is no list of objects")
+        yield row
+        more, at = reply[at : at + 1], at + 1
+    if more != "]" or reply[at:].strip() != "}":
+        raise ReplyError(f"show channels: no JSON: {reply[at - 1 : at + 79]!r}")
 
 
 def channel_count(reply: str) -> int:

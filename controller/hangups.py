@@ -16,7 +16,8 @@ import psycopg
 from gevent.event import Event
 from redis.exceptions import RedisError
 
-from calls.evidence import Evidence, Rank, State
+from calls import watch
+from calls.evidence import Evidence, State
 from controller import commands
 from controller.board import Board
 from controller.esl import EslError
@@ -121,12 +122,13 @@ class CommandRunner:
         if self._writer.waits(row.attempt_id):
             return  # what was seen of it is on its way to the row; asked again at the next sweep
         far = self._reconciler.how_far(row.attempt_id)
+        comes_to = watch.probed(state, None if far is None else far.state)
         if far is None:
             self._reconciler.now_please()
-            self._finish(row, "absent")
-        elif Rank.of(far.state) > Rank.of(state):
+            self._finish(row, comes_to)
+        elif comes_to is watch.Probed.ALIVE:
             self._writer.record(far)
-            self._finish(row, "alive")
+            self._finish(row, comes_to)
         elif self.kill(row.attempt_id, "platform"):
             self._finish(row, "killed")
 

@@ -9,34 +9,34 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from uuid import UUID
 
+import gevent
 import psycopg
 from gevent.event import Event
 from redis.exceptions import RedisError
 
 from budget import permits
-from calls.evidence import End, Evidence, Source, State
+from calls import watch
+from calls.evidence import Evidence, State
+from calls.watch import ROUND_S as ROUND_S
 from controller import commands, esl_replies, tombstones
 from controller.board import Board
 from controller.esl import CommandRefused, EslError
 from controller.evidence import from_dump
-from controller.writer import SWITCH_RESTARTED
 from crashpoint import crash_point
 from store import attempts, carriers, switches
 from store.queue import Fate, fates
 
 log = logging.getLogger(__name__)
 
-#: s between the two rounds; longer than the lag of ``show channels``.
-ROUND_S = 1.2
-#: s; a row younger than this may not have reached the switch yet.
-YOUNG_S = 2.0
-#: s; how long events still waiting in this process may put off a conclusion that does not concern them.
-BACKLOG_S = 10.0
+#: Channels or rows handled before other greenlets get their turn; leases renewed by one script. With thousands of calls up,
+#: a dial's slot must not wait for this.
+BREATH = 50
+PAGE = 200
 
 
 @dataclass
@@ -89,17 +89,20 @@ class Reconciler:
             tombstones.check(self.board)
         self._note_core()
         listed = self._channels()
-        rows = {r.attempt_id: r for r in attempts.list_live(self.board.db, settings.switch)}
+        rows = {r.attempt_id: r for page in attempts.live_pages(self.board.db, settings.switch) for r in page}
         now = datetime.now(UTC)
         present: list[attempts.LiveAttempt] = []
         skipped: set[UUID] = set()
-        for attempt, row in rows.items():
+        for number, (attempt, row) in enumerate(rows.items()):
+            if number % BREATH == BREATH - 1:
+                gevent.sleep(0)
             missed = catch_up or attempt in self._skipped
-            if row.claimed_at is None or (now - row.claimed_at).total_seconds() < YOUNG_S:
+            age_s = None if row.claimed_at is None else (now - row.claimed_at).total_seconds()
+            doing = watch.look(age_s, listed=attempt in listed, missed=missed)
+            if doing is watch.Look.YOUNG:
                 if missed:
                     skipped.add(attempt)
-            # While catching up the list is not believed: it names a channel up to a second after its end.
-            elif (attempt in listed and not missed) or esl_replies.exists(link.call(commands.uuid_exists(attempt))):
+            elif doing is watch.Look.PRESENT or esl_replies.exists(link.call(commands.uuid_exists(attempt))):
                 self._suspects.pop(attempt, None)
                 present.append(row)
                 if missed and row.state != State.IN_PROGRESS:
@@ -122,7 +125,9 @@ class Reconciler:
         """Our channels on the switch. With none, FreeSWITCH leaves out ``rows`` altogether."""
         reply = self.board.link.call(commands.show_channels())
         found: set[UUID] = set()
-        for row in esl_replies.channels(reply):
+        for number, row in enumerate(esl_replies.each_channel(reply)):
+            if number % BREATH == BREATH - 1:
+                gevent.sleep(0)
             # presence_data says whose it is: other channels of a shared switch are none of our business.
             if str(row.get("presence_data", "")).startswith("call_"):
                 with contextlib.suppress(ValueError, KeyError):
@@ -146,6 +151,11 @@ class Reconciler:
     def _count(self, present: Iterable[attempts.LiveAttempt]) -> None:
         """Each channel that is up holds a lease, whatever became of the one it was dialed with."""
         rows = list(present)
+        for start in range(0, len(rows), PAGE):
+            self._count_page(rows[start : start + PAGE])
+            gevent.sleep(0)
+
+    def _count_page(self, rows: Sequence[attempts.LiveAttempt]) -> None:
         if permits.renew(self.board.redis, self.board.settings, [r.attempt_id for r in rows]) == len(rows):
             return
         adopted: dict[UUID, int] = {}
@@ -161,7 +171,7 @@ class Reconciler:
         now = attempts.states(self.board.db, adopted)
         for attempt, fence in adopted.items():
             state = now.get(attempt)
-            if state is None or state.state == "ended":
+            if watch.leaked(None if state is None else state.state):
                 permits.release(self.board.redis, attempt, fence, linger_us=0)
             else:
                 log.warning("a live call held no lease", extra={"attempt": str(attempt)})
@@ -170,47 +180,40 @@ class Reconciler:
     def _suspect(self, attempt: UUID, row: attempts.LiveAttempt) -> None:
         """No channel. The second round decides: never sent, or sent and lost."""
         waited = time.monotonic() - self._suspects.setdefault(attempt, time.monotonic())
-        behind = self.waits(attempt) or (self.board.events.dispatcher.backlog > 0 and waited < BACKLOG_S)
-        if waited < ROUND_S or behind:
+        if not watch.ripe(waited, waits=self.waits(attempt), backlog=self.board.events.dispatcher.backlog > 0):
             return
         reply = self.board.link.call(commands.hash_select(self.board.settings.tombstone_realm, attempt))
-        sent = esl_replies.fence(reply) is not None or attempt in self.board.unproved
-        restarted = self._core_since is None or row.claimed_at is None or row.claimed_at < self._core_since
-        if not sent and not restarted and waited < self.board.settings.esl_grace_s:
-            return  # a command may still sit in a lost link's socket
-        # A restarted switch has lost its tombstones: their absence proves nothing then.
-        cause = "lost" if sent or restarted else "never_sent"
-        now = datetime.now(UTC)
-        end = End(
+        tombstone = esl_replies.fence(reply) is not None or attempt in self.board.unproved
+        since, grace_s = self._core_since, self.board.settings.esl_grace_s
+        cause = watch.absent(waited, tombstone=tombstone, claimed_at=row.claimed_at, core_since=since, grace_s=grace_s)
+        if cause is None:
+            return
+        end = watch.gone(
+            attempt,
             cause,
-            now,
-            local=cause == "never_sent",
+            datetime.now(UTC),
             ringing_at=row.ringing_at,
             answered_at=row.answered_at,
             requested_by=self.board.kills.get(attempt),  # we asked for it, and the answer was lost with a link
-            note=SWITCH_RESTARTED if restarted else None,
+            restarted=watch.restarted_under(row.claimed_at, since),
         )
         log.warning("row without channel", extra={"attempt": str(attempt), "cause": cause, "state": row.state})
         self.drift += 1
         self._suspects.pop(attempt, None)
         crash_point("reconcile.concluded")
-        self.record(Evidence(attempt, f"reconcile:{attempt}", Source.RECONCILE, State.ENDED, now, end))
+        self.record(end)
 
     def _kill_orphans(self, unknown: set[UUID]) -> None:
-        """A channel of ours whose row has ended: nobody watches it any more, so it must not ring on.
-
-        A conversation is left alone: the relay carries it, the switch bounds its length, and its hangup will correct the
-        row, which ended on weaker evidence than this channel.
-        """
+        """A channel of ours whose row has ended: nobody watches it any more, so it must not ring on."""
         now = time.monotonic()
         for attempt in unknown:
-            if now - self._orphans.setdefault(attempt, now) < ROUND_S or self.waits(attempt):
+            if not watch.stray(now - self._orphans.setdefault(attempt, now), waits=self.waits(attempt)):
                 continue
             state = attempts.states(self.board.db, [attempt]).get(attempt)
             if state is None or state.state != State.ENDED:
                 continue
             far = self.how_far(attempt)
-            if far is None or far.state is State.IN_PROGRESS:
+            if not watch.must_end(state.state, None if far is None else far.state):
                 continue
             log.warning("channel without row", extra={"attempt": str(attempt)})
             with contextlib.suppress(CommandRefused):  # gone since it was listed
@@ -231,7 +234,7 @@ class Reconciler:
         known_fates = fates(self.board.db, [x.attempt_id for x in held]) if held else {}
         for lease in held:
             fate = known_fates.get(lease.attempt_id)
-            if fate is None or fate.state == State.ENDED:
+            if watch.leaked(None if fate is None else fate.state):
                 log.warning("lease without call", extra={"attempt": str(lease.attempt_id)})
                 permits.release(self.board.redis, lease.attempt_id, lease.fence, linger_us=self._linger_us(fate))
                 self.board.link.write([commands.hash_delete(self.board.settings.tombstone_realm, lease.attempt_id)])

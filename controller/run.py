@@ -19,7 +19,7 @@ from budget.hold import hold
 from budget.worker import DialRunner
 from calls.evidence import Evidence, State
 from calls.retry import RetryRules
-from controller import commands, tombstones
+from controller import commands, memory, tombstones
 from controller.board import Board
 from controller.drained import DrainWatch
 from controller.duty import Duty, Heard
@@ -203,6 +203,7 @@ def main() -> None:
     log_to_stderr()
     logging.getLogger("rq.worker").setLevel(logging.WARNING)
     controller = Controller(get_settings())
+    memory.settle()
     gevent.signal_handler(signal.SIGTERM, controller.stop)
     gevent.signal_handler(signal.SIGINT, controller.stop)
     controller.run()

@@ -20,6 +20,7 @@ from redis.exceptions import RedisError
 from budget import permits, refusals
 from calls.evidence import Evidence, State
 from calls.retry import RetryRules
+from calls.watch import linger_s
 from controller import commands
 from controller.board import Board
 from controller.esl import EslError
@@ -30,8 +31,6 @@ from store.pool import is_transient
 log = logging.getLogger(__name__)
 
 
-#: Noted on the end of an attempt whose switch was restarted under it: no BYE was sent, its carrier may still count it.
-SWITCH_RESTARTED = "switch_restarted"
 #: Writers at work together. Few on purpose: while one transaction is out, the next batch gathers by itself.
 WRITERS = 2
 
@@ -129,13 +128,7 @@ class EventWriter:
             log.debug("tombstone left", extra={"attempt": str(row.attempt_id)})
 
     def _linger_us(self, evidence: Evidence) -> int | None:
-        """None: the carrier's own. A cancel before any 1xx: FreeSWITCH goes on sending that INVITE until timer T1X64."""
-        end = evidence.end
-        if end is None or end.local:
-            return 0
-        if end.note == SWITCH_RESTARTED:
-            return int(self._board.settings.crash_linger_s * 1_000_000)
-        silent = end.ringing_at is None and end.early_at is None and end.answered_at is None
-        if silent and end.sip_code is None:
-            return int(self._board.settings.sip_death_s * 1_000_000)
-        return None
+        """None: the carrier's own."""
+        settings = self._board.settings
+        lasts = linger_s(evidence.end, sip_death_s=settings.sip_death_s, crash_linger_s=settings.crash_linger_s)
+        return None if lasts is None else int(lasts * 1_000_000)

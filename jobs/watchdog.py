@@ -15,8 +15,10 @@ from uuid import UUID
 
 import psycopg
 
-from calls.evidence import End, Evidence, Source, State
+from calls import watch
+from calls.evidence import Evidence, State
 from calls.retry import RetryRules
+from calls.watch import PROBES as PROBES
 from crashpoint import crash_point
 from jobs.stop import stop_on_signals
 from settings import Settings
@@ -26,15 +28,6 @@ from store.pool import Database, open_database
 
 log = logging.getLogger(__name__)
 
-#: Questions to the switch before the watchdog decides without it.
-PROBES = 2
-#: What it concludes from silence in each state.
-CAUSE = {
-    "dialing": "carrier_silence",
-    "ringing": "ring_silence",
-    "early": "ring_silence",
-    "in_progress": "lost",
-}
 BATCH = 200
 #: s beside the interval; without a successful look for longer, Postgres was away, and evidence waits in the controllers.
 OUTAGE_S = 3.0
@@ -53,24 +46,24 @@ def sweep(db: Database, settings: Settings, now: datetime) -> int:
     """
     overdue = attempts.list_overdue(db, now, BATCH)
     # The ends first: the less time between reading and concluding, the fewer conclusions are in vain.
-    ended = _conclude(db, settings, [row for row in overdue if row.probes >= PROBES], now)
+    ended = _conclude(db, settings, [row for row in overdue if watch.may_conclude(row.probes)], now)
     for row in overdue:
-        if row.probes < PROBES:
+        if not watch.may_conclude(row.probes):
             commands.ask(db, row, now, now + timedelta(seconds=settings.probe_grace_s))
             crash_point("watchdog.asked")
-    ended += _over(db, settings, attempts.list_expired(db, now, BATCH), _expired, now)
-    return ended + _over(db, settings, attempts.list_condemned(db, settings.cancel_batch), _canceled, now)
+    ended += _over(db, settings, attempts.list_expired(db, now, BATCH), watch.expired, now)
+    return ended + _over(db, settings, attempts.list_condemned(db, settings.cancel_batch), watch.canceled, now)
 
 
 def _conclude(db: Database, settings: Settings, silent: Sequence[Overdue], now: datetime) -> int:
     ends = [
-        Evidence(
+        watch.silent(
             row.attempt_id,
-            f"watchdog:{row.attempt_id}",
-            Source.WATCHDOG,
-            State.ENDED,
+            State(row.state),
             now,
-            End(CAUSE[row.state], now, ringing_at=row.ringing_at, early_at=row.early_at, answered_at=row.answered_at),
+            ringing_at=row.ringing_at,
+            early_at=row.early_at,
+            answered_at=row.answered_at,
         )
         for row in silent
     ]
@@ -83,16 +76,6 @@ def _conclude(db: Database, settings: Settings, silent: Sequence[Overdue], now: 
             state = only_if[done.attempt_id].state
             log.warning("silent past its deadline", extra={"attempt": str(done.attempt_id), "state": state})
     return sum(done.ended_now for done in applied)
-
-
-def _expired(attempt: UUID, now: datetime) -> Evidence:
-    return Evidence(attempt, f"expired:{attempt}", Source.OPERATOR, State.ENDED, now, End("expired", now, local=True))
-
-
-def _canceled(attempt: UUID, now: datetime) -> Evidence:
-    """As a hangup of the one call would write it, so the two together are one end."""
-    end = End("customer_cancel", now, requested_by="customer")
-    return Evidence(attempt, f"cancel:{attempt}", Source.OPERATOR, State.ENDED, now, end)
 
 
 def _over(

@@ -31,6 +31,7 @@ from store.queue import (
     list_lingering,
     list_live,
     list_overdue,
+    live_pages,
     postpone,
     states,
 )
@@ -62,6 +63,7 @@ __all__ = [
     "list_live",
     "list_overdue",
     "list_pushed",
+    "live_pages",
     "mark_pushed",
     "postpone",
     "states",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
@@ -14,6 +14,8 @@ from store.queries import load
 from store.records import all_rows
 
 _SQL = load("queue")
+#: Live attempts read in one go.
+LIVE_PAGE = 200
 
 
 class AttemptState(NamedTuple):
@@ -78,8 +80,19 @@ def states(db: Database, ids: Iterable[UUID]) -> dict[UUID, AttemptState]:
 
 def list_live(db: Database, switch: str | None) -> list[LiveAttempt]:
     """Attempts claimed and not ended, on ``switch`` or (None) everywhere, by id."""
-    with db.connection() as conn:
-        return all_rows(conn, LiveAttempt, _SQL["list_live"], {"switch": switch})
+    return [row for page in live_pages(db, switch) for row in page]
+
+
+def live_pages(db: Database, switch: str | None, size: int = LIVE_PAGE) -> Iterator[list[LiveAttempt]]:
+    """:func:`list_live`, a page at a time: others have their turn in between. What is claimed meanwhile may be left out."""
+    after: UUID | None = None
+    while True:
+        with db.connection() as conn:
+            page = all_rows(conn, LiveAttempt, _SQL["list_live"], {"switch": switch, "after": after, "limit": size})
+        yield page
+        if len(page) < size:
+            return
+        after = page[-1].attempt_id
 
 
 @dataclass(frozen=True, slots=True)

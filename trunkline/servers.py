@@ -73,14 +73,16 @@ class PostgresServer(PrivateServer):
 
     name = "Postgres"
 
-    def __init__(self) -> None:
+    def __init__(self, *, durable: bool = False) -> None:
+        """``durable``: as a server in earnest, every commit is on disk before it is told."""
         self._user = unprivileged_user()
         super().__init__(private_directory("trunkline-pg-", self._user))
         try:
             programs = postgres_programs(self._user, self.directory / "wheel")
             self._data = self.directory / "data"
             self._initdb(programs)
-            arguments = [f"--{name}={value}" for name, value in POSTGRES_OPTIONS.items()]
+            options = {**POSTGRES_OPTIONS, "fsync": "on", "full_page_writes": "on"} if durable else POSTGRES_OPTIONS
+            arguments = [f"--{name}={value}" for name, value in options.items()]
             self._child = Child(
                 [str(programs / "postgres"), "-D", str(self._data), "-k", str(self.directory), *arguments],
                 keeper=self._keeper,

@@ -135,10 +135,12 @@ class Floor:
             one.fence, one.epoch, one.slot = permit.fence, permit.epoch, now + permit.slot_us
             one.switch, one.carrier = site.name, carrier.id
             site.granted[one.id] = one
-            invite = Invite(one, permit.fence, one.slot - CLAIM_US)
-            self._clock.at(one.slot + self._late_us(), self._invite, invite)
+            self._under_permit(one)
         wait = self._idle_us if answer.next_us is None else min(self._idle_us, answer.next_us)
         self._ask_at(pump, now + max(1, wait), paced=answer.paced)
+
+    def _under_permit(self, one: Attempt) -> None:
+        self._clock.at(one.slot + self._late_us(), self._invite, Invite(one, one.fence, one.slot - CLAIM_US))
 
     def _late_us(self) -> int:
         chance = self._random.random()

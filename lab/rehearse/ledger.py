@@ -140,13 +140,21 @@ class Ledger:
 
     def ended(self, one: Attempt, carrier: Carrier, outcome: str) -> None:
         """An attempt's call ended at the carrier."""
+        self.left_carrier(one, carrier, outcome)
+        self.left_house(one)
+
+    def left_carrier(self, one: Attempt, carrier: Carrier, outcome: str) -> None:
+        """The carrier has no leg of it any more."""
         now = self._clock.now
         self._write(f"{now} {outcome} {one.id}\n")
         self.outcomes[outcome] += 1
         for meter in carrier.meters:
             meter.end(now, one.number)
+
+    def left_house(self, one: Attempt) -> None:
+        """Its switch has no channel of it any more: limits of our own count that."""
         for meter in self._meters(one.line, one.switch):
-            meter.end(now, one.number)
+            meter.end(self._clock.now, one.number)
 
     def second(self, desk: Desk, carriers: dict[UUID, Carrier], wanted: set[UUID], *, calm: bool) -> None:
         """A second is over. ``wanted``: carriers for which calls waited all through it; ``calm``: nothing went wrong."""

@@ -135,10 +135,11 @@ class Fault:
 
     ``crash``: the controller of switch ``subject`` is gone until another takes over. ``wipe``: Redis forgets everything,
     which is noticed after ``for_us``. ``outage``: carrier ``subject`` refuses every call. ``limits``: its numbers are
-    changed to ``factor`` of the plan's, and changed back.
+    changed to ``factor`` of the plan's, and changed back. Only in a rehearsal of state: ``switch`` ``subject`` dies with its
+    calls, ``link``: nothing passes between it and its controller, and ``feeder``, ``watchdog`` and ``postgres`` are away.
     """
 
-    kind: Literal["crash", "wipe", "outage", "limits"]
+    kind: Literal["crash", "wipe", "outage", "limits", "switch", "link", "feeder", "watchdog", "postgres"]
     at_us: int
     for_us: int
     subject: str = ""

@@ -33,6 +33,10 @@ Progress = Callable[[int, float], None]
 class World:
     """One rehearsal, put together. ``keep``: the judge keeps every INVITE (for a second count; much memory)."""
 
+    stuck_us = STUCK_US
+    #: us; after the last call's end, until the last leases are given back.
+    settle_us = 2 * SECOND
+
     def __init__(self, plan: Plan, redis_url: str, settings: Settings, *, lead_us: int, keep: bool = False) -> None:
         self.plan, self.settings = plan, settings
         self.clock = Clock()
@@ -40,7 +44,7 @@ class World:
         caps = {cap.scope: cap for cap in plan.caps}
         self.meters = {cap.scope: Meter(cap.scope, cap.cps, cap.channels) for cap in plan.caps}
         keys, lines = self._lines(set(caps))
-        self.desk = Desk(plan, settings, self.wire, self.clock, lines)
+        self.desk = self._make_desk(lines)
         self.ledger = Ledger(plan, self.clock, keys, self.meters)
         carriers = {}
         for trunk in plan.trunks:
@@ -51,9 +55,7 @@ class World:
             self.meters[own.scope] = own
             shared = self.meters.get(f"account:{trunk.account}")
             carriers[trunk.id] = Carrier(trunk, settings, self.clock, (own, shared) if shared else (own,), plan.seed)
-        self.floor = Floor(
-            self.clock, self.wire, settings, self.desk, self.ledger, carriers, plan.switches, plan.seed, lead_us
-        )
+        self.floor = self._make_floor(carriers, lead_us)
         jitter = settings.jitter_for(None)
         limits = [
             ScopeLimits(
@@ -64,10 +66,22 @@ class World:
             )
             for cap in plan.caps
         ]
-        self.upheaval = Upheaval(plan, settings, self.clock, self.wire, self.desk, self.floor, self.ledger, limits)
+        self.upheaval = self._make_upheaval(limits)
         self._carriers = carriers
         self._waited: set[Line] = set()
         self._demands = 0
+
+    def _make_desk(self, lines: list[Line]) -> Desk:
+        return Desk(self.plan, self.settings, self.wire, self.clock, lines)
+
+    def _make_floor(self, carriers: dict[UUID, Carrier], lead_us: int) -> Floor:
+        plan = self.plan
+        return Floor(
+            self.clock, self.wire, self.settings, self.desk, self.ledger, carriers, plan.switches, plan.seed, lead_us
+        )
+
+    def _make_upheaval(self, limits: list[ScopeLimits]) -> Upheaval:
+        return Upheaval(self.plan, self.settings, self.clock, self.wire, self.desk, self.floor, self.ledger, limits)
 
     def _lines(self, capped: set[str]) -> tuple[list[Key], list[Line]]:
         keys: dict[tuple[UUID, str, str], int] = {}
@@ -176,11 +190,11 @@ class World:
             if steps % 4096 == 0:
                 if progress is not None:
                     progress(self.desk.done + self.desk.failed, self.clock.passed_s)
-                if self.clock.now - self.ledger.last_invite > STUCK_US and not self._demands:
+                if self.clock.now - self.ledger.last_invite > self.stuck_us and not self._demands:
                     break
         ended_us = self.clock.now
         # The last leases are given back and the last wake-ups heard.
-        while self.clock.next_us is not None and self.clock.next_us <= ended_us + 2 * SECOND:
+        while self.clock.next_us is not None and self.clock.next_us <= ended_us + self.settle_us:
             self.clock.step()
         self.wire.ask()
         memory = self.wire.info("memory")

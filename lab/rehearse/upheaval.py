@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from budget import epoch, leases, permits, scopes
 from budget.scopes import CarrierSpec, ScopeLimits, carrier_scope
 from lab.rehearse.carriers import limits_of
@@ -29,9 +31,13 @@ class Upheaval:
         self._by_name = {carrier.trunk.name: carrier for carrier in floor.carriers.values()}
         self.calm_at = 0
         self.happened: list[tuple[int, int, str]] = []
-        self._acts = {"crash": self._crash, "wipe": self._wipe, "outage": self._outage, "limits": self._limits}
+        acts = self.acts()
         for fault in plan.faults:
-            clock.at(BEGIN_US + fault.at_us, self._acts[fault.kind], fault)
+            clock.at(BEGIN_US + fault.at_us, acts[fault.kind], fault)
+
+    def acts(self) -> dict[str, Callable[[Fault], None]]:
+        """What each kind of fault does."""
+        return {"crash": self._crash, "wipe": self._wipe, "outage": self._outage, "limits": self._limits}
 
     def _note(self, fault: Fault, text: str) -> None:
         now = self._clock.now
@@ -97,13 +103,7 @@ class Upheaval:
         wire.set_clock()
         scopes.set_carriers(wire, self.limits())
         scopes.set_scopes(wire, self._caps)
-        for one in list(self._desk.attempts.values()):
-            if one.state in (State.CLAIMED, State.OVER) or (one.state == State.GRANTED and floor.in_time(one)):
-                self._adopt(one)
-            else:
-                one.state = State.LANED
-        for site in floor.sites.values():
-            site.granted = {k: one for k, one in site.granted.items() if one.state == State.GRANTED}
+        self._bring_back()
         for until, carrier_id, attempt_id, fence in floor.linger:
             if until > now:
                 permits.linger(wire, carrier_id, attempt_id, fence, until - now)
@@ -115,6 +115,16 @@ class Upheaval:
             carrier.tell_again(wire)
         self._desk.state_lanes()
         self._desk.push_again()
+
+    def _bring_back(self) -> None:
+        """Live calls get their leases again; whatever was not claimed in time goes back into its lane."""
+        for one in list(self._desk.attempts.values()):
+            if one.state in (State.CLAIMED, State.OVER) or (one.state == State.GRANTED and self._floor.in_time(one)):
+                self._adopt(one)
+            else:
+                one.state = State.LANED
+        for site in self._floor.sites.values():
+            site.granted = {k: one for k, one in site.granted.items() if one.state == State.GRANTED}
 
     def _adopt(self, one: Attempt) -> None:
         assert one.carrier is not None

@@ -7,7 +7,8 @@ SELECT a.id AS attempt_id, a.call_id, c.tenant_id, a.lane, a.state, a.switch, a.
 FROM attempts a JOIN calls c ON c.id = a.call_id
 WHERE a.state IN ('dialing', 'ringing', 'early', 'in_progress')
   AND (%(switch)s::text IS NULL OR a.switch = %(switch)s::text)
-ORDER BY a.id;
+  AND (%(after)s::uuid IS NULL OR a.id > %(after)s::uuid)
+ORDER BY a.id LIMIT %(limit)s;
 
 -- name: list_overdue
 SELECT a.id AS attempt_id, a.call_id, c.tenant_id, a.lane, a.state, a.switch, a.carrier_id, a.gateway, a.fence, a.epoch,

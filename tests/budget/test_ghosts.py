@@ -71,6 +71,22 @@ def test_a_carrier_of_one_waits_until_it_is_settled(virtual: VirtualBench) -> No
     assert len(slots(virtual, 3 * SECOND)) >= 2
 
 
+def test_who_waits_for_it_does_not_ask_again_and_again(virtual: VirtualBench) -> None:
+    """It has channels enough, and one that ended lingers no more: nothing says when the next INVITE may be."""
+    virtual.carrier(channels=10, interval=SECOND, rest_us=SECOND, linger_us=SECOND // 4)
+    virtual.fill(virtual.lane(), 400)
+    virtual.step(5 * SECOND)
+    done = virtual.take()
+    acknowledge(virtual, done)
+    assert permits.release(virtual.redis, done.attempt_id, done.fence)
+    virtual.step(5 * SECOND)
+    virtual.take()
+    virtual.step(5 * SECOND)
+    virtual.refusal()
+    answer = virtual.grant()
+    assert (answer.grants, answer.limit, answer.next_us) == ((), TRUNK, None)
+
+
 def test_the_account_knows_of_it_too(virtual: VirtualBench) -> None:
     house(virtual, step=1000, more=("account:acme",))
     virtual.scope("account:acme", interval=STEP, rest_us=SECOND)

@@ -27,6 +27,9 @@ def test_states_and_live_attempts(world: World) -> None:
     assert live[0].carrier_id == world.carrier_id
     assert {item.attempt_id for item in live} <= {item.attempt_id for item in attempts.list_live(world.db, None)}
     assert attempts.list_live(world.db, "other") == []
+    pages = list(attempts.live_pages(world.db, "fs1", size=1))
+    assert [item for page in pages for item in page] == attempts.list_live(world.db, "fs1")
+    assert {len(page) for page in pages[:-1]} == {1}
 
 
 def test_silence_is_found_at_its_deadline_and_asked_about_once(world: World) -> None:

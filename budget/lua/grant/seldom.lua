@@ -26,7 +26,9 @@ local function wait_for(scope, carrier, switch, now)
     call('ZREMRANGEBYSCORE', coming, '-inf', whole(now))
     call('ZREM', coming, me)
     local rank = whole(call('ZCARD', coming))
-    local till = call('ZRANGE', P .. 'linger:' .. scope.name, rank, rank, 'WITHSCORES')[2]
+    -- Those that linger no more are no place: they stand there until the next end, and it is full for other reasons.
+    local till = call('ZRANGE', P .. 'linger:' .. scope.name, '(' .. whole(now), '+inf', 'BYSCORE', 'LIMIT', rank, '1',
+      'WITHSCORES')[2]
     if till then
       call('ZADD', coming, till, me)
       call('PEXPIRE', coming, '600000')
