@@ -9,7 +9,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from tests.retry.plant import in_code, in_sql
-from tests.store import test_call_rules as at_claim
+from tests.store import test_call_retries as retries
+from tests.store import test_call_windows as windows
 from tests.store import test_evidence
 from tests.store.conftest import World
 from tests.unit.calls import test_retry as rules
@@ -117,33 +118,33 @@ MUTANTS = [
             test_evidence.test_a_new_attempt_demands_a_retry_decision),
     # Those who carry it out
     _stored("every try counted", T, "(1 if decision.counts else 0)", "1",
-            at_claim.test_what_reached_nobody_is_no_dial_of_the_day),
+            retries.test_what_reached_nobody_is_no_dial_of_the_day),
     _stored("the call's own rules ignored", T, "apply_retry_policy(known, facts, rules, context.now)",
             "apply_retry_policy(known, facts, context.rules, context.now)",
-            at_claim.test_the_rules_kept_with_the_call_go_before_the_platforms),
+            retries.test_the_rules_kept_with_the_call_go_before_the_platforms),
     _stored("the attempt is not told until when", T, "dial_until=decision.dial_until", "dial_until=None",
-            at_claim.test_a_retry_waits_for_the_window_and_the_attempt_says_until_when),
+            retries.test_a_retry_waits_for_the_window_and_the_attempt_says_until_when),
     _stored("how it ended before is forgotten", "store.change", "by_call[call_id].past = before", "pass",
-            at_claim.test_whoever_refused_is_called_once_more_on_another_day_where_the_call_says_so),
+            retries.test_whoever_refused_is_called_once_more_on_another_day_where_the_call_says_so),
     _stored("the dial that just ended is not counted", "store.facts", "rang.append(attempt.claimed_at)", "pass",
-            at_claim.test_a_calls_own_dials_per_day),
+            retries.test_a_calls_own_dials_per_day),
     _stored("the claim trusts what was worked out", "store.attempts", "if call.dial_window is None and call.retry is None:",
-            "if True:", lambda world: at_claim.test_the_rule_itself_is_asked_whatever_was_worked_out_before(world, None)),
+            "if True:", lambda world: windows.test_the_rule_itself_is_asked_whatever_was_worked_out_before(world, None)),
     _stored("unreadable, and dialed", "store.attempts", 'return "unreadable"', "return None",
-            lambda world: at_claim.test_what_cannot_be_read_is_never_dialed(world, "dial_window", {}, "window")),
+            lambda world: windows.test_what_cannot_be_read_is_never_dialed(world, "dial_window", {}, "window")),
     _stored("past its time, and claimed", "store.attempts",
             "AND (a.dial_until IS NULL OR a.dial_until >= coalesce(%(clock)s::timestamptz, statement_timestamp()))", "",
-            at_claim.test_the_statement_itself_refuses_what_is_past_its_time, "claim"),
+            windows.test_the_statement_itself_refuses_what_is_past_its_time, "claim"),
     _stored("what reached nobody counts at the claim", "store.attempts", "a.retry_class = ANY(%(quiet)s)", "false",
-            at_claim.test_what_reached_nobody_is_no_dial_of_the_day, "claim"),
+            retries.test_what_reached_nobody_is_no_dial_of_the_day, "claim"),
     _stored("refused, and offered again at once", "store.reschedule", "attempt.due_at if why is None else opening.at",
-            "attempt.due_at", at_claim.test_a_claim_is_refused_where_the_ring_would_not_end_inside),
+            "attempt.due_at", windows.test_a_claim_is_refused_where_the_ring_would_not_end_inside),
     _stored("refused, and in a lane still", "store.reschedule", ", pushed_epoch = NULL, pushed_at = NULL", "",
-            at_claim.test_a_claim_is_refused_where_the_ring_would_not_end_inside, "move_attempts"),
+            windows.test_a_claim_is_refused_where_the_ring_would_not_end_inside, "move_attempts"),
     _stored("refused, and nobody told why", "store.reschedule", "moved = [one for one in later if one.why is not None]",
-            "moved = []", at_claim.test_a_claim_is_refused_where_the_ring_would_not_end_inside),
+            "moved = []", windows.test_a_claim_is_refused_where_the_ring_would_not_end_inside),
     _stored("a live attempt rescheduled", "store.reschedule", "AND a.state = 'queued' AND NOT c.ended", "",
-            at_claim.test_rescheduling_touches_nothing_that_is_out_or_over, "lock_queued"),
+            windows.test_rescheduling_touches_nothing_that_is_out_or_over, "lock_queued"),
 ]  # fmt: skip
 
 #: In the database itself: a look at a number without its turn.

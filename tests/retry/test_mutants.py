@@ -10,7 +10,7 @@ import pytest
 from tests.retry.lives import Broken, drive
 from tests.retry.mutants import MUTANTS, TURN, Mutant, Stored
 from tests.retry.plant import in_code
-from tests.store import test_call_rules
+from tests.store import test_call_retries
 from tests.store.conftest import World, db, world
 
 __all__ = ["db", "world"]
@@ -42,7 +42,7 @@ def test_a_bug_planted_in_the_store_is_caught(world: World, mutant: Stored) -> N
 
 
 def test_a_look_at_a_number_without_its_turn_is_caught(world: World) -> None:
-    notices = test_call_rules.test_a_claim_waits_for_another_of_the_same_number
+    notices = test_call_retries.test_a_claim_waits_for_another_of_the_same_number
     notices(world)
     with psycopg.connect(world.url, autocommit=True) as conn:
         row = conn.execute("SELECT pg_get_functiondef('number_rang'::regproc)").fetchone()
