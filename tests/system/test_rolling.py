@@ -100,13 +100,12 @@ def test_old_and_new_side_by_side(tmp_path: pathlib.Path) -> None:
 
         def dials(switch: int, invites: int = 3) -> None:
             """So many more INVITEs came from that switch."""
+            since = time.time_ns()
+            wait_until(f"fs{switch} to dial", lambda: dialed(switch, since) >= invites, timeout_s=PATIENCE_S, every_s=0.1)
+
+        def dialed(switch: int, since: int) -> int:
             peer = stack.places[switch - 1].sip
-            before = time.time_ns()
-
-            def seen() -> int:
-                return sum(r["k"] == "invite" and r["peer"] == peer and r["t"] > before for r in read_log(log))
-
-            wait_until(f"fs{switch} to dial", lambda: seen() >= invites, timeout_s=PATIENCE_S, every_s=0.1)
+            return sum(r["k"] == "invite" and r["peer"] == peer and r["t"] > since for r in read_log(log))
 
         with flowing(house):
             dials(1)
@@ -118,8 +117,11 @@ def test_old_and_new_side_by_side(tmp_path: pathlib.Path) -> None:
             dials(2)  # the old one has the budget, and the new one none
             assert epoch.get(stack.db).scripts == OLD
             restart("feeder")
-            dials(1)  # the new one has it, and the old one none, though it is up
-            assert (epoch.get(stack.db).scripts, stack.supervisor.dead()) == (NEW, [])
+            dials(1)  # the new one has it
+            since = time.time_ns()
+            dials(1, 2 * CARRIER.cps)
+            # And the old one none, though it is up, calls wait, and the old web goes on pushing for it.
+            assert (epoch.get(stack.db).scripts, stack.supervisor.dead(), dialed(2, since)) == (NEW, [], 0)
             restart(*LATER)
             stack.wait_ready()
             dials(2)
