@@ -59,7 +59,7 @@ PLANTED = [
     Planted("attempts are not counted", work.CallWork._write_attempt, "(1 if decision.counts else 0)", "0",
             breaks="more attempts than allowed"),
     # Retry
-    Planted("retry of an unknown", retry._gap_s, "    return None", "    return rules.carrier_s",
+    Planted("retry of an unknown", retry._gap_s, "    return None", "    return rules.carrier_gaps_s[0]",
             breaks="an unknown end is dialed again"),
     Planted("retry at once", retry.apply_retry_policy, "now + timedelta(seconds=", "now + 0 * timedelta(seconds=",
             breaks="a retry comes too soon"),
