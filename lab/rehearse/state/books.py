@@ -15,9 +15,10 @@ from uuid import UUID
 
 from calls import watch
 from calls.evidence import Evidence, Rank, Source, State
-from calls.retry import RetryRules
+from calls.retry import RetryRules, may_have_rung
 from store.change import Applied, Condition, NewAttempt
-from store.facts import Timers, storable
+from store.facts import Timers, facts_of, storable
+from store.limits import Past
 from store.rows import Attempt, Call
 from store.work import CallWork, Context
 
@@ -169,6 +170,7 @@ class Books:
                 if work is None:
                     latest = self.latest(row.call_id)
                     work = works[row.call_id] = CallWork(self.calls[row.call_id], self._hook, {latest.id: latest})
+                    work.past = self._past(row.call_id)
                 work.attempts[attempt_id] = row
         holding = {
             id_ for id_ in named
@@ -184,6 +186,17 @@ class Books:
         for work in works.values():
             self._write(work, int(now.timestamp() * 1_000_000))
         return [self._applied(id_, works) for id_ in named]
+
+    def _past(self, call_id: UUID) -> list[Past]:
+        """The attempts of the call so far; which of them were before the one that ends, the rules see themselves."""
+        rows = [self.attempts[id_] for id_ in self.numbers[call_id]]
+        return [
+            Past(
+                row.id, row.number, row.retry_class, row.claimed_at,
+                rang=row.claimed_at is not None and may_have_rung(facts_of(row)),
+            )
+            for row in rows
+        ]  # fmt: skip
 
     def _write(self, work: CallWork, now_us: int) -> None:
         for id_ in work.changed:
