@@ -75,7 +75,7 @@ PLANTED = [
     Planted("restart of the switch ignored", watch.restarted_under, " or claimed_at < core_since", "",
             partial(test_watch.test_what_a_missing_channel_means, 2.0, False, 5, "lost")),
     Planted("a lost link's socket ignored", watch.absent, "waited_s < grace_s", "False",
-            breaks=""),  # by whatever comes of an INVITE that leaves after its row has ended
+            partial(test_watch.test_what_a_missing_channel_means, 2.0, False, 60, None)),
     Planted("concluded in the first round", watch.ripe, "waited_s >= ROUND_S and", "",
             partial(test_watch.test_when_a_missing_channel_is_decided_on, 1.1, False, False, False)),
     Planted("the list is believed while catching up", watch.look, "if listed and not missed", "if listed",

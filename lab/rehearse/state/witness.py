@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 ENDS = frozenset(f"call.{outcome}" for outcome in Outcome)
 #: us; evidence that was written down so shortly before an INVITE may have come after its claim.
 CLAIMED_US = 60_000
+#: s; a silent attempt's time runs from its claim, and its INVITE may have sat in a lost link's socket until then.
+SOCKET_S = 3.0
 #: What each way of ending is to be called, and that nobody knows.
 CALLED = {
     "busy": "busy", "declined": "declined", "unavailable_480": "unavailable", "network_blocked_603": "carrier_block",
@@ -147,7 +149,7 @@ class Witness:
         elif rang is not None:
             since, most_s = rang, self._ring_s
         else:
-            since, most_s = leg.began, float(self._settings.pdd_s)
+            since, most_s = leg.began, float(self._settings.pdd_s) - SOCKET_S
         if now - since < most_s * SECOND:
             self.breaks("hung up before its time", f"{attempt} {leg.trace}")
 
