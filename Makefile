@@ -17,14 +17,19 @@ venv: $(VENV)/installed  ## the environment alone, in .venv (PYTHON=python3.12 c
 demo: venv  ## everything on this machine, 120 calls, until Ctrl-C (EXIT=1: ends by itself)
 	@$(BIN)/trunkline demo $(if $(filter-out 0,$(EXIT)),--exit) $(ARGS)
 
-# Most tests wait more than they work, so two at a time; those of whole houses have the machine to themselves.
+# Most tests wait more than they work, so several at a time; those that want a carrier's limit used up have the machine to
+# themselves.
+ALONE := tests/system/test_limits_pacing.py tests/system/test_limits_stalls.py
+HOUSES := tests/system tests/chaos
+
 test: venv  ## every test, on real Postgres and Redis (ARGS="tests/unit -k retry")
 ifneq ($(ARGS),)
 	@$(BIN)/python -m pytest $(ARGS)
 else
 	@status=0; \
-	$(BIN)/python -m pytest -n 2 --ignore tests/system --ignore tests/chaos || status=$$?; \
-	$(BIN)/python -m pytest tests/system tests/chaos || status=$$?; \
+	$(BIN)/python -m pytest -n 3 $(HOUSES:%=--ignore %) || status=$$?; \
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ALONE:%=--ignore %) $(HOUSES) || status=$$?; \
+	$(BIN)/python -m pytest $(ALONE) || status=$$?; \
 	exit $$status
 endif
 

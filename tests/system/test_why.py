@@ -34,7 +34,10 @@ from trunkline.why import Reason, Report, look
 
 __all__ = ["db", "world"]
 
-TABLES = "outbox, call_events, contradictions, call_commands, idempotency_keys, attempts, calls, queue_counts, queue_deltas, routes, scopes"
+TABLES = (
+    "outbox, call_events, contradictions, call_commands, idempotency_keys, attempts, calls, queue_counts, queue_deltas,"
+    " routes, scopes"
+)
 
 
 @dataclass
