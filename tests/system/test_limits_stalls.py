@@ -42,7 +42,7 @@ def test_what_a_switch_sends_when_it_wakes_up_has_its_place_in_the_carriers_seco
     for _ in range(TRIES):
         if late >= WANTED:
             break
-        calls.wait_invites(CARRIER.name, calls.invites(CARRIER.name) + 2 * CARRIER.cps)
+        calls.wait_any({CARRIER.name: calls.invites(CARRIER.name) + 2 * CARRIER.cps})
         faults.pause(sleeper.process("switch"), STANDSTILL_S)
         woke = faults.done[-1].end
         # More than a window after it woke up, the others have dialed on.

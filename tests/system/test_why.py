@@ -68,8 +68,12 @@ class Floor:
         return made
 
     def grant(self) -> permits.Answer:
-        """A permit whose slot is free now; the rest after a rebuild is not what is tested here."""
-        self.redis.hdel(f"{PREFIX}s:{carrier_scope(self.world.carrier_id)}", "tat")
+        """A permit whose slot is free now; the rest after a rebuild, or after a permit that nobody acknowledged in time, is
+        not what is tested here.
+        """
+        scope = carrier_scope(self.world.carrier_id)
+        self.redis.hdel(f"{PREFIX}s:{scope}", "tat")
+        self.redis.delete(f"{PREFIX}out:{scope}")
         return permits.grant(self.redis, self.settings, self.world.carrier_id, "fs1")
 
     def why(self) -> Report:
