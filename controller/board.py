@@ -52,6 +52,7 @@ class Board:
     unacked: dict[UUID, float] = field(default_factory=dict)  # originates written and not acknowledged: since when
     stopping: Event = field(default_factory=Event)
     drained: bool = False  # an operator takes the switch out of service: controller/drained.py
+    inherited: bool = True  # nothing is being taken back from an earlier controller of this switch: controller/takeover.py
     tombstones: int = 0  # the connection (link.counters.connects) on which the switch was seen to keep one
     unsettled: dict[UUID, int] = field(default_factory=dict)  # carriers with an INVITE that may leave late: their rest, us
     originates: BoundedSemaphore = field(init=False)  # written and not yet acknowledged
@@ -61,15 +62,15 @@ class Board:
 
     @property
     def may_dial(self) -> bool:
-        """We are on duty, both links are up, tombstones hold, the switch acknowledges and is not drained, and nobody asked
-        us to stop.
+        """We are on duty and have taken over, both links are up, tombstones hold, the switch acknowledges and is not
+        drained, and nobody asked us to stop.
 
         Without the events link an answer would go unseen. While an acknowledgement is overdue the switch stands still:
         what is written to it now would leave together with what it already has.
         """
         wanted = not self.stopping.is_set() and not self.drained
         up = self.duty.held and self.link.up and self.events.up
-        return wanted and up and self.proves and not self.switch_stalled
+        return wanted and up and self.inherited and self.proves and not self.switch_stalled
 
     @property
     def proves(self) -> bool:

@@ -21,6 +21,8 @@ T = TypeVar("T")
 
 #: Of a lease: so much of it counts, so often it is renewed (three renewals may fail), so often who stands by asks for it.
 COUNTS, RENEW, POLL = 0.9, 0.2, 0.1
+#: Leases for which both links may be down before whoever is on duty gives it up.
+UNABLE = 2.0
 #: Events kept while standing by, at most; the oldest go first.
 KEPT_MAX = 50_000
 
@@ -34,16 +36,32 @@ class Book(Protocol):
 
 
 class Duty:
-    """``run`` keeps it or waits for it. ``took`` and ``lost`` are called from there, in their order."""
+    """``run`` keeps it or waits for it. ``took``, ``lost`` and ``others`` (another is on duty) are called from there.
 
-    def __init__(self, book: Book, lease_s: float, *, clock: Callable[[], float] = time.monotonic) -> None:
+    ``able``: whether we could do anything, on duty: who has no way to the switch does not take the duty, and gives it up
+    after ``UNABLE`` leases. ``wall`` beside ``clock``: a machine that was frozen may not have counted the time of it.
+    """
+
+    def __init__(
+        self,
+        book: Book,
+        lease_s: float,
+        *,
+        able: Callable[[], bool] = lambda: True,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
         self._book = book
         self._lease_s = lease_s
+        self._able = able
         self._clock = clock
-        self._until = float("-inf")
+        self._wall = wall
+        self._until = self._wall_until = float("-inf")
+        self._unable_since: float | None = None
         self.fence: int | None = None
         self.took: Callable[[], None] = lambda: None
         self.lost: Callable[[], None] = lambda: None
+        self.others: Callable[[], None] = lambda: None
 
     @property
     def on(self) -> bool:
@@ -53,7 +71,7 @@ class Duty:
     @property
     def held(self) -> bool:
         """Nobody else can have taken over yet: what changes anything at the switch may be written."""
-        return self.fence is not None and self._clock() < self._until
+        return self.fence is not None and self._clock() < self._until and self._wall() < self._wall_until
 
     def run(self) -> None:
         """Until killed."""
@@ -63,16 +81,26 @@ class Duty:
 
     def ask(self) -> None:
         """Renews the duty, or takes it when it is free. Without Postgres nothing changes but the time."""
-        asked = self._clock()
+        asked, wall = self._clock(), self._wall()
+        if self._able():
+            self._unable_since = None
+        elif self._unable_since is None:
+            self._unable_since = asked
+        unable_s = 0.0 if self._unable_since is None else asked - self._unable_since
+        if self._unable_since is not None and (not self.on or unable_s > self._lease_s * UNABLE):
+            self._give_up("no way to the switch")
+            return
         try:
             with gevent.Timeout(self._lease_s, TimeoutError("no answer within a lease")):
                 fence = self._book.take()
         except (psycopg.Error, OSError) as error:
             log.warning("duty not renewed", extra={"on": self.on, "error": str(error)})
             return
-        if fence is not None:
+        if fence is None:
+            self.others()
+        else:
             # The lease began when the server answered, which was after we asked.
-            self._until = asked + self._lease_s * COUNTS
+            self._until, self._wall_until = asked + self._lease_s * COUNTS, wall + self._lease_s * COUNTS
         if fence == self.fence:
             return
         was, self.fence = self.fence, fence
@@ -85,15 +113,20 @@ class Duty:
 
     def leave(self) -> None:
         """Gives the duty up at once, in order: whoever stands by need not wait for it to run out."""
+        self._give_up("stopping")
+        self._book.close()
+
+    def _give_up(self, why: str) -> None:
         was, self.fence = self.fence, None
+        if was is None:
+            return
+        log.warning("duty given up", extra={"fence": was, "why": why})
+        self.lost()
         try:
-            if was is not None:
-                with gevent.Timeout(self._lease_s, TimeoutError("no answer within a lease")):
-                    self._book.leave()
+            with gevent.Timeout(self._lease_s, TimeoutError("no answer within a lease")):
+                self._book.leave()
         except (psycopg.Error, OSError) as error:
             log.warning("duty not given up; it will run out", extra={"error": str(error)})
-        finally:
-            self._book.close()
 
 
 class Alone:
@@ -104,22 +137,27 @@ class Alone:
 
 
 class Heard(Generic[T]):
-    """What was heard while standing by, not older than ``keep_s``."""
+    """What was heard while standing by. It is kept until whoever is on duty must have written it down: for ``keep_s``, of
+    which only counts what was before the last moment at which we were ``sure`` that another is on duty.
+    """
 
     def __init__(self, keep_s: float, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._keep_s = keep_s
         self._clock = clock
+        self._sure = float("-inf")
         self._kept: deque[tuple[float, T]] = deque(maxlen=KEPT_MAX)
 
-    def add(self, item: T) -> None:
-        now = self._clock()
-        self._kept.append((now, item))
-        while self._kept[0][0] < now - self._keep_s:
+    def sure(self) -> None:
+        """Another is on duty, now."""
+        self._sure = self._clock()
+        while self._kept and self._kept[0][0] < self._sure - self._keep_s:
             self._kept.popleft()
 
+    def add(self, item: T) -> None:
+        self._kept.append((self._clock(), item))
+
     def take(self) -> list[T]:
-        """All of it that is not too old, in order; nothing is left."""
-        oldest = self._clock() - self._keep_s
-        kept = [item for at, item in self._kept if at >= oldest]
+        """All of it, in order; nothing is left."""
+        kept = [item for _, item in self._kept]
         self._kept.clear()
         return kept

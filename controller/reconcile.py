@@ -61,6 +61,12 @@ class Reconciler:
         self._catch_up = True
         self._asked.set()
 
+    def forget(self) -> None:
+        """Another controller looks now. What was seen only once must be seen twice again, should it come back to us."""
+        self._suspects.clear()
+        self._orphans.clear()
+        self._catch_up = True
+
     def run(self) -> None:
         """Until killed. A server or switch that is away only delays it."""
         while True:
@@ -241,8 +247,16 @@ class Reconciler:
                 self.drift += 1
 
     def _linger_us(self, fate: Fate | None) -> int | None:
-        """As after the event (EventWriter): an INVITE that nobody answered is sent on until timer T1X64 has passed."""
-        if fate is None or not fate.silent or fate.local or fate.ended_at is None:
+        """As after the event (EventWriter): a switch that was restarted under a call sent no BYE, and an INVITE that nobody
+        answered is sent on until timer T1X64 has passed. None: the carrier's own linger.
+        """
+        if fate is None or fate.local or fate.ended_at is None:
             return None
-        left = self.board.settings.sip_death_s - (datetime.now(UTC) - fate.ended_at).total_seconds()
+        if fate.crashed and watch.restarted_under(fate.claimed_at, self._core_since):
+            lasts = self.board.settings.crash_linger_s
+        elif fate.silent:
+            lasts = self.board.settings.sip_death_s
+        else:
+            return None
+        left = lasts - (datetime.now(UTC) - fate.ended_at).total_seconds()
         return int(left * 1_000_000) if left > 0 else None

@@ -50,11 +50,11 @@ class Controller:
         self.db = open_database(settings, f"controller-{settings.switch}", cooperative=True)
         self.redis = connect(settings)
         rng = random.Random()
-        self.duty = Duty(DutyBook(settings, settings.switch, uuid4()), settings.duty_lease_s)
+        self.duty = Duty(DutyBook(settings, settings.switch, uuid4()), settings.duty_lease_s, able=self._linked)
         self.heard: Heard[Evidence | LocalRefusal] = Heard(settings.duty_keep_s)
         self.link = EslLink(settings, role="commands", rng=rng, may_act=lambda: self.duty.held)
         self.events = EslLink(settings, role="events", rng=rng)
-        self.board = Board(settings, self.db, self.redis, self.link, self.events, self.duty)
+        self.board = Board(settings, self.db, self.redis, self.link, self.events, self.duty, inherited=False)
         self.writer = EventWriter(self.board, RetryRules.of(settings))
         self.reconciler = Reconciler(self.board, self.writer.record, self.writer.waits)
         self.commands = CommandRunner(self.board, self.reconciler, self.writer)
@@ -75,6 +75,7 @@ class Controller:
         self.link.on_up(self._on_up)
         self.duty.took = self._on_duty
         self.duty.lost = self._off_duty
+        self.duty.others = self.heard.sure
         self._warm()
         greenlets = self.writer.run()
         self.events.start()
@@ -123,29 +124,41 @@ class Controller:
     def stop(self) -> None:
         self.board.stopping.set()
 
+    def _linked(self) -> bool:
+        return self.link.up and self.events.up
+
     def _on_duty(self) -> None:
-        """What the one before us may not have written down is written again; what it left open is looked into."""
+        """What the one before us may not have written down is written again; what it left open is looked into. No permit is
+        asked for meanwhile: what is taken back must be the other's.
+        """
+        self.board.inherited = False
         crash_point("takeover.on_duty")
         for seen in self.heard.take():
             self._take(seen)
         crash_point("takeover.heard")
-        gevent.spawn(self._take_over)  # the duty has to be renewed meanwhile
+        # The duty has to be renewed meanwhile.
+        gevent.spawn(self._take_over, self.duty.fence).link_exception(self._died)
 
-    def _take_over(self) -> None:
+    def _take_over(self, fence: int | None) -> None:
         try:
             inherit(self.board)
             if self.link.up:
                 tombstones.check(self.board)
-        except (EslError, RedisError, psycopg.Error, OSError) as error:
+        except (EslError, RedisError, psycopg.Error, OSError, ValueError) as error:
             log.warning("not all was taken over; the sweeps and reconcile will", extra={"error": str(error)})
-        self.reconciler.now_please()
-        self.commands.wake()
-        self.gateways.wake()
-        self.pumps.wake_all()
+        finally:
+            if self.duty.fence == fence:  # else another takeover is under way
+                self.board.inherited = True
+            self.reconciler.now_please()
+            self.commands.wake()
+            self.gateways.wake()
+            self.pumps.wake_all()
 
     def _off_duty(self) -> None:
+        self.board.inherited = False
         # Hangups that wait for their channel are open rows: whoever is on duty now reads them there.
         self.board.kills.clear()
+        self.reconciler.forget()
 
     def _on_events_up(self) -> None:
         # What happened while nobody listened is unknown: only the switch can say.

@@ -125,6 +125,7 @@ class Fate:
     silent: bool
     crashed: bool
     local: bool
+    claimed_at: datetime | None = None
 
 
 def fates(db: Database, ids: Iterable[UUID]) -> dict[UUID, Fate]:

@@ -45,7 +45,7 @@ a.ringing_at IS NULL AND a.early_at IS NULL AND a.answered_at IS NULL AND a.sip_
 a.note IS NOT DISTINCT FROM 'switch_restarted' OR a.evidence IS NOT DISTINCT FROM 'watchdog' AS crashed
 
 -- name: fates
-SELECT a.id AS attempt_id, a.state, a.ended_at, a.local, {last_words} FROM attempts a WHERE a.id = ANY(%(ids)s);
+SELECT a.id AS attempt_id, a.state, a.ended_at, a.local, a.claimed_at, {last_words} FROM attempts a WHERE a.id = ANY(%(ids)s);
 
 -- name: list_lingering
 SELECT a.id AS attempt_id, a.carrier_id, a.fence, a.ended_at, {last_words}

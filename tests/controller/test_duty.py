@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from controller import commands
-from controller.duty import COUNTS, Duty, Heard
+from controller.duty import COUNTS, UNABLE, Duty, Heard
 from controller.esl_connection import Connection
 from controller.esl_errors import NotOnDuty
 from controller.esl_state import Counters
@@ -48,7 +48,7 @@ def book() -> Book:
 
 @pytest.fixture
 def duty(book: Book) -> Duty:
-    return Duty(book, LEASE_S, clock=book.clock)
+    return Duty(book, LEASE_S, clock=book.clock, wall=book.clock)
 
 
 def test_the_lease_is_counted_from_before_the_question(book: Book, duty: Duty) -> None:
@@ -102,17 +102,53 @@ def test_leaving_ends_it_at_once(book: Book, duty: Duty) -> None:
     assert (other.left, other.closed) == (0, 1)
 
 
-def test_what_was_heard_is_kept_for_a_while(book: Book) -> None:
+def test_what_was_heard_is_kept_until_another_must_have_written_it(book: Book) -> None:
     heard: Heard[str] = Heard(15.0, clock=book.clock)
     for second, what in ((0, "old"), (10, "first"), (20, "second")):
         book.now = 100.0 + second
         heard.add(what)
     book.now = 124.0
-    assert heard.take() == ["first", "second"]
-    assert heard.take() == []
+    heard.sure()
+    # From then on nobody answers: whoever is on duty may not have been able to write for as long.
+    book.now = 200.0
     heard.add("third")
-    book.now = 140.0
+    assert heard.take() == ["first", "second", "third"]
     assert heard.take() == []
+
+
+def test_who_has_no_way_to_the_switch_does_not_take_the_duty_and_gives_it_up(book: Book) -> None:
+    able, told = [False], []
+    duty = Duty(book, LEASE_S, able=lambda: able[0], clock=book.clock, wall=book.clock)
+    duty.took, duty.lost = (lambda: told.append("took")), (lambda: told.append("lost"))
+    book.answers = [7, 7, 9]
+    duty.ask()
+    assert (duty.on, len(book.answers)) == (False, 3)
+    able[0] = True
+    duty.ask()
+    assert duty.held
+    able[0] = False
+    duty.ask()  # a short loss is none
+    assert duty.held
+    book.now += LEASE_S * UNABLE + 0.1
+    duty.ask()
+    assert (duty.on, book.left, told) == (False, 1, ["took", "lost"])
+    able[0] = True
+    duty.ask()
+    assert (duty.fence, told[-1]) == (9, "took")
+
+
+def test_a_machine_that_was_frozen_and_did_not_count_it_may_not_act(book: Book) -> None:
+    wall = [1000.0]
+    duty = Duty(book, LEASE_S, clock=book.clock, wall=lambda: wall[0])
+    book.answers = [7, 7]
+    duty.ask()
+    assert duty.held
+    wall[0] += LEASE_S
+    assert not duty.held
+    duty.ask()
+    assert duty.held
+    wall[0] -= 3600  # a clock set back says nothing
+    assert duty.held
 
 
 def test_only_on_duty_a_deed_is_written() -> None:
