@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import redis
 
 from budget import permits
+from calls.watch import YOUNG_S
 from store import carriers
 from tests.system.house import PLAIN, House, redis_of
 from trunkline.children import wait_until
+from trunkline.stack import Stack
 from trunkline.supervisor import Supervisor
 
 #: s; of a wait for a process to pass its point.
@@ -111,12 +113,20 @@ def unleased(scene: Scene) -> None:
     scene.owed.append(lambda: scene.house.hang_up(scene.ids[0]))
 
 
+def age_s(stack: Stack, attempt: str) -> float:
+    """s since the attempt was claimed."""
+    with stack.db.connection() as conn:
+        row = conn.execute("SELECT claimed_at FROM attempts WHERE id = %s", [attempt]).fetchone()
+    assert row is not None
+    return (datetime.now(UTC) - row[0]).total_seconds()
+
+
 def unseen(scene: Scene) -> None:
     """A channel ends, and its events are lost on the way."""
     scene.post(TALKS_ON)
     scene.house.wait(scene.ids[0], "in_progress")
     (attempt,) = scene.house.see(scene.ids[0])["attempts"]
-    time.sleep(2.0)  # a row younger than that is not concluded about
+    wait_until("a row that may be concluded about", lambda: age_s(scene.house.stack, attempt["id"]) > YOUNG_S, timeout_s=30)
     scene.api("lab fault drop_events 1")
     scene.api(f"uuid_kill {attempt['id']}")
     scene.api("lab fault clear")
