@@ -162,7 +162,7 @@ def test_ours_are_there_and_valid(world: World) -> None:
 
 
 def test_two_requests_for_one_action_are_one_also_before_its_index_is_there(world: World) -> None:
-    """They come one after the other by the call's lock."""
+    """They come one after the other by the locks of the call and of its attempt."""
     files = {index.name: index.sql for migration in read_migrations() for index in migration.indexes}
     live, over = world.dialing(), world.accept()
     calls.request_hangup(world.db, world.tenant.id, over.call.id, "customer", at(5))
