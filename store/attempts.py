@@ -178,7 +178,7 @@ def _claim(conn: Conn, params: dict[str, Any], now: datetime) -> Claimed | Refus
     if reason is not None:
         if reason in _RULED:
             conn.rollback()
-            reschedule_in(conn, [params["attempt_id"]], pdd_s=pdd_s, now=now, clock=params["clock"])
+            reschedule_in(conn, [params["attempt_id"]], pdd_s=pdd_s, now=now, clock=params["clock"], refused=reason)
         return Refused(reason)
     assert attempt.gateway is not None
     assert attempt.deadline_at is not None

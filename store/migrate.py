@@ -1,16 +1,20 @@
-"""Numbered SQL files, applied in order, each in its own transaction: ``migrate(database_url)``.
+"""Numbered SQL files, applied in order, each in its own transaction, but for indexes: ``migrate(database_url)``.
 
-Two kinds, by name. ``0010_words.sql`` only adds (*pre*): processes that do not know it go on beside it, so it runs before
+Three kinds, by name. ``0010_words.sql`` only adds (*pre*): processes that do not know it go on beside it, so it runs before
 the new ones are started. ``0011_words.post.sql`` takes away (*post*): it runs when nobody is connected any more who does
-not know it, which each process tells in its ``application_name`` (:func:`session_name`).
+not know it, which each process tells in its ``application_name`` (:func:`session_name`). ``0012_words.concurrent.sql``
+builds indexes of large tables (store/indexes.py); it is *pre* too.
 
 A migration never stops those who write, nor is one of them ended because of it: it waits for a lock no longer than LOCK_MS
 and less than Postgres takes to look for a deadlock, so it is always the migration that gives way. Then it is rolled back as
-a whole and tried again a little later, for TRY_S at most.
+a whole and tried again a little later, for TRY_S at most. What it has locked stays so until it is done: whatever reads or
+rewrites a table that grows has no place in it. Indexes are built outside of a transaction, beside those who write: nobody
+who writes waits for them, they wait for others, each time for the rest of TRY_S at most. Cut short, they are dropped and
+built again by the next try.
 
-Safe twice and by two at once: an advisory lock lets one process work while the other waits (at most LOCK_WAIT_MS) and
-then finds nothing to do. The table schema_migrations keeps each file's SHA-256, so a file edited after it was
-applied is refused instead of silently differing from the database.
+Safe twice and by two at once: an advisory lock lets one process work while the other asks for it again and again (for
+LOCK_WAIT_MS at most) and then finds nothing to do. The table schema_migrations keeps each file's SHA-256, so a file edited
+after it was applied is refused instead of silently differing from the database.
 """
 
 from __future__ import annotations
@@ -32,6 +36,8 @@ import psycopg
 from psycopg import errors
 from psycopg.rows import TupleRow
 
+from store.indexes import Index, IndexFileError, OtherIndexError, build
+from store.indexes import read as read_indexes
 from store.queries import load
 
 LOCK_WAIT_MS = 60_000
@@ -43,7 +49,7 @@ TRY_S = 120.0
 REST_MIN_S, REST_MAX_S = 0.1, 2.0
 #: Advisory lock number of migrations; any constant that nothing else uses.
 LOCK_KEY = 0x7472_756E_6B6D_6967
-_NAME = re.compile(r"^(\d{4})_[a-z0-9_]+(\.post)?\.sql$")
+_NAME = re.compile(r"^(\d{4})_[a-z0-9_]+(\.post|\.concurrent)?\.sql$")
 _SQL = load("migrate")
 _Conn = psycopg.Connection[TupleRow]
 
@@ -74,6 +80,16 @@ class Migration:
         """It takes away what older processes need."""
         return self.name.endswith(".post")
 
+    @property
+    def indexes(self) -> list[Index]:
+        """What it builds outside of a transaction; empty: it is a transaction. Raises :class:`MigrationError`."""
+        if not self.name.endswith(".concurrent"):
+            return []
+        try:
+            return read_indexes(self.sql.decode())
+        except IndexFileError as error:
+            raise MigrationError(f"{self.name}.sql: {error}") from error
+
 
 def read_migrations(directory: Traversable | None = None) -> list[Migration]:
     """The files of ``directory`` (store/migrations) in order of their numbers, each of which is used once."""
@@ -84,7 +100,9 @@ def read_migrations(directory: Traversable | None = None) -> list[Migration]:
     for name in found:
         match = _NAME.match(name)
         if match is None or int(match[1]) <= last:
-            raise MigrationError(f"{name}: the next migration must be named {last + 1:04d}_<lower_case_words>[.post].sql")
+            raise MigrationError(
+                f"{name}: the next migration must be named {last + 1:04d}_<lower_case_words>[.post|.concurrent].sql"
+            )
         last = int(match[1])
         sql = (directory / name).read_bytes()
         migrations.append(Migration(name.removesuffix(".sql"), sql, hashlib.sha256(sql).digest()))
@@ -143,11 +161,12 @@ def pending(database_url: str, *, migrations: Sequence[Migration] | None = None)
 def _session(database_url: str) -> Iterator[_Conn]:
     """The only one that migrates. Closing the connection frees the lock, whatever happens."""
     with psycopg.connect(database_url, autocommit=True, connect_timeout=10, application_name="migrate") as conn:
+        give_up = time.monotonic() + LOCK_WAIT_MS / 1000
+        while conn.execute(_SQL["try_lock"], {"key": LOCK_KEY}).fetchone() != (True,):
+            if time.monotonic() >= give_up:
+                raise MigrationError(f"another migration has run for {LOCK_WAIT_MS // 1000} s: wait for it to end")
+            time.sleep(REST_MIN_S)
         conn.execute(_SQL["wait"], {"lock_timeout": f"{LOCK_WAIT_MS}ms"})
-        try:
-            conn.execute(_SQL["lock"], {"key": LOCK_KEY})
-        except errors.LockNotAvailable as error:
-            raise MigrationError(f"another migration has run for {LOCK_WAIT_MS // 1000} s: wait for it to end") from error
         conn.execute(_SQL["create_table"])
         yield conn
 
@@ -175,15 +194,20 @@ def _older(conn: _Conn, migration: Migration) -> list[str]:
 
 
 def _apply(conn: _Conn, migration: Migration) -> None:
-    """In one transaction, with every lock or not at all; again and again until it has had them."""
+    """Again and again until it has had every lock."""
+    indexes = migration.indexes
     give_up, rest_s = time.monotonic() + TRY_S, REST_MIN_S
     while True:
         try:
-            with conn.transaction():
-                conn.execute(_SQL["give_way"], {"most_ms": LOCK_MS})
-                conn.execute(migration.sql, prepare=False)
-                conn.execute(_SQL["record"], {"name": migration.name, "checksum": migration.checksum})
+            if indexes:
+                for index in indexes:
+                    build(conn, index, max(1, round((give_up - time.monotonic()) * 1000)))
+                _record(conn, migration)
+            else:
+                _in_one_transaction(conn, migration)
             return
+        except OtherIndexError as error:
+            raise MigrationError(f"{migration.name}: {error}") from error
         except (errors.LockNotAvailable, errors.DeadlockDetected) as error:
             if time.monotonic() >= give_up:
                 raise MigrationError(
@@ -193,6 +217,17 @@ def _apply(conn: _Conn, migration: Migration) -> None:
             log.info("%s gave way to those who write; again in %.1f s", migration.name, rest_s)
         time.sleep(random.uniform(0.5, 1.0) * rest_s)
         rest_s = min(REST_MAX_S, rest_s * 2)
+
+
+def _in_one_transaction(conn: _Conn, migration: Migration) -> None:
+    with conn.transaction():
+        conn.execute(_SQL["give_way"], {"most_ms": LOCK_MS})
+        conn.execute(migration.sql, prepare=False)
+        _record(conn, migration)
+
+
+def _record(conn: _Conn, migration: Migration) -> None:
+    conn.execute(_SQL["record"], {"name": migration.name, "checksum": migration.checksum})
 
 
 def _check(applied: dict[str, bytes], wanted: Sequence[Migration]) -> None:

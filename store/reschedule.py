@@ -2,13 +2,16 @@
 
 Its window is closed, or its dials of the local day are used up. It waits in the backlog for the next moment; if there is
 none before ``expires_at`` the call ends as expired, and one whose rules cannot be read as blocked, at once.
+
+What a claim refused by these rules, and they then allow after all, comes back a little later (AGAIN), never at once: if the
+two looks should ever differ for good, it is seen in the call's events and is no endless loop of permits.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from calls.evidence import End, Evidence, Source, State
@@ -23,6 +26,8 @@ from store.rows import Attempt, Call
 
 _SQL = load("reschedule")
 _CHANGE = load("change")
+#: How much later what was refused for no reason that is found again.
+AGAIN = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,7 @@ class _Later:
     due_at: datetime
     dial_until: datetime | None
     why: str | None
+    note: str | None = None
 
 
 def reschedule(db: Database, ids: Sequence[UUID], *, pdd_s: int, now: datetime, clock: datetime | None = None) -> int:
@@ -43,8 +49,10 @@ def reschedule(db: Database, ids: Sequence[UUID], *, pdd_s: int, now: datetime, 
     return db.run(lambda conn: reschedule_in(conn, ids, pdd_s=pdd_s, now=now, clock=clock)) if ids else 0
 
 
-def reschedule_in(conn: Conn, ids: Sequence[UUID], *, pdd_s: int, now: datetime, clock: datetime | None) -> int:
-    """:func:`reschedule` inside the caller's transaction, which it commits."""
+def reschedule_in(
+    conn: Conn, ids: Sequence[UUID], *, pdd_s: int, now: datetime, clock: datetime | None, refused: str | None = None
+) -> int:
+    """:func:`reschedule` inside the caller's transaction, which it commits. ``refused``: why a claim of them just was."""
     with conn.pipeline():
         locked = conn.execute(_CHANGE["lock_calls"], {"ids": list(ids)}, binary=True)
         queued = conn.execute(_SQL["lock_queued"], {"ids": list(ids), "clock": clock})
@@ -63,7 +71,7 @@ def reschedule_in(conn: Conn, ids: Sequence[UUID], *, pdd_s: int, now: datetime,
             if isinstance(decided, Evidence):
                 ends.append(decided)
             else:
-                later.append(decided)
+                later.append(decided if refused is None else _not_at_once(decided, moment, refused))
         _write(conn, later, now)
         # It commits; and nothing is asked of rules where an attempt ends that was never dialed.
         apply_in(conn, ends, rules=RetryRules(), timers=NO_TIMERS, now=now)
@@ -92,6 +100,14 @@ def _decide(
     return _Later(call, attempt, attempt.due_at if why is None else opening.at, opening.until, why)
 
 
+def _not_at_once(later: _Later, clock: datetime, refused: str) -> _Later:
+    """Refused a moment ago, and nothing is found against it nor to be put right: it would be refused again."""
+    if later.why is not None or later.dial_until != later.attempt.dial_until:
+        return later
+    due_at = max(later.attempt.due_at, clock) + AGAIN
+    return replace(later, due_at=due_at, why=refused, note="refused at the claim; nothing against it was found after that")
+
+
 def _end(attempt: Attempt, cause: str, why: str, now: datetime) -> Evidence:
     end = End(cause, now, local=True, note=why)
     return Evidence(attempt.id, f"{cause}:{attempt.id}", Source.OPERATOR, State.ENDED, now, end)
@@ -108,7 +124,7 @@ def _write(conn: Conn, later: Sequence[_Later], now: datetime) -> None:
             "source": "policy",
             "type": "attempt.rescheduled",
             "at": now,
-            "data": {"reason": one.why, "due_at": one.due_at},
+            "data": {"reason": one.why, "due_at": one.due_at} | ({} if one.note is None else {"note": one.note}),
         }
         for one in moved
     ]

@@ -165,7 +165,10 @@ class CallWork:
         if attempt.id != latest.id:
             if answered and latest.state == "queued":
                 self._spare(latest, attempt, after, context)
-            return
+                return
+            # Spared because of this one, the latest was never dialed: the call goes on following this one's end.
+            if latest.evidence_key != _spared_by(attempt):
+                return
         call = self.call
         changes: dict[str, object] = {
             name: getattr(after, name)
@@ -186,7 +189,7 @@ class CallWork:
     def _spare(self, queued: Attempt, answered: Attempt, facts: AttemptFacts, context: Context) -> None:
         """An earlier attempt turns out to have been answered: whoever answered is not called again."""
         end = End(cause="customer_cancel", at=context.now, requested_by="platform")
-        key = f"answered:{answered.id}"
+        key = _spared_by(answered)
         seen = apply(facts_of(queued), Evidence(queued.id, key, Source.OPERATOR, State.ENDED, context.now, end))
         self._put(
             replace(with_facts(queued, seen), deadline_at=None, decided=f"stop: attempt {answered.number} was answered")
@@ -218,6 +221,11 @@ class CallWork:
                 "data": data,
             }
         )
+
+
+def _spared_by(answered: Attempt) -> str:
+    """The key of the end of an attempt that was not dialed because that one was answered."""
+    return f"answered:{answered.id}"
 
 
 def _followed(facts: AttemptFacts) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import psycopg
 from calls.retry import RetryRules
 from store import attempts
 from store.attempts import Claimed, Refused
+from store.reschedule import AGAIN
 from tests.store.conftest import T0, TIMERS, World
 from tests.store.ruled import (
     DAY,
@@ -174,6 +175,44 @@ def test_a_retry_reckons_with_the_other_calls_to_the_number(world: World) -> Non
     assert applied.retry.due_at == NOON.replace(hour=0) + DAY
     (told,) = events(world, first, "call.retry_scheduled")
     assert told["held_by"] == "number_per_day"
+
+
+def test_a_calls_own_dials_are_counted_once_for_its_number(world: World) -> None:
+    accepted = waiting(world, retry=rules(number_per_day=2, busy_gaps_s=[60]))
+    dialed(world, accepted.attempt_id)
+    first = ended(world, accepted.attempt_id, NOON + timedelta(seconds=5))
+    assert first.retry is not None
+    assert first.retry.due_at == NOON + timedelta(seconds=65)
+    dialed(world, first.retry.attempt_id, first.retry.due_at)
+    second = ended(world, first.retry.attempt_id, first.retry.due_at + timedelta(seconds=5))
+    assert second.retry is not None
+    assert second.retry.due_at == NOON.replace(hour=0) + DAY
+
+
+def test_what_is_refused_for_no_reason_found_again_comes_back_later_and_says_so(world: World) -> None:
+    accepted = waiting(world, retry=rules(number_per_day=2, busy_gaps_s=[60]))
+    dialed(world, accepted.attempt_id)
+    first = ended(world, accepted.attempt_id, NOON + timedelta(seconds=5))
+    assert first.retry is not None
+    due_at = first.retry.due_at
+    with psycopg.connect(world.url, autocommit=True) as conn:
+        # A claim that counts what nobody else does: the call's own dials, twice.
+        row = conn.execute("SELECT pg_get_functiondef('number_rang'::regproc)").fetchone()
+        assert row is not None
+        own = "c.id <> (SELECT call_id FROM attempts WHERE id = beside)"
+        assert row[0].count(own) == 1
+        conn.execute(row[0].replace(own, "true").encode())
+        try:
+            assert claim(world, first.retry.attempt_id, due_at) == Refused("number_per_day")
+        finally:
+            conn.execute(row[0].encode())
+    later = due_at + AGAIN
+    assert the_queued(world, accepted) == (later, None, False)
+    assert world.call(accepted.call.id).due_at == later
+    (told,) = events(world, accepted, "attempt.rescheduled")
+    assert (told["reason"], told["due_at"]) == ("number_per_day", later.isoformat())
+    assert "nothing against it was found" in told["note"]
+    dialed(world, first.retry.attempt_id, later)
 
 
 def test_a_claim_waits_for_another_of_the_same_number(world: World) -> None:

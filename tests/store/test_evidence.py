@@ -275,6 +275,22 @@ def test_whoever_answered_after_all_is_not_called_again(world: World) -> None:
     assert world.told(call.id)[-1][1] == "call.completed"
 
 
+def test_a_better_end_corrects_the_call_also_after_its_retry_was_spared(world: World) -> None:
+    accepted = world.dialing()
+    world.apply(world.busy(accepted.attempt_id, 5, source=Source.WATCHDOG))
+    record = world.ended(accepted.attempt_id, "NORMAL_CLEARING", 60, key="cdr", source=Source.CDR, answered_at=at(38))
+    world.apply(record, seconds=60)
+    call = world.call(accepted.call.id)
+    assert (call.status, call.sip_code, call.q850_cause) == ("completed", None, None)
+    world.apply(world.answered_end(accepted.attempt_id, 61, 38), seconds=62)
+    first, second = world.attempt_list(call.id)
+    assert (second.state, second.outcome) == ("ended", "canceled")
+    call = world.call(call.id)
+    assert (call.sip_code, call.q850_cause, call.ended_at) == (200, 16, at(61))
+    assert (call.status, call.status_at, call.hangup_by) == ("completed", at(61), first.hangup_by)
+    assert [kind for _, kind in world.told(call.id)][-2:] == ["call.completed", "call.corrected"]
+
+
 def test_a_queued_call_expires(world: World) -> None:
     accepted = world.accept()
     assert attempts.list_expired(world.db, at(3599), 500) == []

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from store import migrate as module
+from store.indexes import Index
 from store.migrate import Migration, MigrationError, migrate, read_migrations
 from tests.store.threads import results, together
 from trunkline import guests
@@ -86,6 +87,29 @@ def test_a_failing_file_leaves_no_half(empty: str) -> None:
     assert "one" in tables(empty)
     assert "two" not in tables(empty)
     assert migrate(empty, migrations=made("CREATE TABLE one (n integer)", "CREATE TABLE two (n integer)")) == ["0002_made"]
+
+
+def test_a_file_of_indexes_holds_nothing_else(tmp_path: Path) -> None:
+    def index(sql: str) -> list[Index]:
+        return replace(read_migrations()[0], name="0001_made.concurrent", sql=sql.encode()).indexes
+
+    assert index(
+        "-- Why; and how.\nCREATE INDEX CONCURRENTLY a ON one (n);\nCREATE UNIQUE INDEX CONCURRENTLY b ON one (m)"
+    ) == [
+        Index("a", "one", "CREATE INDEX CONCURRENTLY a ON one (n)"),
+        Index("b", "one", "CREATE UNIQUE INDEX CONCURRENTLY b ON one (m)"),
+    ]
+    for wrong in ("CREATE INDEX a ON one (n)", "CREATE INDEX CONCURRENTLY a ON one (n); DROP TABLE one", "-- nothing", ""):
+        with pytest.raises(MigrationError, match=r"0001_made\.concurrent\.sql: "):
+            index(wrong)
+
+
+def test_no_transaction_of_ours_builds_an_index_over_a_table_that_grows() -> None:
+    """Those before 0008 were applied when they were small; what reads a table under its lock has no place in a later one."""
+    for migration in read_migrations():
+        if migration.number >= 8 and not migration.indexes:
+            assert b"CREATE INDEX" not in migration.sql
+            assert b"CREATE UNIQUE INDEX" not in migration.sql
 
 
 def test_each_number_is_used_once(tmp_path: Path) -> None:
