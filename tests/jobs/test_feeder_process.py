@@ -62,7 +62,9 @@ def listening(world: World) -> bool:
     """LISTEN stands, and no look that its first word caused is under way any more."""
     sql = "SELECT state, now() - state_change > interval '0.3 s' FROM pg_stat_activity WHERE application_name LIKE %s"
     rows = world.rows(sql, "feeder@%")
-    ears = world.rows("SELECT 1 FROM pg_stat_activity WHERE application_name LIKE %s AND query LIKE 'LISTEN%%'", "listen@%")
+    # After its LISTENs, of which this is the last, that connection only ever asks whether it still stands.
+    heard = "query LIKE 'LISTEN%%due_work%%' OR query = 'SELECT 1'"
+    ears = world.rows(f"SELECT 1 FROM pg_stat_activity WHERE application_name LIKE %s AND ({heard})", "listen@%")
     return bool(ears) and bool(rows) and all(state == "idle" and quiet for state, quiet in rows)
 
 
