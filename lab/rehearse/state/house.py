@@ -124,18 +124,19 @@ class House:
         if self.away or self.clock.now < self.watchdog_away:
             return
         longest = (self.settings.watchdog_interval_s + OUTAGE_S) * SECOND
+        unseen_s = 0.0 if self._looked is None else (self.clock.now - self._looked) / SECOND  # nobody was there to notice
         if self._looked is None or self.clock.now - self._looked > longest:
             self.books.grant_grace(self.now + timedelta(seconds=self.settings.probe_grace_s))
-        self._sweep()
+        self._sweep(unseen_s)
         self._looked = self.clock.now
 
-    def _sweep(self) -> None:
+    def _sweep(self, unseen_s: float) -> None:
         now = self.now
         overdue = self.books.overdue(now, 200)
         silent = [row for row in overdue if watch.may_conclude(row.probes)]
         for row in overdue:
             assert row.deadline_at is not None
-            if (late_s := (now - row.deadline_at).total_seconds()) > LATE_S and len(overdue) < 200:
+            if (late_s := (now - row.deadline_at).total_seconds()) > LATE_S + unseen_s and len(overdue) < 200:
                 self.witness.stays(row, late_s)
         ends = [
             watch.silent(

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 ENDS = frozenset(f"call.{outcome}" for outcome in Outcome)
 #: us; evidence that was written down so shortly before an INVITE may have come after its claim.
 CLAIMED_US = 60_000
-#: s; a silent attempt's time runs from its claim, and its INVITE may have sat in a lost link's socket until then.
-SOCKET_S = 3.0
+#: s; a silent attempt's time runs from its claim, and its INVITE may have waited in a lost link's socket, or before a switch
+#: that stood still (for up to 4 s here: world.py).
+SOCKET_S = 4.5
 #: What each way of ending is to be called, and that nobody knows.
 CALLED = {
     "busy": "busy", "declined": "declined", "unavailable_480": "unavailable", "network_blocked_603": "carrier_block",
