@@ -20,7 +20,7 @@ demo: venv  ## everything on this machine, 120 calls, until Ctrl-C (EXIT=1: ends
 # Most tests wait more than they work, so several at a time; those that want a carrier's limit used up have the machine to
 # themselves.
 ALONE := tests/system/test_limits_pacing.py tests/system/test_limits_stalls.py
-HOUSES := tests/system tests/chaos
+HOUSES := tests/chaos tests/system
 
 test: venv  ## every test, on real Postgres and Redis (ARGS="tests/unit -k retry")
 ifneq ($(ARGS),)
