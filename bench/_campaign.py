@@ -231,10 +231,16 @@ class Faults:
 
     def pause(self, name: str, seconds: float) -> None:
         """SIGSTOP, so many seconds, SIGCONT: of a process by its name, or of ``redis``."""
+        with self.paused(name):
+            time.sleep(seconds)
+
+    @contextmanager
+    def paused(self, name: str) -> Iterator[None]:
+        """It stands still inside the block."""
         begin = time.time_ns()
         self._send(name, signal.SIGSTOP)
         try:
-            time.sleep(seconds)
+            yield
         finally:
             self._send(name, signal.SIGCONT)
             self.done.append(Fault(f"{name}{STILL}", begin, time.time_ns()))
