@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import re
-import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import BinaryIO
 
 from controller import commands
+from trunkline.switch_line import SwitchLine, SwitchSilent
 
 _POLL_S = 0.25
-#: s; for one reply.
-_REPLY_S = 5.0
 _STATUS = re.compile(r"<status>(\w+)</status>")
 
 
@@ -65,23 +62,7 @@ class GivenSwitch:
     def ask(self, command: commands.Command) -> str:
         """The reply to one command, on a connection of its own. Errors: SwitchMissing."""
         try:
-            with socket.create_connection(self.esl, timeout=_REPLY_S) as link, link.makefile("rb") as replies:
-                _reply(replies)
-                link.sendall(commands.wire(commands.auth(user="", password=self.password)))
-                if "+OK" not in _reply(replies):
-                    raise SwitchMissing(f"{self.esl[0]}:{self.esl[1]}: the event socket refuses the password")
-                link.sendall(commands.wire(command))
-                return _reply(replies)
-        except OSError as error:
-            raise SwitchMissing(f"{self.esl[0]}:{self.esl[1]}: no event socket: {error}") from error
-
-
-def _reply(replies: BinaryIO) -> str:
-    """The next frame: its body, or its Reply-Text where there is none."""
-    head: dict[str, str] = {}
-    while line := replies.readline().decode().strip():
-        name, _, value = line.partition(": ")
-        head[name] = value
-    if length := int(head.get("Content-Length", 0)):
-        return replies.read(length).decode()
-    return head.get("Reply-Text", "")
+            with SwitchLine(self.esl, user="", password=self.password) as line:
+                return line.ask(command)
+        except SwitchSilent as error:
+            raise SwitchMissing(str(error)) from error

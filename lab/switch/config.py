@@ -8,6 +8,15 @@ from pathlib import Path
 
 from lab.switch.json_cdr import CdrConfig
 
+#: What freeswitch/conf/autoload_configs/modules.conf.xml loads, and the laboratory imitates.
+MODULES = frozenset(
+    f"mod_{name}"
+    for name in (
+        *("audio_fork", "commands", "console", "dialplan_xml", "dptools", "event_socket", "hash", "json_cdr", "logfile"),
+        *("native_file", "sndfile", "sofia", "tone_stream"),
+    )
+)
+
 
 @dataclass(frozen=True, slots=True)
 class GatewayConfig:
@@ -49,3 +58,6 @@ class SwitchConfig:
     temp_dir: Path = field(default_factory=lambda: Path(tempfile.gettempdir()))
     inbound: bool = True
     cdr: CdrConfig = field(default_factory=CdrConfig)
+    modules: frozenset[str] = MODULES
+    # Network lists: name -> networks that are allowed; everybody else is not.
+    acl: dict[str, tuple[str, ...]] = field(default_factory=lambda: {"carriers": ("127.0.0.1/32",)})

@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from lab.switch.commands import calls, fork, laboratory, system
+from lab.switch.commands import calls, fork, laboratory, setup, system
 
 if TYPE_CHECKING:
     from lab.switch.core import Switch
 
 Handler = Callable[["Switch", str], str | Awaitable[str]]
 
-REGISTRY: dict[str, Handler] = {**calls.HANDLERS, **fork.HANDLERS, **system.HANDLERS, **laboratory.HANDLERS}
+REGISTRY: dict[str, Handler] = {
+    **calls.HANDLERS,
+    **fork.HANDLERS,
+    **system.HANDLERS,
+    **setup.HANDLERS,
+    **laboratory.HANDLERS,
+}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
 from lab.switch import dialstring
+from lab.switch.commands.setup import profile_xml
 
 if TYPE_CHECKING:
     from lab.switch.core import Switch
@@ -118,6 +119,8 @@ def sofia(switch: Switch, arguments: str) -> str:
         if len(words) == 2 and words[1] == "gateway":
             body = "".join(_gateway_xml(g) for g in switch.sofia.gateways.values())
             return f'<?xml version="1.0" encoding="ISO-8859-1"?>\n<gateways>\n{body}</gateways>\n'
+        if len(words) >= 3 and words[1] == "profile":
+            return profile_xml(switch) if words[2] == switch.sofia.name else "Invalid Profile!\n"
         return _xmlstatus(switch)
     if verb == "profile" and len(words) >= 3:
         return _profile(switch, words)
@@ -287,7 +290,6 @@ HANDLERS: dict[str, Callable[[Switch, str], str | Awaitable[str]]] = {
     "version": version,
     "reloadxml": lambda _switch, _arguments: "+OK [Success]\n",
     "echo": lambda _switch, arguments: arguments,
-    "module_exists": lambda _switch, _arguments: "true",
     "create_uuid": lambda _switch, _arguments: str(uuid.uuid4()),
     "hostname": hostname,
 }
