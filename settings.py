@@ -75,8 +75,17 @@ class Settings(BaseSettings):
     switch: str = Field("fs1", pattern=r"^[a-z0-9][a-z0-9-]{0,31}$", description="name of the switch beside this process")
     esl_host: str = Field("127.0.0.1", description="event socket address of the switch")
     esl_port: int = Field(8021, ge=1, le=65535, description="event socket port of the switch")
-    esl_user: str = Field("", description="user@domain of directory for userauth; empty means auth by password alone")
-    esl_password: str = Field("", description="event socket password; there is no default on purpose")
+    esl_user: str = Field(
+        "",
+        description="user@domain by which the switch limits what we may send, controller@trunkline in freeswitch/conf;"
+        " empty: login by the password alone, which is not limited",
+    )
+    relay_esl_user: str = Field(
+        "", description="the same for the relay, relay@trunkline in freeswitch/conf; empty: it logs in as esl_user does"
+    )
+    esl_password: str = Field(
+        "", description="event socket password, of the users where they are named; there is no default on purpose"
+    )
     esl_connect_timeout_s: float = Field(3.0, gt=0, description="s; TCP connect, auth and first reply together")
     esl_command_timeout_s: float = Field(2.0, gt=0, description="s; one command's reply; later the link is closed")
     esl_ping_interval_s: float = Field(1.0, gt=0, description="s; between pings of an idle command link")

@@ -54,6 +54,7 @@ class Place:
     """A switch with its controller, its relay and its spool of CDRs. ``sip``: HOST:PORT its INVITEs come from; '' where
     it is not ours. ``spool``: the directory of CDRs it could not post; '': it posts none.
 
+    ``password`` is people's; with ``user_password`` our processes log in by name and are limited to what they need.
     ``suffix`` goes after the names of its processes: none where there is one switch only, else ``-fs2``.
     """
 
@@ -64,6 +65,7 @@ class Place:
     relay_port: int
     sip: str = ""
     spool: str = ""
+    user_password: str = ""
 
     def process(self, role: str) -> str:
         """The name under which the supervisor knows its ``switch``, ``controller``, ``standby`` or ``relay``."""
@@ -75,13 +77,15 @@ class Place:
             "TRUNKLINE_SWITCH": self.name,
             "TRUNKLINE_ESL_HOST": self.esl[0],
             "TRUNKLINE_ESL_PORT": str(self.esl[1]),
-            "TRUNKLINE_ESL_PASSWORD": self.password,
+            "TRUNKLINE_ESL_PASSWORD": self.user_password or self.password,
+            "TRUNKLINE_ESL_USER": "controller@trunkline" if self.user_password else "",
+            "TRUNKLINE_RELAY_ESL_USER": "relay@trunkline" if self.user_password else "",
             "TRUNKLINE_RELAY_PORT": str(self.relay_port),
             "TRUNKLINE_CDR_SPOOL": self.spool,
         }
 
     def command(self, *, gateways: Mapping[str, str], seed: int, temp: pathlib.Path, cdr_url: str = "") -> str:
-        """The command line of a lab switch here; its passwords come in LAB_ESL_PASSWORD and LAB_CDR_PASSWORD.
+        """The command line of a lab switch here; its passwords come in the variables of :meth:`passwords`.
 
         `gateways`: name -> HOST:PORT. `cdr_url`: where it posts CDRs, if it has a spool.
         """
@@ -89,8 +93,16 @@ class Place:
         ways = " ".join(f"--gateway {name}={address}" for name, address in gateways.items())
         return (
             f"python -m lab.switch --esl {self.esl[0]}:{self.esl[1]} --sip {self.sip} --hostname {self.name}"
-            f" --password-env LAB_ESL_PASSWORD --seed {seed} --temp-dir {temp} {ways} {cdrs}"
+            f" --password-env LAB_ESL_PASSWORD --user-password-env LAB_USER_PASSWORD --seed {seed} --temp-dir {temp} {ways} {cdrs}"
         )
+
+    def passwords(self, cdr_password: str) -> dict[str, str]:
+        """What goes with :meth:`command`, in the environment of that process alone."""
+        return {
+            "LAB_ESL_PASSWORD": self.password,
+            "LAB_USER_PASSWORD": self.user_password,
+            "LAB_CDR_PASSWORD": cdr_password,
+        }
 
 
 def lab_places(count: int, relay_ports: Iterable[int], spools: pathlib.Path | None = None) -> list[Place]:
@@ -107,6 +119,7 @@ def lab_places(count: int, relay_ports: Iterable[int], spools: pathlib.Path | No
             relay_port=relay_port,
             sip=f"127.0.0.1:{free_port(socket.SOCK_DGRAM)}",
             spool="" if spools is None else str(spools / f"fs{number}"),
+            user_password=secrets.token_urlsafe(16),
         )
         for number, relay_port in zip(range(1, count + 1), relay_ports, strict=False)
     ]

@@ -161,8 +161,7 @@ class Stack:
             command = place.command(
                 gateways=self.carrier_addresses, seed=self.seed + number, temp=self.run, cdr_url=f"{self.api}/internal/cdr"
             )
-            passwords = {"LAB_ESL_PASSWORD": place.password, "LAB_CDR_PASSWORD": self.cdr_password}
-            self.supervisor.add(place.process("switch"), command, environ=passwords)
+            self.supervisor.add(place.process("switch"), command, environ=place.passwords(self.cdr_password))
             self.supervisor.start(place.process("switch"))
         for place in self.places:
             self._ready(place.process("switch"))
@@ -174,7 +173,8 @@ class Stack:
         if self.switch is None:
             return lab_places(self.switches, relay_ports, self.spools if self.cdrs else None)
         spool = self.switch.cdrs.spool if self.switch.cdrs is not None else ""
-        return [Place("fs1", "", self.switch.esl, self.switch.password, relay_ports[0], spool=spool)]
+        given = self.switch
+        return [Place("fs1", "", given.esl, given.password, relay_ports[0], spool=spool, user_password=given.user_password)]
 
     def _take_switch(self, switch: GivenSwitch) -> None:
         # The switch may run as another user and has to find the audio, whose directories lie under this one.

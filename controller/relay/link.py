@@ -131,12 +131,13 @@ class Link:
                     asked = True
                     assert self._writer is not None
                     settings = self._settings
-                    login = commands.auth(user=settings.esl_user, password=settings.esl_password)
+                    user = settings.relay_esl_user or settings.esl_user
+                    login = commands.auth(user=user, password=settings.esl_password)
                     self._writer.write(commands.wire(login))
                 elif frame.content_type == "command/reply" and asked:
                     if not frame.text().startswith("+OK"):
                         raise AuthRejected(
-                            f"the switch refused us: {frame.text()}; check TRUNKLINE_ESL_USER and TRUNKLINE_ESL_PASSWORD"
+                            f"the switch refused us: {frame.text()}; check TRUNKLINE_RELAY_ESL_USER and _ESL_PASSWORD"
                         )
                     return frames[i + 1 :]
                 elif frame.content_type == "text/rude-rejection":

@@ -14,6 +14,7 @@ from pathlib import Path
 from lab.runner import announce, parse_address, run, until_signal
 from lab.switch.config import GatewayConfig, SwitchConfig
 from lab.switch.core import Switch
+from lab.switch.directory import read_users
 from lab.switch.json_cdr import CdrConfig
 
 CRASH_STATUS = 139  # what a shell shows of a segmentation fault
@@ -24,7 +25,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--esl", default="127.0.0.1:0", help="HOST:PORT of the event socket, port 0 picks a free one")
     parser.add_argument("--sip", default="127.0.0.1:0", help="HOST:PORT of the sofia profile")
     parser.add_argument("--password-env", help="environment variable with the ESL password (else ClueCon)")
-    parser.add_argument("--userauth-env", help="environment variable with one more login, USER@DOMAIN:PASSWORD")
+    parser.add_argument("--user-password-env", help="environment variable with the password of the users of freeswitch/conf")
     parser.add_argument("--gateway", action="append", default=[], help="NAME=HOST:PORT[,down][,noping][,ping=S]")
     parser.add_argument("--profile", default="carriers")
     parser.add_argument("--hostname", default="lab")
@@ -72,7 +73,7 @@ def config_from(argv: list[str] | None) -> tuple[SwitchConfig, dict[str, float],
         faults = {name: float(value) for name, _, value in (text.partition("=") for text in args.fault)}
         password = os.environ[args.password_env] if args.password_env else "ClueCon"
         cdr_password = os.environ[args.cdr_password_env] if args.cdr_password_env else ""
-        users = frozenset([os.environ[args.userauth_env]] if args.userauth_env else [])
+        users = read_users(os.environ[args.user_password_env]) if args.user_password_env else {}
     except KeyError as error:
         sys.exit(f"lab.switch: {error} is not set in the environment")
     except ValueError as error:

@@ -156,6 +156,9 @@ class Apps:
             if self._channel.hungup:
                 return
             execution = self._queue.popleft()
+            if execution.name not in _PLAYING | _INSTANT:
+                self._channel.hangup("DESTINATION_OUT_OF_ORDER")  # as there: an unknown application costs the call
+                return
             self._channel.vars.update({"current_loop": "1", "total_loops": "1"})
             self._executing(execution)
             if execution.name in _PLAYING:

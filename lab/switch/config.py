@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lab.switch.directory import EslUser
 from lab.switch.json_cdr import CdrConfig
 
 #: What freeswitch/conf/autoload_configs/modules.conf.xml loads, and the laboratory imitates.
@@ -33,12 +35,12 @@ class GatewayConfig:
 
 @dataclass(slots=True)
 class SwitchConfig:
-    """Times are seconds. `users` holds `user@domain:password` lines for `userauth`."""
+    """Times are seconds. `users`: by `user@domain`, who may log in by `userauth`."""
 
     host: str = "127.0.0.1"
     esl_port: int = 0
     password: str = "ClueCon"
-    users: frozenset[str] = frozenset()
+    users: Mapping[str, EslUser] = field(default_factory=dict)
     sip_host: str = "127.0.0.1"
     sip_port: int = 0
     profile: str = "carriers"

@@ -10,6 +10,7 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, cast
 
 from lab.switch import sendmsg
+from lab.switch.directory import EslUser
 from lab.switch.events import Event, Listener, Subscription
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ _MAX_FRAME = 10 * 1024 * 1024
 # FreeSWITCH queues 100,000 events for a listener, drops what is above and kills it after 500 losses.
 _MAX_BACKLOG_BYTES = 256 * 1024 * 1024
 _MAX_LOST = 500
+_DENIED = "-ERR permission denied"
+_EVERYTHING = EslUser(password="")
 
 
 class EslConnection(asyncio.Protocol, Listener):
@@ -29,6 +32,7 @@ class EslConnection(asyncio.Protocol, Listener):
         self.switch = switch
         self.subscription = Subscription()
         self.authorised = False
+        self.user = _EVERYTHING
         self.transport: asyncio.Transport
         self.lost_events = 0
         self._buffer = bytearray()
@@ -107,6 +111,9 @@ class EslConnection(asyncio.Protocol, Listener):
         if not self.authorised:
             self._authorise(word, rest)
             return None
+        if word in ("api", "bgapi") and not self.user.may_call(rest.partition(" ")[0]):
+            self.reply(_DENIED)
+            return None
         if word == "api":
             return self._api(rest)
         if word == "bgapi":
@@ -127,24 +134,31 @@ class EslConnection(asyncio.Protocol, Listener):
             return "-ERR not controlling a session"
         if word == "sendmsg":
             return sendmsg.handle(self.switch, rest.strip(), headers, body)
-        if word in ("log", "nolog"):
-            return f"+OK log level {rest or 'DEBUG'}" if word == "log" else "+OK no longer logging"
+        if word == "log":
+            return f"+OK log level {rest or 'DEBUG'}" if self.user.log else _DENIED
+        if word == "nolog":
+            return "+OK no longer logging"
         return "-ERR command not found"
 
     def _authorise(self, word: str, rest: str) -> None:
         if word == "auth" and hmac.compare_digest(rest.encode(), self.switch.config.password.encode()):
             self.authorised = True
             self.reply("+OK accepted")
-        elif word == "userauth" and rest in self.switch.config.users:
+        elif word == "userauth" and (user := self._user(rest)) is not None:
             self.authorised = True
-            self._write(
-                b"Content-Type: command/reply\nReply-Text: +OK accepted\nAllowed-Events: all\n"
-                b"Allowed-API: all\nAllowed-LOG: true\n\n"
-            )
+            self.user = user
+            self._write(user.accepted())
         elif word in ("auth", "userauth"):
             self._say_goodbye("-ERR invalid")
         else:
             self.reply("-ERR command not found")
+
+    def _user(self, login: str) -> EslUser | None:
+        name, _, password = login.partition(":")
+        user = self.switch.config.users.get(name)
+        if user is None or not user.password or not hmac.compare_digest(password.encode(), user.password.encode()):
+            return None
+        return user
 
     def _event(self, rest: str) -> str:
         words = rest.split()
@@ -154,6 +168,8 @@ class EslConnection(asyncio.Protocol, Listener):
             self.subscription.form = "plain"
         if not words:
             return "-ERR no keywords supplied"
+        if self.user.refused_event(words):
+            return _DENIED
         self.subscription.add(words)
         return f"+OK event listener enabled {self.subscription.form}"
 

@@ -19,7 +19,7 @@ def test_queued_playbacks_follow_without_a_gap_and_are_heard(run: Callable[..., 
         channel = await world.esl.originate(f"{NUMBER}0122")
         await world.esl.event("CHANNEL_EXECUTE", channel)
         for hz in (300, 600, 900):
-            assert await world.esl.execute(channel, "playback", f"tone_stream://%(400,0,{hz})", f"tone-{hz}") == "+OK"
+            assert await world.esl.execute(channel, "playback", world.tone(hz, 400), f"tone-{hz}") == "+OK"
         await world.esl.wait(
             lambda e: e["Event-Name"] == "CHANNEL_EXECUTE_COMPLETE" and e.get("Application-UUID") == "tone-900",
             "the third playback's end",
@@ -47,9 +47,9 @@ def test_what_begins_to_play_before_the_park_is_cut_off(run: Callable[..., None]
                 await busy.command("event json CHANNEL_ANSWER")
                 while not [e for e in busy.events if e["Unique-ID"] == channel]:
                     await busy.api("uuid_exists nobody")
-                await busy.execute(channel, "playback", "tone_stream://%(200,0,440)", f"early-{number}")
+                await busy.execute(channel, "playback", world.tone(440, 200), f"early-{number}")
                 await world.esl.event("CHANNEL_PARK", channel)
-                await busy.execute(channel, "playback", "tone_stream://%(200,0,880)", f"late-{number}")
+                await busy.execute(channel, "playback", world.tone(880, 200), f"late-{number}")
                 ends = {}
                 for tag in ("early", "late"):
                     end = await world.esl.wait(
@@ -76,13 +76,13 @@ def test_break_all_stops_the_sound_and_flushes_the_queue(run: Callable[..., None
     async def body(world: World) -> None:
         channel = await world.esl.originate(f"{NUMBER}0122")
         await world.esl.event("CHANNEL_EXECUTE", channel)
-        await world.esl.execute(channel, "playback", "tone_stream://%(5000,0,440)", "long")
-        await world.esl.execute(channel, "playback", "tone_stream://%(5000,0,880)", "never")
+        await world.esl.execute(channel, "playback", world.tone(440, 5000), "long")
+        await world.esl.execute(channel, "playback", world.tone(880, 5000), "never")
         await world.esl.event("PLAYBACK_START", channel)
         assert await world.esl.api(f"uuid_break {channel} all") == "+OK\n"
         stop = await world.esl.event("PLAYBACK_STOP", channel)
         assert stop["Playback-Status"] == "break"
-        await world.esl.execute(channel, "playback", "tone_stream://%(100,0,500)", "after")
+        await world.esl.execute(channel, "playback", world.tone(500, 100), "after")
         await world.esl.wait(
             lambda e: e.get("Application-UUID") == "after" and e["Event-Name"] == "CHANNEL_EXECUTE_COMPLETE",
             "the next playback",

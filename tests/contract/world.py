@@ -9,16 +9,19 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import tempfile
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from lab.audio import pcm
 from lab.carrier import Carrier, CarrierConfig, Mix
 from lab.judge import Record, read_log
 from lab.switch.config import GatewayConfig, SwitchConfig
 from lab.switch.core import Switch
+from lab.switch.directory import read_users
 
 BACKENDS = ["lab", *(["freeswitch"] if os.environ.get("FREESWITCH_ESL") else [])]
 WAIT_S = 8.0
@@ -29,6 +32,7 @@ ALL_EVENTS = (
     "PLAYBACK_STOP DTMF BACKGROUND_JOB CUSTOM mod_audio_fork::connect mod_audio_fork::connect_failed "
     "mod_audio_fork::disconnect"
 )
+_USER_PASSWORD = "password-of-the-users"
 JsonEvent = dict[str, Any]
 
 
@@ -44,9 +48,15 @@ class Esl:
         self._task = asyncio.get_running_loop().create_task(self._read())
 
     @classmethod
-    async def connect(cls, address: tuple[str, int], password: str) -> Esl:
+    async def greeted(cls, address: tuple[str, int]) -> Esl:
+        """Connected, and asked to log in."""
         esl = cls(*await asyncio.open_connection(*address, limit=1 << 24))
         await esl._replies.get()
+        return esl
+
+    @classmethod
+    async def connect(cls, address: tuple[str, int], password: str) -> Esl:
+        esl = await cls.greeted(address)
         assert (await esl.command(f"auth {password}"))[0]["Reply-Text"] == "+OK accepted"
         return esl
 
@@ -134,6 +144,10 @@ class Esl:
         )
         return headers["Reply-Text"]
 
+    async def ended(self) -> None:
+        """Wait until the switch has closed the connection."""
+        await asyncio.wait([self._task])
+
     async def close(self) -> None:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
@@ -168,6 +182,19 @@ class World:
     async def second_client(self) -> Esl:
         return await Esl.connect(*self._door)
 
+    async def stranger(self) -> Esl:
+        """A client that has not logged in yet."""
+        return await Esl.greeted(self._door[0])
+
+    def tone(self, hz: int, ms: int) -> str:
+        """A WAV file with a tone that the switch can read, whoever it runs as."""
+        file = self.sounds / f"{hz}-{ms}.wav"
+        pcm.write_wav(str(file), pcm.tone_stream(f"%({ms},0,{hz})"))
+        file.chmod(0o644)
+        return str(file)
+
+    sounds = Path()
+    user_password = ""
     _door: tuple[tuple[str, int], str] = (("", 0), "")
 
 
@@ -191,7 +218,7 @@ async def open_world(backend: str, tmp: Path, *, cps: int = 0, channels: int = 0
             door = ((host, int(port_text)), os.environ["FREESWITCH_PASSWORD"])
         else:
             gateways = [GatewayConfig(c.config.name, *c.address) for c in carriers]
-            switch = Switch(SwitchConfig(gateways=gateways, temp_dir=tmp))
+            switch = Switch(SwitchConfig(gateways=gateways, temp_dir=tmp, users=read_users(_USER_PASSWORD)))
             await switch.start()
             stack.push_async_callback(switch.stop)
             door = (switch.esl_address, switch.config.password)
@@ -202,6 +229,9 @@ async def open_world(backend: str, tmp: Path, *, cps: int = 0, channels: int = 0
         await esl.command(f"event json {ALL_EVENTS}")
         world = World(esl, carriers[0], log, switch)
         world._door = door
+        world.user_password = os.environ["FREESWITCH_TRUNKLINE_PASSWORD"] if real else _USER_PASSWORD
+        world.sounds = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        world.sounds.chmod(0o755)
         stack.push_async_callback(_hang_up_all, esl)
         yield world
 

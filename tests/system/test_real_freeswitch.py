@@ -50,7 +50,11 @@ def given_switch() -> GivenSwitch | None:
     host, _, port = esl.rpartition(":")
     carrier = os.environ.get("FREESWITCH_CARRIER_A", "127.0.0.1:5090")
     return GivenSwitch(
-        (host, int(port)), os.environ["FREESWITCH_PASSWORD"], {"lab_a": ("carrier_a", carrier)}, cdrs=given_cdrs()
+        (host, int(port)),
+        os.environ["FREESWITCH_PASSWORD"],
+        {"lab_a": ("carrier_a", carrier)},
+        cdrs=given_cdrs(),
+        user_password=os.environ.get("FREESWITCH_TRUNKLINE_PASSWORD", ""),
     )
 
 
