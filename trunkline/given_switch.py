@@ -34,8 +34,8 @@ class GivenSwitch:
     """Where the switch listens, and by which of its gateways it reaches the lab carriers.
 
     `gateways`: the lab carrier's name -> (the gateway's name, HOST:PORT it sends to, where the lab carrier listens then).
-    `cdrs`: None: it posts none, or somewhere else. `user_password`: of controller@trunkline and relay@trunkline, as which our
-    processes then log in; empty: they have the password.
+    `cdrs`: None: it posts none, or somewhere else. `user_password`: of controller@trunkline and relay@trunkline, as which
+    our processes then log in; empty: they have the password.
     """
 
     esl: tuple[str, int]
