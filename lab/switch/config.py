@@ -15,7 +15,7 @@ MODULES = frozenset(
     f"mod_{name}"
     for name in (
         *("audio_fork", "commands", "console", "dialplan_xml", "dptools", "event_socket", "hash", "json_cdr", "logfile"),
-        *("native_file", "sndfile", "sofia", "tone_stream"),
+        *("sndfile", "sofia"),
     )
 )
 

@@ -60,7 +60,9 @@ def judge_acl(about: str, allowed: Mapping[str, bool], *, stranger: bool) -> lis
         what = f"ACL carriers does not have {', '.join(missing)}: calls from there get 403"
         return [
             warn(
-                about, what, "add it to autoload_configs/acl.conf.xml, then: reloadacl (unless that carrier never calls us)"
+                about,
+                what,
+                "a node for it in acl/ beside the gateways, then: reloadacl (unless that carrier never calls us)",
             )
         ]
     return [ok(about, f"ACL carriers lets in {len(allowed)} carrier addresses, and no stranger")]
