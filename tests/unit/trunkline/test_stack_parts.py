@@ -40,7 +40,9 @@ def test_each_of_several_switches_has_its_own_controller_and_relay() -> None:
 def test_a_controller_and_its_relay_are_told_the_same_switch_and_port() -> None:
     first, second = lab_places(2, [5001, 5002])
     told: Settings = settings_from(second.environ())
-    assert (told.switch, told.relay_port, told.esl_port, told.esl_password) == ("fs2", 5002, second.esl[1], second.password)
+    assert (told.switch, told.relay_port, told.esl_port) == ("fs2", 5002, second.esl[1])
+    assert (told.esl_user, told.relay_esl_user) == ("controller@trunkline", "relay@trunkline")
+    assert told.esl_password == second.user_password != second.password
     assert settings_from(first.environ()).relay_port == 5001
 
 
