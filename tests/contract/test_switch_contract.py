@@ -53,7 +53,8 @@ def test_an_answered_call_goes_through_its_states_in_order(run: Callable[..., No
         assert sequences == sorted(sequences)
         assert end["Hangup-Cause"] == "NORMAL_CLEARING"
         assert end["variable_sip_hangup_disposition"] == "recv_bye"
-        assert 150 <= int(end["variable_billmsec"]) <= 1500
+        # The callee talks for 0.3 s by its own clock; a switch that is short of time hears the answer late.
+        assert 0 < int(end["variable_billmsec"]) <= 1500
         assert int(end["variable_progress_uepoch"]) < int(end["variable_answer_uepoch"])
         assert end["variable_trunkline_attempt"] == channel
 
