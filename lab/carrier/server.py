@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import secrets
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lab.carrier import gate
 from lab.carrier.call import CarrierCall
 from lab.carrier.ear import Ear
 from lab.carrier.limits import Admission
 from lab.carrier.log import ArrivalLog
 from lab.carrier.loss import LossyLine, facts_of
 from lab.carrier.media import CalleeMedia, MediaClock
-from lab.carrier.outcomes import BY_NAME, Mix
-from lab.sip import digest
+from lab.carrier.outcomes import Mix
 from lab.sip import message as sip
 from lab.sip.udp import Address, UdpEndpoint
 
-REFUSALS = {"cps": BY_NAME["cps_limit"], "channels": BY_NAME["channel_limit"]}
 _REMEMBER = 64.0  # seconds a finished INVITE transaction still swallows its retransmissions
 
 
@@ -75,7 +73,7 @@ class Carrier:
         ] = {}  # by branch: the call, or the answer to an INVITE that is none
         self._finished: list[tuple[float, str]] = []
         self._byes: set[str] = set()
-        self._nonces: set[str] = set()
+        self._challenges = gate.Challenges(config.name, config.user, config.password)
         self._ports = itertools.cycle(range(30000, 60000, 2))
         self._clock: MediaClock | None = None
 
@@ -178,21 +176,23 @@ class Carrier:
             return
         self._expire(self.loop.time())
         self.invites += 1
-        authorization = message.get("proxy-authorization") or message.get("authorization")
         wanted = self.config.mix.choose(number)
-        if (self.config.challenge or wanted.challenge) and not self._authorized(message, authorization):
+        asks = self.config.challenge or wanted.challenge
+        auth = bool(message.get("proxy-authorization") or message.get("authorization"))
+        first = ""
+        if asks and not self._challenges.passed(message):
+            first, auth = "challenge", False
+        elif 0 < gate.session_timer(message) < wanted.min_se:
+            first = "timer"
+        if first:
             verdict = self.admission.admit(stamp, opens_channel=False)
-            self._log_invite(message, peer, number, stamp, verdict or "challenged", "challenge", auth=False)
-            self._challenge(message, peer, branch, verdict)
-            return
-        if 0 < _session_timer(message) < wanted.min_se:
-            verdict = self.admission.admit(stamp, opens_channel=False)
-            self._log_invite(message, peer, number, stamp, verdict or "challenged", "timer", auth=bool(authorization))
-            self._answer_once(branch, self._refused(message, verdict) or _too_small(message, wanted.min_se), peer)
+            self._log_invite(message, peer, number, stamp, verdict or "challenged", first, auth=auth)
+            asked = self._challenges.ask(message) if first == "challenge" else gate.too_small(message, wanted.min_se)
+            self._answer_once(branch, gate.over(message, verdict) if verdict else asked, peer)
             return
         verdict = self.admission.admit(stamp)
-        outcome = REFUSALS.get(verdict, wanted)
-        self._log_invite(message, peer, number, stamp, verdict or "admitted", outcome.name, auth=bool(authorization))
+        outcome = gate.REFUSALS.get(verdict, wanted)
+        self._log_invite(message, peer, number, stamp, verdict or "admitted", outcome.name, auth=auth)
         call = CarrierCall(self, message, peer, number, outcome, admitted=not verdict)
         self._transactions[branch] = call
         self._finished.append((self.loop.time() + _REMEMBER, branch))
@@ -223,34 +223,6 @@ class Carrier:
             self.send(sip.respond(message, 481, "Call Does Not Exist", to_tag=sip.new_tag()), peer)
             return
         self._answer_once(branch, sip.respond(message, 200, "OK", contact=self.contact, body=call._media_answer()), peer)
-
-    def _authorized(self, message: sip.SipMessage, authorization: str) -> bool:
-        if not authorization:
-            return False
-        params = digest.parse_params(authorization)
-        if params.get("nonce") not in self._nonces:
-            return False
-        if self.config.password is None:
-            return True
-        expected = digest.response_of(params, "INVITE", params.get("uri", ""), self.config.user, self.config.password)
-        return params.get("response") == expected
-
-    def _challenge(self, message: sip.SipMessage, peer: Address, branch: str, verdict: str) -> None:
-        data = self._refused(message, verdict)
-        if not data:
-            nonce = secrets.token_hex(8)
-            self._nonces.add(nonce)
-            header = ("Proxy-Authenticate", f'Digest realm="{self.config.name}", nonce="{nonce}", algorithm=MD5')
-            data = sip.respond(message, 407, "Proxy Authentication Required", to_tag=sip.new_tag(), extra=[header])
-        self._answer_once(branch, data, peer)
-
-    @staticmethod
-    def _refused(message: sip.SipMessage, verdict: str) -> bytes:
-        """The answer to an INVITE over a limit; nothing where it is admitted."""
-        if not verdict:
-            return b""
-        step = REFUSALS[verdict].steps[-1]
-        return sip.respond(message, step.status, step.reason, to_tag=sip.new_tag())
 
     def _answer_once(self, branch: str, data: bytes, peer: Address) -> None:
         """A final answer without a call behind it, sent again for each repetition of its request."""
@@ -290,14 +262,3 @@ class Carrier:
     def _options(self, message: sip.SipMessage, peer: Address, _stamp: int) -> None:
         if self.answer_options:
             self.send(sip.respond(message, 200, "OK", to_tag=sip.new_tag(), contact=self.contact), peer)
-
-
-def _session_timer(message: sip.SipMessage) -> int:
-    """s; 0: the INVITE asks for none."""
-    value = message.get("session-expires").partition(";")[0].strip()
-    return int(value) if value.isdigit() else 0
-
-
-def _too_small(message: sip.SipMessage, least: int) -> bytes:
-    extra = [("Min-SE", str(least))]
-    return sip.respond(message, 422, "Session Interval Too Small", to_tag=sip.new_tag(), extra=extra)

@@ -45,7 +45,9 @@ ENDINGS: dict[str, Ending] = {
     "no_18x": Ending(
         "0118", ("completed", 200, "max_duration", 16, "platform"), _ended("in_progress"), "answered", longest_s=1
     ),
-    "challenge": Ending("0113", ("completed", 200, "max_duration", 16, "platform"), ANSWERED, "answered", invites=2, longest_s=1),
+    "challenge": Ending(
+        "0113", ("completed", 200, "max_duration", 16, "platform"), ANSWERED, "answered", invites=2, longest_s=1
+    ),
     "early_media": Ending(
         "0108", ("completed", 200, "max_duration", 16, "platform"), _ended("early in_progress"), "answered", longest_s=2
     ),
@@ -66,8 +68,8 @@ ENDINGS: dict[str, Ending] = {
     "channel_limit": Ending("0126", ("failed", 503, "carrier_capacity", 41, "carrier"), _ended(), "carrier_capacity"),
     "circuits_busy": Ending("0137", ("failed", 503, "carrier_capacity", 34, "carrier"), _ended(), "carrier_capacity"),
     "not_acceptable": Ending("0128", ("failed", 488, "incompatible_media", 88, "carrier"), _ended(), "configuration"),
-    "timer_too_small": Ending("0129", ("failed", 422, "incompatible_signaling", 31, "carrier"), _ended(), "configuration"),
-    "redirect": Ending("0112", ("failed", None, "carrier_redirect", 44, "carrier"), _ended(), "carrier_fault"),
+    "timer_too_small": Ending("0129", ("completed", 200, "hangup", 16, "callee"), ANSWERED, "answered"),
+    "redirect": Ending("0112", ("failed", 302, "carrier_redirect", 44, "carrier"), _ended(), "carrier_fault"),
     "silent": Ending("0106", ("failed", 408, "carrier_silence", 102, "carrier"), _ended(), "unknown"),
     "trying_only": Ending(
         "0119", ("failed", None, "carrier_silence", 19, "platform"), _ended(), "unknown", ring_s=2
@@ -76,7 +78,7 @@ ENDINGS: dict[str, Ending] = {
     "announcement_only": Ending(
         "0135", ("no_answer", None, "no_answer", 19, "platform"), _ended("early"), "no_answer", ring_s=1
     ),
-    "early_then_ringing": Ending("0136", ("busy", 486, "busy", 17, "callee"), _ended("early"), "busy"),
+    "early_then_ringing": Ending("0136", ("busy", 486, "busy", 17, "callee"), _ended("early ringing"), "busy"),
     "late_ringing": Ending("0111", ("completed", 200, "max_duration", 16, "platform"), ANSWERED, "answered", longest_s=1),
     "cancel_crosses": Ending(
         "0114", ("no_answer", None, "no_answer", 19, "platform"), _ended("ringing"), "no_answer", ring_s=1

@@ -33,10 +33,11 @@ def told(events: list[Event], invites: int) -> Told:
     """The attempt as the controller would have it after these events."""
     seen = [item for event in events if isinstance(item := evidence.from_event(event), evidence.Evidence)]
     facts = fold(AttemptFacts(), seen)
-    assert facts.outcome is not None and facts.end_reason is not None and facts.retry_class is not None
+    verdict = facts.verdict
+    assert verdict is not None, "no end was told"
     states = " ".join(dict.fromkeys(item.state.value for item in seen))
-    row = (facts.outcome.value, facts.sip_code, facts.end_reason, facts.q850_cause, facts.hangup_by)
-    return Told(row, states, facts.retry_class.value, invites)
+    row = (verdict.outcome.value, facts.sip_code, verdict.end_reason, facts.q850_cause, verdict.hangup_by)
+    return Told(row, states, verdict.retry_class.value, invites)
 
 
 async def dial(world: World, ending: Ending) -> Told:
