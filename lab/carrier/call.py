@@ -177,7 +177,7 @@ class CarrierCall:
         if self._unheard("BYE", stamp):
             return
         self.carrier.send(sip.respond(request, 200, "OK"), self.peer)
-        self.log("bye", stamp)
+        self.log("bye", stamp, cseq=request.cseq[0])
         self.acked = True
         self.end("bye received", stamp)
         self.carrier.forget(self)

@@ -250,11 +250,13 @@ class Carrier:
         if isinstance(call, CarrierCall):
             call.on_cancel(message, stamp)
         else:
+            self.log.write("stray", stamp, what="CANCEL", call_id=message.call_id)
             self.send(sip.respond(message, 481, "Call Does Not Exist", to_tag=sip.new_tag()), peer)
 
     def _bye(self, message: sip.SipMessage, peer: Address, stamp: int) -> None:
         call = self.calls.get(message.call_id)
         if call is None:
+            self.log.write("stray", stamp, what="BYE", call_id=message.call_id)
             self.send(sip.respond(message, 481, "Call Does Not Exist"), peer)
         else:
             call.on_bye(message, stamp)
