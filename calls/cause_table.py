@@ -86,7 +86,7 @@ _MAY_SPEAK_OF_CAPACITY = _codes(403, 404, 429, 480, 500, 502, 503, 600, 603)
 _MAY_SPEAK_OF_MONEY = _codes(403, 404, 480, 500, 503, 603)
 _MEDIA_CODES = _codes(406, 415, 488, 606)
 #: What the far end cannot do with the form of our INVITE: too large, an extension, the session timer, the security.
-_FORM = _codes(413, 414, 416, 417, 420, 421, 422, 423, 494, 505, 513, 580)
+_FORM = _codes(413, 414, 416, 417, 420, 421, 422, 423, 493, 494, 505, 513, 580)
 
 _BUSY, _NO_ANSWER, _FAILED = Outcome.BUSY, Outcome.NO_ANSWER, Outcome.FAILED
 _CANCELED, _EXPIRED, _BLOCKED = Outcome.CANCELED, Outcome.EXPIRED, Outcome.BLOCKED

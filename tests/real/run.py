@@ -43,10 +43,15 @@ TRUNKS = (Trunk("lab_a", 20, 300), Trunk("lab_b", 20, 150, messages=2))
 
 @dataclass(slots=True)
 class Result:
-    """What came of it: `lines` for people, `wrong` each thing that is not as it must be."""
+    """What came of it: `lines` for people, `wrong` each thing that is not as it must be.
+
+    `right`: attempts that ended as they must. `lost`: datagrams that the lines lost.
+    """
 
     lines: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
+    right: int = 0
+    lost: int = 0
 
 
 def given_switch() -> GivenSwitch | None:
@@ -154,6 +159,7 @@ def _judge(stack: Stack, main: int, result: Result, *, lossy: bool) -> None:
         got: Row = (outcome, code, reason)
         want = wanted(leg.outcome, rang=leg.rang) if leg.outcome else ("failed", 408, "carrier_silence")
         if got == want:
+            result.right += 1
             told[f"{leg.outcome}: {outcome} {code or '-'} {reason}"] += 1
         else:
             result.wrong.append(f"{attempt} {leg.outcome} to {number}: {got} instead of {want}; {leg}")
@@ -167,6 +173,7 @@ def _judge(stack: Stack, main: int, result: Result, *, lossy: bool) -> None:
 
 def _judge_trunk(stack: Stack, trunk: Trunk, wire: Wire, result: Result, *, lossy: bool) -> None:
     over = wire.windows_over(trunk.cps)
+    result.lost += wire.lost
     result.lines.append(
         f"{trunk.name}: {len(wire.sent)} INVITE transactions, at most {wire.peak()} of {trunk.cps} in any second,"
         f" {over} sent over the limit; {wire.retransmissions} retransmissions, {wire.lost} datagrams lost"
