@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from itertools import cycle, islice
 
 from tests.contract.ends import ENDINGS
 
@@ -11,6 +12,8 @@ from tests.contract.ends import ENDINGS
 TRIED_AGAIN = ("cps_limit", "channel_limit", "circuits_busy", "not_acceptable")
 #: Calls of each of those.
 AGAIN = 4
+#: What most calls come to, so that the carriers are not taken for faulty, nor for slow to ring.
+USUAL = ("answered_hangup", "busy", "instant_hangup", "no_18x", "unavailable", "unknown_number")
 #: Where our CANCEL ends it, and where no ring got through to us: (status, sip_code, end_reason).
 UNHEARD = ("failed", None, "carrier_silence")
 #: Outcomes that end by our CANCEL or not at all; what they come to where no 18x got through.
@@ -28,12 +31,16 @@ class Planned:
 
 
 def plan(calls: int, seed: int, outcomes: frozenset[str]) -> tuple[list[Planned], list[Planned]]:
-    """(`calls` of them in all, of every one of `outcomes` that is tried once; then those that are tried again)."""
-    last = [Planned(name, ENDINGS[name].digits) for name in TRIED_AGAIN if name in outcomes for _ in range(AGAIN)]
-    names = sorted(outcomes - set(TRIED_AGAIN))
-    first = [Planned(names[n % len(names)], ENDINGS[names[n % len(names)]].digits) for n in range(calls - len(last))]
+    """(those that are tried once, shuffled; then those that are tried again): `calls` in all, of every one of `outcomes`."""
+    again = [name for name in TRIED_AGAIN if name in outcomes]
+    last = again * AGAIN
+    others = sorted(outcomes - set(again) - set(USUAL))
+    each = max(1, calls // (2 * len(outcomes)))
+    first = [name for name in others for _ in range(max(1, each // 2) if name == "late_ringing" else each)]
+    usual = cycle([name for name in USUAL if name in outcomes])
+    first = [*first, *islice(usual, max(0, calls - len(first) - len(last)))]
     random.Random(seed).shuffle(first)
-    return first, last
+    return [Planned(name, ENDINGS[name].digits) for name in first], [Planned(name, ENDINGS[name].digits) for name in last]
 
 
 def wanted(outcome: str, *, rang: bool) -> Row:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-import time
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import psycopg
 
+from store import carriers
 from tests.contract.ends import ENDINGS
 from tests.real.plan import Planned, Row, plan, wanted
 from tests.real.wire import Wire, limits, signaling
@@ -68,7 +69,7 @@ def given_switch() -> GivenSwitch | None:
 
 def place(calls: int, *, loss: float, seed: int, outcomes: frozenset[str] = frozenset(ENDINGS)) -> Result:
     """Place `calls` calls and judge them."""
-    carriers = [
+    lab = [
         LabCarrier(
             trunk.name,
             trunk.channels,
@@ -87,14 +88,12 @@ def place(calls: int, *, loss: float, seed: int, outcomes: frozenset[str] = froz
         "TRUNKLINE_HEALTH_STOP_SHARE": "0.9",
     }
     route = Route("all", ("",), tuple(trunk.name for trunk in TRUNKS))
-    with Stack(CHECKOUT, carriers, [route], environ=environ, private=True, switch=given_switch(), seed=seed) as stack:
+    with Stack(CHECKOUT, lab, [route], environ=environ, private=True, switch=given_switch(), seed=seed) as stack:
         house = House(stack, "wire")
         first, last = plan(calls, seed, outcomes)
         result = Result()
         for some, expires_s in ((first, 0.0), (last, AGAIN_S)):
-            began = time.monotonic()
             _post(house, some, expires_s)
-            result.lines.append(f"{len(some)} calls posted in {time.monotonic() - began:.1f} s")
             _wait_ended(house)
         for carrier, states in _states(stack).items():
             result.lines.append(f"{carrier} was {', '.join(states)}")
@@ -117,12 +116,19 @@ def _states(stack: Stack) -> dict[str, list[str]]:
 
 
 def _post(house: House, calls: Sequence[Planned], expires_s: float) -> None:
-    more: dict[str, object] = {"ring_timeout_s": 5, "max_duration_s": 10}
+    """All of them, before the first is dialed: what is to be seen is how they are dialed."""
+    db = house.stack.db
+    every = [one.id for one in carriers.list_limits(db)]
+    for carrier in every:
+        carriers.set_paused(db, carrier, paused=True)
+    more: dict[str, Any] = {"ring_timeout_s": 5, "max_duration_s": 10}
     if expires_s:
         more["expires_at"] = (datetime.now(UTC) + timedelta(seconds=expires_s)).isoformat()
     orders = [house.order(call.digits, **more) for call in calls]
     with ThreadPoolExecutor(4) as posting:
         list(posting.map(lambda order: house.insist(*order), orders))
+    for carrier in every:
+        carriers.set_paused(db, carrier, paused=False)
 
 
 def _wait_ended(house: House) -> None:
