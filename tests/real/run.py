@@ -24,6 +24,8 @@ from trunkline.stack import LabCarrier, Route, Stack
 
 #: s; INVITE to first 18x, above the 9 s of the late ring.
 PDD_S = 11
+#: s; for all calls to end. On a machine of its own the run takes a minute.
+PATIENCE_S = 400.0
 #: s; how long a call that is tried again may go on.
 AGAIN_S = 15.0
 
@@ -132,15 +134,19 @@ def _post(house: House, calls: Sequence[Planned], expires_s: float) -> None:
 
 
 def _wait_ended(house: House) -> None:
-    """By one question to Postgres: hundreds of calls asked for one by one would load the machine that is measured."""
+    """By one question to Postgres: hundreds of calls asked for one by one would load the machine that is measured.
+
+    Errors: TimeoutError that says what is left, and what the processes said last.
+    """
     with psycopg.connect(house.stack.database_url, autocommit=True) as conn:
 
-        def live() -> int:
-            row = conn.execute("SELECT count(*) FROM calls WHERE NOT ended").fetchone()
-            assert row is not None
-            return int(row[0])
+        def live() -> list[tuple[str, int]]:
+            return conn.execute("SELECT status, count(*) FROM calls WHERE NOT ended GROUP BY 1 ORDER BY 1").fetchall()
 
-        wait_until("every call to end", lambda: live() == 0, timeout_s=180, every_s=0.5)
+        try:
+            wait_until("every call to end", lambda: not live(), timeout_s=PATIENCE_S, every_s=0.5)
+        except TimeoutError as error:
+            raise TimeoutError(f"{error}; left: {live()}\n{house.obituary()}") from None
 
 
 def _judge(stack: Stack, main: int, result: Result, *, lossy: bool) -> None:
