@@ -12,8 +12,8 @@ from tests.contract.ends import ENDINGS
 TRIED_AGAIN = ("cps_limit", "channel_limit", "circuits_busy", "not_acceptable")
 #: Calls of each of those.
 AGAIN = 4
-#: What most calls come to, so that the carriers are not taken for faulty, nor for slow to ring.
-USUAL = ("answered_hangup", "busy", "instant_hangup", "no_18x", "unavailable", "unknown_number")
+#: What most calls come to, so that the carriers are not taken for faulty, nor for slow to ring; none of them talks for long.
+USUAL = ("answered_hangup", "busy", "instant_hangup", "unavailable", "unknown_number")
 #: Where our CANCEL ends it, and where no ring got through to us: (status, sip_code, end_reason).
 UNHEARD = ("failed", None, "carrier_silence")
 #: Outcomes that end by our CANCEL or not at all; what they come to where no 18x got through.
