@@ -66,7 +66,12 @@ def given_switch() -> GivenSwitch | None:
         "lab_a": ("carrier_a", os.environ.get("FREESWITCH_CARRIER_A", "127.0.0.1:5090")),
         "lab_b": ("carrier_b", os.environ.get("FREESWITCH_CARRIER_B", "127.0.0.1:5091")),
     }
-    return GivenSwitch((host, int(port)), os.environ["FREESWITCH_PASSWORD"], ways)
+    return GivenSwitch(
+        (host, int(port)),
+        os.environ["FREESWITCH_PASSWORD"],
+        ways,
+        user_password=os.environ.get("FREESWITCH_TRUNKLINE_PASSWORD", ""),
+    )
 
 
 def place(calls: int, *, loss: float, seed: int, outcomes: frozenset[str] = frozenset(ENDINGS)) -> Result:
