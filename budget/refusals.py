@@ -7,16 +7,14 @@ only collect refusals.
 from __future__ import annotations
 
 import logging
-from typing import Protocol
+from typing import Literal, Protocol
 from uuid import UUID
 
 from redis import Redis
 from redis.exceptions import RedisError
 
 from budget import health
-from calls.causes import classify
-from calls.evidence import Evidence, RetryClass
-from calls.phrases import capacity_of
+from calls.evidence import Evidence
 from settings import Settings
 
 log = logging.getLogger(__name__)
@@ -29,6 +27,8 @@ class Applied(Protocol):
     def carrier_id(self) -> UUID | None: ...
     @property
     def ended_now(self) -> bool: ...
+    @property
+    def full(self) -> Literal["cps", "channels"] | None: ...
 
 
 def on_end(redis: Redis, settings: Settings, row: Applied, evidence: Evidence) -> None:
@@ -36,11 +36,9 @@ def on_end(redis: Redis, settings: Settings, row: Applied, evidence: Evidence) -
     nothing is dialed anyway. A 503 that does not speak of a limit is an outage and is none of this.
     """
     end = evidence.end
-    if end is None or row.carrier_id is None or not row.ended_now:
+    if end is None or row.carrier_id is None or not row.ended_now or row.full is None:
         return
-    if classify(end).retry_class is not RetryClass.CARRIER_CAPACITY:
-        return
-    kind = capacity_of(end.sip_phrase, end.cause)
+    kind = row.full
     facts = {"carrier": str(row.carrier_id), "limit": kind, "code": end.sip_code, "phrase": end.sip_phrase}
     try:
         slowed = health.slow(redis, settings, row.carrier_id, kind)

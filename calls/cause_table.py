@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from calls.evidence import Outcome, RetryClass
 from calls.phrases import Text
+from calls.rejects import Means
 
 # Names of ours for ends without a channel; FreeSWITCH's own are in upper case.
 NEVER_SENT = "never_sent"
@@ -36,7 +37,8 @@ class Row:
     causes: frozenset[str] | None = None
     codes: frozenset[int] | None = None  # the carrier's final SIP answer; a row with codes needs one
     coded: bool | None = None  # whether the carrier gave a final answer at all
-    text: Text | None = None
+    text: Text | None = None  # what the phrase speaks of, where the carrier's own list says nothing of it
+    said: Means | None = None  # what that list says
     rang: bool | None = None  # whether any 18x, with or without media, was seen
     own_cancel: bool | None = None  # whether our own CANCEL ended it
     local: bool | None = None  # whether the switch refused it without an INVITE
@@ -80,7 +82,11 @@ _AWAY = _names("NO_USER_RESPONSE SUBSCRIBER_ABSENT")
 
 _REDIRECT = frozenset(range(300, 400))
 _REFUSED = frozenset(range(400, 700))
-_MAY_SPEAK_OF_CAPACITY = _codes(403, 429, 480, 500, 502, 503, 603)
+_MAY_SPEAK_OF_CAPACITY = _codes(403, 404, 429, 480, 500, 502, 503, 600, 603)
+_MAY_SPEAK_OF_MONEY = _codes(403, 404, 480, 500, 503, 603)
+_MEDIA_CODES = _codes(406, 415, 488, 606)
+#: What the far end cannot do with the form of our INVITE: too large, an extension, the session timer, the security.
+_FORM = _codes(413, 414, 416, 417, 420, 421, 422, 423, 493, 494, 505, 513, 580)
 
 _BUSY, _NO_ANSWER, _FAILED = Outcome.BUSY, Outcome.NO_ANSWER, Outcome.FAILED
 _CANCELED, _EXPIRED, _BLOCKED = Outcome.CANCELED, Outcome.EXPIRED, Outcome.BLOCKED
@@ -113,10 +119,20 @@ ROWS: tuple[Row, ...] = (
     Row(_FAILED, "carrier_silence", _C.UNKNOWN, "platform", True, causes=_CANCEL, coded=False, requested=_PLATFORM),
     Row(_CANCELED, "canceled", _C.CANCELED, "platform", True, causes=_CANCEL, coded=False, own_cancel=True),
 
-    # What the carrier said, by its code. A full trunk and a fault are proven only where nobody rang.
+    # What the carrier said, as its own list of texts reads it. A full trunk and a fault are proven only where nobody rang.
+    Row(_FAILED, "carrier_capacity", _C.CARRIER_CAPACITY, "carrier", codes=_REFUSED, said=Means.CPS, rang=False),
+    Row(_FAILED, "carrier_capacity", _C.CARRIER_CAPACITY, "carrier", codes=_REFUSED, said=Means.CHANNELS, rang=False),
+    Row(_FAILED, "carrier_fault", _C.CARRIER_FAULT, "carrier", codes=_REFUSED, said=Means.OUTAGE, rang=False),
+    Row(_FAILED, "carrier_block", _C.CARRIER_BLOCK, "carrier", codes=_REFUSED, said=Means.BLOCKED),
+    Row(_FAILED, "bad_number", _C.BAD_NUMBER, "carrier", codes=_REFUSED, said=Means.BAD_NUMBER),
+    Row(_FAILED, "carrier_capacity", _C.UNKNOWN, "carrier", True, codes=_REFUSED, said=Means.CPS),
+    Row(_FAILED, "carrier_capacity", _C.UNKNOWN, "carrier", True, codes=_REFUSED, said=Means.CHANNELS),
+    Row(_FAILED, "carrier_fault", _C.UNKNOWN, "carrier", True, codes=_REFUSED, said=Means.OUTAGE),
+
+    # What the carrier said, by its code.
     Row(_BUSY, "busy", _C.BUSY, "callee", codes=_codes(486, 600)),
     Row(_FAILED, "identity_refused", _C.CARRIER_BLOCK, "carrier", codes=_codes(428, 436, 437, 438)),
-    Row(_FAILED, "identity_refused", _C.CARRIER_BLOCK, "carrier", codes=_codes(403, 429, 603), text=Text.IDENTITY),
+    Row(_FAILED, "identity_refused", _C.CARRIER_BLOCK, "carrier", codes=_codes(403, 429, 503, 603), text=Text.IDENTITY),
     Row(_FAILED, "carrier_capacity", _C.CARRIER_CAPACITY, "carrier",
         codes=_MAY_SPEAK_OF_CAPACITY, text=Text.CAPACITY, rang=False),
     Row(_FAILED, "carrier_capacity", _C.CARRIER_CAPACITY, "carrier", codes=_codes(429), rang=False),
@@ -124,12 +140,14 @@ ROWS: tuple[Row, ...] = (
         codes=_codes(480, 500, 502, 503), causes=_CIRCUIT, rang=False),
     Row(_FAILED, "carrier_account", _C.CARRIER_FAULT, "carrier", codes=_codes(401, 402, 407), rang=False),
     Row(_FAILED, "carrier_account", _C.CARRIER_FAULT, "carrier",
-        codes=_codes(403, 503), text=Text.MONEY, rang=False),
-    Row(_FAILED, "carrier_block", _C.CARRIER_BLOCK, "carrier", codes=_codes(603), text=Text.BLOCKED),
-    Row(_FAILED, "carrier_block", _C.CARRIER_BLOCK, "carrier", codes=_codes(401, 402, 403, 407, 607, 608)),
+        codes=_MAY_SPEAK_OF_MONEY, text=Text.MONEY, rang=False),
+    Row(_FAILED, "carrier_block", _C.CARRIER_BLOCK, "carrier", codes=_codes(480, 503, 603), text=Text.BLOCKED),
+    Row(_FAILED, "carrier_block", _C.CARRIER_BLOCK, "carrier", codes=_codes(401, 402, 403, 407, 433, 607, 608)),
     Row(_FAILED, "declined", _C.DECLINED, "callee", codes=_codes(603)),
     Row(_FAILED, "bad_number", _C.BAD_NUMBER, "carrier", codes=_codes(404, 410, 484, 485, 604)),
-    Row(_FAILED, "incompatible_media", _C.CARRIER_BLOCK, "carrier", codes=_codes(415, 488, 606)),
+    Row(_FAILED, "incompatible_media", _C.CONFIGURATION, "carrier", codes=_MEDIA_CODES, rang=False),
+    Row(_FAILED, "incompatible_media", _C.UNKNOWN, "carrier", True, codes=_MEDIA_CODES),
+    Row(_FAILED, "incompatible_signaling", _C.CONFIGURATION, "carrier", codes=_FORM, rang=False),
     Row(_NO_ANSWER, "unavailable", _C.NO_ANSWER, "carrier", codes=_codes(480)),
     # After ringing, 408 and 487 are the carrier's own ring timer. Before it, 408 is also what the switch notes when
     # nothing came at all, and then somebody may have rung.
@@ -148,7 +166,7 @@ ROWS: tuple[Row, ...] = (
     Row(_FAILED, "carrier_block", _C.CARRIER_BLOCK, "carrier", causes=_names("UNWANTED OUTGOING_CALL_BARRED")),
     Row(_FAILED, "identity_refused", _C.CARRIER_BLOCK, "carrier", causes=_IDENTITY),
     Row(_FAILED, "bad_number", _C.BAD_NUMBER, "carrier", causes=_NUMBER),
-    Row(_FAILED, "incompatible_media", _C.CARRIER_BLOCK, "carrier", causes=_MEDIA),
+    Row(_FAILED, "incompatible_media", _C.UNKNOWN, "carrier", True, causes=_MEDIA),
     Row(_NO_ANSWER, "unavailable", _C.NO_ANSWER, "carrier", causes=_AWAY),
     Row(_CANCELED, "canceled", _C.CANCELED, "platform", True, causes=_names("ORIGINATOR_CANCEL")),
     Row(_FAILED, "switch_ended", _C.UNKNOWN, "platform", True, own_cancel=True),
@@ -179,7 +197,8 @@ END_REASONS: dict[str, str] = {
     "identity_refused": "The carrier refused the caller's signed identity (STIR/SHAKEN).",
     "carrier_redirect": "The carrier redirected the call to another address, which is never followed.",
     "carrier_silence": "The carrier said nothing in time; whether a phone rang is unknown.",
-    "incompatible_media": "Both sides found no common audio format.",
+    "incompatible_media": "Both sides found no common audio format; the trunk's codecs are set up wrongly.",
+    "incompatible_signaling": "The carrier cannot do with the form of our INVITE; the trunk is set up wrongly.",
     "switch_local": "Our own switch refused the call before anything was sent.",
     "switch_ended": "Our own switch ended the attempt before an answer; whether a phone rang is unknown.",
     "not_sent": "The call never reached our switch.",

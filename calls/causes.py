@@ -82,7 +82,8 @@ def _matches(row: Row, end: End, rang: bool, text: Text | None) -> bool:
     return (
         (row.causes is None or end.cause in row.causes)
         and (row.codes is None or end.sip_code in row.codes)
-        and (row.text is None or text is row.text)
+        and (row.text is None or (text is row.text and end.said is None))
+        and (row.said is None or end.said == row.said)
         and (row.rang is None or rang is row.rang)
         and (row.own_cancel is None or (end.disposition == "send_cancel") is row.own_cancel)
         and (row.local is None or end.local is row.local)

@@ -24,8 +24,10 @@ class Kind(StrEnum):
     NEUTRAL = "neutral"
 
 
+#: End reasons that say that the trunk is set up wrongly: every call fails alike until somebody mends it.
+UNFIT = frozenset({"incompatible_media", "incompatible_signaling"})
 #: End reasons that are the carrier's fault where nobody rang.
-FAULTS = frozenset({"carrier_fault", "carrier_account", "carrier_redirect", "carrier_silence"})
+FAULTS = frozenset({"carrier_fault", "carrier_account", "carrier_redirect", "carrier_silence"}) | UNFIT
 #: Retry classes that show a working network.
 CARRIED = frozenset({RetryClass.ANSWERED, RetryClass.BUSY, RetryClass.NO_ANSWER, RetryClass.DECLINED})
 #: Who followed the leg. Everybody else concludes from silence, which may as well be ours.
@@ -35,7 +37,7 @@ WITNESSES = frozenset({"event", "cdr"})
 @dataclass(frozen=True, slots=True)
 class Dialed:
     """One call given to the carrier. ``known_at``: its first ring or its end; ``heard_at``: when the carrier first said
-    anything (a ring, an answer, a final code); ``pdd_s``: INVITE to the first 18x or 200.
+    anything (a ring, an answer, a final code); ``pdd_s``: INVITE to the first 18x or 200. ``unfit``: refused for its form.
     """
 
     dialed_at: datetime
@@ -45,6 +47,7 @@ class Dialed:
     said: str = ""
     pdd_s: float | None = None
     answered: bool = False
+    unfit: bool = False
     tenant: str = ""
     switch: str = ""
 
@@ -92,6 +95,7 @@ def dialed(row: Row) -> Dialed:
         said=_said(row),
         pdd_s=None if first is None else max(0.0, (first - row.claimed_at).total_seconds()),
         answered=row.answered_at is not None,
+        unfit=row.end_reason in UNFIT and row.evidence in WITNESSES,
         tenant=row.tenant,
         switch=row.switch or "",
     )

@@ -37,19 +37,19 @@ class State(StrEnum):
 
     QUEUED = "queued"
     DIALING = "dialing"
-    RINGING = "ringing"
     EARLY = "early"
+    RINGING = "ringing"
     IN_PROGRESS = "in_progress"
     ENDED = "ended"
 
 
 class Rank(IntEnum):
-    """The order of :class:`State`."""
+    """The order of :class:`State`. Early media may be an announcement before any phone rings, so a ring goes beyond it."""
 
     QUEUED = 0
     DIALING = 20
+    EARLY = 25
     RINGING = 30
-    EARLY = 35
     IN_PROGRESS = 50
     ENDED = 100
 
@@ -81,6 +81,9 @@ class RetryClass(StrEnum):
     CARRIER_CAPACITY = "carrier_capacity"  # proven full trunk, nobody rang: uses up no attempt
     CARRIER_FAULT = "carrier_fault"  # proven fault, nobody rang
     CARRIER_BLOCK = "carrier_block"
+    CONFIGURATION = (
+        "configuration"  # the trunk is set up wrongly, nobody rang: uses up no attempt, and somebody must mend it
+    )
     SWITCH_LOCAL = "switch_local"  # refused inside our own switch: no INVITE left it
     NOT_SENT = "not_sent"  # proven: the originate never reached the switch
     CANCELED = "canceled"
@@ -111,6 +114,7 @@ class End:
     local: bool = False  # refused inside the switch, no INVITE was sent
     requested_by: str | None = None  # customer, agent, operator, platform: who asked for the hangup, if anybody did
     note: str | None = None  # why the platform ended it (agent_lost ...), as the relay put it down on the channel
+    said: str | None = None  # what its carrier's own list makes of the phrase: a calls.rejects.Means
 
 
 @dataclass(frozen=True, slots=True)

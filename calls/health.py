@@ -40,12 +40,13 @@ class Gateway:
 @dataclass(frozen=True, slots=True)
 class Figures:
     """Of the latest calls, at most ``Rules.wide``. ``ner``: the network's share of success, user behaviour left out;
-    ``asr``: answered of those whose fate is known. None: no calls to tell it by.
+    ``asr``: answered of those whose fate is known. None: no calls to tell it by. ``unfit``: the trunk is set up wrongly.
     """
 
     calls: int = 0
     faults: int = 0
     refused: int = 0
+    unfit: int = 0
     answered: int = 0
     ner: float | None = None
     asr: float | None = None
@@ -129,6 +130,7 @@ class _View:
         self.known = [c for c in self.judged if c.kind is not Kind.PENDING]
         refused_since = now - timedelta(seconds=rules.refused_s)
         self.refused = [c for c in mine if c.kind is Kind.REFUSED and (c.known_at or c.dialed_at) > refused_since]
+        self.unfit = [c for c in mine if c.unfit]
         self.any_refused = [c for c in mine if c.kind is Kind.REFUSED]
         self._measure(before)
 
@@ -142,6 +144,7 @@ class _View:
             calls=count,
             faults=faults,
             refused=len(self.refused),
+            unfit=len(self.unfit),
             answered=answered,
             ner=1 - faults / count if count else None,
             asr=answered / len(known) if known else None,
@@ -209,8 +212,9 @@ def _running(seen: Health, view: _View, now: datetime, rules: Rules) -> Health:
         factor = min(factor, 0.7)
     if why:
         return _enter(seen, State.SLOWED, "; ".join(why), now, factor=factor, stops=_stops(seen, now, rules))
-    good = count - len(faults)
-    why_ok = f"{good} of the last {_calls(count)} got through" if count else f"no calls in {rules.window_s:.0f} s"
+    good = f"{count - len(faults)} of the last {_calls(count)} got through"
+    why_ok = good if count else f"no calls in {rules.window_s:.0f} s"
+    why_ok += f"; set up wrongly: {_calls(len(view.unfit))} refused with {view.unfit[0].said}" if view.unfit else ""
     return _enter(seen, State.OK, why_ok, now, stops=_stops(seen, now, rules))
 
 

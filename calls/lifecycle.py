@@ -46,6 +46,7 @@ class AttemptFacts:
     local: bool = False
     requested_by: str | None = None
     note: str | None = None
+    said: str | None = None
     # What it means.
     outcome: Outcome | None = None
     end_reason: str | None = None
@@ -123,15 +124,16 @@ def best_end(facts: AttemptFacts) -> End | None:
         local=facts.local,
         requested_by=facts.requested_by,
         note=facts.note,
+        said=facts.said,
     )
 
 
 def call_status(facts: AttemptFacts) -> str:
-    """The status that this attempt, if it is the latest, gives its call. Early media still counts as ringing."""
+    """The status that this attempt, if it is the latest, gives its call."""
     if facts.ended:
         assert facts.outcome is not None, "an ended attempt has a verdict"
         return facts.outcome.value
-    return State.RINGING.value if facts.state is State.EARLY else facts.state.value
+    return facts.state.value
 
 
 def _facts_of(evidence: Evidence) -> AttemptFacts:
@@ -161,6 +163,7 @@ def _facts_of(evidence: Evidence) -> AttemptFacts:
         local=end.local,
         requested_by=end.requested_by,
         note=end.note,
+        said=end.said,
     )
 
 
@@ -174,6 +177,7 @@ def _end_order(facts: AttemptFacts) -> tuple[int | bool | float | str, ...]:
         facts.sip_code is not None,
         facts.requested_by is not None,
         facts.note is not None,
+        facts.said is not None,
         # Nothing is left to prefer: any fixed order will do, so long as it tells all differences apart.
         facts.evidence_key or "",
         facts.ended_at.timestamp() if facts.ended_at is not None else 0.0,
@@ -184,6 +188,7 @@ def _end_order(facts: AttemptFacts) -> tuple[int | bool | float | str, ...]:
         *_total(facts.disposition),
         *_total(facts.requested_by),
         *_total(facts.note),
+        *_total(facts.said),
     )
 
 

@@ -1,10 +1,10 @@
 """The one owner of retry: what follows an attempt's end.
 
 One budget over all reasons: ``max_attempts`` counts every attempt that may have reached a person. What is proven to
-have reached nobody because a trunk was full, our switch refused, or nothing was sent uses up none of it; such tries are
-bounded by the call's ``expires_at``, a growing gap and a count. An attempt whose outcome is unknown is not redialed unless
-the call says so, and a callee who refused is not called again unless it says so, and then once, on another day. The next
-try comes when its gap is over, the call's window is open and the local day has dials left.
+have reached nobody because a trunk was full or set up wrongly, our switch refused, or nothing was sent uses up none of it;
+such tries are bounded by the call's ``expires_at``, a growing gap and a count. An attempt whose outcome is unknown is not
+redialed unless the call says so, and a callee who refused is not called again unless it says so, and then once, on another
+day. The next try comes when its gap is over, the call's window is open and the local day has dials left.
 
 Only this module makes a :data:`Decision`: the store function that writes a new attempt demands one. The gaps and bounds are
 :class:`calls.rules.RetryRules`.
@@ -98,7 +98,7 @@ class CallFacts:
 
 
 #: Reached nobody for reasons of ours or of the trunk: the next try replaces this one.
-FREE = frozenset({RetryClass.CARRIER_CAPACITY, RetryClass.SWITCH_LOCAL, RetryClass.NOT_SENT})
+FREE = frozenset({RetryClass.CARRIER_CAPACITY, RetryClass.CONFIGURATION, RetryClass.SWITCH_LOCAL, RetryClass.NOT_SENT})
 #: Proven by their end: no phone rang, unless a ring was seen. Others count towards the caps per day.
 NOBODY_RANG = FREE | {RetryClass.CARRIER_FAULT, RetryClass.CARRIER_BLOCK, RetryClass.BAD_NUMBER}
 _DAY = timedelta(days=1)

@@ -24,6 +24,8 @@ _NUMBER = re.compile(r"[0-9]{1,3}")
 _WORD = re.compile(r"[A-Za-z0-9_]{1,64}")
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e\u00a0-\ud7ff\ue000-\ufffd]+")
 _PHRASE_CHARS = 200
+#: The SIP stack's own code for a challenge that it could not answer, or that came again after its answer: 401 or 407.
+_BAD_CREDENTIALS = "904"
 
 
 def end_of(
@@ -67,6 +69,8 @@ def _final_answer(variable: Variable, disposition: str | None) -> tuple[int | No
     """
     failure = _number(variable("sip_invite_failure_status"), 200, 699)
     words = variable("sip_invite_failure_phrase")
+    if variable("sip_term_status") == _BAD_CREDENTIALS:
+        return 407, None
     own_cancel = disposition == "send_cancel" or (failure == 487 and words == "CANCEL")
     protocol = variable("proto_specific_hangup_cause") or ""
     noted = _number(protocol.removeprefix("sip:"), 200, 699) if protocol.startswith("sip:") else None

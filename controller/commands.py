@@ -115,6 +115,7 @@ def originate(
         "originate_timeout": str(whole("originate_timeout_s", originate_timeout_s, 1, 300)),
         "ignore_early_media": "true",
         "outbound_redirect_fatal": "true",
+        "sofia_session_timeout": "0",  # asks for no session timer: a 422 would be answered by up to three more INVITEs
         "playback_terminators": "none",  # the default, *, would let a key cut the agent off
         "origination_caller_id_number": caller,
         "origination_caller_id_name": caller,

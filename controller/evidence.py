@@ -79,7 +79,7 @@ def from_dump(attempt_id: UUID, reply: str, now: datetime) -> Evidence | None:
         return None
     if _uuid(event, "Unique-ID") != attempt_id:
         return None
-    for state in (State.IN_PROGRESS, State.EARLY, State.RINGING):
+    for state in (State.IN_PROGRESS, State.RINGING, State.EARLY):
         at = _micros(event, _BEGAN[state])
         if at is not None:
             break

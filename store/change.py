@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Literal
 from uuid import UUID
 
 from psycopg import Cursor
@@ -17,6 +18,8 @@ from psycopg.rows import TupleRow
 
 from calls.evidence import Evidence, Rank, State
 from calls.ids import new_uuid7
+from calls.phrases import capacity_of
+from calls.rejects import Entries, worded
 from calls.retry import RetryRules
 from crashpoint import crash_point
 from store.facts import Timers, end_data, storable
@@ -37,7 +40,7 @@ BREATH = 10
 _ATTEMPT_COLUMNS = (
     "id", "state", "deadline_at", "probes", "ringing_at", "early_at", "answered_at", "ended_at", "evidence",
     "evidence_key", "outcome", "end_reason", "retry_class", "uncertain", "cause", "q850_cause", "sip_code",
-    "sip_phrase", "disposition", "local", "requested_by", "note", "hangup_by", "decided",
+    "sip_phrase", "disposition", "local", "requested_by", "note", "hangup_by", "decided", "said",
 )  # fmt: skip
 _CALL_COLUMNS = (
     "id", "status", "status_at", "end_reason", "sip_code", "q850_cause", "hangup_by", "attempt_count", "due_at",
@@ -59,7 +62,8 @@ class NewAttempt:
 class Applied:
     """What one attempt is after the batch; ``state`` None: there is no such attempt, and all else is empty.
 
-    ``ended_now``: this batch ended it. Releasing what the attempt holds is right whenever ``state`` is ``ended``.
+    ``ended_now``: this batch ended it. Releasing what the attempt holds is right whenever ``state`` is ``ended``. ``full``:
+    which limit of its carrier's ended it.
     """
 
     attempt_id: UUID
@@ -69,6 +73,7 @@ class Applied:
     carrier_id: UUID | None = None
     lane: str | None = None
     retry: NewAttempt | None = None
+    full: Literal["cps", "channels"] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +127,7 @@ def apply_evidence(
 
 
 def _as_ended(result: Applied) -> Applied:
-    return Applied(result.attempt_id, result.state, True, result.fence, result.carrier_id, result.lane, result.retry)
+    return replace(result, ended_now=True)
 
 
 def apply_in(
@@ -139,7 +144,7 @@ def apply_in(
     # Within a batch the order is ours to choose: states in their natural order tell the enterprise all of them.
     ordered = sorted(map(storable, batch), key=lambda evidence: (Rank.of(evidence.state), evidence.at))
     with conn.pipeline():
-        works, new = _read(conn, ordered, only_if or {}, now)
+        works, new, texts = _read(conn, ordered, only_if or {}, now)
         by_attempt = {attempt_id: work for work in works for attempt_id in work.attempts}
         for position, evidence in enumerate(ordered):
             if position % BREATH == BREATH - 1:
@@ -147,7 +152,7 @@ def apply_in(
             work = by_attempt.get(evidence.attempt_id)
             if work is not None and (evidence.attempt_id, evidence.key) in new:
                 new.discard((evidence.attempt_id, evidence.key))
-                work.see(evidence, context)
+                work.see(_worded(evidence, texts), context)
         _write(conn, works, now)
         if any(work.ended_now for work in works):
             crash_point("change.end_written")
@@ -157,20 +162,28 @@ def apply_in(
     return [_applied(attempt_id, by_attempt.get(attempt_id)) for attempt_id in _named(ordered)]
 
 
+def _worded(evidence: Evidence, texts: Mapping[UUID, Entries]) -> Evidence:
+    """With what the attempt's carrier says in its own words, if it has noted any."""
+    if evidence.end is None or evidence.attempt_id not in texts:
+        return evidence
+    return replace(evidence, end=worded(evidence.end, texts[evidence.attempt_id]))
+
+
 def _named(batch: Iterable[Evidence]) -> list[UUID]:
     return list(dict.fromkeys(evidence.attempt_id for evidence in batch))
 
 
 def _read(
     conn: Conn, batch: Sequence[Evidence], only_if: Mapping[UUID, Condition], now: datetime
-) -> tuple[list[CallWork], set[tuple[UUID, str]]]:
-    """Lock and load; write the evidence down; which of it is new."""
+) -> tuple[list[CallWork], set[tuple[UUID, str]], dict[UUID, Entries]]:
+    """Lock and load; write the evidence down; which of it is new; by attempt the texts of its carrier."""
     ids = {"ids": _named(batch)}
     # By position and in binary: the rows are wide, and this is the busiest path of all.
     calls = conn.execute(_SQL["lock_calls"], ids, binary=True)
     attempts = conn.execute(_SQL["lock_attempts"], ids, binary=True)
     ends = [evidence.attempt_id for evidence in batch if evidence.end is not None]
     past = ask_past(conn, ends) if ends else dict
+    texts = conn.execute(_SQL["reject_texts"], {"ids": ends}) if ends else None
     # Conditions need the locked rows first, which costs them a round trip more.
     keys = None if only_if else _write_down(conn, batch)
     by_call: dict[UUID, CallWork] = {}
@@ -188,7 +201,8 @@ def _read(
     if keys is None:
         holding = {id_ for id_, attempt in by_id.items() if id_ not in only_if or only_if[id_].holds(attempt)}
         keys = _write_down(conn, [evidence for evidence in batch if evidence.attempt_id in holding])
-    return list(by_call.values()), {(attempt_id, key) for attempt_id, key in keys.fetchall()}
+    noted: dict[UUID, Entries] = dict(texts.fetchall()) if texts is not None else {}
+    return list(by_call.values()), {(attempt_id, key) for attempt_id, key in keys.fetchall()}, noted
 
 
 def ask_past(conn: Conn, ids: Sequence[UUID]) -> Callable[[], dict[UUID, list[Past]]]:
@@ -271,16 +285,11 @@ def _applied(attempt_id: UUID, work: CallWork | None) -> Applied:
     if work is None:
         return Applied(attempt_id, None)
     attempt = work.attempts[attempt_id]
-    retry = None
+    retry, full = None, None
+    if attempt_id in work.ended_now and attempt.end_reason == "carrier_capacity":
+        full = capacity_of(attempt.sip_phrase, attempt.cause or "", attempt.said)
     if work.retry is not None and work.retry[0] == attempt_id:
         follower = work.retry[1]
         retry = NewAttempt(follower.id, follower.lane, follower.due_at)
-    return Applied(
-        attempt_id,
-        attempt.state,
-        attempt_id in work.ended_now,
-        attempt.fence,
-        attempt.carrier_id,
-        attempt.lane,
-        retry,
-    )
+    ended_now = attempt_id in work.ended_now
+    return Applied(attempt_id, attempt.state, ended_now, attempt.fence, attempt.carrier_id, attempt.lane, retry, full)

@@ -61,6 +61,7 @@ def facts_of(attempt: Attempt) -> AttemptFacts:
         local=attempt.local,
         requested_by=attempt.requested_by,
         note=attempt.note,
+        said=attempt.said,
         outcome=Outcome(attempt.outcome) if attempt.outcome else None,
         end_reason=attempt.end_reason,
         retry_class=RetryClass(attempt.retry_class) if attempt.retry_class else None,
@@ -114,11 +115,12 @@ def hangup_by(facts: AttemptFacts) -> str | None:
     return facts.hangup_by if facts.hangup_by in _HANGUP_BY else None
 
 
-def deadline(state: State, before: State, call: Call, attempt: Attempt, timers: Timers, now: datetime) -> datetime | None:
-    """When silence becomes failure, for an attempt that comes from ``before`` into ``state``.
+def deadline(state: State, call: Call, attempt: Attempt, timers: Timers, now: datetime) -> datetime | None:
+    """When silence becomes failure, for an attempt that comes into ``state``.
 
     Counted from ``now``, not from the witness's clock: a switch whose clock is wrong must not make a call wait for ever.
-    The ring time runs from the first 18x of either kind.
+    Early media ends the wait for a first sign of life and begins the ring time, since many networks play the ring tone in it
+    and tell of no other; a ring that is told after it begins the ring time anew.
     """
     if state is State.ENDED or state is State.QUEUED:
         return None
@@ -126,8 +128,6 @@ def deadline(state: State, before: State, call: Call, attempt: Attempt, timers: 
         return now + timedelta(seconds=call.max_duration_s + timers.duration_grace_s)
     if state is State.DIALING:
         return attempt.deadline_at or now + timedelta(seconds=timers.pdd_s)
-    if state is State.EARLY and before is State.RINGING:
-        return attempt.deadline_at
     return now + timedelta(seconds=call.ring_timeout_s + timers.ring_grace_s)
 
 
@@ -143,6 +143,7 @@ def storable(evidence: Evidence) -> Evidence:
         "disposition": clean(end.disposition),
         "requested_by": clean(end.requested_by),
         "note": clean(end.note),
+        "said": clean(end.said),
         "q850_cause": _small(end.q850_cause),
         "sip_code": _small(end.sip_code),
     }

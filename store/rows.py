@@ -54,7 +54,7 @@ class Call:
         return self.status not in LIVE_STATUSES
 
 
-LIVE_STATUSES = frozenset({"queued", "dialing", "ringing", "in_progress"})
+LIVE_STATUSES = frozenset({"queued", "dialing", "early", "ringing", "in_progress"})
 STATUSES = LIVE_STATUSES | {"completed", "failed", "no_answer", "busy", "canceled", "expired", "blocked"}
 
 
@@ -100,6 +100,7 @@ class Attempt:
     decided: str | None
     created_at: datetime
     dial_until: datetime | None = None
+    said: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,12 @@ from store.snapshot import webhook_body
 
 #: Type of the event that keeps both sides where two witnesses disagree.
 CONTRADICTION = "attempt.contradiction"
-_TOLD_AS = {"dialing": "call.dialing", "ringing": "call.ringing", "in_progress": "call.answered"}
+_TOLD_AS = {
+    "dialing": "call.dialing",
+    "early": "call.early",
+    "ringing": "call.ringing",
+    "in_progress": "call.answered",
+}
 #: What a call takes over from the end of its latest attempt, besides status and hangup_by.
 _FOLLOWS = ("end_reason", "sip_code", "q850_cause", "answered_at", "ended_at")
 
@@ -75,7 +80,7 @@ class CallWork:
         if before.state is after.state:
             changed = with_facts(attempt, after)
         else:
-            until = deadline(after.state, before.state, self.call, attempt, context.timers, context.now)
+            until = deadline(after.state, self.call, attempt, context.timers, context.now)
             changed = with_facts(attempt, after, deadline_at=until, probes=0)
         self._put(changed)
         if not after.ended:
@@ -91,7 +96,7 @@ class CallWork:
 
     def _progress(self, attempt: Attempt, facts: AttemptFacts, context: Context) -> None:
         status = call_status(facts)
-        times = {"ringing": attempt.ringing_at or attempt.early_at, "in_progress": attempt.answered_at}
+        times = {"early": attempt.early_at, "ringing": attempt.ringing_at, "in_progress": attempt.answered_at}
         status_at = times.get(status) or context.now
         if status != self.call.status:
             changes = {"status": status, "status_at": status_at, "answered_at": attempt.answered_at}

@@ -18,7 +18,7 @@ from rich.text import Text
 from trunkline.stack import LabCarrier
 
 PLAIN_EVERY_S = 5.0
-LIVE_STATUSES = ("queued", "dialing", "ringing", "in_progress")
+LIVE_STATUSES = ("queued", "dialing", "early", "ringing", "in_progress")
 END_STATUSES = ("completed", "no_answer", "busy", "failed", "canceled", "expired", "blocked")
 
 

@@ -18,8 +18,9 @@ BESIDE_A_SWITCH = ("controller", "standby", "relay", "spool")
 class LabCarrier:
     """A simulated carrier: what it allows (enforced by itself) and what becomes of its calls (see lab/README.md).
 
-    `ring` and `talk` are LOW:HIGH seconds; `cps` counts INVITEs in any second. With a given switch it speaks real RTP
-    and keeps what its callees hear in ``Stack.recordings``.
+    `ring` and `talk` are LOW:HIGH seconds; `cps` counts INVITEs in any second, of which a call takes `invite_cost`: 2 with
+    the option ``--challenge``. With a given switch it speaks real RTP and keeps what its callees hear in
+    ``Stack.recordings``.
     """
 
     name: str
@@ -28,6 +29,7 @@ class LabCarrier:
     mix: str = "answered_hangup=1"
     ring: str = "0.4"
     talk: str = "3"
+    invite_cost: int = 1
     options: tuple[str, ...] = ()
 
     def command(self, *, listen: str, log: pathlib.Path, seed: int, recordings: pathlib.Path | None) -> str:

@@ -246,7 +246,9 @@ class Stack:
     def _put_carriers(self) -> None:
         ids: dict[str, UUID] = {}
         for lab in self.lab_carriers:
-            ids[lab.name] = carriers.put_carrier(self.db, name=lab.name, max_channels=lab.channels, cps=lab.cps).id
+            ids[lab.name] = carriers.put_carrier(
+                self.db, name=lab.name, max_channels=lab.channels, cps=lab.cps, invite_cost=lab.invite_cost
+            ).id
             address = self.carrier_addresses[lab.name]
             carriers.put_endpoint(self.db, carrier_id=ids[lab.name], gateway=self.gateway(lab.name), address=address)
         for route in self.routes:

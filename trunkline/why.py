@@ -19,9 +19,9 @@ from budget.scripts import VERSION
 from calls.ids import call_ref
 from calls.lanes import parse_lane
 from settings import Settings
-from store import backlog, carriers, epoch, overview, scopes, tenants, witnesses
+from store import backlog, carriers, epoch, outcomes, overview, scopes, tenants, witnesses
 from store.pool import Database
-from trunkline.why_words import MOVING, Names, limit, live_columns, number, remedy, span
+from trunkline.why_words import MOVING, Names, limit, live_columns, number, remedy, span, unfit
 
 #: Tenants with most queued, and of each the longest lanes, that are looked at.
 TENANTS, LANES = 10, 4
@@ -128,6 +128,7 @@ class _Look:
         report.facts.append(("Switches", self._switches()))
         self._paused()
         self._witnesses()
+        self._unfit()
         try:
             house = explain.house(self._redis)
             report.facts.insert(1, ("Redis", _house_words(house)))
@@ -175,6 +176,12 @@ class _Look:
             self.report.notes.append(f"Event and CDR do not tell the same of {ends}; the latest: {trace}")
         if found.strangers:
             self.report.notes.append(f"CDRs of channels that are none of our attempts: {found.strangers}.")
+
+    def _unfit(self) -> None:
+        """Trunks that are set up wrongly: their calls are tried again for nothing until somebody mends them."""
+        for carrier, row in outcomes.standings(self._db).items():
+            if count := row.figures.get("unfit", 0):
+                self.report.notes.append(unfit(self._names.carriers.get(carrier, str(carrier)), count))
 
     def _carrier_rows(self, found: Sequence[CarrierNow]) -> None:
         stated = {one.id: one for one in self._carriers}

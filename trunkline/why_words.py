@@ -111,6 +111,15 @@ def remedy(held: Held, names: Names) -> str:
     }.get(held.name, "")
 
 
+def unfit(carrier: str, count: int) -> str:
+    """The alarm of a trunk that is set up wrongly."""
+    refused = "1 call was refused" if count == 1 else f"{count} calls were refused"
+    return (
+        f"Carrier {carrier} is set up wrongly: of late {refused} for its codecs or its form (488 and the like);"
+        " compare its codecs and transport with what the carrier takes (docs/causes.md)."
+    )
+
+
 def live_columns(now: CarrierNow, names: Names) -> dict[str, str | float | None]:
     """A carrier at work, for a table: ``in_use`` (calls + ended ones that still count / limit), ``cps_now``, ``health``,
     ``waiting`` (tenants: urgent/normal/bulk), ``asked_s`` ago, ``held_by``.

@@ -30,6 +30,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--user", default="a")
     parser.add_argument("--password-env", help="environment variable with the digest password")
     parser.add_argument("--record-dir", type=Path, help="write what callees hear over real RTP there")
+    parser.add_argument("--loss", type=float, default=0.0, help="share of SIP datagrams lost each way, 0 to below 1")
     parser.add_argument("--max-ring", type=float, default=180.0, help="seconds until an unanswered call gets 480")
     parser.add_argument("--max-call", type=float, default=3600.0, help="seconds until the carrier ends a call")
     return parser.parse_args(argv)
@@ -49,6 +50,8 @@ def config_from(argv: list[str] | None) -> CarrierConfig:
             magic=not args.no_magic,
             time_scale=args.time_scale,
         )
+        if not 0 <= args.loss < 1:
+            raise ValueError(f"--loss: give a share from 0 to below 1, not {args.loss:g}")
         password = os.environ[args.password_env] if args.password_env else None
     except (ValueError, KeyError) as error:
         sys.exit(f"lab.carrier: {error}")
@@ -66,6 +69,7 @@ def config_from(argv: list[str] | None) -> CarrierConfig:
         record_dir=args.record_dir,
         max_ring_s=args.max_ring,
         max_call_s=args.max_call,
+        loss=args.loss,
     )
 
 

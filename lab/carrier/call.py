@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 T1 = 0.5
 T2 = 4.0
 TIMER_B = 32.0
+PATIENCE = 6.0  # s; for an answer to a request of ours
 
 
 @dataclass(slots=True, eq=False)
@@ -41,8 +42,11 @@ class CarrierCall:
     acked: bool = False
     ended: bool = False
     media: CalleeMedia | None = None
+    canceled: bool = False
     _timers: list[asyncio.TimerHandle] = field(default_factory=list)
     _cseq: int = 1
+    _deaf_to: dict[str, int] = field(default_factory=dict)
+    _refreshing: str = ""  # branch of a re-INVITE of ours that is not answered yet
 
     def begin(self) -> None:
         """Set every response of the outcome in motion."""
@@ -68,6 +72,7 @@ class CarrierCall:
             contact = ", ".join(f"<sip:{user}@{host}:{port}>" for user in self.outcome.redirect_to)
         if step.status != 100:
             extra.append(("Allow", "INVITE, ACK, BYE, CANCEL, OPTIONS"))
+        extra += step.headers
         data = sip.respond(
             self.invite,
             step.status,
@@ -81,6 +86,8 @@ class CarrierCall:
             self.finish(step.status, step.reason, data)
             return
         self._send(data)
+        if step.media and self.media is not None:
+            self.media.speak(self.outcome.announces)
         if step.status > 100:
             self.log("progress", status=step.status)
 
@@ -121,25 +128,41 @@ class CarrierCall:
                 self.end("no ACK")
                 self.carrier.forget(self)
                 return
-            self.carrier.endpoint.send(data, self.peer)
+            self.carrier.send(data, self.peer)
             self._repeat(data, min(interval * 2, T2), waited + interval)
 
         self._timers.append(self.carrier.loop.call_later(interval, again))
 
     def on_retransmit(self) -> None:
         if self.last_response:
-            self.carrier.endpoint.send(self.last_response, self.peer)
+            self.carrier.send(self.last_response, self.peer)
+
+    def _unheard(self, method: str, stamp: int) -> bool:
+        """Whether this one of its requests is among those that never arrive."""
+        left = self._deaf_to.get(method, self.outcome.deaf_to.get(method, 0))
+        if left:
+            self._deaf_to[method] = left - 1
+            self.log("unheard", stamp, what=method)
+        return left > 0
 
     def on_ack(self, stamp: int) -> None:
+        if self.answered and self._unheard("ACK", stamp):
+            return
         if not self.acked:
             self.acked = True
             self.log("ack", stamp)
+            if self.answered and self.outcome.hangs_up_on_ack:
+                self.hang_up()
+            elif self.answered and self.outcome.reinvites_after is not None:
+                self._later(self.outcome.reinvites_after, self._reinvite)
         if self.ended:
             self.carrier.forget(self)
 
     def on_cancel(self, request: sip.SipMessage, stamp: int) -> None:
-        self.carrier.endpoint.send(sip.respond(request, 200, "OK", to_tag=self.to_tag), self.peer)
-        self.log("cancel", stamp)
+        self.carrier.send(sip.respond(request, 200, "OK", to_tag=self.to_tag), self.peer)
+        if not self.canceled:
+            self.log("cancel", stamp)
+        self.canceled = True
         if self.final_status:
             return
         if self.outcome.on_cancel == "200":
@@ -151,8 +174,10 @@ class CarrierCall:
             self.finish(487, "Request Terminated", sip.respond(self.invite, 487, "Request Terminated", to_tag=self.to_tag))
 
     def on_bye(self, request: sip.SipMessage, stamp: int) -> None:
-        self.carrier.endpoint.send(sip.respond(request, 200, "OK"), self.peer)
-        self.log("bye", stamp)
+        if self._unheard("BYE", stamp):
+            return
+        self.carrier.send(sip.respond(request, 200, "OK"), self.peer)
+        self.log("bye", stamp, cseq=request.cseq[0])
         self.acked = True
         self.end("bye received", stamp)
         self.carrier.forget(self)
@@ -161,34 +186,68 @@ class CarrierCall:
         """The callee puts the phone down: BYE inside the dialog."""
         if self.ended or not self.answered:
             return
+        data, _ = self._request("BYE")
+        self.log("bye_sent", lost=self.outcome.mute_bye)
+        self.end("bye sent")
+        if not self.outcome.mute_bye:
+            self._send_request(data, T1, 0.0)
+
+    def _request(self, method: str, body: str = "") -> tuple[bytes, str]:
+        """(a request of ours inside the dialog, its branch)."""
         target = sip.uri_of(self.invite.get("contact")) or self.invite.uri
-        self._cseq += 1
+        if method != "ACK":
+            self._cseq += 1
         host, port = self.carrier.address
+        branch = sip.new_branch()
         headers = [
-            ("Via", f"SIP/2.0/UDP {host}:{port};rport;branch={sip.new_branch()}"),
+            ("Via", f"SIP/2.0/UDP {host}:{port};rport;branch={branch}"),
             ("Max-Forwards", "70"),
             ("From", f"{self.invite.get('to')};tag={self.to_tag}"),
             ("To", self.invite.get("from")),
             ("Call-ID", self.invite.call_id),
-            ("CSeq", f"{self._cseq} BYE"),
+            ("CSeq", f"{self._cseq} {method}"),
             ("Contact", self.carrier.contact),
         ]
-        data = sip.build(f"BYE {target} SIP/2.0", headers)
-        self.log("bye_sent")
-        self.end("bye sent")
-        self._send_request(data, T1, 0.0)
+        return sip.build(f"{method} {target} SIP/2.0", headers, body), branch
 
     def _send_request(self, data: bytes, interval: float, waited: float) -> None:
-        self.carrier.endpoint.send(data, self.peer)
+        self.carrier.send(data, self.peer)
         key = self.invite.call_id
 
         def again() -> None:
-            if not self.carrier.bye_answered(key) and waited + interval < 6.0:
+            if not self.carrier.bye_answered(key) and waited + interval < PATIENCE:
                 self._send_request(data, min(interval * 2, T2), waited + interval)
             else:
                 self.carrier.forget(self)
 
         self._timers.append(self.carrier.loop.call_later(interval, again))
+
+    def _reinvite(self) -> None:
+        """Refresh the session: the same media once more."""
+        if self.ended:
+            return
+        data, self._refreshing = self._request("INVITE", self._media_answer())
+        self.log("reinvite")
+        self._ask(data, self._refreshing, T1, 0.0)
+
+    def _ask(self, data: bytes, branch: str, interval: float, waited: float) -> None:
+        self.carrier.send(data, self.peer)
+
+        def again() -> None:
+            if self._refreshing == branch and waited + interval < PATIENCE:
+                self._ask(data, branch, interval * 2, waited + interval)
+
+        self._later(interval, again)
+
+    def on_reinvite_response(self, message: sip.SipMessage, stamp: int) -> None:
+        """The switch's word on our re-INVITE."""
+        if message.status < 200:
+            return
+        if message.branch == self._refreshing:
+            self._refreshing = ""
+            self.log("reinvite_answer", stamp, status=message.status)
+        ack, _ = self._request("ACK")
+        self.carrier.send(ack, self.peer)
 
     def end(self, why: str, stamp: int = 0) -> None:
         """The carrier counts the channel as free from here on."""
@@ -209,7 +268,7 @@ class CarrierCall:
 
     def _send(self, data: bytes) -> None:
         self.last_response = data
-        self.carrier.endpoint.send(data, self.peer)
+        self.carrier.send(data, self.peer)
 
     def log(self, kind: str, stamp: int = 0, **facts: object) -> None:
         self.carrier.log.write(kind, stamp or time.time_ns(), call_id=self.invite.call_id, number=self.number, **facts)

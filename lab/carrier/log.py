@@ -2,9 +2,11 @@
 
 Kinds (`k`): `start` (limits and seed), `invite` (a new INVITE transaction), `retransmit` (the same transaction
 again; never counted), `progress`, `answer`, `final`, `ack`, `cancel`, `bye` (received), `bye_sent`, `end` (the
-dialog is over, `why`). With recordings and real RTP also `rtp`, `heard`, `quiet`, `speaks`, `pauses` (lab/carrier/ear.py;
-these come up to 0.1 s out of order). `t` is CLOCK_REALTIME in nanoseconds: the kernel's receive stamp for what arrived, the
-moment before sendto for what was sent.
+dialog is over, `why`); `reinvite` and `reinvite_answer` (the carrier's own); `unheard` (a request that an outcome takes for
+lost, `what`), `lost` (a datagram that the line lost: `way` in or out, `what`), `stray` (a CANCEL or BYE of no call that is
+known). With recordings and real RTP also `rtp`, `heard`, `quiet`, `speaks`, `pauses` (lab/carrier/ear.py; these come up to
+0.1 s out of order). `t` is CLOCK_REALTIME in nanoseconds: the kernel's receive stamp for what arrived, the moment before
+sendto for what was sent.
 """
 
 from __future__ import annotations

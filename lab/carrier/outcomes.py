@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 ANSWERED_PHRASE = "OK"
@@ -10,22 +11,26 @@ ANSWERED_PHRASE = "OK"
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One response: `at` seconds after the INVITE. `media` adds an SDP answer to it."""
+    """One response: `at` seconds after the INVITE. `media` adds an SDP answer to it, `headers` more headers."""
 
     at: float
     status: int
     reason: str
     media: bool = False
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """The whole behaviour of one call.
 
-    `hangup_after`: seconds from the answer until the callee hangs up, None = never.
-    `speech`: `silent`, `bursts` (speech-like), `echo`, `tone:<Hz>`, `beeps:<Hz>` (1 s
-    in 5, the first after 2). `dtmf`: `digits@seconds` after the answer.
+    `hangup_after`: seconds from the answer until the callee hangs up, None = never; `hangs_up_on_ack`: as soon as the
+    ACK is there. `speech`: `silent`, `bursts` (speech-like), `echo`, `tone:<Hz>`, `beeps:<Hz>` (1 s
+    in 5, the first after 2). `dtmf`: `digits@seconds` after the answer. `announces`: the speech of early media.
     `on_cancel`: `487`, or `200` where the answer crosses the CANCEL.
+    `deaf_to`: so many of the first ACKs to the 200, or BYEs, never arrive (`{"ACK": 2}`). `mute_bye`: the callee's own BYE
+    reaches nobody. `reinvites_after`: seconds from the ACK until the carrier refreshes the session by a re-INVITE.
+    `min_se`: an INVITE that asks for a shorter session timer (s) gets 422 first.
     """
 
     name: str
@@ -36,6 +41,12 @@ class Outcome:
     challenge: bool = False
     on_cancel: str = "487"
     redirect_to: tuple[str, ...] = ()
+    hangs_up_on_ack: bool = False
+    announces: str = "silent"
+    deaf_to: Mapping[str, int] = field(default_factory=dict)
+    mute_bye: bool = False
+    reinvites_after: float | None = None
+    min_se: int = 0
 
     @property
     def answers(self) -> bool:
@@ -58,12 +69,24 @@ def _ring(at: float = 0.0) -> Step:
     return Step(at, 180, "Ringing")
 
 
+def _early(at: float = 0.0) -> Step:
+    return Step(at, 183, "Session Progress", media=True)
+
+
 def _answer(at: float = 0.4) -> Step:
     return Step(at, 200, ANSWERED_PHRASE, media=True)
 
 
 def _steps(*steps: Step) -> tuple[Step, ...]:
     return (TRYING, *steps)
+
+
+_NO_CIRCUIT = ("Reason", 'Q.850;cause=34;text="No circuit available"')
+
+
+def refusal(status: int, reason: str, *headers: tuple[str, str]) -> Outcome:
+    """That answer at once, and no phone rings."""
+    return Outcome(f"refused_{status}", _steps(Step(0.02, status, reason, headers=headers)))
 
 
 BY_NAME: dict[str, Outcome] = {
@@ -85,8 +108,20 @@ BY_NAME: dict[str, Outcome] = {
         Outcome("trying_only", _steps()),
         Outcome("late_ringing", _steps(_ring(9.0), _answer(9.4))),
         Outcome("no_18x", _steps(_answer(1.0))),
-        Outcome("early_media", _steps(Step(0.0, 183, "Session Progress", media=True), _answer())),
-        Outcome("announcement", _steps(Step(0.0, 183, "Session Progress", media=True), Step(2.0, 404, "Not Found"))),
+        Outcome("early_media", _steps(_early(), _answer())),
+        Outcome("announcement", _steps(_early(), Step(2.0, 404, "Not Found")), announces="tone:950"),
+        Outcome("announcement_only", _steps(_early()), announces="tone:425"),
+        Outcome("early_then_ringing", _steps(_early(), _ring(0.3), Step(0.8, 486, "Busy Here"))),
+        Outcome("not_acceptable", _steps(Step(0.05, 488, "Not Acceptable Here"))),
+        Outcome("timer_too_small", _steps(_ring(), _answer()), hangup_after=1.0, min_se=7200),
+        Outcome("circuits_busy", _steps(Step(0.05, 503, "Service Unavailable", headers=(_NO_CIRCUIT,)))),
+        Outcome("unwanted", _steps(_ring(), Step(0.2, 607, "Unwanted"))),
+        Outcome("analytics", _steps(Step(0.2, 608, "Rejected"))),
+        Outcome("lost_ack", _steps(_ring(), _answer()), hangup_after=2.5, deaf_to={"ACK": 2}),
+        Outcome("lost_bye", _steps(_ring(), _answer()), hangup_after=1.0, mute_bye=True),
+        Outcome("lost_our_bye", _steps(_ring(), _answer()), deaf_to={"BYE": 1}),
+        Outcome("reinvite", _steps(_ring(), _answer()), hangup_after=1.5, reinvites_after=0.4),
+        Outcome("hangup_on_ack", _steps(_ring(), _answer()), hangs_up_on_ack=True),
         Outcome("challenge", _steps(_ring(), _answer()), challenge=True),
         Outcome("redirect", _steps(Step(0.0, 302, "Moved Temporarily")), redirect_to=("carrier", "+19005550199")),
         Outcome("cancel_crosses", _steps(_ring()), on_cancel="200"),
@@ -122,6 +157,18 @@ MAGIC: dict[str, Outcome] = {
     "0125": replace(BY_NAME["answered"], name="answered_tone_hangup", speech="tone:440", hangup_after=3.0),
     "0126": BY_NAME["channel_limit"],
     "0127": replace(BY_NAME["answered"], name="answered_beeps_dtmf", speech="beeps:880", dtmf="9@6.0"),
+    "0128": BY_NAME["not_acceptable"],
+    "0129": BY_NAME["timer_too_small"],
+    "0130": BY_NAME["lost_ack"],
+    "0131": BY_NAME["lost_bye"],
+    "0132": BY_NAME["lost_our_bye"],
+    "0133": BY_NAME["reinvite"],
+    "0134": BY_NAME["hangup_on_ack"],
+    "0135": BY_NAME["announcement_only"],
+    "0136": BY_NAME["early_then_ringing"],
+    "0137": BY_NAME["circuits_busy"],
+    "0138": BY_NAME["unwanted"],
+    "0139": BY_NAME["analytics"],
 }
 
 
@@ -150,7 +197,10 @@ def parse_range(text: str, field_name: str) -> tuple[float, float]:
 
 @dataclass(slots=True)
 class Mix:
-    """Chooses the outcome of a call. The same seed, number and count give the same fate in any order of calls."""
+    """Chooses the outcome of a call. The same seed, number and count give the same fate in any order of calls.
+
+    `numbers`: outcomes by the called number's last four digits, asked before the mix where `magic` is on.
+    """
 
     seed: int = 1
     weights: dict[str, float] = field(default_factory=lambda: {"answered_hangup": 1.0})
@@ -159,12 +209,13 @@ class Mix:
     speech: str | None = None
     magic: bool = True
     time_scale: float = 1.0
+    numbers: Mapping[str, Outcome] = field(default_factory=lambda: MAGIC)
     _counts: dict[str, int] = field(default_factory=dict)
 
     def choose(self, number: str) -> Outcome:
         """The outcome for this call to `number` (`+1415...`)."""
-        if self.magic and number[-4:] in MAGIC:
-            return self._scaled(MAGIC[number[-4:]], None, None)
+        if self.magic and number[-4:] in self.numbers:
+            return self._scaled(self.numbers[number[-4:]], None, None)
         count = self._counts[number] = self._counts.get(number, 0) + 1
         rng = random.Random(f"{self.seed}:{number}:{count}")
         names = list(self.weights)

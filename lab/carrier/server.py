@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import secrets
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lab.carrier import gate
 from lab.carrier.call import CarrierCall
 from lab.carrier.ear import Ear
 from lab.carrier.limits import Admission
 from lab.carrier.log import ArrivalLog
+from lab.carrier.loss import LossyLine, facts_of
 from lab.carrier.media import CalleeMedia, MediaClock
-from lab.carrier.outcomes import BY_NAME, Mix
-from lab.sip import digest
+from lab.carrier.outcomes import Mix
 from lab.sip import message as sip
 from lab.sip.udp import Address, UdpEndpoint
 
-REFUSALS = {"cps": BY_NAME["cps_limit"], "channels": BY_NAME["channel_limit"]}
 _REMEMBER = 64.0  # seconds a finished INVITE transaction still swallows its retransmissions
 
 
@@ -30,7 +29,8 @@ class CarrierConfig:
     `challenge`: every INVITE must carry digest credentials (user, password); it then costs two transactions.
     After `max_ring_s` unanswered the carrier says 480, after `max_call_s` answered it hangs up, so that a dialer that
     died holds no channel for ever. `record_dir`: what the callee hears over real RTP is written there as
-    `<call-id>.s16` (PCM16, 8 kHz).
+    `<call-id>.s16` (PCM16, 8 kHz). `loss`: this share of the SIP datagrams of each way is lost at the socket, seeded by the
+    mix's seed; each is in the log as `lost`.
     """
 
     name: str = "carrier"
@@ -47,6 +47,7 @@ class CarrierConfig:
     answer_options: bool = True
     max_ring_s: float = 180.0
     max_call_s: float = 3600.0
+    loss: float = 0.0
 
 
 class Carrier:
@@ -56,7 +57,9 @@ class Carrier:
         self.config = config
         self.admission = Admission(config.cps, config.channels)
         self.log = ArrivalLog(config.log)
-        self.endpoint = UdpEndpoint(config.host, config.port, self._received)
+        self.endpoint = UdpEndpoint(config.host, config.port, self._arrived)
+        self._line = LossyLine(config.loss, config.mix.seed, self._note_loss)
+        self._line.attach(self.endpoint)
         self.address: Address = self.endpoint.address
         self.contact = f"<sip:carrier@{self.address[0]}:{self.address[1]}>"
         self.loop: asyncio.AbstractEventLoop
@@ -65,10 +68,12 @@ class Carrier:
         self.invites = 0
         self.answer_options = config.answer_options
         self.deaf = False
-        self._transactions: dict[str, CarrierCall | None] = {}
+        self._transactions: dict[
+            str, CarrierCall | bytes
+        ] = {}  # by branch: the call, or the answer to an INVITE that is none
         self._finished: list[tuple[float, str]] = []
         self._byes: set[str] = set()
-        self._nonces: set[str] = set()
+        self._challenges = gate.Challenges(config.name, config.user, config.password)
         self._ports = itertools.cycle(range(30000, 60000, 2))
         self._clock: MediaClock | None = None
 
@@ -82,6 +87,7 @@ class Carrier:
             channels=self.config.channels,
             cps=self.config.cps,
             seed=self.config.mix.seed,
+            loss=self.config.loss,
             stamps="kernel" if self.endpoint.kernel_stamps else "process",
         )
 
@@ -120,9 +126,18 @@ class Carrier:
     def bye_answered(self, call_id: str) -> bool:
         return call_id in self._byes
 
+    def send(self, data: bytes, peer: Address) -> None:
+        """Over the line, which may lose it."""
+        self._line.send(data, peer)
+
+    def _note_loss(self, way: str, data: bytes, stamp: int) -> None:
+        self.log.write("lost", stamp or time.time_ns(), way=way, **facts_of(data))
+
+    def _arrived(self, data: bytes, peer: Address, stamp: int) -> None:
+        if not self.deaf and self._line.arrives(data, stamp):
+            self._received(data, peer, stamp)
+
     def _received(self, data: bytes, peer: Address, stamp: int) -> None:
-        if self.deaf:
-            return
         try:
             message = sip.parse(data)
         except (sip.SipError, ValueError):
@@ -130,6 +145,8 @@ class Carrier:
         if message.status:
             if message.cseq[1] == "BYE":
                 self._byes.add(message.call_id)
+            elif message.cseq[1] == "INVITE" and (call := self.calls.get(message.call_id)) is not None:
+                call.on_reinvite_response(message, stamp)
             return
         handler = {
             "INVITE": self._invite,
@@ -141,7 +158,7 @@ class Carrier:
         if handler is not None:
             handler(message, peer, stamp)
         else:
-            self.endpoint.send(sip.respond(message, 405, "Method Not Allowed", to_tag=sip.new_tag()), peer)
+            self.send(sip.respond(message, 405, "Method Not Allowed", to_tag=sip.new_tag()), peer)
 
     def _invite(self, message: sip.SipMessage, peer: Address, stamp: int) -> None:
         branch = message.branch
@@ -149,7 +166,9 @@ class Carrier:
         if branch in self._transactions:
             self.log.write("retransmit", stamp, call_id=message.call_id, number=number, branch=branch)
             known = self._transactions[branch]
-            if known is not None:
+            if isinstance(known, bytes):
+                self.send(known, peer)
+            else:
                 known.on_retransmit()
             return
         if sip.tag_of(message.get("to")):
@@ -157,16 +176,23 @@ class Carrier:
             return
         self._expire(self.loop.time())
         self.invites += 1
-        authorization = message.get("proxy-authorization") or message.get("authorization")
         wanted = self.config.mix.choose(number)
-        if (self.config.challenge or wanted.challenge) and not self._authorized(message, authorization):
+        asks = self.config.challenge or wanted.challenge
+        auth = bool(message.get("proxy-authorization") or message.get("authorization"))
+        first = ""
+        if asks and not self._challenges.passed(message):
+            first, auth = "challenge", False
+        elif 0 < gate.session_timer(message) < wanted.min_se:
+            first = "timer"
+        if first:
             verdict = self.admission.admit(stamp, opens_channel=False)
-            self._log_invite(message, peer, number, stamp, verdict or "challenged", "challenge", auth=False)
-            self._challenge(message, peer, branch, verdict)
+            self._log_invite(message, peer, number, stamp, verdict or "challenged", first, auth=auth)
+            asked = self._challenges.ask(message) if first == "challenge" else gate.too_small(message, wanted.min_se)
+            self._answer_once(branch, gate.over(message, verdict) if verdict else asked, peer)
             return
         verdict = self.admission.admit(stamp)
-        outcome = REFUSALS.get(verdict, wanted)
-        self._log_invite(message, peer, number, stamp, verdict or "admitted", outcome.name, auth=bool(authorization))
+        outcome = gate.REFUSALS.get(verdict, wanted)
+        self._log_invite(message, peer, number, stamp, verdict or "admitted", outcome.name, auth=auth)
         call = CarrierCall(self, message, peer, number, outcome, admitted=not verdict)
         self._transactions[branch] = call
         self._finished.append((self.loop.time() + _REMEMBER, branch))
@@ -182,6 +208,7 @@ class Carrier:
             call_id=message.call_id,
             number=number,
             branch=message.branch,
+            uri=message.uri,
             peer=f"{peer[0]}:{peer[1]}",
             cseq=message.cseq[0],
             auth=auth,
@@ -193,35 +220,15 @@ class Carrier:
         """A re-INVITE (session timer, hold) keeps the dialog as it is and is no new call."""
         call = self.calls.get(message.call_id)
         if call is None or not call.answered:
-            self.endpoint.send(sip.respond(message, 481, "Call Does Not Exist", to_tag=sip.new_tag()), peer)
+            self.send(sip.respond(message, 481, "Call Does Not Exist", to_tag=sip.new_tag()), peer)
             return
-        self._transactions[branch] = None
-        self._finished.append((self.loop.time() + _REMEMBER, branch))
-        self.endpoint.send(sip.respond(message, 200, "OK", contact=self.contact, body=call._media_answer()), peer)
+        self._answer_once(branch, sip.respond(message, 200, "OK", contact=self.contact, body=call._media_answer()), peer)
 
-    def _authorized(self, message: sip.SipMessage, authorization: str) -> bool:
-        if not authorization:
-            return False
-        params = digest.parse_params(authorization)
-        if params.get("nonce") not in self._nonces:
-            return False
-        if self.config.password is None:
-            return True
-        expected = digest.response_of(params, "INVITE", params.get("uri", ""), self.config.user, self.config.password)
-        return params.get("response") == expected
-
-    def _challenge(self, message: sip.SipMessage, peer: Address, branch: str, verdict: str) -> None:
-        if verdict:
-            step = REFUSALS[verdict].steps[-1]
-            data = sip.respond(message, step.status, step.reason, to_tag=sip.new_tag())
-        else:
-            nonce = secrets.token_hex(8)
-            self._nonces.add(nonce)
-            header = ("Proxy-Authenticate", f'Digest realm="{self.config.name}", nonce="{nonce}", algorithm=MD5')
-            data = sip.respond(message, 407, "Proxy Authentication Required", to_tag=sip.new_tag(), extra=[header])
-        self._transactions[branch] = None
+    def _answer_once(self, branch: str, data: bytes, peer: Address) -> None:
+        """A final answer without a call behind it, sent again for each repetition of its request."""
+        self._transactions[branch] = data
         self._finished.append((self.loop.time() + _REMEMBER, branch))
-        self.endpoint.send(data, peer)
+        self.send(data, peer)
 
     def _expire(self, now: float) -> None:
         keep = 0
@@ -235,23 +242,25 @@ class Carrier:
 
     def _ack(self, message: sip.SipMessage, _peer: Address, stamp: int) -> None:
         call = self._transactions.get(message.branch) or self.calls.get(message.call_id)
-        if call is not None:
+        if isinstance(call, CarrierCall):
             call.on_ack(stamp)
 
     def _cancel(self, message: sip.SipMessage, peer: Address, stamp: int) -> None:
         call = self._transactions.get(message.branch)
-        if call is None:
-            self.endpoint.send(sip.respond(message, 481, "Call Does Not Exist", to_tag=sip.new_tag()), peer)
-        else:
+        if isinstance(call, CarrierCall):
             call.on_cancel(message, stamp)
+        else:
+            self.log.write("stray", stamp, what="CANCEL", call_id=message.call_id)
+            self.send(sip.respond(message, 481, "Call Does Not Exist", to_tag=sip.new_tag()), peer)
 
     def _bye(self, message: sip.SipMessage, peer: Address, stamp: int) -> None:
         call = self.calls.get(message.call_id)
         if call is None:
-            self.endpoint.send(sip.respond(message, 481, "Call Does Not Exist"), peer)
+            self.log.write("stray", stamp, what="BYE", call_id=message.call_id)
+            self.send(sip.respond(message, 481, "Call Does Not Exist"), peer)
         else:
             call.on_bye(message, stamp)
 
     def _options(self, message: sip.SipMessage, peer: Address, _stamp: int) -> None:
         if self.answer_options:
-            self.endpoint.send(sip.respond(message, 200, "OK", to_tag=sip.new_tag(), contact=self.contact), peer)
+            self.send(sip.respond(message, 200, "OK", to_tag=sip.new_tag(), contact=self.contact), peer)

@@ -15,6 +15,7 @@ _COMPACT = {
     "l": "content-length",
     "c": "content-type",
     "k": "supported",
+    "x": "session-expires",
 }
 _URI_USER = re.compile(r"sips?:([^@;>]*)@")
 _URI = re.compile(r"<([^>]*)>")

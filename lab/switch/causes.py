@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 Q850: dict[str, int] = {
     "NONE": 0,
     "UNALLOCATED_NUMBER": 1,
@@ -62,11 +64,11 @@ Q850: dict[str, int] = {
     "INVALID_URL": 610,
     "INVALID_PROFILE": 611,
     "NO_PICKUP": 612,
-    "UNWANTED": 821,
-    "NO_IDENTITY": 822,
-    "BAD_IDENTITY_INFO": 823,
-    "UNSUPPORTED_CERTIFICATE": 824,
-    "INVALID_IDENTITY": 825,
+    "UNWANTED": 819,
+    "NO_IDENTITY": 820,
+    "BAD_IDENTITY_INFO": 821,
+    "UNSUPPORTED_CERTIFICATE": 822,
+    "INVALID_IDENTITY": 823,
 }
 
 _BY_NUMBER = {number: name for name, number in Q850.items()}
@@ -120,7 +122,7 @@ _SIP: dict[int, str] = {
 
 def from_sip(status: int) -> str:
     """The cause mod_sofia gives for a refusing SIP status."""
-    if 300 <= status < 400:
+    if 300 <= status < 400 and status != 380:
         return "REQUESTED_CHAN_UNAVAIL"
     return _SIP.get(status, "NORMAL_UNSPECIFIED")
 
@@ -137,3 +139,10 @@ def q850_of(cause: str) -> int:
     """`variable_hangup_cause_q850`: causes above 127 have no number there but 16, as the traces show."""
     number = Q850.get(cause, 31)
     return number if number <= 127 else 16
+
+
+def from_reason(header: str) -> tuple[str, int] | None:
+    """(cause, its number) that a `Reason: Q.850;cause=34` names, which then goes before the status; None: it names none."""
+    found = re.match(r"Q\.850\s*;.*?\bcause=([0-9]{1,3})", header)
+    number = int(found[1]) if found else 0
+    return (_BY_NUMBER.get(number, "UNKNOWN"), number) if number else None

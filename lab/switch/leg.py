@@ -54,6 +54,9 @@ class InviteLeg:
     over: bool = False
     invites_sent: int = 0
     authorised: bool = False
+    session_timer: int = 1800  # s; 0: the INVITE asks for none
+    _refusals_of_timer: int = 0
+    _cancel_answered: bool = False
     _timers: list[asyncio.TimerHandle] = field(default_factory=list)
     _invite: bytes = b""
     _cancel_sent: bool = False
@@ -83,6 +86,8 @@ class InviteLeg:
             ("Allow", "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, UPDATE"),
             ("Supported", "timer, path, replaces"),
         ]
+        if self.session_timer:
+            headers.append(("Session-Expires", f"{self.session_timer};refresher=uac"))
         if authorization:
             headers.append(("Proxy-Authorization", authorization))
         self._invite = sip.build(f"INVITE {self.request_uri} SIP/2.0", headers + self.extra, self.sdp)
@@ -124,6 +129,8 @@ class InviteLeg:
         if method == "INVITE":
             if message.cseq[0] == self.cseq:
                 self._invite_response(message)
+        elif method == "CANCEL":
+            self._cancel_answered = True
         elif method == "BYE":
             self.finish()
 
@@ -167,21 +174,10 @@ class InviteLeg:
     def _final(self, message: sip.SipMessage) -> None:
         headers = self._head("ACK")
         headers[3] = ("To", message.get("to"))
-        self.profile.endpoint.send(sip.build(f"ACK {self.request_uri} SIP/2.0", headers), self.target)
+        self.profile.acknowledge(self.branch, sip.build(f"ACK {self.request_uri} SIP/2.0", headers), self.target)
         if self.over:
             return
-        if message.status == 407 and not self.authorised and not self.abandoned:
-            self.authorised = True
-            self.profile.transactions.pop(self.branch, None)
-            self._send_invite(
-                digest.authorization(
-                    message.get("proxy-authenticate"),
-                    "INVITE",
-                    self.request_uri,
-                    self.gateway.config.user,
-                    self.gateway.config.password,
-                )
-            )
+        if not self.abandoned and self._once_more(message):
             return
         if self.abandoned:
             self.finish()
@@ -192,7 +188,32 @@ class InviteLeg:
             self._send_invite()
         else:
             self.finish()
-            self.owner.leg_refused(message.status, message.reason, message)
+            # A challenge that comes again after its answer is the stack's own failure, with a code of its own.
+            status = 904 if message.status in (401, 407) and self.authorised else message.status
+            self.owner.leg_refused(status, message.reason, message)
+
+    def _once_more(self, message: sip.SipMessage) -> bool:
+        """Whether a refusal is answered by a fresh INVITE: a challenge once, 422 three times, as mod_sofia's stack does."""
+        challenge = message.get("proxy-authenticate") or message.get("www-authenticate")
+        authorization = ""
+        if message.status in (401, 407) and challenge and not self.authorised:
+            self.authorised = True
+            config = self.gateway.config
+            authorization = digest.authorization(challenge, "INVITE", self.request_uri, config.user, config.password)
+        elif message.status == 422 and self._refusals_of_timer < 3:
+            self._refusals_of_timer += 1
+            least = message.get("min-se")
+            if self.session_timer and least.isdigit():
+                self.session_timer = max(self.session_timer, int(least))
+        else:
+            return False
+        self.profile.transactions.pop(self.branch, None)
+        self._send_invite(authorization)
+        return True
+
+    def on_reinvite(self, message: sip.SipMessage, peer: Address) -> None:
+        """The carrier refreshes the session: our media as it is."""
+        self.profile.endpoint.send(sip.respond(message, 200, "OK", contact=self.contact, body=self.sdp), peer)
 
     def on_bye(self, message: sip.SipMessage, peer: Address) -> None:
         self.profile.endpoint.send(sip.respond(message, 200, "OK"), peer)
@@ -214,8 +235,15 @@ class InviteLeg:
         if self._cancel_sent:
             return
         self._cancel_sent = True
-        self.profile.endpoint.send(sip.build(f"CANCEL {self.request_uri} SIP/2.0", self._head("CANCEL")), self.target)
+        data = sip.build(f"CANCEL {self.request_uri} SIP/2.0", self._head("CANCEL"))
+        self._repeat_cancel(data, self.profile.config.t1_s)
         self._timers.append(self.profile.loop.call_later(self.profile.config.t1x64_s, self.finish))
+
+    def _repeat_cancel(self, data: bytes, interval: float) -> None:
+        if self.over or self._cancel_answered or self.remote_to:
+            return
+        self.profile.endpoint.send(data, self.target)
+        self._timers.append(self.profile.loop.call_later(interval, self._repeat_cancel, data, interval * 2))
 
     def _send_bye(self) -> None:
         self.cseq += 1

@@ -60,6 +60,7 @@ class OutboundCall:
             channel.caller_number,
             variables.with_lab_offer(sdp),
             extra,
+            session_timer=int(timer) if (timer := given.get("sofia_session_timeout", "")).isdigit() else 1800,
         )
         channel.leg = self._leg = leg
         switch.sofia.legs[leg.call_id] = leg
@@ -175,20 +176,26 @@ class OutboundCall:
             channel.vars["sip_call_id"] = self._leg.call_id
             channel.vars.update(variables.of_reply(channel))
         cause = causes.from_sip(status)
+        number = causes.Q850[cause]
+        reason_header = message.get("reason") if message is not None else ""
+        if reason_header:
+            channel.vars["sip_reason"] = reason_header
+            cause, number = causes.from_reason(reason_header) or (cause, number)
         channel.vars["sip_hangup_disposition"] = "recv_refuse"
-        if 300 <= status < 400 and message is not None:
+        if 300 <= status < 400 and status != 380 and message is not None:
             channel.vars.update(variables.of_redirect(message))
             channel.remote_end = "redirect"
         else:
-            channel.vars.update(
-                {
-                    "sip_invite_failure_status": str(status),
-                    "sip_invite_failure_phrase": reason,
-                    "sip_term_status": str(status),
-                    "proto_specific_hangup_cause": f"sip:{status}",
-                    "sip_term_cause": str(causes.Q850[cause]),
-                }
-            )
+            told = {
+                "sip_term_status": str(status),
+                "proto_specific_hangup_cause": f"sip:{status}",
+                "sip_term_cause": str(number),
+            }
+            if status in (401, 407, 904):  # the challenge is the stack's business: the channel is told of its failure alone
+                del channel.vars["sip_hangup_disposition"]
+            elif status != 380:
+                told |= {"sip_invite_failure_status": str(status), "sip_invite_failure_phrase": reason}
+            channel.vars.update(told)
             channel.remote_end = "refused"
         channel.hangup(cause)
 

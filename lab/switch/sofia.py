@@ -116,6 +116,7 @@ class SofiaProfile:
         self.transactions: dict[str, InviteLeg] = {}
         self.legs: dict[str, InviteLeg | InboundLeg] = {}
         self.pings: dict[str, Gateway] = {}
+        self._acks: dict[str, tuple[bytes, Address]] = {}  # by branch: the ACK of a refused INVITE
         self.gateways: dict[str, Gateway] = {g.name: Gateway(g, self) for g in switch.config.gateways}
 
     @property
@@ -173,10 +174,18 @@ class SofiaProfile:
                 leg = known if isinstance(known, InviteLeg) else None
             if leg is not None:
                 leg.on_response(message)
+            elif message.status >= 300 and message.cseq[1] == "INVITE" and branch in self._acks:
+                self.endpoint.send(*self._acks[branch])
             elif (gateway := self.pings.pop(branch, None)) is not None:
                 gateway.on_pong(message)
             return
         self._request(message, peer)
+
+    def acknowledge(self, branch: str, ack: bytes, target: Address) -> None:
+        """Send the ACK of a refusal, and again for each repetition of it: the first may be lost (timer D)."""
+        self._acks[branch] = (ack, target)
+        self.loop.call_later(self.config.t1x64_s, self._acks.pop, branch, None)
+        self.endpoint.send(ack, target)
 
     def _request(self, message: sip.SipMessage, peer: Address) -> None:
         leg = self.legs.get(message.call_id)
@@ -191,6 +200,8 @@ class SofiaProfile:
             InboundLeg(self, message, peer).start()
         elif method == "INVITE" and isinstance(leg, InboundLeg):
             leg.repeat()
+        elif method == "INVITE" and isinstance(leg, InviteLeg) and leg.answered:
+            leg.on_reinvite(message, peer)
         elif method == "CANCEL" and leg is not None:
             self.endpoint.send(sip.respond(message, 200, "OK"), peer)
         else:

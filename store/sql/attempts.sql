@@ -43,7 +43,7 @@ WITH epoch AS (
     UPDATE calls c SET status = 'dialing', status_at = %(now)s,
         sequence = c.sequence + CASE WHEN claimed.hook IS NULL THEN 0 ELSE 1 END
     FROM claimed WHERE c.id = claimed.call_id
-    RETURNING {call}
+    RETURNING {call}, c.early
 ), logged AS (
     INSERT INTO call_events (call_id, attempt_id, dedupe, source, type, at, data)
     SELECT a.call_id, a.id, 'claim:' || a.id || ':' || a.epoch || ':' || a.fence, 'budget', 'attempt.claimed', a.claimed_at,

@@ -54,7 +54,8 @@ ORDER BY c.id DESC LIMIT %(limit)s;
 
 -- name: list_by_status
 SELECT {call} FROM calls c
-WHERE c.tenant_id = %(tenant_id)s AND c.status = %(status)s
+WHERE c.tenant_id = %(tenant_id)s AND c.status = CASE %(status)s::text WHEN 'early' THEN 'ringing' ELSE %(status)s::text END
+  AND (c.status <> 'ringing' OR c.early = (%(status)s::text = 'early'))
   AND c.id < coalesce(%(before)s::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
 ORDER BY c.id DESC LIMIT %(limit)s;
 

@@ -28,6 +28,11 @@ CROSS JOIN LATERAL (SELECT l.call_id, l.number FROM attempts l WHERE l.id = e.id
 CROSS JOIN LATERAL (
     SELECT b.* FROM attempts b WHERE b.call_id = l.call_id AND b.number < l.number ORDER BY b.number OFFSET 0) a;
 
+-- name: reject_texts
+-- What the carriers of these attempts say in their own words, where anything is noted.
+SELECT a.id, k.reject_texts FROM attempts a JOIN carriers k ON k.id = a.carrier_id
+WHERE a.id = ANY(%(ids)s) AND k.reject_texts <> '[]';
+
 -- name: number_history
 -- When the other calls of these calls' tenants were dialed to the same numbers, and may have rung.
 SELECT e.id, a.claimed_at
@@ -56,13 +61,13 @@ UPDATE attempts a SET
     outcome = n.outcome, end_reason = n.end_reason, retry_class = n.retry_class, uncertain = n.uncertain,
     cause = n.cause, q850_cause = n.q850_cause, sip_code = n.sip_code, sip_phrase = n.sip_phrase,
     disposition = n.disposition, local = n.local, requested_by = n.requested_by, note = n.note, hangup_by = n.hangup_by,
-    decided = n.decided
+    decided = n.decided, said = n.said
 FROM jsonb_populate_recordset(NULL::attempts, %(rows)s) n
 WHERE a.id = n.id;
 
 -- name: update_calls
 UPDATE calls c SET
-    status = n.status, status_at = n.status_at, end_reason = n.end_reason, sip_code = n.sip_code,
+    status = CASE n.status WHEN 'early' THEN 'ringing' ELSE n.status END, early = n.status = 'early', status_at = n.status_at, end_reason = n.end_reason, sip_code = n.sip_code,
     q850_cause = n.q850_cause, hangup_by = n.hangup_by, attempt_count = n.attempt_count, due_at = n.due_at,
     sequence = n.sequence, answered_at = n.answered_at, ended_at = n.ended_at
 FROM jsonb_populate_recordset(NULL::calls, %(rows)s) n

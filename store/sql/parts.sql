@@ -11,7 +11,8 @@ t.requests_per_s::float8 AS requests_per_s, t.canceled_before, t.created_at
  AND EXISTS (SELECT FROM tenants ct WHERE ct.id = c.tenant_id AND c.created_at <= ct.canceled_before))
 
 -- part: call
-c.id, c.tenant_id, c.agent_id, c.to_number, c.from_number, c.priority, c.route, c.lane, c.status, c.status_at,
+c.id, c.tenant_id, c.agent_id, c.to_number, c.from_number, c.priority, c.route, c.lane,
+CASE WHEN c.status = 'ringing' AND c.early THEN 'early' ELSE c.status END AS status, c.status_at,
 c.end_reason, c.sip_code, c.q850_cause, c.hangup_by, c.answered_by, c.attempt_count, c.max_attempts, c.ring_timeout_s,
 c.max_duration_s, c.cancel_requested OR {covered} AS cancel_requested, c.due_at, c.expires_at, c.metadata, c.agent_variables, c.client_reference,
 c.webhook_url, c.sequence, c.created_at, c.answered_at, c.ended_at, c.retry, c.dial_window
@@ -20,7 +21,7 @@ c.webhook_url, c.sequence, c.created_at, c.answered_at, c.ended_at, c.retry, c.d
 a.id, a.call_id, a.number, a.lane, a.state, a.due_at, a.deadline_at, a.probes, a.pushed_epoch, a.pushed_at, a.switch,
 a.carrier_id, a.gateway, a.fence, a.epoch, a.claimed_at, a.ringing_at, a.early_at, a.answered_at, a.ended_at, a.evidence,
 a.evidence_key, a.outcome, a.end_reason, a.retry_class, a.uncertain, a.cause, a.q850_cause, a.sip_code, a.sip_phrase,
-a.disposition, a.local, a.requested_by, a.note, a.hangup_by, a.decided, a.created_at, a.dial_until
+a.disposition, a.local, a.requested_by, a.note, a.hangup_by, a.decided, a.created_at, a.dial_until, a.said
 
 -- part: rang
 -- Dialed, and not proven to have reached nobody: calls/retry.py, may_have_rung.

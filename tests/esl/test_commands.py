@@ -37,7 +37,7 @@ def test_originate_word_for_word() -> None:
     assert commands.originate(**GOOD_DIAL).wire.decode() == (
         f"bgapi originate {{origination_uuid={A},sip_invite_call_id={A},trunkline_attempt={A},trunkline_call={C},"
         f"presence_data=call_{C.hex},accountcode=acme,originate_timeout=55,ignore_early_media=true,"
-        "outbound_redirect_fatal=true,playback_terminators=none,origination_caller_id_number=+12025550123,"
+        "outbound_redirect_fatal=true,sofia_session_timeout=0,playback_terminators=none,origination_caller_id_number=+12025550123,"
         f"origination_caller_id_name=+12025550123,sip_h_X-Trunkline-Attempt={A},absolute_codec_string=^^:PCMU:PCMA,"
         "execute_on_answer='sched_hangup +3600 ALLOTTED_TIMEOUT',"
         f"api_on_answer='uuid_audio_fork {A} start ws://127.0.0.1:8090/fork/{A} mono 8k trunkline'}}"

@@ -374,7 +374,8 @@ def test_dump_states() -> None:
 
     assert state(Progress="0", Answered="0") is State.DIALING
     assert state(Progress="1795217461100000") is State.RINGING
-    assert state(Progress="1795217461100000", Progress_Media="1795217461200000") is State.EARLY
+    assert state(Progress_Media="1795217461200000") is State.EARLY
+    assert state(Progress="1795217461300000", Progress_Media="1795217461200000") is State.RINGING
     assert state(Progress_Media="1795217461200000", Answered="1795217461300000") is State.IN_PROGRESS
 
 

@@ -40,10 +40,10 @@ def shape(world: World, call_id: UUID) -> dict[str, Any]:
 def answered_life(world: World, attempt_id: UUID) -> list[Evidence]:
     return [
         world.seen(attempt_id, State.DIALING, 1.1, "e1"),
-        world.seen(attempt_id, State.RINGING, 2, "e2"),
-        world.seen(attempt_id, State.EARLY, 3, "e3"),
+        world.seen(attempt_id, State.EARLY, 2, "e2"),
+        world.seen(attempt_id, State.RINGING, 3, "e3"),
         world.seen(attempt_id, State.IN_PROGRESS, 5, "e4"),
-        replace_end(world.answered_end(attempt_id, 20, 5, ringing_at=at(2), early_at=at(3)), "e5"),
+        replace_end(world.answered_end(attempt_id, 20, 5, ringing_at=at(3), early_at=at(2)), "e5"),
     ]
 
 
@@ -57,16 +57,58 @@ def test_the_whole_life_is_told_step_by_step(world: World) -> None:
     for evidence in answered_life(world, accepted.attempt_id):
         (applied,) = world.apply(evidence)
         states.append((applied.state, applied.ended_now))
-    assert states == [("dialing", False), ("ringing", False), ("early", False), ("in_progress", False), ("ended", True)]
+    assert states == [("dialing", False), ("early", False), ("ringing", False), ("in_progress", False), ("ended", True)]
     assert [kind for _, kind in world.told(accepted.call.id)] == [
-        "call.queued", "call.dialing", "call.ringing", "call.answered", "call.completed",
+        "call.queued", "call.dialing", "call.early", "call.ringing", "call.answered", "call.completed",
     ]  # fmt: skip
     call = world.call(accepted.call.id)
     assert (call.status, call.end_reason, call.hangup_by, call.sip_code) == ("completed", "hangup", "callee", 200)
     assert (call.answered_at, call.ended_at, call.status_at) == (at(5), at(20), at(20))
     bodies = [row[0] for row in world.rows("SELECT body FROM outbox WHERE call_id = %s ORDER BY sequence", call.id)]
-    assert [body["data"]["sequence"] for body in bodies] == [1, 2, 3, 4, 5]
-    assert [body["data"]["status"] for body in bodies] == ["queued", "dialing", "ringing", "in_progress", "completed"]
+    assert [body["data"]["sequence"] for body in bodies] == [1, 2, 3, 4, 5, 6]
+    assert [body["data"]["status"] for body in bodies] == [
+        "queued", "dialing", "early", "ringing", "in_progress", "completed",
+    ]  # fmt: skip
+
+
+def test_an_announcement_is_no_ringing(world: World) -> None:
+    """The call's status and its webhook say so; the list finds it under that name alone, and a ring after it is told."""
+    accepted = world.dialing()
+    world.apply(world.seen(accepted.attempt_id, State.DIALING, 1.1, "e1"))
+    world.apply(world.seen(accepted.attempt_id, State.EARLY, 2, "e2"))
+    call = world.call(accepted.call.id)
+    assert (call.status, call.status_at, call.ended) == ("early", at(2), False)
+    assert world.told(accepted.call.id)[-1][1] == "call.early"
+
+    def listed(status: str) -> bool:
+        found = calls.list_calls(world.db, call.tenant_id, 100, None, status)
+        return any(one.id == call.id for one in found)
+
+    assert (listed("early"), listed("ringing")) == (True, False)
+    world.apply(world.seen(accepted.attempt_id, State.RINGING, 9, "e3"))
+    assert (world.call(call.id).status, world.call(call.id).status_at) == ("ringing", at(9))
+    assert (listed("early"), listed("ringing")) == (False, True)
+    # Media after the ring (the network's own tone) takes nothing back.
+    world.apply(world.seen(accepted.attempt_id, State.EARLY, 10, "e4"))
+    assert world.call(call.id).status == "ringing"
+
+
+def test_a_carriers_own_texts_decide_when_the_end_is_applied(world: World) -> None:
+    noted = '[{"code": 603, "text": "try later", "class": "channels"}]'
+    accepted, before = world.dialing(), world.dialing()
+
+    def end(attempt: UUID) -> Evidence:
+        words = {"sip_code": 603, "sip_phrase": "Please try later", "disposition": "recv_refuse"}
+        return world.ended(attempt, "CALL_REJECTED", 2, **words)
+
+    world.apply(end(before.attempt_id))
+    world.execute("UPDATE carriers SET reject_texts = %s WHERE id = %s", noted, world.carrier_id)
+    (applied,) = world.apply(end(accepted.attempt_id))
+    (row, *_), (old, *_) = world.attempt_list(accepted.call.id), world.attempt_list(before.call.id)
+    assert (row.end_reason, row.retry_class, row.said, applied.full) == (
+        "carrier_capacity", "carrier_capacity", "channels", "channels",
+    )  # fmt: skip
+    assert (old.end_reason, old.said) == ("declined", None)  # what has ended stays as it was
 
 
 def test_deadlines_follow_the_state(world: World) -> None:
@@ -79,7 +121,7 @@ def test_deadlines_follow_the_state(world: World) -> None:
 
     assert deadline_after(life[0], 1.2) == at(1 + 25)
     assert deadline_after(life[1], 2) == at(2 + 30 + 5)
-    assert deadline_after(life[2], 3) == at(2 + 30 + 5)
+    assert deadline_after(life[2], 3) == at(3 + 30 + 5)  # the phone rings only now
     assert deadline_after(life[3], 5) == at(5 + 600 + 30)
     assert deadline_after(life[4], 20) is None
 

@@ -106,7 +106,7 @@ def test_postponed_by_what_the_state_may_last(world: World) -> None:
         return world.attempt_list(accepted.call.id)[0].deadline_at
 
     assert deadline() == at(1 + 35)
-    for state, entered in ((State.DIALING, 1), (State.RINGING, 40), (State.EARLY, 80), (State.IN_PROGRESS, 120)):
+    for state, entered in ((State.DIALING, 1), (State.EARLY, 40), (State.RINGING, 80), (State.IN_PROGRESS, 120)):
         if state is not State.DIALING:
             world.apply(world.seen(a, state, entered), seconds=entered)
         world.execute("UPDATE attempts SET probes = 2, deadline_at = deadline_at + interval '1 s' WHERE id = %s", a)

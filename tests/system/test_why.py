@@ -25,7 +25,7 @@ from budget.scopes import carrier_scope
 from budget.scripts import PREFIX, VERSION
 from jobs.feeder import Feeder
 from settings import Settings
-from store import agents, carriers, scopes, switches, tenants
+from store import agents, carriers, outcomes, scopes, switches, tenants
 from store import epoch as store_epoch
 from store.leader import Leader
 from store.scopes import Scope, tenant_scope
@@ -199,6 +199,15 @@ def test_a_stopped_and_a_probing_carrier(floor: Floor) -> None:
     assert floor.grant().grants
     (what,) = reasons(floor)
     assert what == f"carrier {floor.carrier}: probing, no probe left, waiting for their ends"
+
+
+def test_a_trunk_that_is_set_up_wrongly(floor: Floor) -> None:
+    now = datetime.now(UTC)
+    told = f"Carrier {floor.carrier} is set up wrongly: of late 3 calls were refused for its codecs or its form"
+    for unfit, wanted in ((0, False), (3, True)):
+        row = outcomes.Standing(floor.world.carrier_id, "ok", 97, "", now, now, 0, None, None, None, {"unfit": unfit})
+        outcomes.write(floor.world.db, [row], [])
+        assert any(note.startswith(told) for note in floor.why().notes) is wanted
 
 
 def test_nobody_asks(floor: Floor) -> None:

@@ -14,7 +14,7 @@ _TIME = {"format": "date-time"}
 _CALL = "call_0190b2c3d4e57f60718293a4b5c6d7e8"
 _AGENT = "agent_0190b2c3d4e57f60718293a4b5c6d7e8"
 STATUSES = (
-    "queued", "dialing", "ringing", "in_progress",
+    "queued", "dialing", "early", "ringing", "in_progress",
     "completed", "failed", "no_answer", "busy", "canceled", "expired", "blocked",
 )  # fmt: skip
 PRIORITIES = ("urgent", "normal", "bulk")
@@ -113,7 +113,7 @@ class CallAnswer(Answer):
     """A call and all that is known of it now."""
 
     id = _text("the call", example=_CALL)
-    status = _text("where the call is; all but the first four are final", enum=list(STATUSES))
+    status = _text("where the call is; all but the first five are final", enum=list(STATUSES))
     status_at = _time("since when")
     to = _text("number dialed, E.164", example="+4930123456")
     from_ = _text("number shown, E.164", data_key="from", example="+442079460000")
@@ -214,7 +214,7 @@ class AttemptAnswer(Answer):
 
     id = _text("UUID: channel UUID on the switch and SIP Call-ID at the carrier")
     number = _whole("1, 2, 3 ... within the call")
-    state = _text("where the attempt is", enum=["queued", "dialing", "ringing", "early", "in_progress", "ended"])
+    state = _text("where the attempt is", enum=["queued", "dialing", "early", "ringing", "in_progress", "ended"])
     outcome = _text("how it ended", null=True)
     evidence = _text(
         "whose word the end rests on: the switch's event, its call detail record, its answer to a question; nobody's, by"

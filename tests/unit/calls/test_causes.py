@@ -12,19 +12,20 @@ from hypothesis import strategies as st
 from calls.cause_table import END_REASONS, NOTES, OWN_CAUSES, ROWS, Row
 from calls.causes import classify, normalize
 from calls.evidence import End, Outcome, RetryClass
-from calls.phrases import Text, subject_of
+from calls.rejects import Means
 
 T0 = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 RANG = T0 + timedelta(seconds=2)
 DONE = T0 + timedelta(seconds=9)
 CAUSES = sorted({cause for row in ROWS for cause in row.causes or ()} | OWN_CAUSES | {"SYSTEM_SHUTDOWN", "LOSE_RACE"})
-FREE = {RetryClass.CARRIER_CAPACITY, RetryClass.SWITCH_LOCAL, RetryClass.NOT_SENT}
+FREE = {RetryClass.CARRIER_CAPACITY, RetryClass.CONFIGURATION, RetryClass.SWITCH_LOCAL, RetryClass.NOT_SENT}
 
 ends = st.builds(
     End,
     cause=st.sampled_from(CAUSES),
     at=st.just(DONE),
-    sip_code=st.none() | st.sampled_from([302, 401, 402, 403, 404, 407, 408, 429, 480, 486, 487, 500, 503, 603, 608]),
+    sip_code=st.none()
+    | st.sampled_from([302, 401, 402, 403, 404, 407, 408, 422, 429, 480, 486, 487, 488, 500, 503, 603, 608]),
     sip_phrase=st.sampled_from([None, "CANCEL", "CPS limit exceeded", "Network Blocked", "Bad identity", "No credit"]),
     disposition=st.sampled_from([None, "recv_refuse", "send_cancel", "recv_bye", "send_bye", "recv_cancel"]),
     ringing_at=st.sampled_from([None, RANG]),
@@ -33,6 +34,7 @@ ends = st.builds(
     local=st.booleans(),
     requested_by=st.sampled_from([None, "customer", "agent", "operator", "platform", "watchdog"]),
     note=st.sampled_from([None, "agent_lost", "media_lost", "agent_unreachable", "something_else"]),
+    said=st.none() | st.sampled_from(Means),
 )
 
 
@@ -76,7 +78,7 @@ def test_normalizing_twice_changes_nothing_and_never_the_meaning(end: End) -> No
         ("NO_IDENTITY", Outcome.FAILED, "identity_refused", RetryClass.CARRIER_BLOCK),
         ("UNALLOCATED_NUMBER", Outcome.FAILED, "bad_number", RetryClass.BAD_NUMBER),
         ("NUMBER_CHANGED", Outcome.FAILED, "bad_number", RetryClass.BAD_NUMBER),
-        ("INCOMPATIBLE_DESTINATION", Outcome.FAILED, "incompatible_media", RetryClass.CARRIER_BLOCK),
+        ("INCOMPATIBLE_DESTINATION", Outcome.FAILED, "incompatible_media", RetryClass.UNKNOWN),
         ("NO_USER_RESPONSE", Outcome.NO_ANSWER, "unavailable", RetryClass.NO_ANSWER),
         ("SUBSCRIBER_ABSENT", Outcome.NO_ANSWER, "unavailable", RetryClass.NO_ANSWER),
         ("ORIGINATOR_CANCEL", Outcome.CANCELED, "canceled", RetryClass.CANCELED),
@@ -140,41 +142,6 @@ def test_every_reason_is_used_and_the_last_row_catches_all() -> None:
 
 
 @pytest.mark.parametrize(
-    ("phrase", "subject"),
-    [
-        ("CPS limit exceeded", Text.CAPACITY),
-        ("Calls per second limit reached", Text.CAPACITY),
-        ("Call rate exceeded", Text.CAPACITY),
-        ("Too Many Requests", Text.CAPACITY),
-        ("Too many concurrent calls", Text.CAPACITY),
-        ("Account concurrent channel limit reached", Text.CAPACITY),
-        ("User channel limit exceeded", Text.CAPACITY),
-        ("Maximum Calls In Progress", Text.CAPACITY),
-        ("No circuit/channel available", Text.CAPACITY),
-        ("Switching equipment congestion", Text.CAPACITY),
-        ("Simultaneous sessions exceeded", Text.CAPACITY),
-        ("Credit limit exceeded", Text.MONEY),
-        ("Insufficient funds", Text.MONEY),
-        ("Daily limit exceeded", Text.MONEY),
-        ("Bad Identity Info", Text.IDENTITY),
-        ("Network Blocked", Text.BLOCKED),
-        ("Rejected by analytics", Text.BLOCKED),
-        ("Service Unavailable", None),
-        ("Decline", None),
-        ("Forbidden", None),
-        ("Not Found", None),
-        ("Busy Here", None),
-        ("Temporarily Unavailable", None),
-        ("Server Internal Error", None),
-        ("", None),
-        (None, None),
-    ],
-)
-def test_subjects_of_phrases(phrase: str | None, subject: Text | None) -> None:
-    assert subject_of(phrase) is subject
-
-
-@pytest.mark.parametrize(
     ("end", "reason", "retry_class"),
     [
         (refused(503, "Maximum Calls In Progress"), "carrier_capacity", RetryClass.CARRIER_CAPACITY),
@@ -193,7 +160,14 @@ def test_subjects_of_phrases(phrase: str | None, subject: Text | None) -> None:
         (refused(408, "Request Timeout", "RECOVERY_ON_TIMER_EXPIRE"), "carrier_silence", RetryClass.UNKNOWN),
         (refused(302, "Moved", "REQUESTED_CHAN_UNAVAIL"), "carrier_redirect", RetryClass.CARRIER_FAULT),
         (refused(437, None, "UNSUPPORTED_CERTIFICATE"), "identity_refused", RetryClass.CARRIER_BLOCK),
-        (refused(488, None, "INCOMPATIBLE_DESTINATION"), "incompatible_media", RetryClass.CARRIER_BLOCK),
+        (refused(488, None, "INCOMPATIBLE_DESTINATION"), "incompatible_media", RetryClass.CONFIGURATION),
+        (refused(415, None, "SERVICE_NOT_IMPLEMENTED"), "incompatible_media", RetryClass.CONFIGURATION),
+        (refused(422, "Session Interval Too Small"), "incompatible_signaling", RetryClass.CONFIGURATION),
+        (refused(420, "Bad Extension", "INTERWORKING"), "incompatible_signaling", RetryClass.CONFIGURATION),
+        (refused(433, "Anonymity Disallowed"), "carrier_block", RetryClass.CARRIER_BLOCK),
+        (refused(404, "Account blocked D19", "UNALLOCATED_NUMBER"), "carrier_account", RetryClass.CARRIER_FAULT),
+        (refused(603, "MaxPeak Cost Exceeded", "CALL_REJECTED"), "carrier_account", RetryClass.CARRIER_FAULT),
+        (refused(480, "CPS Limit Exceeded", "NO_USER_RESPONSE"), "carrier_capacity", RetryClass.CARRIER_CAPACITY),
         (refused(410, "Gone", "NUMBER_CHANGED"), "bad_number", RetryClass.BAD_NUMBER),
         (refused(484, None, "INVALID_NUMBER_FORMAT"), "bad_number", RetryClass.BAD_NUMBER),
         (refused(604, None, "NO_ROUTE_DESTINATION"), "bad_number", RetryClass.BAD_NUMBER),

@@ -78,6 +78,7 @@ RANG: dict[str, Any] = {"ringing_at": at(0.5)}
         (ended("RECOVERY_ON_TIMER_EXPIRE", sip_code=408), Kind.FAULT),
         (ended("NORMAL_CLEARING", requested_by="platform"), Kind.FAULT),  # past its deadline, nothing heard
         (ended("CALL_REJECTED", sip_code=403, sip_phrase="Insufficient credit"), Kind.FAULT),
+        (ended("INCOMPATIBLE_DESTINATION", sip_code=488, sip_phrase="Not Acceptable Here"), Kind.FAULT),
         (ended("GATEWAY_DOWN", local=True, evidence="reconcile"), Kind.FAULT),
         (ended("NORMAL_TEMPORARY_FAILURE", sip_code=503, sip_phrase="CPS limit exceeded"), Kind.REFUSED),
         (ended("CALL_REJECTED", sip_code=403, sip_phrase="Channel limit exceeded"), Kind.REFUSED),
@@ -99,6 +100,19 @@ RANG: dict[str, Any] = {"ringing_at": at(0.5)}
 )
 def test_what_a_call_says(attempt: Attempt, kind: Kind) -> None:
     assert dialed(attempt).kind is kind
+
+
+@pytest.mark.parametrize(
+    ("attempt", "unfit"),
+    [
+        (ended("INCOMPATIBLE_DESTINATION", sip_code=488), True),
+        (ended("NORMAL_UNSPECIFIED", sip_code=422), True),
+        (ended("INCOMPATIBLE_DESTINATION", evidence="reconcile"), False),
+        (ended("NORMAL_TEMPORARY_FAILURE", sip_code=503), False),
+    ],
+)
+def test_a_trunk_that_is_set_up_wrongly_is_told_from_one_at_fault(attempt: Attempt, unfit: bool) -> None:
+    assert dialed(attempt).unfit is unfit
 
 
 def test_the_time_to_the_first_ring_and_the_words() -> None:

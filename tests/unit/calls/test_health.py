@@ -184,6 +184,16 @@ def test_calls_from_before_the_pause_do_not_count_in_the_trial() -> None:
     assert assess(History(before, calls), at(14), RULES).probes == RULES.probes
 
 
+def test_a_call_refused_for_its_form_is_an_alarm_while_all_is_well() -> None:
+    good = [Dialed(at(n), Kind.CARRIED, at(n + 1), at(n + 1)) for n in range(20)]
+    unfit = Dialed(at(20), Kind.FAULT, at(20.1), at(20.1), "488 Not Acceptable Here", unfit=True)
+    health = assess(History(None, [*good, unfit]), at(25), RULES)
+    assert (health.state, health.figures.unfit) == (State.OK, 1)
+    assert health.why == "20 of the last 21 calls got through; set up wrongly: 1 call refused with 488 Not Acceptable Here"
+    later = assess(History(health, [*good, unfit]), at(25 + RULES.window_s), RULES)
+    assert (later.figures.unfit, "set up wrongly" in later.why) == (0, False)
+
+
 def test_refusals_slow_it_and_never_stop_it() -> None:
     world = World()
     world.run(3, always(RINGS))

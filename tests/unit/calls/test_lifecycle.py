@@ -246,7 +246,7 @@ def test_two_reports_under_one_key_still_give_one_row(change: dict[str, Any]) ->
         (State.QUEUED, "queued"),
         (State.DIALING, "dialing"),
         (State.RINGING, "ringing"),
-        (State.EARLY, "ringing"),
+        (State.EARLY, "early"),
         (State.IN_PROGRESS, "in_progress"),
     ],
 )

@@ -46,7 +46,8 @@ def test_the_switch_is_asked_twice_before_silence_is_an_end() -> None:
     [
         (State.DIALING, None, Probed.ABSENT),
         (State.DIALING, State.RINGING, Probed.ALIVE),
-        (State.RINGING, State.EARLY, Probed.ALIVE),
+        (State.EARLY, State.RINGING, Probed.ALIVE),
+        (State.RINGING, State.EARLY, Probed.KILL),
         (State.RINGING, State.RINGING, Probed.KILL),
         (State.RINGING, State.DIALING, Probed.KILL),
         (State.IN_PROGRESS, State.IN_PROGRESS, Probed.KILL),

@@ -1,0 +1,26 @@
+"""A short form of the run of docs/real-freeswitch.md: two carriers with limits, 2 % of the SIP datagrams lost each way."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.real.run import place
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
+
+#: Those that end by themselves within seconds; the full run has all.
+QUICK = frozenset(
+    {
+        "analytics", "announcement", "busy", "declined", "early_then_ringing", "fault", "hangup_on_ack", "instant_hangup",
+        "lost_ack", "network_blocked", "redirect", "reinvite", "timer_too_small", "unavailable", "unknown_number",
+        "unwanted",
+    }
+)  # fmt: skip
+CALLS = 3 * len(QUICK)
+
+
+def test_every_call_ends_as_its_carrier_had_it_over_a_line_that_loses_datagrams() -> None:
+    result = place(CALLS, loss=0.02, seed=1, outcomes=QUICK)
+    assert not result.wrong, "\n".join([*result.lines, *result.wrong])
+    assert result.right == CALLS
+    assert result.lost > 0
