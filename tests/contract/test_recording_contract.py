@@ -1,4 +1,4 @@
-"""What recordings rely on: two channels, the callee's left; a mask that is silence; what is answered when. Alike on both switches."""
+"""What recordings rely on: two channels, the callee's left; a mask that is silence. Alike on both switches."""
 
 from __future__ import annotations
 
@@ -82,7 +82,9 @@ def test_a_masked_stretch_is_silent_on_both_sides(run: Callable[..., None]) -> N
         assert await say(world, "stop", path) == "+OK Success\n"
         await stopped(world, channel)
         both = sides(path)
-        loud = "".join("#" if any(any(sound[at : at + 320]) for sound in both) else "." for at in range(0, len(both[0]), 320))
+        loud = "".join(
+            "#" if any(any(sound[at : at + 320]) for sound in both) else "." for at in range(0, len(both[0]), 320)
+        )
         # Heard, then nothing at all, then heard: in one piece each, and nothing of the silent time is missing.
         silent = re.fullmatch(r"[.]{0,5}#{20,}([.]{30,60})#{20,}[.]{0,5}", loud)
         assert silent is not None, loud
