@@ -257,6 +257,7 @@ class Settings(BaseSettings):
     recording_missing_s: float = Field(
         60.0, gt=0, description="s; so long after the end of a call a recording without a file is given up"
     )
+    recording_uploads: int = Field(4, ge=1, le=32, description="recordings on their way to the store at the same time")
     recording_backoff_s: float = Field(300.0, gt=0, description="s; longest wait after uploads that failed in a row")
 
     @property

@@ -7,15 +7,12 @@ The file's name is the attempt's id and its directory a setting, so nothing of t
 from __future__ import annotations
 
 import posixpath
-import re
 from uuid import UUID
 
+from calls.recording import file_name
 from controller.esl_wire import Command, CommandError, command, matcher, uuid
 
-SUFFIX = ".wav"
 _directory = matcher(r"(/[A-Za-z0-9._-]+)+/?", "an absolute path of A-Z a-z 0-9 . _ - and /")
-_UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
-_NAME = re.compile(rf"({_UUID}){re.escape(SUFFIX)}")
 #: Of this recording alone, whatever is set on the channel. Two channels, the callee (what the switch reads) left; a short
 #: one is kept too; nothing is buffered ahead, or what was said just before the end of a pause would come after it.
 _VARIABLES = "{RECORD_STEREO=true,RECORD_MIN_SEC=0,RECORD_PRE_BUFFER_FRAMES=1}"
@@ -26,13 +23,8 @@ def recording_path(attempt_id: UUID, *, under: str) -> str:
     directory = posixpath.normpath(_directory("under", under))
     if ".." in directory.split("/"):
         raise CommandError("under: give the plain path of a directory")
-    return f"{directory}/{uuid('attempt_id', attempt_id)}{SUFFIX}"
-
-
-def attempt_of(path: str) -> UUID | None:
-    """The attempt whose recording a file is, by its name; None: it is none."""
-    found = _NAME.fullmatch(posixpath.basename(path))
-    return None if found is None else UUID(found[1])
+    uuid("attempt_id", attempt_id)
+    return f"{directory}/{file_name(attempt_id)}"
 
 
 def record_start(attempt_id: UUID, *, under: str) -> Command:

@@ -29,7 +29,8 @@ _OUTBOX = load("outbox")
 
 #: Why there is none.
 NO_NOTICE, NOT_STARTED, FILE_MISSING, EMPTY = "no_notice", "not_started", "file_missing", "empty"
-FAILURES = (NO_NOTICE, NOT_STARTED, FILE_MISSING, EMPTY)
+UNREADABLE = "unreadable"
+FAILURES = (NO_NOTICE, NOT_STARTED, FILE_MISSING, EMPTY, UNREADABLE)
 STATES = ("waiting", "recording", "uploading", "available", "failed", "deleted")
 
 
@@ -67,13 +68,14 @@ class Spooled:
     """What is known of a file in the spool. ``wanted``: its call is to be recorded; ``id`` None: it has no row yet."""
 
     attempt_id: UUID
-    call_id: UUID
+    tenant_id: UUID
     attempt_state: str
     ended_at: datetime | None
     wanted: bool
     id: UUID | None
     state: str | None
     stopped_at: datetime | None
+    sha256: bytes | None
     place: str | None
     key: str | None
     delete_requested: bool | None
@@ -198,6 +200,12 @@ def failed(db: Database, recording: Recording, failure: str, now: datetime) -> b
     return _change(db, "failed", "recording.failed", recording.attempt_id, params, now)
 
 
+def open_of(db: Database, attempt_id: UUID) -> list[Recording]:
+    """The attempt's recording, if it is not finished."""
+    with db.connection() as conn:
+        return all_rows(conn, Recording, _SQL["open_of"], {"attempt_id": attempt_id})
+
+
 def over(db: Database, switch: str, before: datetime, limit: int) -> list[Recording]:
     """Recordings of the switch that are not finished though their attempt ended before then."""
     with db.connection() as conn:
@@ -207,10 +215,11 @@ def over(db: Database, switch: str, before: datetime, limit: int) -> list[Record
 # --- until it is removed ---------------------------------------------------------------------------------------------
 
 
-def due(db: Database, places: Sequence[str], now: datetime, limit: int) -> list[Recording]:
-    """Recordings in these places whose time is over, the longest first."""
+def due(db: Database, places: Sequence[str], switch: str, now: datetime, limit: int) -> list[Recording]:
+    """Recordings in these places whose time is over, the longest first; of a local directory only those of that switch."""
+    where = {"s3": "s3" in places, "local": "local" in places, "switch": switch}
     with db.connection() as conn:
-        return all_rows(conn, Recording, _SQL["due"], {"places": list(places), "now": now, "limit": limit})
+        return all_rows(conn, Recording, _SQL["due"], {**where, "now": now, "limit": limit})
 
 
 def deleted(db: Database, id_: UUID, attempt_id: UUID, now: datetime) -> bool:

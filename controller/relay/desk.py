@@ -9,8 +9,8 @@ from uuid import UUID
 
 from websockets.asyncio.server import ServerConnection
 
+from calls.recording import attempt_of
 from controller.frames import Event, text_of
-from controller.record_commands import attempt_of
 from controller.relay.book import BookClosed
 from controller.relay.drain import kept_elsewhere
 from controller.relay.leg import Ending, Parts

@@ -49,8 +49,8 @@ SELECT pg_notify('call_commands', coalesce(a.switch, '-') || ' ' || a.id) FROM a
 
 -- name: of_attempts
 -- What is known of each of these files, by the attempt each is named after.
-SELECT a.id AS attempt_id, a.call_id, a.state AS attempt_state, a.ended_at, c.recording IS NOT NULL AS wanted,
-       r.id, r.state, r.stopped_at, r.place, r.key, r.delete_requested
+SELECT a.id AS attempt_id, c.tenant_id, a.state AS attempt_state, a.ended_at, c.recording IS NOT NULL AS wanted,
+       r.id, r.state, r.stopped_at, r.sha256, r.place, r.key, r.delete_requested
 FROM unnest(%(ids)s::uuid[]) AS f(id)
 JOIN attempts a ON a.id = f.id JOIN calls c ON c.id = a.call_id LEFT JOIN recordings r ON r.attempt_id = a.id;
 
@@ -76,6 +76,9 @@ UPDATE recordings r SET state = 'failed', failure = %(failure)s
 WHERE r.id = %(id)s AND r.state IN ('waiting', 'recording', 'uploading')
 RETURNING {recording};
 
+-- name: open_of
+SELECT {recording} FROM recordings r WHERE r.attempt_id = %(attempt_id)s AND r.state IN ('waiting', 'recording', 'uploading');
+
 -- name: over
 -- Nothing is written any more and no file came of it.
 SELECT {recording} FROM recordings r JOIN attempts a ON a.id = r.attempt_id
@@ -83,8 +86,10 @@ WHERE r.switch = %(switch)s AND r.state IN ('waiting', 'recording', 'uploading')
 ORDER BY r.id LIMIT %(limit)s;
 
 -- name: due
+-- A directory is only looked into by whoever sits beside the switch: elsewhere the same path may be another disk.
 SELECT {recording} FROM recordings r
-WHERE r.state = 'available' AND r.retention_until <= %(now)s AND r.place = ANY(%(places)s)
+WHERE r.state = 'available' AND r.retention_until <= %(now)s
+  AND (r.place = 's3' AND %(s3)s OR r.place = 'local' AND %(local)s AND r.switch = %(switch)s)
 ORDER BY r.retention_until LIMIT %(limit)s;
 
 -- name: deleted

@@ -8,6 +8,7 @@ import wave
 from collections.abc import Callable
 from pathlib import Path
 
+from calls.recording import attempt_of
 from controller import record_commands
 from lab.audio import pcm
 
@@ -34,7 +35,7 @@ async def answered(world: World, last: str) -> tuple[str, str]:
 
 async def say(world: World, verb: str, path: str) -> str:
     """The reply to the very command that the relay and the controller give."""
-    attempt = record_commands.attempt_of(path)
+    attempt = attempt_of(path)
     assert attempt is not None
     build = getattr(record_commands, f"record_{verb}")
     line = build(attempt, under=str(Path(path).parent)).wire.decode().strip()

@@ -61,9 +61,10 @@ def test_a_recording_from_the_answer_to_its_removal_is_told_once_each(world: Wor
     assert (found.state, found.retention_until, found.duration_ms) == ("available", at(20 + 7 * 86_400), 2000)
     pauses = recordings.snapshot(found)["pauses"]
     assert [(one["from"][17:22], one["to"][17:22]) for one in pauses] == [("10.12", "12.12"), ("14.12", "20.12")]
-    assert recordings.due(world.db, ["local"], at(20 + 7 * 86_400 - 1), 10) == []
-    assert [row.id for row in recordings.due(world.db, ["local", "s3"], at(20 + 7 * 86_400), 10)] == [found.id]
-    assert recordings.due(world.db, ["s3"], at(9e6), 10) == [], "what lies elsewhere is not ours to remove"
+    assert recordings.due(world.db, ["local"], "fs1", at(20 + 7 * 86_400 - 1), 10) == []
+    assert [row.id for row in recordings.due(world.db, ["local", "s3"], "fs1", at(20 + 7 * 86_400), 10)] == [found.id]
+    assert recordings.due(world.db, ["s3"], "fs1", at(9e6), 10) == [], "what lies elsewhere is not ours to remove"
+    assert recordings.due(world.db, ["local"], "fs2", at(9e6), 10) == [], "nor what lies beside another switch"
     assert recordings.deleted(world.db, found.id, attempt, at(40))
     assert not recordings.deleted(world.db, found.id, attempt, at(41))
     assert told(world, attempt) == ["recording.started", "recording.completed", "recording.deleted"]

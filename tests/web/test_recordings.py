@@ -248,7 +248,7 @@ def test_once_removal_is_asked_for_no_address_is_good_any_more(
         response = api.send("DELETE", there)
         assert (response.status_code, response.get_json()["url"]) == (202, None)
     assert api.get(f"{address.path}?{address.query}", key="").status_code == 404
-    due = recordings.due(world.database, ["local"], NOW, 1000)
+    due = recordings.due(world.database, ["local"], "fs1", NOW, 1000)
     assert attempt in [row.attempt_id for row in due]
 
 

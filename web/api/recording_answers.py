@@ -27,7 +27,7 @@ class RecordingAnswer(Answer):
     )
     failure = _text(
         "why there is none. no_notice: the notice was not given to its end; not_started: the switch did not record;"
-        " file_missing: it was recorded, and the file is lost; empty: nothing was said on either side",
+        " file_missing: it was recorded, and no file came of it; empty: it has no sound; unreadable: a broken file",
         null=True,
         enum=[*FAILURES, None],
     )
