@@ -56,7 +56,7 @@ def end(board: Board, attempt: UUID) -> bytes:
     board.link.call(record_commands.record_stop(attempt, under=board.settings.recording_spool))
     board.link.call(commands.uuid_kill(attempt))
     with wave.open(record_commands.recording_path(attempt, under=board.settings.recording_spool)) as sound:
-        return sound.readframes(sound.getnframes())
+        return bytes(sound.readframes(sound.getnframes()))
 
 
 def pauses(world: World, attempt: UUID) -> list[bool]:

@@ -38,7 +38,7 @@ from trunkline.children import wait_until
 POINTS = ("recordings.uploading", "recordings.uploaded", "recordings.available", "recordings.removed")
 #: Later than everything that happens in the tests' world.
 LATER = 500.0
-NOTICE = {"start": "after_notice", "notice": None, "days": 7}
+NOTICE: dict[str, object] = {"start": "after_notice", "notice": None, "days": 7}
 
 
 @dataclass

@@ -24,8 +24,8 @@ NOTICE_HZ, AGENT_HZ, CALLEE_HZ = 700, 1000, 440
 def recorder(tmp_path: Path, **changes: object) -> AbstractAsyncContextManager[House]:
     """A house whose switch records into ``spool``."""
     (tmp_path / "spool").mkdir()
-    places = {"recording_spool": str(tmp_path / "spool"), "recording_dir": str(tmp_path / "kept")}
-    return house(tmp_path, **{**places, **changes})
+    places: dict[str, Any] = {"recording_spool": str(tmp_path / "spool"), "recording_dir": str(tmp_path / "kept")}
+    return house(tmp_path, **(places | changes))
 
 
 def sides(tmp_path: Path, attempt: UUID) -> tuple[bytes, bytes]:
@@ -208,10 +208,10 @@ def test_a_notice_of_which_the_switch_could_not_play_all_is_none(tmp_path: Path)
         async with recorder(tmp_path) as h, ScriptedAgent().listening() as agent:
             write, count = h.relay.files.write, 0
 
-            def lose_the_second(attempt: UUID, number: int, sound: bytes) -> Path:
+            def lose_the_second(attempt: UUID, number: int, pcm: bytes) -> Path:
                 nonlocal count
                 count += 1
-                path = write(attempt, number, sound)
+                path = write(attempt, number, pcm)
                 if count == 2:
                     path.unlink()
                 return path

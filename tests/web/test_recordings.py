@@ -49,7 +49,11 @@ def app(settings: Callable[..., Settings], world: World, redis: Redis, clock: Cl
 @pytest.fixture
 def policy(world: World) -> Iterator[Callable[..., None]]:
     """Changes our tenant's; afterwards it is as it was."""
-    yield lambda **changes: tenants.update(world.database, world.ours.name, **changes) and None
+
+    def change(**changes: object) -> None:
+        assert tenants.update(world.database, world.ours.name, **changes) is not None
+
+    yield change
     tenants.update(
         world.database, world.ours.name, recording="off", recording_allowed="any", recording_notice=None, recording_days=None
     )
@@ -69,7 +73,8 @@ def asked(world: World, answer: dict[str, Any]) -> dict[str, Any] | None:
     with world.database.connection() as conn:
         row = conn.execute("SELECT recording FROM calls WHERE id = %s", (parse_ref("call", answer["id"]),)).fetchone()
     assert row is not None
-    return row[0]
+    found: dict[str, Any] | None = row[0]
+    return found
 
 
 def test_a_call_is_recorded_only_where_that_is_asked_for(api: Api, world: World, order: Order, socket: str) -> None:
