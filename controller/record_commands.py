@@ -20,8 +20,8 @@ _VARIABLES = "{RECORD_STEREO=true,RECORD_MIN_SEC=0,RECORD_PRE_BUFFER_FRAMES=1}"
 
 def recording_path(attempt_id: UUID, *, under: str) -> str:
     """Where the switch writes the recording of this attempt: ``<under>/<attempt>.wav``. Raises CommandError."""
-    directory = posixpath.normpath(_directory("under", under))
-    if ".." in directory.split("/"):
+    directory = _directory("under", under).rstrip("/")
+    if posixpath.normpath(directory) != directory:
         raise CommandError("under: give the plain path of a directory")
     uuid("attempt_id", attempt_id)
     return f"{directory}/{file_name(attempt_id)}"
