@@ -14,8 +14,8 @@ from controller.esl_wire import Command, CommandError, command, matcher, uuid
 
 _directory = matcher(r"(/[A-Za-z0-9._-]+)+/?", "an absolute path of A-Z a-z 0-9 . _ - and /")
 #: Of this recording alone, whatever is set on the channel. Two channels, the callee (what the switch reads) left; a short
-#: one is kept too; nothing is buffered ahead, or what was said just before the end of a pause would come after it.
-_VARIABLES = "{RECORD_STEREO=true,RECORD_MIN_SEC=0,RECORD_PRE_BUFFER_FRAMES=1}"
+#: one is kept too.
+_VARIABLES = "{RECORD_STEREO=true,RECORD_MIN_SEC=0}"
 
 
 def recording_path(attempt_id: UUID, *, under: str) -> str:

@@ -1,6 +1,6 @@
 """Pause and resume of a recording, asked for while a call is up; the controller of its switch carries them out in order.
 
-A wish that comes before the recording has begun stays open and is carried out as soon as it has: so a pause is never lost.
+A wish that comes before the recording has begun stays open and is carried out once it has: so a pause is never lost.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ BUILDERS = (record_start, record_mask, record_unmask, record_stop)
 
 def test_what_goes_onto_the_wire() -> None:
     path = f"/var/spool/recordings/{ATTEMPT}.wav"
-    variables = "{RECORD_STEREO=true,RECORD_MIN_SEC=0,RECORD_PRE_BUFFER_FRAMES=1}"
+    variables = "{RECORD_STEREO=true,RECORD_MIN_SEC=0}"
     for build, told in (
         (record_start, f"start {path} 0 {variables}"),
         (record_mask, f"mask {path}"),

@@ -82,8 +82,8 @@ def pause(call_id: str) -> Response:
     """Pause the recording
 
     Silence is recorded from then on, on both sides, until it is resumed: so the recording keeps the times of the call.
-    Asked for before the recording begins, it is silent from its first moment. `Location` is the action: wait for its result
-    `paused` before anything is said that must not be recorded.
+    Asked for before the recording begins, it is carried out a moment after that. `Location` is the action: wait for its
+    result `paused` before anything is said that must not be recorded.
     """
     return _ask(call_id, "pause_recording")
 
