@@ -216,6 +216,55 @@ class Settings(BaseSettings):
     relay_max_buffer_s: float = Field(120.0, gt=0, description="s; agent audio kept for playback per call, at most")
     announcement_dir: str = Field("", description="directory of announcement audio the switch can read; empty: none")
 
+    # --- recording -----------------------------------------------------------------------------------------------
+    recording_spool: str = Field(
+        "",
+        pattern=r"^((/[A-Za-z0-9._-]+)+/?)?$",
+        description="directory beside the switch where it writes recordings, and they are shipped from; empty: none is made",
+    )
+    recording_dir: str = Field("", description="directory of recordings, where no S3 bucket is set; empty: none")
+    recording_s3_bucket: str = Field("", description="S3 bucket where recordings are kept; empty: recording_dir")
+    recording_s3_endpoint: str = Field("", description="https address of the S3-compatible store; empty: Amazon's")
+    recording_s3_region: str = Field("us-east-1", description="region of the bucket")
+    recording_s3_prefix: str = Field(
+        "", pattern=r"^([A-Za-z0-9._-]+/)*$", description="put before every key in the bucket; ends with /"
+    )
+    recording_s3_access_key: str = Field("", description="access key id; empty: as the S3 client finds it (role, AWS_*)")
+    recording_s3_secret_key: str = Field("", repr=False, description="secret of that access key")
+    recording_s3_part_bytes: int = Field(
+        16 << 20, ge=5 << 20, le=1 << 30, description="bytes; a longer file is sent in parts of so much"
+    )
+    recording_s3_timeout_s: float = Field(30.0, gt=0, description="s; the store is silent for so long: tried again later")
+    recording_url_secret: str = Field(
+        "",
+        repr=False,
+        description="signs addresses into recording_dir; 32 characters or more; empty: none is given",
+    )
+    recording_url_base: str = Field(
+        "", pattern=r"^(https?://[^\s/?#@]+)?$", description="public address of the API; empty: as the request came to it"
+    )
+    recording_url_ttl_s: int = Field(300, ge=10, le=7 * 86_400, description="s; an address of a recording is good so long")
+    recording_days: int = Field(
+        30, ge=1, le=36_500, description="days; recordings are kept so long; a tenant's own recording_days goes before it"
+    )
+    recording_notice_max_s: float = Field(
+        60.0, gt=0, description="s; a notice whose end is not heard of by then is none, and the call is not recorded"
+    )
+    recording_interval_s: float = Field(2.0, gt=0, description="s; between two looks into the recordings' spool")
+    recording_settle_s: float = Field(
+        2.0, ge=0, description="s; a file is not shipped before nothing was written for so long"
+    )
+    recording_missing_s: float = Field(
+        60.0, gt=0, description="s; so long after the end of a call a recording without a file is given up"
+    )
+    recording_uploads: int = Field(4, ge=1, le=32, description="recordings on their way to the store at the same time")
+    recording_backoff_s: float = Field(300.0, gt=0, description="s; longest wait after uploads that failed in a row")
+
+    @property
+    def records(self) -> bool:
+        """Whether calls can be recorded here at all."""
+        return bool(self.recording_spool)
+
     @property
     def jitter_floor_ms(self) -> float:
         """ms; the least J under which the pacing is proved: G + R + what the switch adds."""
@@ -235,6 +284,18 @@ class Settings(BaseSettings):
     @classmethod
     def _is_a_zone(cls, name: str) -> str:
         return zone(name).key
+
+    @model_validator(mode="after")
+    def _recordings_have_a_place(self) -> Settings:
+        if self.recording_spool and not (self.recording_dir or self.recording_s3_bucket):
+            raise ValueError("recording_spool: say where recordings are kept: set recording_dir or recording_s3_bucket")
+        if self.recording_spool and self.recording_spool.rstrip("/") == self.recording_dir.rstrip("/"):
+            raise ValueError("recording_dir: recordings are kept elsewhere than in recording_spool; give another directory")
+        if bool(self.recording_s3_access_key) != bool(self.recording_s3_secret_key):
+            raise ValueError("recording_s3_secret_key: give access key and secret, or neither")
+        if self.recording_url_secret and len(self.recording_url_secret) < 32:
+            raise ValueError("recording_url_secret: give 32 characters or more, from a random source")
+        return self
 
     @model_validator(mode="after")
     def _pacing_is_proved(self) -> Settings:

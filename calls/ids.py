@@ -1,7 +1,7 @@
 """Identifiers: UUID version 7 inside, a reference that names its kind outside.
 
-Calls are shown as ``call_<32 hex>``, agents as ``agent_<32 hex>``. An attempt is shown as a plain UUID, because that is
-what the switch's console and the carrier's support desk see.
+Calls are shown as ``call_<32 hex>``, agents as ``agent_<32 hex>``, recordings as ``recording_<32 hex>``. An attempt is shown
+as a plain UUID, because that is what the switch's console and the carrier's support desk see.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
-RefKind = Literal["call", "agent"]
+RefKind = Literal["call", "agent", "recording"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _HEX = re.compile(r"[0-9a-f]{32}")
@@ -51,6 +51,11 @@ def call_ref(call_id: UUID) -> str:
 def agent_ref(agent_id: UUID) -> str:
     """``agent_<32 hex>``."""
     return f"agent_{agent_id.hex}"
+
+
+def recording_ref(recording_id: UUID) -> str:
+    """``recording_<32 hex>``."""
+    return f"recording_{recording_id.hex}"
 
 
 def parse_ref(kind: RefKind, text: str) -> UUID:

@@ -17,7 +17,7 @@ _VERBS = frozenset({b"api", b"auth", b"bgapi", b"event", b"filter", b"sendmsg", 
 _APIS = frozenset(
     (
         b"acl fsctl global_getvar hash module_exists originate show sofia status strepoch uuid_audio_fork uuid_break"
-        b" uuid_dump uuid_exists uuid_getvar uuid_kill uuid_send_dtmf uuid_setvar version"
+        b" uuid_dump uuid_exists uuid_getvar uuid_kill uuid_record uuid_send_dtmf uuid_setvar version"
     ).split()
 )
 _BUILDER = object()  # known to this module alone: a Command comes from command() or not at all

@@ -22,6 +22,7 @@ from controller import commands
 from controller.board import Board
 from controller.esl import EslError
 from controller.reconcile import Reconciler
+from controller.recording import RecordingWishes, is_for_recording
 from controller.writer import EventWriter
 from crashpoint import crash_point
 from store import attempts
@@ -43,6 +44,7 @@ class CommandRunner:
         self._board = board
         self._reconciler = reconciler
         self._writer = writer
+        self._recording = RecordingWishes(board)
         self._woken = Event()
         self._after = UUID(int=0)  # the last of an operator's that was looked at
         self.on_died: Callable[[gevent.Greenlet[..., None]], None] = lambda _: None
@@ -75,6 +77,7 @@ class CommandRunner:
         """Carries out every open command of this switch; of an operator's, who may end everything at once, a portion, so
         that neither the switch nor its carriers are stormed, and nobody else's waits behind them.
         """
+        self._recording.begin()
         open_rows = rows.list_open(self._board.db, self._board.settings.switch)
         if not open_rows:
             return
@@ -109,6 +112,12 @@ class CommandRunner:
         if row.verb == "probe":
             self._probe(row, state)
             return
+        if is_for_recording(row):
+            if (result := self._recording.carry_out(row)) is not None:
+                self._finish(row, result)
+            return
+        if row.verb != "hangup":
+            raise commands.CommandError(f"verb: {row.verb!r} is not known to this version")
         # Noted first: should the channel come up while the kill is answered "no such channel", it is killed then.
         self._board.kills[row.attempt_id] = row.requested_by
         crash_point("command.noted")

@@ -11,7 +11,7 @@ from logs import log_to_stderr
 from settings import get_settings
 
 #: Imported only when asked for, so that a fault in one does not stop the others.
-NAMES = ("feeder", "watchdog", "dispatcher", "health")
+NAMES = ("feeder", "watchdog", "dispatcher", "health", "recordings")
 
 
 def run(arguments: list[str]) -> int:

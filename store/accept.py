@@ -51,8 +51,8 @@ class NewCall:
     """A call as it was asked for, already validated. Times are aware; ``*_s`` are seconds.
 
     ``retry``: the rules it goes by, None: the platform's, whatever they will be. ``due_at`` lies in its ``window``, and a
-    dial may begin until ``dial_until``. The ids are the caller's, so that accepting the same NewCall again after a lost
-    connection is harmless.
+    dial may begin until ``dial_until``. ``recording``: start, notice, days; None: it is not recorded. The ids are the
+    caller's, so that accepting the same NewCall again after a lost connection is harmless.
     """
 
     tenant_id: UUID
@@ -73,6 +73,7 @@ class NewCall:
     retry: RetryRules | None = None
     window: Window | None = None
     dial_until: datetime | None = None
+    recording: dict[str, Any] | None = None
     id: UUID = field(default_factory=new_uuid7)
     attempt_id: UUID = field(default_factory=new_uuid7)
 
@@ -170,6 +171,7 @@ def _queued(new: NewCall, now: datetime) -> Call:
         agent_variables=new.agent_variables,
         client_reference=clean(new.client_reference),
         webhook_url=new.webhook_url,
+        recording=new.recording,
         sequence=0,
         created_at=now,
         answered_at=None,
@@ -280,6 +282,7 @@ def _columns(call: Call, new: NewCall) -> dict[str, object]:
         "agent_variables": Jsonb(call.agent_variables),
         "retry": None if call.retry is None else Jsonb(call.retry),
         "dial_window": None if call.dial_window is None else Jsonb(call.dial_window),
+        "recording": None if call.recording is None else Jsonb(call.recording),
         "attempt_id": new.attempt_id,
         "dial_until": new.dial_until,
     }

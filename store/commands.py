@@ -27,7 +27,9 @@ ALIVE = "alive"
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """``verb``: hangup (``requested_by`` customer, agent, operator or platform) or probe (``requested_by`` watchdog)."""
+    """``verb``: hangup, pause_recording, resume_recording (``requested_by`` customer, agent, operator or platform) or probe
+    (``requested_by`` watchdog).
+    """
 
     id: UUID
     call_id: UUID
@@ -43,7 +45,7 @@ class Command:
 class Action:
     """What was asked of a call. ``action``: its asker's own name for it. ``done_at`` None: it is still to be carried out;
     ``result``: ``killed`` (the channel was hung up), ``ended`` (the call was over before it came to that), ``already ended``
-    (when it was asked for), ``canceled`` (it waited, and was never dialed), ``refused: ...``.
+    (when it was asked for), ``canceled`` (it waited, and was never dialed), ``paused``, ``resumed``, ``refused: ...``.
     """
 
     id: UUID

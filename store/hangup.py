@@ -31,6 +31,16 @@ _KINDS: dict[str | None, HangupKind] = {CANCELED: "canceled", ALREADY_ENDED: "al
 _WHO = frozenset({"customer", "agent", "operator", "platform"})
 
 
+class OtherAction(ValueError):
+    """The asker has given this name to another kind of action of the call: another name is needed."""
+
+
+def same_verb(known: str, wanted: str) -> None:
+    """Raises :class:`OtherAction` unless the action of that name is of the kind that is asked for."""
+    if known != wanted:
+        raise OtherAction(f"an action of this name was a {known}, not a {wanted}")
+
+
 @dataclass(frozen=True, slots=True)
 class Hangup:
     """``canceled``: it was never dialed and has ended; ``requested``: ``command_id`` waits for the controller.
@@ -48,7 +58,7 @@ def request_hangup(
     """End the call at whatever point it is. ``by``: customer, operator, agent or platform. Repeating it changes nothing.
 
     ``action``: what the asker calls it (1 to 255 characters); asked for by that name again, it is the same action, whatever
-    has become of the call. Errors: ``ValueError`` for anybody else.
+    has become of the call. Errors: ``ValueError`` for anybody else; :class:`OtherAction`.
     """
     if by not in _WHO:
         raise ValueError(f"by: {by!r} cannot ask for a hangup: one of {', '.join(sorted(_WHO))} can")
@@ -77,6 +87,7 @@ def request_in(conn: Conn, tenant_id: UUID, call_id: UUID, by: str, now: datetim
     if action is not None:
         known = conn.execute(_SQL["find_action"], params).fetchone()
         if known is not None:
+            same_verb(known[3], "hangup")
             return Hangup(_KINDS.get(known[2], "requested"), known[0], known[1])
     if locked[0]:
         return Hangup("already_ended", _done(conn, params, ALREADY_ENDED), attempt_id)

@@ -20,7 +20,8 @@ _SQL = load("relay")
 @dataclass(frozen=True, slots=True)
 class RelayCall:
     """An attempt with its agent. ``agent_kind``: websocket (``agent_url``) or announcement (``agent_audio``);
-    ``state`` is the attempt's, ``number`` counts the call's attempts from 1.
+    ``state`` is the attempt's, ``number`` counts the call's attempts from 1. ``recording``: start, notice, days; None: it is
+    not to be recorded; ``recording_state``: how far that is.
     """
 
     attempt_id: UUID
@@ -40,6 +41,8 @@ class RelayCall:
     metadata: dict[str, Any]
     client_reference: str | None
     max_duration_s: int
+    recording: dict[str, Any] | None = None
+    recording_state: str | None = None
 
 
 def agent_for(db: Database, attempt_id: UUID) -> RelayCall | None:

@@ -12,7 +12,7 @@ from uuid import UUID
 class Call:
     """What the enterprise asked, and how far it got. ``attempt_count`` counts towards ``max_attempts``; ``sequence`` is
     the last webhook sequence given out; ``webhook_url`` None: the tenant's. ``retry``: its own rules (calls.rules), None:
-    the platform's; ``dial_window`` None: at any time.
+    the platform's; ``dial_window`` None: at any time. ``recording``: start, notice, days; None: it is not recorded.
     """
 
     id: UUID
@@ -47,6 +47,7 @@ class Call:
     ended_at: datetime | None
     retry: dict[str, Any] | None = None
     dial_window: Any = None  # as stored; calls.windows.Window.read says whether it can be read
+    recording: dict[str, Any] | None = None
 
     @property
     def ended(self) -> bool:

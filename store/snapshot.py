@@ -33,6 +33,7 @@ def snapshot(call: Call) -> dict[str, Any]:
         "max_attempts": call.max_attempts,
         "retry": _retry(call),
         "window": call.dial_window,
+        "recording": _recording(call),
         "ring_timeout_s": call.ring_timeout_s,
         "max_duration_s": call.max_duration_s,
         "cancel_requested": call.cancel_requested,
@@ -62,6 +63,11 @@ _RETRY = (
 def _retry(call: Call) -> dict[str, Any] | None:
     rules = call.retry
     return None if rules is None else {"max_attempts": call.max_attempts, **{name: rules.get(name) for name in _RETRY}}
+
+
+def _recording(call: Call) -> dict[str, Any] | None:
+    asked = call.recording
+    return None if asked is None else {name: asked.get(name) for name in ("start", "notice")}
 
 
 def attempt_snapshot(attempt: Attempt) -> dict[str, Any]:

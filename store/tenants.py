@@ -28,7 +28,9 @@ class NameTaken(ValueError):
 class Tenant:
     """``webhook_secret`` are the raw bytes behind whsec_<base64>; ``weight`` is its share of a contested carrier.
     ``max_queued`` calls and ``requests_per_s`` to the API, None: the setting. Calls created at or before
-    ``canceled_before`` are not dialed any more.
+    ``canceled_before`` are not dialed any more. ``recording``: of calls that do not say, off, answer or after_notice;
+    ``recording_allowed``: what a call may ask for at most, none, after_notice or any; ``recording_notice``: a file of the
+    announcement directory, None: the agent gives the notice; ``recording_days`` None: the setting.
     """
 
     id: UUID
@@ -41,15 +43,24 @@ class Tenant:
     requests_per_s: float | None
     canceled_before: datetime | None
     created_at: datetime
+    recording: str = "off"
+    recording_allowed: str = "any"
+    recording_notice: str | None = None
+    recording_days: int | None = None
 
 
-_CHANGES = frozenset({"weight", "webhook_url", "max_queued", "requests_per_s", "paused"})
+_RECORDING = frozenset({"recording", "recording_allowed", "recording_notice", "recording_days"})
+_CHANGES = frozenset({"weight", "webhook_url", "max_queued", "requests_per_s", "paused"}) | _RECORDING
 #: What belongs to the tenant's scope.
 _SCOPE_CHANGES = frozenset({"max_channels", "cps", "window_ms"})
 _RANGES = {
     "weight": "1 to 1000",
     "max_queued": "at least 0",
     "requests_per_s": "more than 0 and at most 99999.999",
+    "recording": "off, answer or after_notice",
+    "recording_allowed": "none, after_notice or any",
+    "recording_notice": "the name of a .wav file in the announcement directory, without a path",
+    "recording_days": "1 to 36500",
     **{field: scopes.RANGES[field] for field in sorted(_SCOPE_CHANGES)},
 }
 
@@ -89,8 +100,8 @@ def create(
 
 
 def update(db: Database, name: str, **changes: object) -> Tenant | None:
-    """Change only what is named: weight, webhook_url, max_queued, requests_per_s, paused, and of the tenant's scope
-    max_channels, cps, window_ms; all of it or nothing. None: no such tenant.
+    """Change only what is named: weight, webhook_url, max_queued, requests_per_s, paused, recording (and what begins
+    with it), and of the tenant's scope max_channels, cps, window_ms; all of it or nothing. None: no such tenant.
 
     Errors: ``ValueError`` naming the field; ``TypeError`` for anything else to change.
     """

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from trunkline.private import free_port
 
 #: Processes of the Procfile of which each switch has one of its own.
-BESIDE_A_SWITCH = ("controller", "standby", "relay", "spool")
+BESIDE_A_SWITCH = ("controller", "standby", "relay", "spool", "recordings")
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ class Route:
 
 @dataclass(frozen=True)
 class Place:
-    """A switch with its controller, its relay and its spool of CDRs. ``sip``: HOST:PORT its INVITEs come from; '' where
-    it is not ours. ``spool``: the directory of CDRs it could not post; '': it posts none.
+    """A switch with its controller, its relay and its spools. ``sip``: HOST:PORT its INVITEs come from; '' where it is not
+    ours. ``spool``: the directory of CDRs it could not post; '': it posts none. ``recordings``: where it records.
 
     ``password`` is people's; with ``user_password`` our processes log in by name and are limited to what they need.
     ``suffix`` goes after the names of its processes: none where there is one switch only, else ``-fs2``.
@@ -68,6 +68,7 @@ class Place:
     sip: str = ""
     spool: str = ""
     user_password: str = ""
+    recordings: str = ""
 
     def process(self, role: str) -> str:
         """The name under which the supervisor knows its ``switch``, ``controller``, ``standby`` or ``relay``."""
@@ -84,6 +85,7 @@ class Place:
             "TRUNKLINE_RELAY_ESL_USER": "relay@trunkline" if self.user_password else "",
             "TRUNKLINE_RELAY_PORT": str(self.relay_port),
             "TRUNKLINE_CDR_SPOOL": self.spool,
+            "TRUNKLINE_RECORDING_SPOOL": self.recordings,
         }
 
     def command(self, *, gateways: Mapping[str, str], seed: int, temp: pathlib.Path, cdr_url: str = "") -> str:

@@ -15,7 +15,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -151,7 +151,7 @@ class Stack:
             self.supervisor.start(name)
         for carrier in self.lab_carriers:
             self.carrier_addresses[carrier.name] = str(self._ready(f"carrier-{carrier.name}")["sip"])
-        self.places = self._make_places()
+        self.places = [self._recording(place) for place in self._make_places()]
         self.esl_host, self.esl_port = self.places[0].esl
         self.esl_password = self.places[0].password
         if self.switch is not None:
@@ -165,6 +165,12 @@ class Stack:
             self.supervisor.start(place.process("switch"))
         for place in self.places:
             self._ready(place.process("switch"))
+
+    def _recording(self, place: Place) -> Place:
+        """The place with a directory that its switch records into."""
+        spool = self.run / "recorded" / place.name
+        spool.mkdir(parents=True)
+        return replace(place, recordings=str(spool))
 
     def _make_places(self) -> list[Place]:
         relay_ports = [free_port() for _ in range(self.switches)]
@@ -218,6 +224,8 @@ class Stack:
             "TRUNKLINE_CDR_URL": f"{self.api}/internal/cdr",
             "TRUNKLINE_RELAY_AUDIO_DIR": str(self.run / "playback"),
             "TRUNKLINE_ANNOUNCEMENT_DIR": str(self.audio),
+            "TRUNKLINE_RECORDING_DIR": str(self.run / "kept"),
+            "TRUNKLINE_RECORDING_URL_SECRET": secrets.token_urlsafe(32),
             "TRUNKLINE_AGENT_ALLOW_PRIVATE": "true",
             "TRUNKLINE_REQUESTS_PER_S": "10000",  # one tenant posts for all the callers there are here
             "TRUNKLINE_WEBHOOK_ALLOW_PRIVATE": "true",

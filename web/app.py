@@ -9,10 +9,11 @@ import psycopg
 from flask import Flask
 from redis import Redis
 
+from objects.place import Places
 from settings import Settings
 from store.pool import Database
-from web import auth, docs, health, problems, requestlog, requestrate
-from web.api import actions, agents, calls, limits, queue
+from web import auth, docs, health, problems, recording_files, requestlog, requestrate
+from web.api import actions, agents, calls, limits, queue, recordings
 from web.internal import auth as internal_auth
 from web.internal import cdr
 from web.redisgate import RedisGate
@@ -30,7 +31,7 @@ def create_app(settings: Settings, *, database: Database, redis: Redis, now: Cal
     app.url_map.strict_slashes = True
     app.url_map.merge_slashes = False
     gate = RedisGate()
-    install(app.extensions, Runtime(settings, database, redis, now, gate, RequestRates(redis, gate)))
+    install(app.extensions, Runtime(settings, database, redis, now, gate, RequestRates(redis, gate), Places(settings)))
     requestlog.register(app)
     auth.register(app)
     internal_auth.register(app)
@@ -39,7 +40,8 @@ def create_app(settings: Settings, *, database: Database, redis: Redis, now: Cal
     problems.register(app, (psycopg.OperationalError, psycopg.InterfaceError))
     health.register(app)
     app.register_blueprint(cdr.blueprint)
+    app.register_blueprint(recording_files.blueprint)
     api = docs.configure(app)
-    for blueprint in (calls.blueprint, actions.blueprint, agents.blueprint, limits.blueprint, queue.blueprint):
-        api.register_blueprint(blueprint)
+    for room in (calls, actions, agents, limits, queue, recordings):
+        api.register_blueprint(room.blueprint)
     return app

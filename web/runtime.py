@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 from flask import current_app
 from redis import Redis
 
+from objects.place import Places
 from settings import Settings
 from store.pool import Database
 from web.redisgate import RedisGate
@@ -35,6 +36,7 @@ class Runtime:
     now: Callable[[], datetime]
     gate: RedisGate
     rates: RequestRates
+    places: Places
 
 
 def install(extensions: dict[str, object], runtime: Runtime) -> None:

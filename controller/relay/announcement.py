@@ -9,6 +9,7 @@ from websockets.asyncio.server import ServerConnection
 
 from controller.frames import text_of
 from controller.relay.leg import Ending, Failed, Leg
+from controller.relay.recorder import Recorder
 from store.relay import RelayCall
 
 _NAMESPACE = UUID("5b2b8a0e-8f0b-4a9e-9a60-0f8d2a6f3c11")
@@ -21,8 +22,9 @@ class Announcement:
     The playback's id follows from the attempt's, so a relay started in mid-call knows the end when it hears of it.
     """
 
-    def __init__(self, leg: Leg, call: RelayCall) -> None:
+    def __init__(self, leg: Leg, call: RelayCall, recorder: Recorder) -> None:
         self._leg = leg
+        self._recorder = recorder
         self._audio = call.agent_audio
         self._playback = str(uuid5(_NAMESPACE, str(leg.attempt)))
 
@@ -34,6 +36,7 @@ class Announcement:
         await leg.playable()
         if leg.resumed and await self._left_behind():
             return
+        await self._recorder.answered()
         settings = leg.parts.settings
         try:
             await leg.parts.switch.wait_up(settings.esl_backoff_max_s + settings.esl_connect_timeout_s)
@@ -51,6 +54,8 @@ class Announcement:
             return True
         if text_of(channel, "variable_current_application") != "playback":
             return False
+        if not (text_of(channel, "variable_current_application_data") or "").endswith(f"/{self._audio}"):
+            return False  # it is the notice's, after which the announcement would have come
         response = text_of(channel, "variable_current_application_response")
         if response is not None:
             self.on_played(self._playback, response, 0.0)
@@ -82,6 +87,7 @@ class Announcement:
 
     def on_played(self, playback: str, response: str, at: float) -> None:  # noqa: ARG002
         """The end of the call, for better or worse."""
+        self._recorder.on_played(playback, response)
         if playback != self._playback:
             return
         if response == _PLAYED:

@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 from uuid import UUID
 
 import psycopg
 
-from store import commands, queue
+from store import commands, queue, recordings
 from store import relay as rows
 from store.pool import Database
 
@@ -24,6 +24,10 @@ T = TypeVar("T")
 #: Facts that may wait for Postgres; past it the newest are dropped, for they explain a call but do not decide it.
 _NOTES = 10_000
 _THREADS = 4
+
+
+#: Of a recording: it is to be made, the switch writes it, the switch has closed it.
+Step = Literal["expected", "started", "stopped"]
 
 
 class BookClosed(Exception):
@@ -49,6 +53,10 @@ class Book(Protocol):
         """Put on record that the agent or the platform wants the attempt's end; never waits."""
         ...
 
+    def recording(self, attempt: UUID, step: Step, at: datetime) -> None:
+        """Record how far the recording of the attempt is; never waits."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class _Wish:
@@ -64,8 +72,25 @@ class _Note:
     data: Mapping[str, Any]
 
 
-def _write(db: Database, item: _Note | _Wish) -> None:
-    if isinstance(item, _Wish):
+@dataclass(frozen=True, slots=True)
+class _Recorded:
+    attempt: UUID
+    step: Step
+    at: datetime
+
+
+_Item = _Note | _Wish | _Recorded
+_STEPS: dict[Step, Callable[[Database, UUID, datetime], object]] = {
+    "expected": recordings.expect,
+    "started": recordings.started,
+    "stopped": recordings.stopped,
+}
+
+
+def _write(db: Database, item: _Item) -> None:
+    if isinstance(item, _Recorded):
+        _STEPS[item.step](db, item.attempt, item.at)
+    elif isinstance(item, _Wish):
         commands.add(db, item.attempt, None, "hangup", item.by, now=datetime.now(UTC))
     else:
         rows.note(db, item.attempt, item.type, item.at, dict(item.data))
@@ -78,7 +103,7 @@ class StoreBook:
         self._db = db
         self._switch = switch
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="book")
-        self._notes: asyncio.Queue[_Note | _Wish] = asyncio.Queue(_NOTES)
+        self._notes: asyncio.Queue[_Item] = asyncio.Queue(_NOTES)
 
     async def agent_for(self, attempt: UUID) -> rows.RelayCall | None:
         try:
@@ -98,7 +123,10 @@ class StoreBook:
     def hang_up(self, attempt: UUID, by: str) -> None:
         self._put(_Wish(attempt, by), "hangup")
 
-    def _put(self, item: _Note | _Wish, what: str) -> None:
+    def recording(self, attempt: UUID, step: Step, at: datetime) -> None:
+        self._put(_Recorded(attempt, step, at), f"recording {step}")
+
+    def _put(self, item: _Item, what: str) -> None:
         try:
             self._notes.put_nowait(item)
         except asyncio.QueueFull:

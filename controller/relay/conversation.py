@@ -16,6 +16,7 @@ from controller.relay import protocol
 from controller.relay.agent import AgentFailed, reach
 from controller.relay.downlink import Downlink
 from controller.relay.leg import Ending, Failed, Leg
+from controller.relay.recorder import Recorder
 from controller.relay.switch import SwitchDown, answered_at
 from controller.relay.texts import json_values
 from controller.relay.uplink import Uplink
@@ -23,6 +24,8 @@ from store.relay import RelayCall
 
 log = logging.getLogger(__name__)
 
+#: The mark at a notice's end; an agent's own have at least one character.
+_NOTICE = ""
 #: Bad messages an agent may send before it is taken for something else than an agent.
 _BAD_MESSAGES = 10
 #: Lost media sockets of one call; then the switch's side is taken for broken.
@@ -38,12 +41,15 @@ _GOODBYE_S = 2.0
 class Conversation:
     """See :class:`controller.relay.leg.Talk`."""
 
-    def __init__(self, leg: Leg, call: RelayCall) -> None:
+    def __init__(self, leg: Leg, call: RelayCall, recorder: Recorder) -> None:
         settings = leg.parts.settings
         self._leg = leg
         self._call = call
+        self._recorder = recorder
+        recorder.tell = lambda on, reason: self._say(protocol.recording(on=on, reason=reason))
         self._uplink = Uplink(settings.relay_prebuffer_frames)
         self._downlink = Downlink(leg.attempt, leg.parts.switch, leg.parts.files, settings, self._on_mark, self._on_sound)
+        self._downlink.on_doubt = recorder.on_doubt
         self._agent: ClientConnection | None = None
         self._ready = asyncio.Event()
         self._texts: asyncio.Queue[str] = asyncio.Queue(1000)  # to the agent
@@ -85,6 +91,7 @@ class Conversation:
             variables=self._call.agent_variables,
             metadata=self._call.metadata,
             resumed=leg.resumed,
+            recording=self._recorder.facts,
         )
         try:
             await agent.send(start)
@@ -105,7 +112,7 @@ class Conversation:
             await self._agent_closed(agent)
 
     async def _open_on_answer(self) -> None:
-        await self._leg.playable()
+        await self._recorder.answered()
         self._downlink.open()
 
     @property
@@ -161,6 +168,10 @@ class Conversation:
                 self._downlink.mark(name)
             case protocol.Clear():
                 self._downlink.clear()
+            case protocol.Notice() if self._recorder.by_agent:
+                self._downlink.mark(_NOTICE)
+            case protocol.Notice():
+                self._say(protocol.error("no_notice_wanted", "notice: this call does not wait for one to be recorded"))
             case protocol.SendDtmf(digits):
                 self._send_dtmf(digits)
             case protocol.Hangup(after_playback=True):
@@ -199,7 +210,9 @@ class Conversation:
                 await agent.send(await self._texts.get())
 
     def _on_mark(self, name: str | None, played: bool) -> None:
-        if name is not None:
+        if name == _NOTICE:
+            self._recorder.on_notice(played=played)
+        elif name is not None:
             self._say(protocol.mark(name, played=played))
         elif played:
             self._hang_up()
@@ -296,6 +309,8 @@ class Conversation:
         self._downlink.started(playback, at)
 
     def on_played(self, playback: str, response: str, at: float) -> None:
+        if self._recorder.on_played(playback, response):
+            return
         if response != "FILE PLAYED":
             log.warning("attempt %s: the switch says %s of a chunk", self._leg.attempt, response)
         self._downlink.finished(playback, at)

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from websockets.asyncio.server import ServerConnection
 
+from calls.recording import attempt_of
 from controller.frames import Event, text_of
 from controller.relay.book import BookClosed
 from controller.relay.drain import kept_elsewhere
@@ -26,6 +27,8 @@ EVENTS = (
     "CHANNEL_HANGUP_COMPLETE",
     "CHANNEL_EXECUTE_COMPLETE",
     "PLAYBACK_START",
+    "RECORD_START",
+    "RECORD_STOP",
     "DTMF",
 )
 SUBCLASSES = ("mod_audio_fork::connect_failed",)  # the socket itself tells of the rest
@@ -83,6 +86,10 @@ class Desk:
                     session = self._begin(attempt)
                 if session is not None:
                     session.leg.answer(_when(event))
+            case "RECORD_START" | "RECORD_STOP" as name:
+                # Also of a call that this relay does not carry, or not any more: the file is closed after the hangup.
+                if _is_ours(event, attempt) and attempt_of(text_of(event, "Record-File-Path") or "") == attempt:
+                    self._parts.book.recording(attempt, "started" if name == "RECORD_START" else "stopped", _when(event))
             case name if session is not None and name is not None:
                 self._pass_on(session, name, event)
 

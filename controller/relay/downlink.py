@@ -50,6 +50,8 @@ class Downlink:
         self._on_mark = on_mark
         self._on_sound: Callable[[float], None] | None = on_sound
         self._sent: dict[str, _Sent] = {}  # by the id the switch calls the playback by
+        #: Called when something that was sent is not known to have been heard, before the marks behind it are reported.
+        self.on_doubt: Callable[[], None] = lambda: None
         self._kick = asyncio.Event()
         self._clock = asyncio.get_running_loop().time
 
@@ -61,6 +63,8 @@ class Downlink:
     def feed(self, pcm: bytes) -> bool:
         """Take audio in; False when more than ``relay_max_buffer_s`` would wait (nothing of it was taken)."""
         taken = self._player.feed(pcm, self._clock())
+        if not taken:
+            self.on_doubt()
         self._kick.set()
         return taken
 
@@ -96,6 +100,8 @@ class Downlink:
             return
         self.started(playback, at)  # its start was not heard of
         over, marks = self._player.finished(sent.number, at)
+        if len(over) > 1:  # the end of one before it was not heard of
+            self.on_doubt()
         self._forget(over)
         self._report(marks)
         self._kick.set()
@@ -105,6 +111,8 @@ class Downlink:
         while True:
             now = self._clock()
             over, marks = self._player.overdue(now)
+            if over:
+                self.on_doubt()
             self._forget(over)
             self._report(marks)
             wake = self._player.wake_at(now)

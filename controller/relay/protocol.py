@@ -71,7 +71,12 @@ class Hangup:
     after_playback: bool
 
 
-Message = Ready | Media | Mark | Clear | SendDtmf | Hangup
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """All sent so far ends with the notice that the call is recorded: record from there on."""
+
+
+Message = Ready | Media | Mark | Clear | SendDtmf | Hangup | Notice
 
 
 def parse(frame: str | bytes) -> list[Message]:
@@ -117,6 +122,8 @@ def _message(value: object) -> Message:
             if not isinstance(digits, str) or not _DIGITS.fullmatch(digits):
                 raise ProtocolError("bad_message", f"dtmf.digits: give 1 to {MAX_DIGITS} of 0-9 A-D * #")
             return SendDtmf(digits)
+        case "notice":
+            return Notice()
         case "hangup":
             after = value.get("after_playback", False)
             if not isinstance(after, bool):
@@ -124,7 +131,7 @@ def _message(value: object) -> Message:
             return Hangup(after)
         case event:
             raise ProtocolError(
-                "unknown_event", f"event: {str(event)[:40]!r} is not ready, media, mark, clear, dtmf or hangup"
+                "unknown_event", f"event: {str(event)[:40]!r} is not ready, media, mark, clear, dtmf, notice or hangup"
             )
 
 
@@ -141,8 +148,11 @@ def start(
     variables: Mapping[str, Any],
     metadata: Mapping[str, Any],
     resumed: bool,
+    recording: Mapping[str, Any] | None = None,
 ) -> str:
-    """The first text to an agent: whose call this is. ``resumed``: the call was already under way."""
+    """The first text to an agent: whose call this is. ``resumed``: the call was already under way. ``recording``: what it
+    waits for and who gives the notice; None: it is not recorded.
+    """
     return _text(
         "start",
         {
@@ -162,6 +172,7 @@ def start(
                 "frame_bytes": FRAME_MS * BYTES_PER_MS,
             },
             "resumed": resumed,
+            "recording": None if recording is None else dict(recording),
         },
     )
 
@@ -179,6 +190,11 @@ def mark(name: str, *, played: bool) -> str:
 def dtmf(digit: str, duration_ms: int | None) -> str:
     """The callee pressed a key."""
     return _text("dtmf", {"digit": digit} | ({} if duration_ms is None else {"duration_ms": duration_ms}))
+
+
+def recording(*, on: bool, reason: str | None = None) -> str:
+    """The call is recorded from now on, or will not be: ``reason``."""
+    return _text("recording", {"on": on} | ({} if reason is None else {"reason": reason}))
 
 
 def stop(reason: str, *, by: str | None, cause: str | None) -> str:

@@ -60,7 +60,8 @@ async def running(settings: Settings, book: Book) -> AsyncIterator[Relay]:
     port = next(iter(server.sockets)).getsockname()[1]
     deeds = Link(settings, "relay commands")
     roots = [str(files.directory), *([settings.announcement_dir] if settings.announcement_dir else [])]
-    desk = Desk(Parts(settings, Switch(deeds, fork_port=port, roots=roots), files, book))
+    recording = Link(settings, "relay recording") if settings.records else None
+    desk = Desk(Parts(settings, Switch(deeds, fork_port=port, roots=roots, recording=recording), files, book))
     look = asyncio.Event()
     news = Link(
         settings,
@@ -69,7 +70,8 @@ async def running(settings: Settings, book: Book) -> AsyncIterator[Relay]:
         on_event=desk.on_event,
         on_up=look.set,
     )
-    tasks = tuple(asyncio.create_task(work) for work in (deeds.run(), news.run(), desk.watch(look)))
+    works = [deeds.run(), news.run(), desk.watch(look), *([recording.run()] if recording is not None else [])]
+    tasks = tuple(asyncio.create_task(work) for work in works)
     log.info("media sockets on %s:%d, switch at %s:%d", settings.relay_host, port, settings.esl_host, settings.esl_port)
     try:
         yield Relay(desk, files, port, news, deeds, tasks, server)

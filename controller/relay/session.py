@@ -13,6 +13,7 @@ from controller.relay.announcement import Announcement
 from controller.relay.book import BookClosed
 from controller.relay.conversation import Conversation
 from controller.relay.leg import Ending, Failed, Leg, Parts, Talk
+from controller.relay.recorder import Recorder
 from controller.relay.switch import SwitchDown
 from store.relay import RelayCall
 
@@ -30,6 +31,7 @@ class CallSession:
     def __init__(self, attempt: UUID, parts: Parts, *, resumed: bool = False) -> None:
         self.leg = Leg(attempt, parts, resumed=resumed)
         self._talk: Talk | None = None
+        self._recorder: Recorder | None = None
         self._chosen = asyncio.Event()
 
     @property
@@ -46,6 +48,8 @@ class CallSession:
             log.info("attempt %s: over: %s, by %s", leg.attempt, ending.reason, ending.by)
             work.cancel()
             await asyncio.wait([work])
+            if self._recorder is not None:
+                await self._recorder.stop()
             async with asyncio.TaskGroup() as group:
                 if self._talk is not None:
                     group.create_task(self._talk.stop(ending))
@@ -76,7 +80,9 @@ class CallSession:
             if call is None or call.state == "ended":
                 leg.end(Ending("not_ours", None))
                 return
-            self._talk = Announcement(leg, call) if call.agent_kind == "announcement" else Conversation(leg, call)
+            self._recorder = Recorder(leg, call)
+            kind = Announcement if call.agent_kind == "announcement" else Conversation
+            self._talk = kind(leg, call, self._recorder)
             self._chosen.set()
             await self._talk.run()
         except Failed as error:

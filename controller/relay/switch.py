@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
-from controller import commands
+from controller import commands, record_commands
 from controller.esl_errors import LinkDown, refusal
 from controller.esl_replies import dump, exists
 from controller.frames import Event, text_of
@@ -23,8 +23,9 @@ SwitchDown = LinkDown
 class Switch:
     """The command link of one switch. Every method raises :class:`SwitchDown` when there is no connection."""
 
-    def __init__(self, link: Link, *, fork_port: int, roots: Sequence[str]) -> None:
+    def __init__(self, link: Link, *, fork_port: int, roots: Sequence[str], recording: Link | None = None) -> None:
         self._link = link
+        self._recording = recording or link  # the switch takes 10 ms to begin a recording: nobody's audio waits for that
         self._fork_port = fork_port
         self._roots = roots  # directories files may be played from
 
@@ -65,6 +66,15 @@ class Switch:
         self._tell(attempt, commands.uuid_setvar(attempt, "trunkline_hangup_by", by))
         self._tell(attempt, commands.uuid_setvar(attempt, "trunkline_end_reason", reason))
         return not refusal(await self._link.ask(commands.uuid_kill(attempt)))
+
+    async def record(self, attempt: UUID, spool: str, *, wait_s: float) -> str | None:
+        """Begin to record into ``spool``, or go on with it. None: it records; else the switch's words of refusal.
+
+        Raises ``TimeoutError`` when there is no link for ``wait_s``.
+        """
+        await self._recording.wait_up(wait_s)
+        reply = await self._recording.ask(record_commands.record_start(attempt, under=spool))
+        return reply.strip()[:200] if refusal(reply) else None
 
     def keep(self, attempt: UUID, until: int) -> None:
         """Leave on the channel that this relay carries it until then (s since 1970); 0: it does not any more."""

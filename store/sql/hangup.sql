@@ -8,7 +8,7 @@ SELECT id, state, switch FROM attempts WHERE call_id = %(call_id)s ORDER BY numb
 UPDATE calls SET cancel_requested = true WHERE id = %(call_id)s AND NOT cancel_requested;
 
 -- name: find_action
-SELECT id, attempt_id, result FROM call_commands WHERE call_id = %(call_id)s AND action = %(action)s;
+SELECT id, attempt_id, result, verb FROM call_commands WHERE call_id = %(call_id)s AND action = %(action)s;
 
 -- name: add_done
 -- A wish without a name for a call that has ended is on record once.

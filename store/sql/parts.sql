@@ -2,7 +2,8 @@
 
 -- part: tenant
 t.id, t.name, t.webhook_url, t.webhook_secret, t.weight, t.paused, t.max_queued,
-t.requests_per_s::float8 AS requests_per_s, t.canceled_before, t.created_at
+t.requests_per_s::float8 AS requests_per_s, t.canceled_before, t.created_at, t.recording, t.recording_allowed,
+t.recording_notice, t.recording_days
 
 -- part: covered
 -- The tenant canceled all it had queued after this call was accepted: what of it is not over is not dialed any more, though
@@ -15,7 +16,7 @@ c.id, c.tenant_id, c.agent_id, c.to_number, c.from_number, c.priority, c.route, 
 CASE WHEN c.status = 'ringing' AND c.early THEN 'early' ELSE c.status END AS status, c.status_at,
 c.end_reason, c.sip_code, c.q850_cause, c.hangup_by, c.answered_by, c.attempt_count, c.max_attempts, c.ring_timeout_s,
 c.max_duration_s, c.cancel_requested OR {covered} AS cancel_requested, c.due_at, c.expires_at, c.metadata, c.agent_variables, c.client_reference,
-c.webhook_url, c.sequence, c.created_at, c.answered_at, c.ended_at, c.retry, c.dial_window
+c.webhook_url, c.sequence, c.created_at, c.answered_at, c.ended_at, c.retry, c.dial_window, c.recording
 
 -- part: attempt
 a.id, a.call_id, a.number, a.lane, a.state, a.due_at, a.deadline_at, a.probes, a.pushed_epoch, a.pushed_at, a.switch,

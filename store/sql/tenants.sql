@@ -14,8 +14,10 @@ SELECT {tenant} FROM tenants t ORDER BY t.name;
 
 -- name: update
 -- Only what is named: what is not in the changes keeps the row's own value.
-UPDATE tenants t SET (weight, webhook_url, max_queued, requests_per_s, paused) = (
-    SELECT n.weight, n.webhook_url, n.max_queued, n.requests_per_s, n.paused
+UPDATE tenants t SET (weight, webhook_url, max_queued, requests_per_s, paused, recording, recording_allowed, recording_notice,
+                      recording_days) = (
+    SELECT n.weight, n.webhook_url, n.max_queued, n.requests_per_s, n.paused, n.recording, n.recording_allowed,
+           n.recording_notice, n.recording_days
     FROM jsonb_populate_record(t, %(changes)s) n)
 WHERE t.name = %(name)s
 RETURNING {tenant};

@@ -160,6 +160,7 @@ class World:
     def __init__(self, esl: Esl, carrier: Carrier, log: Path, switch: Switch | None) -> None:
         self.esl = esl
         self.carrier = carrier
+        self.directory = log.parent  # the switch may write there
         self._log = log
         self._switch = switch
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import gevent
@@ -83,9 +84,9 @@ def claimed(world: World, ago_s: float = 10) -> calls.Accepted:
     return accepted
 
 
-def due(world: World) -> calls.Accepted:
+def due(world: World, **changes: Any) -> calls.Accepted:
     now = datetime.now(UTC)
-    return world.accept(due_at=now - timedelta(hours=1), expires_at=now + timedelta(hours=1))
+    return world.accept(due_at=now - timedelta(hours=1), expires_at=now + timedelta(hours=1), **changes)
 
 
 def claim(world: World, accepted: calls.Accepted, ago_s: float) -> None:

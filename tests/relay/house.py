@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from http import HTTPStatus
 from pathlib import Path
@@ -20,6 +20,7 @@ from websockets.typing import Subprotocol
 
 from calls.ids import call_ref
 from controller import commands
+from controller.relay.book import Step
 from controller.relay.link import Link
 from controller.relay.run import Relay, running
 from lab.carrier import Carrier, CarrierConfig
@@ -64,6 +65,7 @@ class MemoryBook:
     times: dict[str, datetime] = field(default_factory=dict)
     ended: set[UUID] = field(default_factory=set)
     wishes: list[tuple[UUID, str]] = field(default_factory=list)  # hangups put on record
+    steps: list[Step] = field(default_factory=list)  # of recordings
 
     async def agent_for(self, attempt: UUID) -> RelayCall | None:
         await asyncio.sleep(0)
@@ -79,6 +81,11 @@ class MemoryBook:
 
     def hang_up(self, attempt: UUID, by: str) -> None:
         self.wishes.append((attempt, by))
+
+    def recording(self, attempt: UUID, step: Step, at: datetime) -> None:
+        self.steps.append(step)
+        if step == "started":
+            self.calls[attempt] = replace(self.calls[attempt], recording_state="recording")
 
     def types(self) -> list[str]:
         return [type_ for _, type_, _ in self.notes]
@@ -194,6 +201,7 @@ class House:
         audio: str | None = None,
         variables: dict[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
+        recording: dict[str, Any] | None = None,
     ) -> UUID:
         """Place a call as the controller does; returns the attempt once its channel is there."""
         attempt, call = uuid4(), uuid4()
@@ -202,6 +210,7 @@ class House:
             to_number=to(outcome), from_number=FROM, agent_id=uuid4(), agent_name="bot",
             agent_kind="announcement" if audio else "websocket", agent_url=url, agent_audio=audio,
             agent_variables=variables or {}, metadata=metadata or {}, client_reference=None, max_duration_s=60,
+            recording=recording,
         )  # fmt: skip
         originate = commands.originate(
             attempt_id=attempt,

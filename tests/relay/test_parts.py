@@ -50,6 +50,7 @@ def test_what_is_no_json_is_said_to_be_none(text: str) -> None:
         ('{"event":"mark","name":"x"}', [protocol.Mark("x")]),
         ('{"event":"dtmf","digits":"12#A"}', [protocol.SendDtmf("12#A")]),
         ('{"event":"hangup"}', [protocol.Hangup(False)]),
+        ('{"event":"notice"}', [protocol.Notice()]),
         ('{"event":"hangup","after_playback":true}', [protocol.Hangup(True)]),
     ],
 )

@@ -26,6 +26,7 @@ from lab.judge import judge, read_log
 from store import carriers
 from tests.system.conftest import CHECKOUT
 from tests.system.house import jobs_done
+from tests.system.recorded import check_recorded_call
 from tests.system.test_one_call import GREETING_HZ, HEARD, SILENT_CALLEE, Caller
 from trunkline.children import wait_until
 from trunkline.given_switch import GivenCdrs, GivenSwitch
@@ -261,6 +262,10 @@ def test_the_switch_itself_ends_a_call_that_is_too_long(stack: Stack) -> None:
     ended = caller.wait_status(call, "completed", "failed", timeout_s=20)
     assert (ended["status"], ended["end_reason"], ended["hangup_by"]) == ("completed", "max_duration", "platform")
     assert "bye" in facts(stack, attempt_of(caller, call))
+
+
+def test_a_call_is_recorded_as_its_enterprise_wants(stack: Stack) -> None:
+    check_recorded_call(stack, "recorder")
 
 
 def spool_of(stack: Stack) -> Path:

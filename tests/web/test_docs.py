@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -14,7 +16,8 @@ from flask import Flask, request, request_finished
 from jsonschema import Draft202012Validator, FormatChecker
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from store import tenants
+from calls.ids import recording_ref
+from store import recordings, tenants
 from tests.web.conftest import Api, World
 
 Operation = tuple[str, str]
@@ -72,7 +75,7 @@ def test_every_route_is_described(app: Flask, spec: dict[str, Any]) -> None:
 
 def test_every_operation_says_what_it_is_and_wants_a_key(spec: dict[str, Any]) -> None:
     names = [operation["operationId"] for _, operation in operations(spec)]
-    assert len(set(names)) == len(names) == 14
+    assert len(set(names)) == len(names) == 19
     assert all(operation["summary"] for _, operation in operations(spec))
     assert spec["security"] == [{"api_key": []}]
     assert spec["components"]["securitySchemes"]["api_key"]["scheme"] == "bearer"
@@ -107,8 +110,20 @@ def test_every_described_answer_occurs_and_fits_its_schema(
                 assert header in response.headers, operation
 
 
+def _recorded(world: World, call: str) -> str:
+    """The call is talked on, and recorded; the recording's id."""
+    with world.database.connection() as conn:
+        conn.execute("""UPDATE calls SET recording = '{"start": "answer", "days": 1}' WHERE id = %s""", (call[5:],))
+        answered = "UPDATE attempts SET state = 'in_progress', switch = 'fs1' WHERE call_id = %s RETURNING id"
+        row = conn.execute(answered, (call[5:],)).fetchone()
+    assert row is not None
+    recordings.expect(world.database, row[0], datetime.now(UTC))
+    (made,) = recordings.list_recordings(world.database, world.ours.id, UUID(call[5:]))
+    return recording_ref(made.id)
+
+
 def _provoke(api: Api, world: World, order: Callable[..., Any], monkeypatch: Any) -> None:
-    nobody, anybody = f"call_{'0' * 32}", f"agent_{'0' * 32}"
+    nobody, anybody, nothing = f"call_{'0' * 32}", f"agent_{'0' * 32}", f"recording_{'0' * 32}"
     agent = {"name": "described", "kind": "announcement", "audio": "a.wav"}
     for path, body in (("/v1/calls", order()), ("/v1/agents", agent)):
         api.post(path, data=b"x" * 70_000, content_type="application/json")
@@ -131,6 +146,17 @@ def _provoke(api: Api, world: World, order: Callable[..., Any], monkeypatch: Any
         api.get(f"/v1/calls/{known}/queue")
     for known in (made, anybody):
         api.get(f"/v1/agents/{known}")
+    recorded = api.post("/v1/calls", order()).get_json()["id"]
+    made_there = _recorded(world, recorded)
+    for known in (recorded, call, nobody):
+        api.get(f"/v1/calls/{known}/recordings")
+        for verb in ("pause_recording", "resume_recording"):
+            for key in (verb, "other", "other", "not one"):
+                api.post(f"/v1/calls/{known}/actions/{verb}", headers={"Idempotency-Key": key})
+    api.post(f"/v1/calls/{recorded}/actions/hangup", headers={"Idempotency-Key": "other"})
+    for known in (made_there, nothing):
+        api.get(f"/v1/recordings/{known}")
+        api.send("DELETE", f"/v1/recordings/{known}")
     assert api.get("/v1/limits").status_code == 200
     assert api.post("/v1/calls/actions/cancel_queued").status_code == 202
     with world.database.connection() as conn:
@@ -146,10 +172,14 @@ def _provoke(api: Api, world: World, order: Callable[..., Any], monkeypatch: Any
             api.post(path, {}, key=key)
         api.get("/v1/limits", key=key)
         api.post("/v1/calls/actions/cancel_queued", key=key)
-        for suffix in ("", "/events", "/attempts", "/queue", "/actions", "/actions/any"):
+        for suffix in ("", "/events", "/attempts", "/queue", "/actions", "/actions/any", "/recordings"):
             api.get(f"/v1/calls/{nobody}{suffix}", key=key)
         api.post(f"/v1/calls/{nobody}/actions/hangup", key=key)
         api.get(f"/v1/agents/{anybody}", key=key)
+        api.get(f"/v1/recordings/{nothing}", key=key)
+        api.send("DELETE", f"/v1/recordings/{nothing}", key=key)
+        for verb in ("pause_recording", "resume_recording"):
+            api.post(f"/v1/calls/{nobody}/actions/{verb}", key=key)
 
     def away(*_: object) -> None:
         raise psycopg.OperationalError("away")

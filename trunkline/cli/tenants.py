@@ -54,6 +54,10 @@ def list_tenants(as_json: bool) -> None:
                 "webhook_url": one.webhook_url,
                 "id": str(one.id),
                 "canceled_before": one.canceled_before,
+                "recording": one.recording,
+                "recording_allowed": one.recording_allowed,
+                "recording_notice": one.recording_notice,
+                "recording_days": one.recording_days,
             }
         )
     show(rows, COLUMNS, as_json=as_json)
@@ -67,6 +71,12 @@ def list_tenants(as_json: bool) -> None:
 @click.option("--max-queued", type=COUNT_OR_NONE, help="calls queued, at most; none: the setting")
 @click.option("--requests-per-s", type=RATE_OR_NONE, help="API requests per second, at most; none: the setting")
 @click.option("--webhook-url", type=TEXT_OR_NONE, help="where events go that have no address of their own")
+@click.option("--recording", type=click.Choice(["off", "answer", "after_notice"]), help="of calls that do not say")
+@click.option(
+    "--recording-allowed", type=click.Choice(["none", "after_notice", "any"]), help="what a call may ask for at most"
+)
+@click.option("--recording-notice", type=TEXT_OR_NONE, help="file of the announcement directory; none: the agent gives it")
+@click.option("--recording-days", type=COUNT_OR_NONE, help="recordings are kept so long; none: the setting")
 def set_tenant(name: str, **options: Any) -> None:
     """Change what is given of tenant NAME, and nothing else."""
     if options["webhook_url"] not in (None, NONE):

@@ -9,6 +9,7 @@ from flask import Response
 from store import calls, commands
 from store.commands import Action
 from store.hangup import ALREADY_ENDED, CANCELED
+from store.recording_actions import PAUSED, RESUMED
 from store.snapshot import stamp
 from web.api.answers import ActionAnswer, ActionList
 from web.api.parser import Blueprint
@@ -19,7 +20,14 @@ from web.runtime import runtime
 
 blueprint = Blueprint("actions", __name__, url_prefix="/v1/calls", description="What was asked of a call")
 
-_RESULTS = {"killed": "hung_up", "ended": "ended", ALREADY_ENDED: "already_ended", CANCELED: "canceled"}
+_RESULTS = {
+    "killed": "hung_up",
+    "ended": "ended",
+    ALREADY_ENDED: "already_ended",
+    CANCELED: "canceled",
+    PAUSED: "paused",
+    RESUMED: "resumed",
+}
 
 
 @blueprint.get("/<call_id>/actions")

@@ -26,8 +26,8 @@ def _text(description: str, *, null: bool = False, data_key: str | None = None, 
     return fields.String(required=True, allow_none=null, data_key=data_key, metadata=described)
 
 
-def _time(description: str, *, null: bool = False) -> fields.String:
-    return _text(description, null=null, **_TIME)
+def _time(description: str, *, null: bool = False, data_key: str | None = None) -> fields.String:
+    return _text(description, null=null, data_key=data_key, **_TIME)
 
 
 def _whole(description: str, *, null: bool = False) -> fields.Integer:
@@ -109,6 +109,13 @@ class WindowAnswer(Answer):
     to = _text("until just before this minute", example="20:00")
 
 
+class AskedRecording(Answer):
+    """How a call is recorded."""
+
+    start = _text("answer: from the answer on; after_notice: from the end of the notice on", enum=["answer", "after_notice"])
+    notice = _text("file that is played as the notice; null: the agent gives it, or none is needed", null=True)
+
+
 class CallAnswer(Answer):
     """A call and all that is known of it now."""
 
@@ -134,6 +141,9 @@ class CallAnswer(Answer):
     )
     window = fields.Nested(
         WindowAnswer, required=True, allow_none=True, metadata={"description": "when it may be dialed; null: at any time"}
+    )
+    recording = fields.Nested(
+        AskedRecording, required=True, allow_none=True, metadata={"description": "how it is recorded; null: not at all"}
     )
     ring_timeout_s = _whole("s; first ringing to answer")
     max_duration_s = _whole("s; longest talk")
@@ -169,7 +179,7 @@ class EventAnswer(Answer):
 
     id = _text("the event")
     type = _text("what")
-    source = _text("who saw or decided it: event, cdr, reconcile, watchdog, operator, api, budget, relay or policy")
+    source = _text("who saw or decided it: event, cdr, reconcile, watchdog, operator, api, budget, relay, policy, recording")
     at = _time("when it happened, by the witness's clock")
     recorded_at = _time("when it became known here")
     attempt_id = _text("the attempt, as the switch and the carrier know it", null=True)
@@ -182,14 +192,14 @@ class EventList(Answer):
     data = fields.List(fields.Nested(EventAnswer), required=True)
 
 
-ACTION_RESULTS = ("hung_up", "canceled", "ended", "already_ended", "refused")
+ACTION_RESULTS = ("hung_up", "canceled", "paused", "resumed", "ended", "already_ended", "refused")
 
 
 class ActionAnswer(Answer):
     """Something that was asked of a call."""
 
     id = _text("the action")
-    type = _text("what was asked", enum=["hangup"])
+    type = _text("what was asked", enum=["hangup", "pause_recording", "resume_recording"])
     requested_by = _text("who asked", enum=["customer", "agent", "operator", "platform"])
     idempotency_key = _text("the Idempotency-Key it was asked under", null=True)
     attempt_id = _text("the attempt that it concerns")

@@ -11,7 +11,7 @@ from calls.ids import call_ref
 from crashpoint import crash_point
 from store import calls, tenants
 from store.calls import Accepted, NewCall, QueueFull, UnknownAgent
-from store.hangup import request_hangup
+from store.hangup import OtherAction, request_hangup
 from store.rows import Call, CallEvent
 from store.snapshot import attempt_snapshot, snapshot, stamp
 from web.api import idempotency
@@ -153,7 +153,7 @@ def list_attempts(call_id: str) -> Response:
 
 @blueprint.post("/<call_id>/actions/hangup")
 @blueprint.response(202, CallAnswer, description="Accepted", headers=LOCATION_HEADER)
-@refuses(blueprint, 400, 404, writes=True)
+@refuses(blueprint, 400, 404, 409, writes=True)
 @blueprint.doc(parameters=[idempotency.PARAMETER], operationId="hangUpCall")
 def hang_up(call_id: str) -> Response:
     """Hang up
@@ -165,10 +165,13 @@ def hang_up(call_id: str) -> Response:
     ours = runtime()
     wanted = path_id("call", call_id)
     key = idempotency.idempotency_key(None)
-    with told_truly(_ASK_AGAIN):
-        done = request_hangup(
-            ours.database, tenant().id, wanted, "customer", ours.now(), action=None if key is None else key.key
-        )
+    try:
+        with told_truly(_ASK_AGAIN):
+            done = request_hangup(
+                ours.database, tenant().id, wanted, "customer", ours.now(), action=None if key is None else key.key
+            )
+    except OtherAction:
+        raise idempotency.other_action() from None
     crash_point("web.hangup_asked")
     if done.kind == "not_found":
         raise not_found("call")

@@ -62,6 +62,16 @@ def mismatch() -> Problem:
     )
 
 
+def other_action() -> Problem:
+    """409: the key named another kind of action of this call."""
+    return Problem(
+        409,
+        "idempotency_mismatch",
+        f"{HEADER} was used for another kind of action of this call. Use a new key for a new action.",
+        [FieldError(HEADER, "idempotency_mismatch", "was used for another kind of action; use a new key", "header")],
+    )
+
+
 def in_flight() -> Problem:
     """409: the first request with the key is still being worked on."""
     return Problem(

@@ -14,6 +14,7 @@ from store import carriers
 from store.calls import NewCall
 from store.pool import Database
 from store.tenants import Tenant
+from web.api.recording_fields import recording_for
 from web.problems import FieldError
 
 #: A window that does not open within so long never opens for this call.
@@ -42,6 +43,8 @@ def plan(
     route = carriers.route_for(database, args["to"])
     faults = list(_time_faults(args, settings.max_ahead_s, now, due_at, expires_at))
     faults += _retry_faults(args)
+    recording, against = recording_for(args, tenant, settings, database)
+    faults += against
     if opening is None and not faults:
         faults.append(FieldError("/window", "never_open", NEVER_OPEN.format(settings.pdd_s + ring_timeout_s)))
     if route is None:
@@ -66,6 +69,7 @@ def plan(
         retry=rules,
         window=window,
         dial_until=None if opening is None else opening.until,
+        recording=recording,
     )
     return new, faults
 

@@ -10,6 +10,7 @@ from calls.numbers import parse_caller_id, parse_destination
 from calls.rules import MAX_ATTEMPTS
 from web.api.answers import AGENT_KINDS, PRIORITIES, STATUSES
 from web.api.fields import Choice, Fault, Moment, Object, QueryWhole, Reference, Request, Telephone, Text, Whole
+from web.api.recording_fields import RecordingRequest
 from web.api.retry_fields import Part, RetryRequest, WindowRequest
 from web.api.urls import WEBHOOK_SCHEMES, Url
 
@@ -41,6 +42,7 @@ class NewCallRequest(Request):
     max_attempts = Whole(1, MAX_ATTEMPTS, metadata={"description": "the same as retry.max_attempts; give one of the two"})
     retry = Part(RetryRequest, metadata={"description": "when it is dialed again, and how often"})
     window = Part(WindowRequest, metadata={"description": "hours in which it may be dialed; else at any time"})
+    recording = Part(RecordingRequest, metadata={"description": "whether it is recorded; else as your account has it"})
     webhook_url = Url(
         WEBHOOK_SCHEMES,
         "webhook_allow_private",

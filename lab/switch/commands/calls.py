@@ -177,11 +177,12 @@ def uuid_record(switch: Switch, arguments: str) -> str:
         return _NO_SESSION
     path = words[2]
     if words[1] == "start":
-        return (
-            "+OK Success\n"
-            if path not in channel.recordings and Recording.start(channel, path)
-            else ("-ERR Cannot record session!\n")
-        )
+        variables = words[4] if len(words) == 5 else ""
+        return "+OK Success\n" if Recording.start(channel, path, variables) else "-ERR Cannot record session!\n"
+    if words[1] in ("mask", "unmask"):
+        if path not in channel.recordings:
+            return f"-ERR Cannot {words[1]} recording session!\n"
+        channel.recordings[path].masked = words[1] == "mask"
     if words[1] == "stop":
         wanted = list(channel.recordings) if path == "all" else [path]
         if not any(name in channel.recordings for name in wanted):

@@ -13,7 +13,7 @@ CHECKOUT = pathlib.Path(__file__).parents[3]
 
 def test_ours_names_every_process_once() -> None:
     commands = parse_procfile((CHECKOUT / "Procfile").read_text())
-    beside = {"controller", "standby", "relay", "spool"}
+    beside = {"controller", "standby", "relay", "spool", "recordings"}
     assert set(commands) == beside | {"web", "feeder", "health", "watchdog", "dispatcher", "agent"}
 
 
