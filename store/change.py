@@ -285,11 +285,17 @@ def _applied(attempt_id: UUID, work: CallWork | None) -> Applied:
     if work is None:
         return Applied(attempt_id, None)
     attempt = work.attempts[attempt_id]
-    retry, full = None, None
-    if attempt_id in work.ended_now and attempt.end_reason == "carrier_capacity":
-        full = capacity_of(attempt.sip_phrase, attempt.cause or "", attempt.said)
+    retry = None
     if work.retry is not None and work.retry[0] == attempt_id:
         follower = work.retry[1]
         retry = NewAttempt(follower.id, follower.lane, follower.due_at)
     ended_now = attempt_id in work.ended_now
+    full = full_of(attempt) if ended_now else None
     return Applied(attempt_id, attempt.state, ended_now, attempt.fence, attempt.carrier_id, attempt.lane, retry, full)
+
+
+def full_of(attempt: Attempt) -> Literal["cps", "channels"] | None:
+    """Which limit of its carrier's ended this attempt; None: none did."""
+    if attempt.end_reason != "carrier_capacity":
+        return None
+    return capacity_of(attempt.sip_phrase, attempt.cause or "", attempt.said)

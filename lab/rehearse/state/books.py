@@ -16,7 +16,7 @@ from uuid import UUID
 from calls import watch
 from calls.evidence import Evidence, Rank, Source, State
 from calls.retry import RetryRules, may_have_rung
-from store.change import Applied, Condition, NewAttempt
+from store.change import Applied, Condition, NewAttempt, full_of
 from store.facts import Timers, facts_of, storable
 from store.limits import Past
 from store.rows import Attempt, Call
@@ -220,7 +220,9 @@ class Books:
         if work.retry is not None and work.retry[0] == attempt_id:
             follower = work.retry[1]
             retry = NewAttempt(follower.id, follower.lane, follower.due_at)
-        return Applied(attempt_id, row.state, attempt_id in work.ended_now, row.fence, row.carrier_id, row.lane, retry)
+        ended_now = attempt_id in work.ended_now
+        full = full_of(row) if ended_now else None
+        return Applied(attempt_id, row.state, ended_now, row.fence, row.carrier_id, row.lane, retry, full)
 
     def request_hangup(self, call_id: UUID, by: str, now: datetime) -> str:
         """As store.hangup.request_hangup: ``already_ended``, ``canceled`` or ``requested``."""
