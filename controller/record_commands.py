@@ -30,24 +30,24 @@ def recording_path(attempt_id: UUID, *, under: str) -> str:
 def record_start(attempt_id: UUID, *, under: str) -> Command:
     """Begin to record. One that is under way goes on and is answered in the same way. Only on a channel with media."""
     # The number of words matters: with a limit and no variables some versions read past the end of the list.
-    return _record("start", attempt_id, under, " 0 " + _VARIABLES)
+    return command("record_start", f"{_line('start', attempt_id, under)} 0 {_VARIABLES}")
 
 
 def record_mask(attempt_id: UUID, *, under: str) -> Command:
     """Silence on both sides from here on; again: nothing more. ``-ERR`` where nothing is recorded."""
-    return _record("mask", attempt_id, under)
+    return command("record_mask", _line("mask", attempt_id, under))
 
 
 def record_unmask(attempt_id: UUID, *, under: str) -> Command:
     """Both sides are to be heard again. ``-ERR`` where nothing is recorded."""
-    return _record("unmask", attempt_id, under)
+    return command("record_unmask", _line("unmask", attempt_id, under))
 
 
 def record_stop(attempt_id: UUID, *, under: str) -> Command:
     """End the recording and close its file; the hangup does it too."""
-    return _record("stop", attempt_id, under)
+    return command("record_stop", _line("stop", attempt_id, under))
 
 
-def _record(verb: str, attempt_id: UUID, under: str, more: str = "") -> Command:
+def _line(verb: str, attempt_id: UUID, under: str) -> str:
     path = recording_path(attempt_id, under=under)
-    return command(f"record_{verb}", f"api uuid_record {uuid('attempt_id', attempt_id)} {verb} {path}{more}")
+    return f"api uuid_record {uuid('attempt_id', attempt_id)} {verb} {path}"

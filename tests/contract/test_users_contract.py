@@ -12,7 +12,7 @@ from uuid import UUID
 
 import pytest
 
-from controller import commands, doctor_commands
+from controller import commands, doctor_commands, record_commands
 from controller.commands import Command
 from controller.esl_state import CALL_EVENTS
 from controller.relay.desk import EVENTS, SUBCLASSES
@@ -44,6 +44,10 @@ EVERY: Mapping[str, Command] = {
     "hangup": commands.hangup(NOBODY),
     "audio_fork_start": commands.audio_fork_start(NOBODY, FORK),
     "audio_fork_stop": commands.audio_fork_stop(NOBODY),
+    "record_start": record_commands.record_start(NOBODY, under="/spool"),
+    "record_mask": record_commands.record_mask(NOBODY, under="/spool"),
+    "record_unmask": record_commands.record_unmask(NOBODY, under="/spool"),
+    "record_stop": record_commands.record_stop(NOBODY, under="/spool"),
     "ping": commands.ping(),
     "show_channels": commands.show_channels(),
     "show_channel_count": commands.show_channel_count(),
