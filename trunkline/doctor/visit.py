@@ -17,7 +17,7 @@ from store import carriers, checkup
 from store.carriers import Endpoint
 from store.migrate import pending
 from store.pool import Database
-from trunkline.doctor import agents, machine, servers, switch, trunks
+from trunkline.doctor import agents, machine, recordings, servers, switch, trunks
 from trunkline.doctor.finding import Finding, fail, ok, warn
 from trunkline.switch_line import PasswordRefused, SwitchLine, SwitchSilent
 
@@ -46,7 +46,7 @@ def examine(settings: Settings, db: Database | None, redis: Redis, away: str = "
         found += _house(db, settings)
     found += _switch(settings, endpoints, channels, cps)
     found += machine.playback(settings.relay_audio_dir)
-    return found
+    return found + recordings.recordings(settings)
 
 
 def _postgres(settings: Settings, db: Database) -> list[Finding]:
