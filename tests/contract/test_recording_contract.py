@@ -52,7 +52,7 @@ def test_the_callee_is_left_and_the_agent_right(run: Callable[..., None]) -> Non
         assert await say(world, "start", path) == "+OK Success\n"
         started = await world.esl.event("RECORD_START", channel)
         assert started["Record-File-Path"] == path
-        await world.esl.execute(channel, "playback", f"tone_stream://%(1500,0,{AGENT_HZ})", "agent")
+        await world.esl.execute(channel, "playback", world.tone(AGENT_HZ, 1500), "agent")
         await world.esl.wait(
             lambda e: e["Event-Name"] == "CHANNEL_EXECUTE_COMPLETE" and e.get("Application-UUID") == "agent", "its end"
         )
@@ -72,7 +72,7 @@ def test_a_masked_stretch_is_silent_on_both_sides(run: Callable[..., None]) -> N
     async def body(world: World) -> None:
         channel, path = await answered(world, "0121")
         await say(world, "start", path)
-        await world.esl.execute(channel, "playback", f"tone_stream://%(20000,0,{AGENT_HZ})", "agent")
+        await world.esl.execute(channel, "playback", world.tone(AGENT_HZ, 20_000), "agent")
         await world.esl.event("PLAYBACK_START", channel)
         await asyncio.sleep(0.6)
         assert await say(world, "mask", path) == "+OK Success\n"
