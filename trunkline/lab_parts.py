@@ -54,7 +54,8 @@ class Route:
 @dataclass(frozen=True)
 class Place:
     """A switch with its controller, its relay and its spools. ``sip``: HOST:PORT its INVITEs come from; '' where it is not
-    ours. ``spool``: the directory of CDRs it could not post; '': it posts none. ``recordings``: where it records.
+    ours. ``spool``: the directory of CDRs it could not post; '': it posts none. ``recordings``: where it records, ``kept``:
+    where those go.
 
     ``password`` is people's; with ``user_password`` our processes log in by name and are limited to what they need.
     ``suffix`` goes after the names of its processes: none where there is one switch only, else ``-fs2``.
@@ -69,6 +70,7 @@ class Place:
     spool: str = ""
     user_password: str = ""
     recordings: str = ""
+    kept: str = ""
 
     def process(self, role: str) -> str:
         """The name under which the supervisor knows its ``switch``, ``controller``, ``standby`` or ``relay``."""
@@ -86,6 +88,7 @@ class Place:
             "TRUNKLINE_RELAY_PORT": str(self.relay_port),
             "TRUNKLINE_CDR_SPOOL": self.spool,
             "TRUNKLINE_RECORDING_SPOOL": self.recordings,
+            "TRUNKLINE_RECORDING_DIR": self.kept,
         }
 
     def command(self, *, gateways: Mapping[str, str], seed: int, temp: pathlib.Path, cdr_url: str = "") -> str:

@@ -149,7 +149,7 @@ class Stack:
         """The place with a directory that its switch records into."""
         spool = self.run / "recorded" / place.name
         spool.mkdir(parents=True)
-        return replace(place, recordings=str(spool))
+        return replace(place, recordings=str(spool), kept=str(self.run / "kept"))
 
     def _make_places(self) -> list[Place]:
         relay_ports = [free_port() for _ in range(self.switches)]
@@ -203,7 +203,6 @@ class Stack:
             "TRUNKLINE_CDR_URL": f"{self.api}/internal/cdr",
             "TRUNKLINE_RELAY_AUDIO_DIR": str(self.run / "playback"),
             "TRUNKLINE_ANNOUNCEMENT_DIR": str(self.audio),
-            "TRUNKLINE_RECORDING_DIR": str(self.run / "kept"),
             "TRUNKLINE_RECORDING_URL_SECRET": secrets.token_urlsafe(32),
             "TRUNKLINE_AGENT_ALLOW_PRIVATE": "true",
             "TRUNKLINE_REQUESTS_PER_S": "10000",  # one tenant posts for all the callers there are here
