@@ -15,6 +15,7 @@ from lab.carrier.limits import Admission
 from lab.carrier.log import ArrivalLog
 from lab.carrier.media import CalleeMedia, MediaClock
 from lab.carrier.outcomes import BY_NAME, Mix
+from lab.carrier.wording import wording
 from lab.sip import digest
 from lab.sip import message as sip
 from lab.sip.udp import Address, UdpEndpoint
@@ -187,6 +188,7 @@ class Carrier:
             auth=auth,
             verdict=verdict,
             outcome=outcome,
+            **wording(message),
         )
 
     def _reinvite(self, message: sip.SipMessage, peer: Address, branch: str) -> None:
