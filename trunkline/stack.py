@@ -28,9 +28,10 @@ from trunkline.api import Api
 from trunkline.children import Keeper, wait_until
 from trunkline.given_switch import GivenSwitch
 from trunkline.lab_parts import LabCarrier, Place, Route, lab_places, with_places
+from trunkline.lab_routes import LAB_SECRET, apply_carriers, put_carriers
 from trunkline.private import free_port
 from trunkline.servers import GivenServer, PostgresServer, RedisServer, postgres_server, redis_server
-from trunkline.stack_parts import Account, port_or_free, put_carriers, settings_from, whose
+from trunkline.stack_parts import Account, port_or_free, settings_from, whose
 from trunkline.supervisor import ProcessFailed, Supervisor, parse_procfile, process_environment
 
 __all__ = ["READY_S", "Account", "LabCarrier", "Place", "Route", "Stack", "settings_from"]
@@ -137,9 +138,7 @@ class Stack:
             self._take_switch(self.switch)
             return
         for number, place in enumerate(self.places):
-            command = place.command(
-                gateways=self.carrier_addresses, seed=self.seed + number, temp=self.run, cdr_url=f"{self.api}/internal/cdr"
-            )
+            command = place.command(gateways={}, seed=self.seed + number, temp=self.run, cdr_url=f"{self.api}/internal/cdr")
             self.supervisor.add(place.process("switch"), command, environ=place.passwords(self.cdr_password))
             self.supervisor.start(place.process("switch"))
         for place in self.places:
@@ -156,10 +155,8 @@ class Stack:
         if self.usual_ports:
             relay_ports[0] = port_or_free(8090)
         if self.switch is None:
-            return lab_places(self.switches, relay_ports, self.spools if self.cdrs else None)
-        spool = self.switch.cdrs.spool if self.switch.cdrs is not None else ""
-        given = self.switch
-        return [Place("fs1", "", given.esl, given.password, relay_ports[0], spool=spool, user_password=given.user_password)]
+            return lab_places(self.switches, relay_ports, self.spools if self.cdrs else None, self.run / "gateways")
+        return [self.switch.place(relay_ports[0])]
 
     def _take_switch(self, switch: GivenSwitch) -> None:
         # The switch may run as another user and has to find the audio, whose directories lie under this one.
@@ -168,14 +165,10 @@ class Stack:
         self.audio.chmod(0o755)
         switch.wait_up(timeout_s=READY_S)
 
-    def gateway(self, carrier: str) -> str:
-        """What the switch calls the way to a lab carrier."""
-        return carrier if self.switch is None else self.switch.gateways[carrier][0]
-
     def _carrier_command(self, carrier: LabCarrier, number: int) -> str:
         # The port is chosen here and not by the program, so that a restart finds it again.
         listen = f"127.0.0.1:{free_port(socket.SOCK_DGRAM)}"
-        if self.switch is not None:
+        if self.switch is not None and carrier.name in self.switch.gateways:
             listen = self.switch.gateways[carrier.name][1]
         return carrier.command(
             listen=listen,
@@ -208,6 +201,7 @@ class Stack:
             "TRUNKLINE_REQUESTS_PER_S": "10000",  # one tenant posts for all the callers there are here
             "TRUNKLINE_WEBHOOK_ALLOW_PRIVATE": "true",
             "TRUNKLINE_AGENT_LISTEN": f"127.0.0.1:{self.agent_port}",
+            LAB_SECRET: secrets.token_urlsafe(16),
             **self.places[0].environ(),
             **self.environ,
         }
@@ -215,8 +209,8 @@ class Stack:
         self.agent_url = f"ws://127.0.0.1:{self.agent_port}/"
         self.db: Database = open_database(self.settings, "stack", cooperative=False, wait_s=10.0)
         self._closing.append(self.db.close)
-        ways = {one.name: (self.gateway(one.name), self.carrier_addresses[one.name]) for one in self.lab_carriers}
-        put_carriers(self.db, self.lab_carriers, self.routes, ways)
+        given = {} if self.switch is None else {name: gateway for name, (gateway, _) in self.switch.gateways.items()}
+        put_carriers(self.db, self.lab_carriers, self.routes, self.carrier_addresses, given)
         self.processes = parse_procfile((self.directory / "Procfile").read_text())
         if not self.standby:
             del self.processes["standby"]
@@ -229,6 +223,11 @@ class Stack:
             self.supervisor.start(name)
         self.wait_ready()
         self.wait_switches()
+        self.apply_carriers()
+
+    def apply_carriers(self, timeout_s: float = READY_S) -> None:
+        """Make the switches' gateways what the carriers say. Errors: TimeoutError."""
+        apply_carriers(self.db, timeout_s)
 
     def tend(self) -> list[str]:
         """Start again what has ended, our own servers included; their names. Call it a few times a second."""

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
 from settings import Settings
-from store import carriers
-from store.pool import Database
-from trunkline.lab_parts import LabCarrier, Route
 from trunkline.private import free_port
 from trunkline.servers import GivenServer, PostgresServer, RedisServer
 
@@ -34,22 +31,6 @@ def port_or_free(wanted: int) -> int:
         except OSError:
             return free_port()
     return wanted
-
-
-def put_carriers(
-    db: Database, lab_carriers: Sequence[LabCarrier], routes: Sequence[Route], ways: Mapping[str, tuple[str, str]]
-) -> None:
-    """Carriers, endpoints and routes in Postgres. ``ways``: by carrier, its gateway's name at the switch and its address."""
-    ids: dict[str, UUID] = {}
-    for lab in lab_carriers:
-        gateway, address = ways[lab.name]
-        ids[lab.name] = carriers.put_carrier(
-            db, name=lab.name, max_channels=lab.channels, cps=lab.cps, invite_cost=lab.invite_cost
-        ).id
-        carriers.put_endpoint(db, carrier_id=ids[lab.name], gateway=gateway, address=address)
-    for route in routes:
-        order = [carriers.RouteCarrier(ids[name], tier=tier) for tier, name in enumerate(route.carriers, 1)]
-        carriers.put_route(db, name=route.name, prefixes=route.prefixes, carriers=order)
 
 
 def settings_from(environ: Mapping[str, str]) -> Settings:
