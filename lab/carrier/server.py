@@ -209,7 +209,6 @@ class Carrier:
             call_id=message.call_id,
             number=number,
             branch=message.branch,
-            uri=message.uri,
             peer=f"{peer[0]}:{peer[1]}",
             cseq=message.cseq[0],
             auth=auth,
