@@ -94,7 +94,6 @@ def place_call(d: Dial) -> str:
         epoch=permit.epoch,
         switch=settings.switch,
         carrier_id=d.carrier_id,
-        now=datetime.now(UTC),
         pdd_s=settings.pdd_s,
         duty=d.duty,
     )

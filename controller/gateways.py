@@ -7,7 +7,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from uuid import UUID
 
 import psycopg
@@ -18,6 +18,7 @@ from controller.board import Board
 from controller.esl import EslError
 from controller.frames import Event
 from store import carriers, outcomes
+from store.queue import clock
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +53,7 @@ class Gateways:
             self._woken.clear()
             if self._board.link.up and self._board.duty.on:
                 try:
-                    self.look(datetime.now(UTC))
+                    self.look(clock(self._board.db))
                 except (EslError, psycopg.Error, OSError) as error:
                     log.warning("gateways not looked at", extra={"error": str(error)})
             self._woken.wait(self._board.settings.gateway_look_s)

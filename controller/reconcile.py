@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from uuid import UUID
@@ -26,10 +26,12 @@ from calls.watch import ROUND_S as ROUND_S
 from controller import commands, esl_replies, tombstones
 from controller.board import Board
 from controller.esl import CommandRefused, EslError
+from controller.esl_connection import Pending
+from controller.esl_wire import Command
 from controller.evidence import from_dump
 from crashpoint import crash_point
 from store import attempts, carriers, switches
-from store.queue import Fate, fates
+from store.queue import Fate, clock, fates
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +39,8 @@ log = logging.getLogger(__name__)
 #: a dial's slot must not wait for this.
 BREATH = 50
 PAGE = 200
+#: Questions in one write to the switch. It answers them one after another, and a dial waits for those before it.
+QUESTIONS = 20
 
 
 @dataclass
@@ -52,6 +56,7 @@ class Reconciler:
     _asked: Event = field(default_factory=Event)
     _suspects: dict[UUID, float] = field(default_factory=dict)  # absent since (monotonic)
     _orphans: dict[UUID, float] = field(default_factory=dict)
+    _leaks: dict[UUID, float] = field(default_factory=dict)  # leases of what has ended
     _core_since: datetime | None = None
     _catch_up: bool = True  # events may have been missed: each live channel is asked how far it is
     _skipped: set[UUID] = field(default_factory=set)  # too young for the last catching up
@@ -65,6 +70,7 @@ class Reconciler:
         """Another controller looks now. What was seen only once must be seen twice again, should it come back to us."""
         self._suspects.clear()
         self._orphans.clear()
+        self._leaks.clear()
         self._catch_up = True
 
     def run(self) -> None:
@@ -76,7 +82,7 @@ class Reconciler:
                     self.one_pass()
                 except (EslError, psycopg.Error, RedisError, OSError, ValueError) as error:
                     log.warning("reconcile broke off", extra={"error": str(error)})
-            again = bool(self._suspects or self._orphans or self._skipped)
+            again = bool(self._suspects or self._orphans or self._leaks or self._skipped)
             self._asked.wait(ROUND_S if again else self.board.settings.reconcile_interval_s)
 
     def one_pass(self) -> None:
@@ -90,14 +96,16 @@ class Reconciler:
             raise
 
     def _pass(self, catch_up: bool) -> None:
-        settings, link = self.board.settings, self.board.link
+        settings = self.board.settings
         if not self.board.proves:
             tombstones.check(self.board)
-        self._note_core()
+        # Ages go by the one clock of all hosts: ours may be wrong by minutes.
+        now = clock(self.board.db)
+        self._note_core(now)
         listed = self._channels()
         rows = {r.attempt_id: r for page in attempts.live_pages(self.board.db, settings.switch) for r in page}
-        now = datetime.now(UTC)
         present: list[attempts.LiveAttempt] = []
+        ask: list[attempts.LiveAttempt] = []
         skipped: set[UUID] = set()
         for number, (attempt, row) in enumerate(rows.items()):
             if number % BREATH == BREATH - 1:
@@ -108,24 +116,28 @@ class Reconciler:
             if doing is watch.Look.YOUNG:
                 if missed:
                     skipped.add(attempt)
-            elif doing is watch.Look.PRESENT or esl_replies.exists(link.call(commands.uuid_exists(attempt))):
-                self._suspects.pop(attempt, None)
-                present.append(row)
-                if missed and row.state != State.IN_PROGRESS:
-                    self._adopt(attempt)
             else:
-                self._suspect(attempt, row)
+                (present if doing is watch.Look.PRESENT else ask).append(row)
+        there = self._exist(ask)
+        for row in ask:
+            if row.attempt_id not in there:
+                self._suspect(row, now)
+        present += [row for row in ask if row.attempt_id in there]
+        for row in present:
+            self._suspects.pop(row.attempt_id, None)
+        caught = [row.attempt_id for row in ask if row.attempt_id in there and row.state != State.IN_PROGRESS]
+        self._adopt(caught if catch_up else [attempt for attempt in caught if attempt in self._skipped])
         self._skipped = skipped
         for gone in set(self._suspects) - set(rows):
             del self._suspects[gone]
         self._count(present)
         self._kill_orphans(listed - set(rows))
-        self._free_leaks(set(rows) | listed)
+        self._free_leaks(set(rows) | listed, now)
 
-    def _note_core(self) -> None:
+    def _note_core(self, now: datetime) -> None:
         """A new Core-UUID is a restarted switch: its channels and its tombstones are gone."""
         core = self.board.link.call(commands.global_getvar("core_uuid")).strip()
-        self._core_since = switches.seen(self.board.db, self.board.settings.switch, core, datetime.now(UTC))
+        self._core_since = switches.seen(self.board.db, self.board.settings.switch, core, now)
 
     def _channels(self) -> set[UUID]:
         """Our channels on the switch. With none, FreeSWITCH leaves out ``rows`` altogether."""
@@ -148,11 +160,27 @@ class Reconciler:
             return None
         return from_dump(attempt, dump, datetime.now(UTC))
 
-    def _adopt(self, attempt: UUID) -> None:
-        """Events of a live channel may have been missed: its own dump says how far it is."""
-        evidence = self.how_far(attempt)
-        if evidence is not None:
-            self.record(evidence)
+    def _exist(self, rows: Sequence[attempts.LiveAttempt]) -> set[UUID]:
+        """Those that have a channel. The list does not settle it: it lags."""
+        ids = [row.attempt_id for row in rows]
+        return {id_ for id_, reply in self._ask(ids, commands.uuid_exists) if esl_replies.exists(reply.accepted())}
+
+    def _adopt(self, ids: Sequence[UUID]) -> None:
+        """Events of live channels may have been missed: each one's own dump says how far it is."""
+        for attempt, reply in self._ask(ids, commands.uuid_dump):
+            try:
+                evidence = from_dump(attempt, reply.accepted(), datetime.now(UTC))
+            except CommandRefused:
+                continue  # gone since it was asked for
+            if evidence is not None:
+                self.record(evidence)
+
+    def _ask(self, ids: Sequence[UUID], question: Callable[[UUID], Command]) -> Iterator[tuple[UUID, Pending]]:
+        """One question each, some in one write: asked one by one, a thousand cost a thousand round trips."""
+        for start in range(0, len(ids), QUESTIONS):
+            some = ids[start : start + QUESTIONS]
+            yield from zip(some, self.board.link.write([question(attempt) for attempt in some]), strict=True)
+            gevent.sleep(0)
 
     def _count(self, present: Iterable[attempts.LiveAttempt]) -> None:
         """Each channel that is up holds a lease, whatever became of the one it was dialed with."""
@@ -183,8 +211,9 @@ class Reconciler:
                 log.warning("a live call held no lease", extra={"attempt": str(attempt)})
                 self.drift += 1
 
-    def _suspect(self, attempt: UUID, row: attempts.LiveAttempt) -> None:
+    def _suspect(self, row: attempts.LiveAttempt, now: datetime) -> None:
         """No channel. The second round decides: never sent, or sent and lost."""
+        attempt = row.attempt_id
         waited = time.monotonic() - self._suspects.setdefault(attempt, time.monotonic())
         if not watch.ripe(waited, waits=self.waits(attempt), backlog=self.board.events.dispatcher.backlog > 0):
             return
@@ -197,7 +226,7 @@ class Reconciler:
         end = watch.gone(
             attempt,
             cause,
-            datetime.now(UTC),
+            now,
             ringing_at=row.ringing_at,
             answered_at=row.answered_at,
             requested_by=self.board.kills.get(attempt),  # we asked for it, and the answer was lost with a link
@@ -227,9 +256,9 @@ class Reconciler:
                 self.drift += 1
         self._orphans = {a: t for a, t in self._orphans.items() if a in unknown}
 
-    def _free_leaks(self, alive: set[UUID]) -> None:
+    def _free_leaks(self, alive: set[UUID], now: datetime) -> None:
         """A lease of this switch whose attempt has ended and whose channel is gone: its release was lost, or somebody else
-        told of the end, such as the CDR.
+        told of the end. Seen in two rounds: the CDR's word is a moment ahead of the event, which gives it back by itself.
         """
         known = [c.id for c in carriers.list_limits(self.board.db)]
         held = [
@@ -238,15 +267,22 @@ class Reconciler:
             if x.switch == self.board.settings.switch and x.attempt_id not in alive
         ]
         known_fates = fates(self.board.db, [x.attempt_id for x in held]) if held else {}
+        seen, still = time.monotonic(), {}
         for lease in held:
-            fate = known_fates.get(lease.attempt_id)
-            if watch.leaked(None if fate is None else fate.state):
-                log.warning("lease without call", extra={"attempt": str(lease.attempt_id)})
-                permits.release(self.board.redis, lease.attempt_id, lease.fence, linger_us=self._linger_us(fate))
-                self.board.link.write([commands.hash_delete(self.board.settings.tombstone_realm, lease.attempt_id)])
-                self.drift += 1
+            attempt, fate = lease.attempt_id, known_fates.get(lease.attempt_id)
+            if not watch.leaked(None if fate is None else fate.state):
+                continue
+            since = self._leaks.get(attempt, seen)
+            if not watch.ripe(seen - since, waits=self.waits(attempt), backlog=False):
+                still[attempt] = since
+                continue
+            log.warning("lease without call", extra={"attempt": str(attempt)})
+            permits.release(self.board.redis, attempt, lease.fence, linger_us=self._linger_us(fate, now))
+            self.board.link.write([commands.hash_delete(self.board.settings.tombstone_realm, attempt)])
+            self.drift += 1
+        self._leaks = still
 
-    def _linger_us(self, fate: Fate | None) -> int | None:
+    def _linger_us(self, fate: Fate | None, now: datetime) -> int | None:
         """As after the event (EventWriter): a switch that was restarted under a call sent no BYE, and an INVITE that nobody
         answered is sent on until timer T1X64 has passed. None: the carrier's own linger.
         """
@@ -258,5 +294,5 @@ class Reconciler:
             lasts = self.board.settings.sip_death_s
         else:
             return None
-        left = lasts - (datetime.now(UTC) - fate.ended_at).total_seconds()
+        left = min(lasts, lasts - (now - fate.ended_at).total_seconds())  # by the switch's clock, which may be ahead
         return int(left * 1_000_000) if left > 0 else None

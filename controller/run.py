@@ -6,7 +6,6 @@ import logging
 import random
 import signal
 import sys
-from datetime import UTC, datetime
 from typing import Any, cast
 from uuid import UUID, uuid4
 
@@ -110,13 +109,10 @@ class Controller:
 
     def _warm(self) -> None:
         """The first claim of a fresh Postgres backend takes ten times as long, and would miss its slot: made here."""
-        now = datetime.now(UTC)
 
         def claim_nothing() -> None:
             nobody = UUID(int=0)
-            attempts.claim(
-                self.db, nobody, fence=0, epoch=-1, switch=self.settings.switch, carrier_id=nobody, now=now, pdd_s=1
-            )
+            attempts.claim(self.db, nobody, fence=0, epoch=-1, switch=self.settings.switch, carrier_id=nobody, pdd_s=1)
 
         jobs = [gevent.spawn(claim_nothing) for _ in range(self.settings.db_pool_size)]
         gevent.joinall(jobs, timeout=self.settings.db_pool_timeout_s)

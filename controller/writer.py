@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable
-from datetime import UTC, datetime
 from uuid import UUID
 
 import gevent
@@ -86,9 +85,7 @@ class EventWriter:
             crash_point("writer.end_seen")
         while True:
             try:
-                applied = attempts.apply_evidence(
-                    self._board.db, batch, rules=self._rules, timers=self._board.settings, now=datetime.now(UTC)
-                )
+                applied = attempts.apply_evidence(self._board.db, batch, rules=self._rules, timers=self._board.settings)
                 break
             except (psycopg.Error, OSError) as error:
                 if not is_transient(error):

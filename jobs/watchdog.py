@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import psycopg
@@ -25,6 +25,7 @@ from settings import Settings
 from store import attempts, backlog, calls, commands
 from store.attempts import Condition, Overdue
 from store.pool import Database, open_database
+from store.queue import clock
 
 log = logging.getLogger(__name__)
 
@@ -132,7 +133,7 @@ def main(settings: Settings) -> None:
     try:
         while not stop.is_set():
             try:
-                watchdog.look(datetime.now(UTC))
+                watchdog.look(clock(db))
                 failing = False
             except (psycopg.Error, OSError) as error:
                 if not failing:

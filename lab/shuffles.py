@@ -126,9 +126,7 @@ class House:
         assert isinstance(carrier, UUID)
 
         def claim(row: tuple[UUID]) -> None:
-            done = attempts.claim(
-                self.db, row[0], fence=1, epoch=0, switch="fs1", carrier_id=carrier, now=now, pdd_s=25, clock=now
-            )
+            done = attempts.claim(self.db, row[0], fence=1, epoch=0, switch="fs1", carrier_id=carrier, pdd_s=25, clock=now)
             if not isinstance(done, attempts.Claimed):
                 raise TypeError(f"shuffle: not claimed: {done.reason}")
 

@@ -130,7 +130,6 @@ def claim(
     epoch: int,
     switch: str,
     carrier_id: UUID,
-    now: datetime,
     pdd_s: int,
     duty: int | None = None,
     clock: datetime | None = None,
@@ -139,9 +138,9 @@ def claim(
 
     Of any number of racing claims exactly one is :class:`Claimed`. The call becomes ``dialing`` and its webhook is
     written in the same transaction. A lost connection is raised, not retried: whoever does not know that its claim was
-    committed must not dial, and the attempt's deadline (``now + pdd_s``) finds it. What is due and what has expired is
-    judged by ``clock``, None: the database's, so that it is the same on every host. ``duty``: the fence under which this
-    controller is on duty beside the switch (store/duty.py); None: it has no other beside it.
+    committed must not dial, and the attempt's deadline (``clock + pdd_s``) finds it. What is due, what has expired, and from
+    when the deadline runs, is told by ``clock``, None: the database's, so that it is the same on every host. ``duty``: the
+    fence under which this controller is on duty beside the switch (store/duty.py); None: it has no other beside it.
     """
     params = {
         "attempt_id": attempt_id,
@@ -149,20 +148,19 @@ def claim(
         "epoch": epoch,
         "switch": switch,
         "carrier_id": carrier_id,
-        "now": now,
         "pdd_s": pdd_s,
         "duty": duty,
         "clock": clock,
     }
-    return db.run(lambda conn: _claim(conn, params, now), lost=False)
+    return db.run(lambda conn: _claim(conn, params), lost=False)
 
 
-def _claim(conn: Conn, params: dict[str, Any], now: datetime) -> Claimed | Refused:
+def _claim(conn: Conn, params: dict[str, Any]) -> Claimed | Refused:
     with conn.pipeline():
         row = conn.execute(_SQL["claim"], {**params, "quiet": QUIET, "reach": REACH}).fetchone()
         if row is None:
             why = conn.execute(_SQL["why_refused"], params).fetchone()
-            reason, pdd_s = ("gone", params["pdd_s"]) if why is None else why
+            reason, pdd_s, clock = ("gone", params["pdd_s"], None) if why is None else why
             if reason not in _STAYS and reason not in _RULED:
                 conn.execute(_SQL["unlane"], params)
         else:
@@ -171,14 +169,16 @@ def _claim(conn: Conn, params: dict[str, Any], now: datetime) -> Claimed | Refus
             reason = _forbidden(call, pdd_s, clock, rang or (), number_rang or ())
             if reason is None:
                 if hook is not None:
-                    body = webhook_body("call.dialing", now, call, attempt)
-                    conn.execute(_OUTBOX["insert"], {"rows": recordset([outbox_row(call, "call.dialing", body, hook, now)])})
+                    body = webhook_body("call.dialing", clock, call, attempt)
+                    conn.execute(
+                        _OUTBOX["insert"], {"rows": recordset([outbox_row(call, "call.dialing", body, hook, clock)])}
+                    )
                     conn.execute(_OUTBOX["notify"])
                 conn.commit()
     if reason is not None:
         if reason in _RULED:
             conn.rollback()
-            reschedule_in(conn, [params["attempt_id"]], pdd_s=pdd_s, now=now, clock=params["clock"], refused=reason)
+            reschedule_in(conn, [params["attempt_id"]], pdd_s=pdd_s, now=clock, clock=params["clock"], refused=reason)
         return Refused(reason)
     assert attempt.gateway is not None
     assert attempt.deadline_at is not None
@@ -202,7 +202,7 @@ def _claim(conn: Conn, params: dict[str, Any], now: datetime) -> Claimed | Refus
         ring_timeout_s=call.ring_timeout_s,
         max_duration_s=call.max_duration_s,
         pdd_s=pdd_s,
-        claimed_at=now,
+        claimed_at=clock,
         deadline_at=attempt.deadline_at,
     )
 

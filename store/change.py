@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Literal
 from uuid import UUID
 
@@ -34,6 +34,8 @@ _SQL = load("change")
 _OUTBOX = load("outbox")
 _WITNESSES = load("witnesses")
 
+#: The time of a batch that concerns no call at all: nothing is counted from it.
+NEVER = datetime.min.replace(tzinfo=UTC)
 #: Observations applied in one go; a large batch must not hold up the hub for longer than a dial slot's grace.
 BREATH = 10
 
@@ -98,7 +100,7 @@ def apply_evidence(
     *,
     rules: RetryRules,
     timers: Timers,
-    now: datetime,
+    now: datetime | None = None,
     only_if: Mapping[UUID, Condition] | None = None,
 ) -> list[Applied]:
     """Write the batch down and apply it, all or nothing; one :class:`Applied` per attempt named in it.
@@ -106,7 +108,8 @@ def apply_evidence(
     Deadlocks and lost connections are retried; evidence known already has no effect. ``only_if``: evidence of an attempt
     named there is a conclusion, not an observation. It counts only if the attempt, once locked, is still as its condition
     says, and is dropped without a trace if not; and it is not repeated over a lost connection, because what speaks
-    against it may wait for Postgres too. Errors: ``psycopg.Error`` when Postgres stays away; nothing is written then, and
+    against it may wait for Postgres too. ``now``: from when deadlines and retries are counted, None: the database's clock,
+    whatever the caller's says. Errors: ``psycopg.Error`` when Postgres stays away; nothing is written then, and
     the same batch may be given again.
     """
     tries = 0
@@ -136,15 +139,15 @@ def apply_in(
     *,
     rules: RetryRules,
     timers: Timers,
-    now: datetime,
+    now: datetime | None = None,
     only_if: Mapping[UUID, Condition] | None = None,
 ) -> list[Applied]:
     """:func:`apply_evidence` inside the caller's transaction, which it commits."""
-    context = Context(rules, timers, now, new_uuid7)
     # Within a batch the order is ours to choose: states in their natural order tell the enterprise all of them.
     ordered = sorted(map(storable, batch), key=lambda evidence: (Rank.of(evidence.state), evidence.at))
     with conn.pipeline():
-        works, new, texts = _read(conn, ordered, only_if or {}, now)
+        works, new, texts, clock = _read(conn, ordered, only_if or {}, now)
+        context = Context(rules, timers, clock, new_uuid7)
         by_attempt = {attempt_id: work for work in works for attempt_id in work.attempts}
         for position, evidence in enumerate(ordered):
             if position % BREATH == BREATH - 1:
@@ -153,7 +156,7 @@ def apply_in(
             if work is not None and (evidence.attempt_id, evidence.key) in new:
                 new.discard((evidence.attempt_id, evidence.key))
                 work.see(_worded(evidence, texts), context)
-        _write(conn, works, now)
+        _write(conn, works, clock)
         if any(work.ended_now for work in works):
             crash_point("change.end_written")
         if any(work.retry for work in works):
@@ -174,9 +177,9 @@ def _named(batch: Iterable[Evidence]) -> list[UUID]:
 
 
 def _read(
-    conn: Conn, batch: Sequence[Evidence], only_if: Mapping[UUID, Condition], now: datetime
-) -> tuple[list[CallWork], set[tuple[UUID, str]], dict[UUID, Entries]]:
-    """Lock and load; write the evidence down; which of it is new; by attempt the texts of its carrier."""
+    conn: Conn, batch: Sequence[Evidence], only_if: Mapping[UUID, Condition], now: datetime | None
+) -> tuple[list[CallWork], set[tuple[UUID, str]], dict[UUID, Entries], datetime]:
+    """Lock and load; write the evidence down; which of it is new; by attempt the texts of its carrier; and when it is."""
     ids = {"ids": _named(batch)}
     # By position and in binary: the rows are wide, and this is the busiest path of all.
     calls = conn.execute(_SQL["lock_calls"], ids, binary=True)
@@ -187,8 +190,10 @@ def _read(
     # Conditions need the locked rows first, which costs them a round trip more.
     keys = None if only_if else _write_down(conn, batch)
     by_call: dict[UUID, CallWork] = {}
-    for *call, hook in calls.fetchall():
+    clock = now or NEVER
+    for *call, hook, told in calls.fetchall():
         by_call[call[0]] = CallWork(Call(*call), hook, {})
+        clock = now or told
     by_id: dict[UUID, Attempt] = {}
     for row in attempts.fetchall():
         attempt = Attempt(*row)
@@ -196,13 +201,13 @@ def _read(
     for call_id, before in past().items():
         by_call[call_id].past = before
     ending = {by_id[id_].call_id for id_ in ends if id_ in by_id}
-    for call_id, others in read_others(conn, [by_call[id_].call for id_ in ending], now).items():
+    for call_id, others in read_others(conn, [by_call[id_].call for id_ in ending], clock).items():
         by_call[call_id].others = others
     if keys is None:
         holding = {id_ for id_, attempt in by_id.items() if id_ not in only_if or only_if[id_].holds(attempt)}
         keys = _write_down(conn, [evidence for evidence in batch if evidence.attempt_id in holding])
     noted: dict[UUID, Entries] = dict(texts.fetchall()) if texts is not None else {}
-    return list(by_call.values()), {(attempt_id, key) for attempt_id, key in keys.fetchall()}, noted
+    return list(by_call.values()), {(attempt_id, key) for attempt_id, key in keys.fetchall()}, noted, clock
 
 
 def ask_past(conn: Conn, ids: Sequence[UUID]) -> Callable[[], dict[UUID, list[Past]]]:

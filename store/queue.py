@@ -71,6 +71,15 @@ class Overdue:
     probes: int
 
 
+def clock(db: Database) -> datetime:
+    """The time by the database: the one clock by which every host judges how long ago something was."""
+    with db.connection() as conn:
+        row = conn.execute(_SQL["clock"]).fetchone()
+    assert row is not None
+    now: datetime = row[0]
+    return now
+
+
 def states(db: Database, ids: Iterable[UUID]) -> dict[UUID, AttemptState]:
     """State, fence and epoch of each attempt that exists."""
     with db.connection() as conn:

@@ -56,7 +56,7 @@ def reschedule_in(
     with conn.pipeline():
         locked = conn.execute(_CHANGE["lock_calls"], {"ids": list(ids)}, binary=True)
         queued = conn.execute(_SQL["lock_queued"], {"ids": list(ids), "clock": clock})
-        calls = {row[0]: Call(*row[:-1]) for row in locked.fetchall()}
+        calls = {row[0]: Call(*row[:-2]) for row in locked.fetchall()}
         attempts = [(row[0], Attempt(*row[1:])) for row in queued.fetchall()]
         if not attempts:
             conn.commit()

@@ -1,8 +1,8 @@
 -- name: claim
 -- One statement. The locks are taken in the order of everybody: the call, then the attempt; the epoch's row is held so
 -- that a new epoch waits for claims under way and sees them. Where a lock had to be waited for, Postgres checks the
--- conditions again on the row as it is then. What is due and what has expired is judged by one clock for all hosts, the
--- database's, unless the caller gives another.
+-- conditions again on the row as it is then. What is due, what has expired and how long silence may last is judged by one
+-- clock for all hosts, the database's, unless the caller gives another.
 WITH epoch AS (
     SELECT b.epoch FROM budget_epoch b WHERE b.epoch = %(epoch)s FOR SHARE
 ), call AS (
@@ -18,8 +18,8 @@ WITH epoch AS (
 ), claimed AS (
     UPDATE attempts a SET
         state = 'dialing', fence = %(fence)s, epoch = epoch.epoch, switch = %(switch)s, carrier_id = k.id,
-        gateway = e.gateway, claimed_at = %(now)s, probes = 0,
-        deadline_at = %(now)s::timestamptz + make_interval(secs => coalesce(k.pdd_s, %(pdd_s)s))
+        gateway = e.gateway, claimed_at = coalesce(%(clock)s::timestamptz, statement_timestamp()), probes = 0,
+        deadline_at = coalesce(%(clock)s::timestamptz, statement_timestamp()) + make_interval(secs => coalesce(k.pdd_s, %(pdd_s)s))
     FROM epoch, call, carriers k
     CROSS JOIN LATERAL (
         -- Every attempt has its own order of the carrier's endpoints, so they share evenly; those whose pings this switch has
@@ -40,7 +40,7 @@ WITH epoch AS (
         CASE WHEN NOT EXISTS (SELECT FROM call_events v WHERE v.call_id = a.call_id AND v.attempt_id = a.id
                               AND v.type = 'attempt.unclaimed') THEN call.hook END AS hook
 ), told AS (
-    UPDATE calls c SET status = 'dialing', status_at = %(now)s,
+    UPDATE calls c SET status = 'dialing', status_at = coalesce(%(clock)s::timestamptz, statement_timestamp()),
         sequence = c.sequence + CASE WHEN claimed.hook IS NULL THEN 0 ELSE 1 END
     FROM claimed WHERE c.id = claimed.call_id
     RETURNING {call}, c.early
@@ -78,7 +78,7 @@ SELECT CASE
          AND %(duty)s IS DISTINCT FROM (SELECT s.duty_fence FROM switches s WHERE s.name = %(switch)s::text) THEN 'off_duty'
     WHEN NOT EXISTS (SELECT FROM endpoints e WHERE e.carrier_id = k.id AND e.enabled) THEN 'no_endpoint'
     ELSE 'not_queued'  -- it changed in between; the next try will tell
-END, coalesce(k.pdd_s, %(pdd_s)s)
+END, coalesce(k.pdd_s, %(pdd_s)s), coalesce(%(clock)s::timestamptz, statement_timestamp())
 FROM attempts a JOIN calls c ON c.id = a.call_id JOIN tenants t ON t.id = c.tenant_id CROSS JOIN budget_epoch b
 LEFT JOIN carriers k ON k.id = %(carrier_id)s
 WHERE a.id = %(attempt_id)s;

@@ -1,6 +1,6 @@
 -- name: lock_calls
--- Not FOR UPDATE: rows that merely refer to a call (events, webhooks) need not wait.
-SELECT {call}, coalesce(c.webhook_url, t.webhook_url)
+-- Not FOR UPDATE: rows that merely refer to a call (events, webhooks) need not wait. With the one clock of all hosts.
+SELECT {call}, coalesce(c.webhook_url, t.webhook_url), statement_timestamp()
 FROM calls c JOIN tenants t ON t.id = c.tenant_id
 WHERE c.id IN (SELECT call_id FROM attempts WHERE id = ANY(%(ids)s))
 ORDER BY c.id FOR NO KEY UPDATE OF c;

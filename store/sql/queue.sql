@@ -1,3 +1,6 @@
+-- name: clock
+SELECT statement_timestamp();
+
 -- name: states
 SELECT id, state, fence, epoch FROM attempts WHERE id = ANY(%(ids)s);
 

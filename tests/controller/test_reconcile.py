@@ -18,12 +18,13 @@ from budget.scopes import carrier_scope
 from budget.scripts import PREFIX
 from calls.evidence import End, Evidence, Source, State
 from calls.ids import call_ref
-from controller import commands, esl_replies
+from controller import commands, esl_replies, reconcile
 from controller.board import Board
 from controller.esl import CommandRefused, EslLink
 from controller.frames import text_of
 from controller.reconcile import ROUND_S, Reconciler
 from lab.host import LabCarrier, LabSwitch
+from lab.wrong_clock import wrong_datetime
 from settings import Settings
 from store import attempts, calls, switches
 from tests.store.conftest import World, settings_for
@@ -247,7 +248,55 @@ def test_a_lease_whose_call_has_ended_is_given_back(world: World, board: Board) 
     permits.adopt(board.redis, board.settings, lease, accepted.lane)
     world.apply(world.busy(accepted.attempt_id, 9))
     desk.reconciler.one_pass()
-    assert permits.leases(board.redis, [world.carrier_id]) == []
+    assert len(permits.leases(board.redis, [world.carrier_id])) == 1, "the event that gives it back may be on its way"
+    desk.until(lambda: permits.leases(board.redis, [world.carrier_id]) == [])
+
+
+def test_a_lease_that_the_event_gives_back_a_moment_after_the_cdr_is_no_leak(
+    world: World, board: Board, caplog: pytest.LogCaptureFixture
+) -> None:
+    accepted, desk = claimed(world), Desk(board)
+    lease = permits.Lease(accepted.attempt_id, 1, world.carrier_id, board.settings.switch)
+    permits.adopt(board.redis, board.settings, lease, accepted.lane)
+    world.apply(world.busy(accepted.attempt_id, 9, source=Source.CDR))
+    desk.reconciler.one_pass()
+    permits.release(board.redis, accepted.attempt_id, 1)
+    desk.two_rounds()
+    assert "lease without call" not in caplog.messages
+
+
+@pytest.mark.parametrize("wrong_s", [-300, 300])
+def test_a_controllers_wrong_clock_hides_nothing_and_hurries_nothing(
+    world: World, board: Board, monkeypatch: pytest.MonkeyPatch, wrong_s: int
+) -> None:
+    monkeypatch.setattr(reconcile, "datetime", wrong_datetime(timedelta(seconds=wrong_s)))
+    desk, old, young = Desk(board), due(world), due(world)
+    known_since(board, 60)
+    desk.reconciler.one_pass()  # what it writes of the switch's life is no later than any claim
+    claim(world, old, 10)
+    board.link.call(commands.hash_insert("trunkline", old.attempt_id, 1))
+    claim(world, young, -60)
+    desk.until(lambda: bool(desk.ends(old.attempt_id)))
+    assert (desk.ends(old.attempt_id), desk.ends(young.attempt_id)) == (["lost"], [])
+    (end,) = [one for one in desk.seen if one.attempt_id == old.attempt_id]
+    assert end.end is not None
+    assert abs(end.end.at - datetime.now(UTC)) < timedelta(seconds=100)
+
+
+def test_more_channels_than_go_into_one_write_are_each_asked(world: World, board: Board) -> None:
+    known_since(board, 60)
+    live, gone = [claimed(world) for _ in range(2)], [claimed(world) for _ in range(reconcile.QUESTIONS)]
+    for accepted in live:
+        dial(board, accepted)
+    for accepted in gone:
+        board.link.call(commands.hash_insert("trunkline", accepted.attempt_id, 1))
+    desk = Desk(board)
+    desk.until(lambda: all(desk.ends(accepted.attempt_id) for accepted in gone))
+    assert {e.attempt_id: e.state for e in desk.seen if e.end is None} == {
+        accepted.attempt_id: State.IN_PROGRESS for accepted in live
+    }
+    for accepted in live:
+        board.link.call(commands.uuid_kill(accepted.attempt_id))
 
 
 def counting(board: Board, world: World) -> int:
@@ -267,8 +316,7 @@ def test_what_only_the_cdr_told_is_set_free_tombstone_and_all(world: World, boar
     end = End("NO_ANSWER", now, disposition="send_cancel") if silent else End("USER_BUSY", now, sip_code=486, ringing_at=now)
     world.apply(Evidence(attempt, f"cdr:{attempt}", Source.CDR, State.ENDED, now, end))
     desk = Desk(board)
-    desk.reconciler.one_pass()
-    assert permits.leases(board.redis, [world.carrier_id]) == []
+    desk.until(lambda: permits.leases(board.redis, [world.carrier_id]) == [])
     assert esl_replies.fence(board.link.call(commands.hash_select("trunkline", attempt))) is None
     assert desk.ends(attempt) == []
     assert counting(board, world) == silent
@@ -279,5 +327,5 @@ def test_the_lease_of_another_switch_is_not_ours_to_free(world: World, board: Bo
     lease = permits.Lease(accepted.attempt_id, 1, world.carrier_id, "fs9")
     permits.adopt(board.redis, board.settings, lease, accepted.lane)
     world.apply(world.busy(accepted.attempt_id, 9))
-    desk.reconciler.one_pass()
+    desk.two_rounds()
     assert permits.leases(board.redis, [world.carrier_id]) == [lease]

@@ -129,7 +129,7 @@ def test_a_call_claimed_at_the_last_moment_does_not_expire_under_the_phone_that_
         "attempt_id": call.attempt_id, "fence": 1, "epoch": 0, "switch": "fs1", "carrier_id": world.carrier_id,
         "now": at(49), "pdd_s": 25, "duty": None, "clock": at(49),
     }  # fmt: skip
-    between(world, call.call.id, 51, lambda conn: attempts._claim(conn, params, at(49)))
+    between(world, call.call.id, 51, lambda conn: attempts._claim(conn, params))
     assert world.call(call.call.id).status == "dialing"
     (attempt,) = world.attempt_list(call.call.id)
     assert (attempt.state, attempt.fence) == ("dialing", 1)

@@ -66,11 +66,11 @@ class World:
             "epoch": 0,
             "switch": "fs1",
             "carrier_id": self.carrier_id,
-            "now": at(1),
             "pdd_s": 25,
             **changes,
         }
-        return attempts.claim(self.db, attempt_id, **{"clock": arguments["now"], **arguments})
+        now = arguments.pop("now", at(1))
+        return attempts.claim(self.db, attempt_id, **{"clock": now, **arguments})
 
     def dialing(self, **changes: Any) -> calls.Accepted:
         accepted = self.accept(**changes)

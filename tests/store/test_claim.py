@@ -125,7 +125,13 @@ def test_due_and_expired_are_judged_by_the_databases_clock(world: World) -> None
     over = world.accept(expires_at=now - timedelta(seconds=1))
     assert world.claim(over.attempt_id, now=behind, clock=None) == Refused("expired")
     due = world.accept(due_at=now - timedelta(seconds=1), expires_at=now + timedelta(seconds=100))
-    assert isinstance(world.claim(due.attempt_id, now=behind, clock=None), Claimed)
+    claim = world.claim(due.attempt_id, now=behind, clock=None)
+    assert isinstance(claim, Claimed)
+    assert claim.deadline_at == claim.claimed_at + timedelta(seconds=25)
+    ((age_s,),) = world.rows(
+        "SELECT extract(epoch FROM now() - claimed_at)::float8 FROM attempts WHERE id = %s", due.attempt_id
+    )
+    assert 0 <= age_s < 60
 
 
 def test_disabled_endpoints_are_not_used_and_enabled_ones_share(world: World) -> None:

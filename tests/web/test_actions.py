@@ -25,7 +25,7 @@ def dialing(api: Api, world: World, order: Order) -> str:
     carriers.put_endpoint(world.database, carrier_id=carrier.id, gateway="lab", address="127.0.0.1:5060")
     claim = attempts.claim(
         world.database, UUID(attempt["id"]), fence=1, epoch=0, switch="fs1", carrier_id=carrier.id,
-        now=datetime.now(UTC), pdd_s=25,
+        pdd_s=25,
     )  # fmt: skip
     assert isinstance(claim, attempts.Claimed), claim
     return path

@@ -42,9 +42,8 @@ def take_cdr() -> Response:
 
 def _apply(evidence: Evidence) -> attempts.Applied:
     ours = runtime()
-    (applied,) = attempts.apply_evidence(
-        ours.database, [evidence], rules=RetryRules.of(ours.settings), timers=ours.settings, now=ours.now()
-    )
+    rules = RetryRules.of(ours.settings)
+    (applied,) = attempts.apply_evidence(ours.database, [evidence], rules=rules, timers=ours.settings)
     if applied.ended_now:
         # The record is posted a moment before the event is sent: whoever ends the attempt looks at the refusal. What it
         # holds is set free by its switch's controller, at the event or at the next reconcile.

@@ -43,6 +43,7 @@ class Mind:
     unsettled: set[UUID] = field(default_factory=set)  # carriers with an INVITE that may leave late
     suspects: dict[UUID, int] = field(default_factory=dict)
     orphans: dict[UUID, int] = field(default_factory=dict)
+    leaks: dict[UUID, int] = field(default_factory=dict)
     skipped: set[UUID] = field(default_factory=set)
     catch_up: bool = True
     flushing: bool = False

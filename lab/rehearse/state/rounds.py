@@ -88,8 +88,8 @@ class Rounds:
         mind.suspects = {id_: since for id_, since in mind.suspects.items() if id_ in rows}
         self._count(present)
         self._kill_orphans(mind, listed - set(rows))
-        self._free_leaks(set(rows) | listed)
-        if mind.suspects or mind.orphans or mind.skipped:
+        self._free_leaks(mind, set(rows) | listed)
+        if mind.suspects or mind.orphans or mind.leaks or mind.skipped:
             self._next(mind, int(watch.ROUND_S * SECOND))
 
     def _suspect(self, mind: Mind, row: Row) -> None:
@@ -139,11 +139,16 @@ class Rounds:
                 switch.kill(id_, "platform")
         mind.orphans = {id_: since for id_, since in mind.orphans.items() if id_ in unknown}
 
-    def _free_leaks(self, alive: set[UUID]) -> None:
-        name, books = self._controller.switch.name, self._house.books
+    def _free_leaks(self, mind: Mind, alive: set[UUID]) -> None:
+        name, books, now = self._controller.switch.name, self._house.books, self._house.clock.now
+        leaks, mind.leaks = mind.leaks, {}
         for id_, fence, carrier, popped in self._controller.floor.leases(name):
             row = books.attempts.get(id_)
             if id_ not in alive and not popped and watch.leaked(None if row is None else row.state):
+                since = leaks.get(id_, now)
+                if not watch.ripe((now - since) / SECOND, waits=id_ in mind.waits, backlog=False):
+                    mind.leaks[id_] = since
+                    continue
                 self._house.witness.seen["leaked leases freed"] += 1
                 self._controller.floor.release(id_, fence, carrier, None)
                 self._controller.switch.tombstones.pop(id_, None)
