@@ -105,6 +105,11 @@ class Settings(BaseSettings):
     operator_hangups_per_s: float = Field(
         100.0, gt=0, description="calls/s that one switch hangs up for an operator who ends many (trunkline kill)"
     )
+    kill_again_s: float = Field(
+        1.0,
+        ge=0,
+        description="s; trunkline kill looks again after it: claims under way when the pause was written are seen then",
+    )
     event_batch_ms: float = Field(10.0, ge=0, description="ms; events are gathered this long before one transaction")
     event_batch_max: int = Field(50, ge=1, description="events per transaction, at most")
     esl_event_queue: int = Field(1024, ge=16, description="events waiting per shard; past it the switch queues them")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from settings import get_settings
 from trunkline.cli.common import agent, carrier_ids, database, tenant
 
 if TYPE_CHECKING:
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
 #: s; between two looks at what is left.
 LOOK_S = 0.5
-#: s; after so long what was being claimed when the pause was written is seen by a second look.
-CLAIMING_S = 1.0
 WAIT = click.option("--wait", "wait_s", type=click.FloatRange(0), default=0.0, help="s; until no call is left, at most")
 
 
@@ -122,7 +121,7 @@ def kill(
         if cancel_queued:
             _cancel_queued(db, tenant_name)
         asked = rows.kill(db, target, datetime.now(UTC))
-        time.sleep(CLAIMING_S)
+        time.sleep(get_settings().kill_again_s)
         asked += rows.kill(db, target, datetime.now(UTC))
         click.echo(f"{what}: stopped; {asked} live calls are being hung up")
         wait_for_none(lambda: _again(db, target), wait_s)
