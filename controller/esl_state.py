@@ -11,7 +11,7 @@ from functools import partial
 import gevent
 from gevent.queue import Queue
 
-from controller import commands
+from controller import commands_link
 from controller.commands import Command
 
 log = logging.getLogger(__name__)
@@ -38,11 +38,11 @@ class Subscription:
         """Filters first, so that nothing unfiltered comes between. Filters are ORed and apply to every event."""
         filters: list[Command] = []
         if self.our_calls:
-            bare = [name for name in self.events if name in commands.WITHOUT_VARIABLES]
-            filters = [commands.filter_our_calls()]
-            filters += [commands.filter_event(name) for name in bare]
-            filters += [commands.filter_subclass(name) for name in self.subclasses]
-        return [*filters, commands.subscribe(self.events, self.subclasses)]
+            bare = [name for name in self.events if name in commands_link.WITHOUT_VARIABLES]
+            filters = [commands_link.filter_our_calls()]
+            filters += [commands_link.filter_event(name) for name in bare]
+            filters += [commands_link.filter_subclass(name) for name in self.subclasses]
+        return [*filters, commands_link.subscribe(self.events, self.subclasses)]
 
 
 #: What the controller follows calls by: about four events a call.

@@ -52,7 +52,7 @@ class Command:
 
     def __post_init__(self) -> None:
         if self.builder is not _BUILDER:
-            raise CommandError("a Command is made by the builders of controller.commands, never by hand")
+            raise CommandError("a Command is made by the builders of controller.commands and commands_link, never by hand")
         check_wire(self.wire)
 
 

@@ -19,8 +19,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from uuid import UUID
 
-from settings import Settings
-from store import agents, carriers, keys, tenants
+from store import agents, keys, tenants
 from store.migrate import migrate
 from store.pool import Database, open_database
 from store.switches import live as live_switches
@@ -31,33 +30,13 @@ from trunkline.given_switch import GivenSwitch
 from trunkline.lab_parts import LabCarrier, Place, Route, lab_places, with_places
 from trunkline.private import free_port
 from trunkline.servers import GivenServer, PostgresServer, RedisServer, postgres_server, redis_server
+from trunkline.stack_parts import Account, port_or_free, put_carriers, settings_from, whose
 from trunkline.supervisor import ProcessFailed, Supervisor, parse_procfile, process_environment
 
-__all__ = ["READY_S", "Account", "LabCarrier", "Place", "Route", "Stack"]
+__all__ = ["READY_S", "Account", "LabCarrier", "Place", "Route", "Stack", "settings_from"]
 
 READY_S = 30.0
 _READY = r'^(\{.*"ready": ?true.*\})$'
-
-
-@dataclass(frozen=True)
-class Account:
-    """A tenant with a key in the clear."""
-
-    id: UUID
-    name: str
-    key: str
-
-
-def port_or_free(wanted: int) -> int:
-    """`wanted` when nobody listens there on 127.0.0.1, else a free port."""
-    with socket.socket() as probe:
-        # As the servers themselves: a port somebody has just left counts as free.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", wanted))
-        except OSError:
-            return free_port()
-    return wanted
 
 
 @dataclass
@@ -129,7 +108,7 @@ class Stack:
             self.redis_url = guests.take_redis_database(self.redis.url)
             self._closing.append(lambda: guests.give_back_redis(self.redis_url))
         if self.say is not None:
-            self.say(f"Postgres {_whose(self.postgres)}; Redis {_whose(self.redis)}")
+            self.say(f"Postgres {whose(self.postgres)}; Redis {whose(self.redis)}")
         migrate(self.database_url)
 
     def _give_back_database(self) -> None:
@@ -237,7 +216,8 @@ class Stack:
         self.agent_url = f"ws://127.0.0.1:{self.agent_port}/"
         self.db: Database = open_database(self.settings, "stack", cooperative=False, wait_s=10.0)
         self._closing.append(self.db.close)
-        self._put_carriers()
+        ways = {one.name: (self.gateway(one.name), self.carrier_addresses[one.name]) for one in self.lab_carriers}
+        put_carriers(self.db, self.lab_carriers, self.routes, ways)
         self.processes = parse_procfile((self.directory / "Procfile").read_text())
         if not self.standby:
             del self.processes["standby"]
@@ -250,18 +230,6 @@ class Stack:
             self.supervisor.start(name)
         self.wait_ready()
         self.wait_switches()
-
-    def _put_carriers(self) -> None:
-        ids: dict[str, UUID] = {}
-        for lab in self.lab_carriers:
-            ids[lab.name] = carriers.put_carrier(
-                self.db, name=lab.name, max_channels=lab.channels, cps=lab.cps, invite_cost=lab.invite_cost
-            ).id
-            address = self.carrier_addresses[lab.name]
-            carriers.put_endpoint(self.db, carrier_id=ids[lab.name], gateway=self.gateway(lab.name), address=address)
-        for route in self.routes:
-            order = [carriers.RouteCarrier(ids[name], tier=tier) for tier, name in enumerate(route.carriers, 1)]
-            carriers.put_route(self.db, name=route.name, prefixes=route.prefixes, carriers=order)
 
     def tend(self) -> list[str]:
         """Start again what has ended, our own servers included; their names. Call it a few times a second."""
@@ -329,18 +297,3 @@ class Stack:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def settings_from(environ: Mapping[str, str]) -> Settings:
-    """The settings a process with this environment would have."""
-    values = {
-        name: environ[variable]
-        for name in Settings.model_fields
-        if (variable := {"database_url": "DATABASE_URL", "redis_url": "REDIS_URL"}.get(name, f"TRUNKLINE_{name.upper()}"))
-        in environ
-    }
-    return Settings.model_validate(values)
-
-
-def _whose(server: PostgresServer | RedisServer | GivenServer) -> str:
-    return "given" if isinstance(server, GivenServer) else f"private, pid {server.pid}"

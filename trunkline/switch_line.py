@@ -6,7 +6,7 @@ import socket
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from controller import commands
+from controller import commands, commands_link
 
 #: s; for the connection, and for one reply.
 _REPLY_S = 5.0
@@ -34,7 +34,7 @@ class SwitchLine:
         self._replies: BinaryIO = self._socket.makefile("rb")
         try:
             self._reply()
-            if "+OK" not in self.ask(commands.auth(user=user, password=password)):
+            if "+OK" not in self.ask(commands_link.auth(user=user, password=password)):
                 raise PasswordRefused(f"{self._where}: the event socket refuses the password")
         except BaseException:
             self.close()

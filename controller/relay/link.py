@@ -12,7 +12,7 @@ import random
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from controller import commands
+from controller import commands, commands_link
 from controller.esl_errors import AuthRejected, LinkDown
 from controller.frames import Event, Frame, FrameError, FrameParser
 from settings import Settings
@@ -132,7 +132,7 @@ class Link:
                     assert self._writer is not None
                     settings = self._settings
                     user = settings.relay_esl_user or settings.esl_user
-                    login = commands.auth(user=user, password=settings.esl_password)
+                    login = commands_link.auth(user=user, password=settings.esl_password)
                     self._writer.write(commands.wire(login))
                 elif frame.content_type == "command/reply" and asked:
                     if not frame.text().startswith("+OK"):

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from websockets.asyncio.server import Server, ServerConnection
 
-from controller import commands
+from controller import commands_link
 from controller.relay import fork
 from controller.relay.audio import AudioFiles
 from controller.relay.book import Book
@@ -66,7 +66,7 @@ async def running(settings: Settings, book: Book) -> AsyncIterator[Relay]:
     news = Link(
         settings,
         "relay events",
-        subscribe=[commands.subscribe(EVENTS, SUBCLASSES)],
+        subscribe=[commands_link.subscribe(EVENTS, SUBCLASSES)],
         on_event=desk.on_event,
         on_up=look.set,
     )

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import pytest
 
-from controller import commands, doctor_commands
+from controller import commands, commands_link, doctor_commands
 from controller.commands import Command
 from controller.esl_state import CALL_EVENTS
 from controller.relay.desk import EVENTS, SUBCLASSES
@@ -121,7 +121,7 @@ async def say(esl: Esl, text: str) -> str:
 
 @pytest.mark.parametrize(("user", "relay"), [("controller@trunkline", False), ("relay@trunkline", True)])
 def test_a_user_can_say_all_it_has_to(run: Callable[..., None], user: str, relay: bool) -> None:
-    subscriptions = [commands.subscribe(EVENTS, SUBCLASSES)] if relay else CALL_EVENTS.commands()
+    subscriptions = [commands_link.subscribe(EVENTS, SUBCLASSES)] if relay else CALL_EVENTS.commands()
 
     async def body(world: World) -> None:
         esl, headers = await login(world, user, world.user_password)

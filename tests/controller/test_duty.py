@@ -6,7 +6,7 @@ import gevent
 import psycopg
 import pytest
 
-from controller import commands
+from controller import commands, commands_link
 from controller.duty import COUNTS, UNABLE, Duty, Heard
 from controller.esl_connection import Connection
 from controller.esl_errors import NotOnDuty
@@ -188,8 +188,8 @@ def test_only_on_duty_a_deed_is_written() -> None:
         (commands.hash_select("trunkline", commands.NOBODY), False),
         (commands.uuid_exists(commands.NOBODY), False),
         (commands.show_channels(), False),
-        (commands.auth(user="", password="secret"), False),
-        (commands.subscribe(["HEARTBEAT"]), False),
+        (commands_link.auth(user="", password="secret"), False),
+        (commands_link.subscribe(["HEARTBEAT"]), False),
     ],
     ids=lambda value: getattr(value, "kind", ""),
 )

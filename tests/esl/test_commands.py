@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller import commands, esl_wire
+from controller import commands, commands_link, esl_wire
 from controller.commands import Command, CommandError
 from controller.esl_state import CALL_EVENTS, Subscription
 
@@ -88,16 +88,16 @@ def test_originate_without_a_fork_and_with_one_codec() -> None:
             ),
         ),
         (commands.hangup(A), f"sendmsg {A}\ncall-command: hangup\nhangup-cause: NORMAL_CLEARING"),
-        (commands.auth(user="", password="s3cret"), "auth s3cret"),
-        (commands.auth(user="trunkline@default", password="s3cret"), "userauth trunkline@default:s3cret"),
-        (commands.subscribe(["DTMF"]), "event json DTMF"),
+        (commands_link.auth(user="", password="s3cret"), "auth s3cret"),
+        (commands_link.auth(user="trunkline@default", password="s3cret"), "userauth trunkline@default:s3cret"),
+        (commands_link.subscribe(["DTMF"]), "event json DTMF"),
         (
-            commands.subscribe(["DTMF"], ["mod_audio_fork::connect"]),
+            commands_link.subscribe(["DTMF"], ["mod_audio_fork::connect"]),
             "event json DTMF CUSTOM mod_audio_fork::connect",
         ),
-        (commands.filter_event("HEARTBEAT"), "filter Event-Name HEARTBEAT"),
-        (commands.filter_subclass("sofia::gateway_state"), "filter Event-Subclass sofia::gateway_state"),
-        (commands.filter_our_calls(), "filter variable_trunkline_attempt /.+/"),
+        (commands_link.filter_event("HEARTBEAT"), "filter Event-Name HEARTBEAT"),
+        (commands_link.filter_subclass("sofia::gateway_state"), "filter Event-Subclass sofia::gateway_state"),
+        (commands_link.filter_our_calls(), "filter variable_trunkline_attempt /.+/"),
     ],
 )
 def test_word_for_word(built: Command, text: str) -> None:
@@ -175,10 +175,10 @@ def test_every_fork_start_names_rate_and_bug() -> None:
 
 
 def test_secrets_are_in_no_repr_and_in_no_error() -> None:
-    assert "s3cret" not in repr(commands.auth(user="", password="s3cret"))
+    assert "s3cret" not in repr(commands_link.auth(user="", password="s3cret"))
     for user, password in (("", "s3 cret"), ("a@b", "s3:cret"), ("", "s3\n\nexit"), ("", ""), ("a", "s3cret"), ("", "s3é")):
         with pytest.raises(CommandError) as caught:
-            commands.auth(user=user, password=password)
+            commands_link.auth(user=user, password=password)
         assert "s3" not in str(caught.value)
 
 
@@ -287,10 +287,11 @@ def test_hostile_originate(wrong: dict[str, Any], codecs: list[Any]) -> None:
 
 BUILDERS: list[tuple[str, Callable[..., Command]]] = [
     (name, member)
-    for name, member in vars(commands).items()
+    for module in (commands, commands_link)
+    for name, member in vars(module).items()
     if inspect.isfunction(member)
     and not name.startswith("_")
-    and member.__module__ == commands.__name__
+    and member.__module__ == module.__name__
     and name != "originate"
 ]
 

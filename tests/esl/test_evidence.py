@@ -11,15 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from calls.evidence import End, Evidence, Source, State
-from controller.esl_replies import ReplyError, channel_count, channels, dump, exists, fence, job
-from controller.evidence import LocalRefusal, from_dump, from_event
-from controller.frames import Event, FrameParser
+from calls.evidence import End, Evidence, Source
+from controller.evidence import LocalRefusal, from_event
+from controller.frames import Event
 from tests.esl import traces
 
 A = UUID("f3280cf2-59b3-4d51-b8d1-b6d6f408f532")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-NOW = datetime(2026, 11, 21, tzinfo=UTC)
 
 
 def us(text: str) -> datetime:
@@ -30,10 +28,6 @@ def seen(name: str) -> list[Evidence]:
     return [e for e in map(from_event, traces.events(name)) if isinstance(e, Evidence)]
 
 
-def refused(name: str) -> list[LocalRefusal]:
-    return [e for e in map(from_event, traces.events(name)) if isinstance(e, LocalRefusal)]
-
-
 def end_of(name: str) -> End:
     ends = [e.end for e in seen(name) if e.end is not None]
     assert len(ends) == 1
@@ -41,6 +35,8 @@ def end_of(name: str) -> End:
 
 
 ANSWERED = ["dialing", "ringing", "in_progress", "ended"]
+
+
 STATES = {
     "announcement_183_then_404": ["dialing", "early", "ended"],
     "answer_then_instant_hangup": ANSWERED,
@@ -96,7 +92,8 @@ def test_six_calls_at_once() -> None:
     for e in seen("switch_limits"):
         by_attempt.setdefault(e.attempt_id, []).append(str(e.state))
     assert list(by_attempt.values()) == [ANSWERED] * 6
-    assert Counter((r.cause, r.certain) for r in refused("switch_limits")) == {("DESTINATION_OUT_OF_ORDER", False): 3}
+    refused = [e for e in map(from_event, traces.events("switch_limits")) if isinstance(e, LocalRefusal)]
+    assert Counter((r.cause, r.certain) for r in refused) == {("DESTINATION_OUT_OF_ORDER", False): 3}
 
 
 @pytest.mark.parametrize(
@@ -146,71 +143,6 @@ def test_states_begin_when_the_switch_says() -> None:
 
 def test_key_is_core_and_sequence() -> None:
     assert seen("json_events")[0].key == "1142e8e8-df76-4288-91f5-9c9ddd72d6f0:351658"
-
-
-@pytest.mark.parametrize(
-    ("name", "cause", "certain", "local"),
-    [
-        ("gateway_refuses_connection", "GATEWAY_DOWN", True, True),
-        ("unknown_gateway", "INVALID_GATEWAY", True, True),
-        ("busy", "USER_BUSY", False, False),
-        ("no_answer_timeout", "NO_ANSWER", False, False),
-    ],
-)
-def test_refused_originates(name: str, cause: str, certain: bool, local: bool) -> None:
-    (refusal,) = refused(name)
-    assert (refusal.cause, refusal.certain) == (cause, certain)
-    end = refusal.evidence.end
-    assert end is not None
-    assert (end.local, end.cause) == (local, cause)
-    # Below what the channel itself says, if there was one.
-    assert refusal.evidence.source is Source.RECONCILE
-
-
-def test_refused_duplicate() -> None:
-    """The recorded job had an id that is no UUID, so it is nobody's; ours carries the attempt's."""
-    assert refused("duplicate_uuid_and_queries") == []
-    event = next(e for e in traces.events("duplicate_uuid_and_queries") if str(e.get("Job-UUID", "")).startswith("dup-"))
-    refusal = from_event({**event, "Job-UUID": str(A)})
-    assert isinstance(refusal, LocalRefusal)
-    assert (refusal.cause, refusal.certain) == ("DESTINATION_OUT_OF_ORDER", False)
-    assert refusal.evidence.end is not None
-    assert refusal.evidence.end.local
-
-
-def job_event(body: str, **changes: str) -> Event:
-    return {
-        "Event-Name": "BACKGROUND_JOB",
-        "Core-UUID": "1142e8e8-df76-4288-91f5-9c9ddd72d6f0",
-        "Event-Sequence": "5",
-        "Event-Date-Timestamp": "1795217444654400",
-        "Job-UUID": str(A),
-        "Job-Command": "originate",
-        "_body": body,
-        **changes,
-    }
-
-
-@pytest.mark.parametrize(
-    ("body", "cause", "certain"),
-    [
-        ("-ERR GATEWAY_DOWN\n", "GATEWAY_DOWN", True),
-        ("-USAGE: <call url> <exten>\n", "usage", True),
-        ("-ERR originate Command not found!\n", "usage", True),
-        ("-ERR bad'word\n", "usage", True),
-        ("-ERR SOMETHING_NEW\n", "SOMETHING_NEW", False),
-    ],
-)
-def test_job_texts(body: str, cause: str, certain: bool) -> None:
-    refusal = from_event(job_event(body))
-    assert isinstance(refusal, LocalRefusal)
-    assert (refusal.cause, refusal.certain) == (cause, certain)
-
-
-def test_jobs_that_say_nothing() -> None:
-    assert from_event(job_event(f"+OK {A}\n")) is None
-    assert from_event(job_event("-ERR NO_ANSWER\n", **{"Job-Command": "uuid_broadcast"})) is None
-    assert from_event(job_event("-ERR NO_ANSWER\n", **{"Job-UUID": "x"})) is None
 
 
 def hangup(**changes: str | list[str]) -> Event:
@@ -316,6 +248,8 @@ def test_without_core_and_sequence_the_key_is_still_one_per_observation() -> Non
 
 
 names = st.sampled_from([*hangup(), "variable_sip_term_status", "Caller-Channel-Answered-Time", "Job-UUID", "_body"])
+
+
 values = (
     st.text(max_size=20) | st.lists(st.text(max_size=5), max_size=3) | st.sampled_from([str(A), "0", "-ERR x", "1" * 16])
 )
@@ -334,72 +268,3 @@ def test_nonsense_never_raises_and_is_storable(changes: dict[str, Any], name: st
             for text in (got.end.cause, got.end.sip_phrase or "", got.end.disposition or ""):
                 assert "\x00" not in text
                 text.encode()
-
-
-# --- replies ----------------------------------------------------------------------------------------------------------
-
-
-def replies(name: str, begins: str) -> list[str]:
-    parser = FrameParser(1 << 20)
-    found = [f.text() for data in traces.said(name) for f in parser.feed(data) if f.content_type == "api/response"]
-    return [text for text in found if text.startswith(begins)]
-
-
-def test_dump_of_a_live_channel() -> None:
-    (text,) = replies("duplicate_uuid_and_queries", "Event-Name: CHANNEL_DATA")
-    attempt = UUID("f12eb9bc-2914-40e2-99ef-a87293601e6b")
-    evidence = from_dump(attempt, text, NOW)
-    assert evidence is not None
-    assert (evidence.state, evidence.at, evidence.source) == (
-        State.IN_PROGRESS, us("1795217461994371"), Source.RECONCILE
-    )  # fmt: skip
-    assert from_dump(A, text, NOW) is None
-    assert dump(text)["Answer-State"] == "answered"
-
-
-@pytest.mark.parametrize(
-    "text", ["-ERR No such channel!", "", "nonsense", "Event-Name: CHANNEL_DATA\nContent-Length: 9\n\n"]
-)
-def test_dump_of_no_channel(text: str) -> None:
-    assert from_dump(A, text, NOW) is None
-
-
-def test_dump_states() -> None:
-    def state(**times: str) -> State:
-        lines = [f"Unique-ID: {A}", "Caller-Channel-Created-Time: 1795217461000000"]
-        lines += [f"Caller-Channel-{name.replace('_', '-')}-Time: {value}" for name, value in times.items()]
-        evidence = from_dump(A, "\n".join(lines) + "\n", NOW)
-        assert evidence is not None
-        return evidence.state
-
-    assert state(Progress="0", Answered="0") is State.DIALING
-    assert state(Progress="1795217461100000") is State.RINGING
-    assert state(Progress_Media="1795217461200000") is State.EARLY
-    assert state(Progress="1795217461300000", Progress_Media="1795217461200000") is State.RINGING
-    assert state(Progress_Media="1795217461200000", Answered="1795217461300000") is State.IN_PROGRESS
-
-
-def test_lists_of_channels() -> None:
-    assert channels(replies("queries", '{"row_count": 0}')[0]) == []
-    assert channel_count(replies("queries", '{"row_count":0')[0]) == 0
-    (one, *_) = replies("duplicate_uuid_and_queries", '{"row_count":1')
-    assert [row["uuid"] for row in channels(one)] == ["f12eb9bc-2914-40e2-99ef-a87293601e6b"]
-    for wrong in ("[]", "x", '{"rows": 7}', '{"rows": [7]}'):
-        with pytest.raises(ReplyError):
-            channels(wrong)
-
-
-def test_small_replies() -> None:
-    assert exists("true")
-    assert not exists("false")
-    assert (fence(""), fence("12")) == (None, 12)
-    assert job(f"+OK Job-UUID: {A}") == A
-    for function, wrong in (
-        (exists, "TRUE"),
-        (fence, "-1"),
-        (fence, "\u0663"),
-        (job, "+OK"),
-        (channel_count, '{"row_count":"1"}'),
-    ):
-        with pytest.raises(ReplyError):
-            function(wrong)

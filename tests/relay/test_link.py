@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 
-from controller import commands
+from controller import commands, commands_link
 from controller.esl_errors import LinkDown
 from controller.frames import Event
 from controller.relay.link import Link
@@ -142,7 +142,7 @@ def test_events_come_in_order_and_one_we_trip_over_costs_no_other() -> None:
             if event["DTMF-Digit"] == "2":
                 raise RuntimeError("tripped")
 
-        subscribe = [commands.subscribe(["DTMF"])]
+        subscribe = [commands_link.subscribe(["DTMF"])]
         async with linked(Switch(script), subscribe=subscribe, on_event=on_event) as link:
             await until(lambda: len(seen) == 3, "three events")
             assert seen == ["1", "2", "3"]
