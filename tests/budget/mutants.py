@@ -30,13 +30,14 @@ SKEWED = "local t = call('TIME')\n  t[2] = t[2] + call('INCR', P .. 'skew') % 2 
 
 @dataclass(frozen=True)
 class Mutant:
-    """A bug in ``file``; ``caught`` is the test that must fail, None: the state machine."""
+    """A bug in ``file``; ``caught`` is the test that must fail, None: the state machine, soonest from ``seed`` on."""
 
     name: str
     file: str
     old: str
     new: str
     caught: Callable[[VirtualBench], None] | None = None
+    seed: int = 0
 
     def source(self) -> Callable[..., tuple[str, str]]:
         """What stands for :func:`budget.scripts.source`. ValueError when the text is not there exactly once."""
@@ -59,56 +60,59 @@ class Mutant:
 
 MUTANTS = [
     # Each attempt once, and none lost
-    Mutant("double push", "push", " and call('SISMEMBER', P .. 'in', id) == 0 then", " then"),
-    Mutant("push of what is under way", "push", "call('EXISTS', P .. 'lease:' .. id) == 0 and ", ""),
+    Mutant("double push", "push", " and call('SISMEMBER', P .. 'in', id) == 0 then", " then", seed=1),
+    Mutant("push of what is under way", "push", "call('EXISTS', P .. 'lease:' .. id) == 0 and ", "", seed=1),
     Mutant("stale grant replay", "grant/take", "call('SETNX', P .. 'lease:' .. id, text) == 1",
            "call('SET', P .. 'lease:' .. id, text)",
            lambda virtual: test_permits.test_what_is_under_way_is_not_granted_again(virtual)),
     Mutant("dropped duplicate stays locked out", "grant/take",
            "    call('SREM', P .. 'in', id) -- not", "    -- not",
            lambda virtual: test_leases.test_what_is_no_attempts_id_is_dropped_wherever_it_stands(virtual, "x" * 36)),
-    Mutant("requeue to the back", "requeue", "call('LPUSH'", "call('RPUSH'"),
+    Mutant("requeue to the back", "requeue", "call('LPUSH'", "call('RPUSH'", seed=1),
     Mutant("overflow ignored by push", "push", "call('SISMEMBER', P .. 'overflow', lane) == 1 and window or ", "",
            lambda virtual: test_backlog.test_behind_older_calls_no_new_one_is_laned_but_the_feeders(virtual)),
-    Mutant("window ignored by push", "push", "room = lengths[lane] < window", "room = lengths[lane] < window + 1"),
+    Mutant("window ignored by push", "push", "room = lengths[lane] < window", "room = lengths[lane] < window + 1", seed=7),
     Mutant("given back before its time", "overdue", "elseif deadline <= now and", "elseif"),
     # Fences
-    Mutant("release of another's grant", "lease", "if not lease or lease.fence ~= fence then", "if not lease then"),
-    Mutant("claim of another's grant", "claimed", "if not lease or lease.fence ~= ARGV[2] then", "if not lease then"),
+    Mutant("release of another's grant", "lease", "if not lease or lease.fence ~= fence then", "if not lease then", seed=1),
+    Mutant("claim of another's grant", "claimed", "if not lease or lease.fence ~= ARGV[2] then", "if not lease then",
+           seed=2),
     Mutant("fences that do not grow", "grant/take",
-           "call('INCRBY', P .. 'fence', g.want == 1 and '1' or whole(g.want)) - g.want", "0"),
+           "call('INCRBY', P .. 'fence', g.want == 1 and '1' or whole(g.want)) - g.want", "0", seed=1),
     # Counts
     Mutant("expired lease frees a channel", "scope", "call('ZCARD', P .. 'held:' .. scope)",
-           "call('ZCOUNT', P .. 'held:' .. scope, now, '+inf')"),
-    Mutant("count checked after the pop", "grant", "local stop = full(shared)", "local stop = g.taken > 0 and full(shared)"),
+           "call('ZCOUNT', P .. 'held:' .. scope, now, '+inf')", seed=1),
+    Mutant("count checked after the pop", "grant", "local stop = full(shared)", "local stop = g.taken > 0 and full(shared)",
+           seed=1),
     Mutant("batch counts the lane's scopes once", "grant/take", "        count_in(s, 1, slot)\n",
            "        s.left = s.left\n",
            lambda virtual: test_batches.test_no_count_is_passed_within_a_batch(virtual)),
-    Mutant("account not checked", "grant/here", "ipairs(counted)", "ipairs({})"),
-    Mutant("switch not checked", "grant/here", "read_scope(here, now", "read_scope('switch:', now"),
-    Mutant("linger forgotten", "scope", "      left = left - lingering\n", ""),
+    Mutant("account not checked", "grant/here", "ipairs(counted)", "ipairs({})", seed=3),
+    Mutant("switch not checked", "grant/here", "read_scope(here, now", "read_scope('switch:', now", seed=1),
+    Mutant("linger forgotten", "scope", "      left = left - lingering\n", "", seed=7),
     Mutant("adopted call counts at the trunk alone", "adopt", "scopes_of(ARGV[3], ARGV[4], switch)",
-           "{ 'carrier:' .. ARGV[3] }"),
-    Mutant("paused ignored", "scope", "paused = paused == '1' or", "paused ="),
+           "{ 'carrier:' .. ARGV[3] }", seed=1),
+    Mutant("paused ignored", "scope", "paused = paused == '1' or", "paused =", seed=3),
     # Rates
     Mutant("early write: the lead is left out", "grant", "slot, slowest = next_slot(shared, now + lead)",
            "slot, slowest = next_slot(shared, now)"),
     Mutant("early write after a pause: a stale now", "lib", "return t[1] * 1000000 + t[2]",
-           "return math.floor((t[1] * 1000000 + t[2]) / 1000000) * 1000000"),
-    Mutant("clock from the client", "lib", "local t = call('TIME')", SKEWED),
+           "return math.floor((t[1] * 1000000 + t[2]) / 1000000) * 1000000", seed=3),
+    Mutant("clock from the client", "lib", "local t = call('TIME')", SKEWED, seed=1),
     Mutant("burst of 2", "grant/here", "if s.step and s.tat > slot then\n      slot, slowest = s.tat, s.name",
-           "if s.step and s.tat - s.step > slot then\n      slot, slowest = s.tat - s.step, s.name"),
-    Mutant("jitter left out of the interval", "scope", "step = interval + 0", "step = interval * 100 / 102"),
-    Mutant("clock step pays the debt", "scope", "tat = now + math.max(0, tat - seen)", "tat = now"),
+           "if s.step and s.tat - s.step > slot then\n      slot, slowest = s.tat - s.step, s.name", seed=1),
+    Mutant("jitter left out of the interval", "scope", "step = interval + 0", "step = interval * 100 / 102", seed=1),
+    Mutant("clock step pays the debt", "scope", "tat = now + math.max(0, tat - seen)", "tat = now", seed=5),
     Mutant("clock step frees what lingers", "scope", "lingering[i + 1] - seen)", "0)",
            lambda virtual: test_clock.test_lingering_channels_count_on_as_long_as_they_had_to(
                virtual, -100 * test_clock.MINUTE)),
-    Mutant("lowered limit without rest", "scopes", "if is and resting > 0 then", "if false then"),
-    Mutant("lower limit over none without rest", "scopes", "or (old > 0 and new <= old)", "or new <= old or old == 0"),
-    Mutant("rebuild without rest", "open", "whole(now + tonumber(ARGV[i + 1]))", "whole(now)"),
+    Mutant("lowered limit without rest", "scopes", "if is and resting > 0 then", "if false then", seed=5),
+    Mutant("lower limit over none without rest", "scopes", "or (old > 0 and new <= old)", "or new <= old or old == 0",
+           seed=2),
+    Mutant("rebuild without rest", "open", "whole(now + tonumber(ARGV[i + 1]))", "whole(now)", seed=3),
     Mutant("rest that a refused slot undoes", "changes", "math.max(tat + 1, ", "math.max(tat, ",
            lambda virtual: test_live_limits.test_a_slot_that_was_granted_before_a_lowered_rate_is_not_given_back(virtual)),
-    Mutant("slot given back below later ones", "refuse", "settled(own, now) ~= lease.tat", "not settled(own, now)"),
+    Mutant("slot given back below later ones", "refuse", "settled(own, now) ~= lease.tat", "not settled(own, now)", seed=11),
     Mutant("slot given back that has passed", "refuse", "lease.slot <= now or ", ""),
     Mutant("refused channel burns a slot", "grant/choose", "  seldom().block(g.carrier, item, s.name, at)\n",
            "  seldom().block(g.carrier, item, s.name, at)\n"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 from redis import Redis
 
@@ -12,14 +14,14 @@ from tests.budget.drive import client, drive, world_of
 from tests.budget.mutants import MUTANTS, Mutant
 from tests.budget.world import Broken
 
-#: What the moves find, they find in so many seeds of so many moves; most in the first.
+#: What the moves find, they find in so many seeds of so many moves; the bug's own comes first.
 SEEDS, STEPS = 24, 120
-#: Without a bug, where nothing ends it.
-SOUND_SEEDS = 6
+#: Without a bug, where nothing ends it: seeds that find most of the bugs.
+SOUND_SEEDS = (0, 1, 3)
 
 
-def drive_all(redis: Redis, settings: Settings, seeds: int = SEEDS) -> None:
-    for seed in range(seeds):
+def drive_all(redis: Redis, settings: Settings, seeds: Iterable[int]) -> None:
+    for seed in seeds:
         drive(world_of(redis, settings), seed, STEPS)
 
 
@@ -29,7 +31,7 @@ def test_a_planted_bug_is_caught(monkeypatch: pytest.MonkeyPatch, redis_url: str
     if mutant.caught is None:
         redis, settings = client(redis_url)
         with pytest.raises(Broken):
-            drive_all(redis, settings)
+            drive_all(redis, settings, sorted(range(SEEDS), key=lambda seed: seed != mutant.seed))
         redis.close()
     else:
         bench = VirtualBench(redis_url)
@@ -38,11 +40,15 @@ def test_a_planted_bug_is_caught(monkeypatch: pytest.MonkeyPatch, redis_url: str
         bench.redis.close()
 
 
-def test_without_a_bug_nothing_is_caught(redis_url: str) -> None:
-    """Neither by the moves of the same seeds nor by the named tests."""
+@pytest.mark.parametrize("seed", SOUND_SEEDS)
+def test_without_a_bug_the_moves_catch_nothing(redis_url: str, seed: int) -> None:
     redis, settings = client(redis_url)
-    drive_all(redis, settings, SOUND_SEEDS)
-    redis.flushdb()
+    drive_all(redis, settings, [seed])
+    redis.close()
+
+
+def test_without_a_bug_the_named_tests_catch_nothing(redis_url: str) -> None:
+    redis, _ = client(redis_url)
     for mutant in MUTANTS:
         if mutant.caught is not None:
             mutant.caught(VirtualBench(redis_url))

@@ -14,7 +14,7 @@ from typing import Any
 @dataclass(frozen=True)
 class Planted:
     """``caught`` must fail while the bug is there. None: the rehearsal of call state must be not well, for the reason that
-    ``breaks`` names.
+    ``breaks`` names, soonest from ``seed`` on.
     """
 
     name: str
@@ -23,6 +23,7 @@ class Planted:
     new: str
     caught: Callable[[], object] | None = None
     breaks: str = ""
+    seed: int = 1
 
     @contextmanager
     def there(self) -> Iterator[None]:

@@ -19,8 +19,8 @@ from tests.lab.test_state_rehearsal import quick
 from tests.unit.calls import test_lifecycle, test_retry, test_watch
 
 NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
-#: The rehearsal finds what it finds in one of so many seeds.
-SEEDS = range(1, 9)
+#: The rehearsal finds what it finds in one of so many seeds, the bug's own first, with so few calls.
+SEEDS, CALLS = range(1, 9), 30
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ PLANTED = [
     Planted("a webhook without its number", work.CallWork._tell, "self.call.sequence + 1", "self.call.sequence",
             breaks="webhooks with a gap"),
     Planted("each end decides anew", work.CallWork.see, "elif not before.ended:", "elif True:",
-            breaks="a call that ended goes on"),
+            breaks="a call that ended goes on", seed=5),
     Planted("deadline not moved with the state", work.CallWork.see,
             "deadline(after.state, before.state, self.call, attempt, context.timers, context.now)", "attempt.deadline_at",
             breaks="hung up before its time"),
@@ -69,7 +69,7 @@ PLANTED = [
     Planted("the watchdog does not ask", watch.may_conclude, "probes >= PROBES", "True",
             test_watch.test_the_switch_is_asked_twice_before_silence_is_an_end),
     Planted("what lives is killed", watch.probed, "Rank.of(far) > Rank.of(believed)", "False",
-            breaks="hung up before its time"),
+            breaks="hung up before its time", seed=3),
     Planted("tombstone ignored", watch.absent, '"lost" if tombstone or restarted', '"lost" if restarted',
             breaks="an unknown end is dialed again"),
     Planted("restart of the switch ignored", watch.restarted_under, " or claimed_at < core_since", "",
@@ -83,7 +83,7 @@ PLANTED = [
     Planted("a conversation is cut with its row", watch.must_end, "and far is not State.IN_PROGRESS", "",
             partial(test_watch.test_which_stray_channel_is_hung_up, "ended", State.IN_PROGRESS, False)),
     Planted("a leaked lease is kept", watch.leaked, "row is None or row == State.ENDED", "row is None",
-            breaks="leases"),
+            breaks="leases", seed=2),
     Planted("a killed INVITE counts no longer", watch.linger_s, "None if heard else sip_death_s", "None",
             partial(test_watch.test_how_long_a_channel_goes_on_counting, {"cause": "NO_ANSWER"}, 6.0)),
     Planted("a dead switch's calls count no longer", watch.linger_s, "return crash_linger_s", "return None",
@@ -99,12 +99,12 @@ def test_a_planted_bug_is_caught(url: str, planted: Planted) -> None:
             with pytest.raises((AssertionError, pytest.fail.Exception)):
                 planted.caught()
             return
-        for seed in SEEDS:
-            told = quick(seed, url)
-            if not told.ok:
+        for seed in sorted(SEEDS, key=lambda seed: seed != planted.seed):
+            told = quick(seed, url, CALLS)
+            said = [*told.broken, *(["leases left"] if told.budget.leases_left else [])]
+            if any(planted.breaks in what for what in said):
                 break
     assert not told.ok
-    said = [*told.broken, *(["leases left"] if told.budget.leases_left else [])]
     assert any(planted.breaks in what for what in said), told.first
 
 
