@@ -33,6 +33,8 @@ CARRIERS = (
 )
 AREAS = {"large": "415", "middle": "212", "small": "646"}
 SWITCHES = 4
+#: Further goes for a machine that filled no second.
+GOES = 5
 #: s; how wrong the wall clock of each switch's controller is.
 SKEWS_S = {"fs2": 0.37, "fs3": -0.74, "fs4": 300.0}
 #: The least part of all INVITEs that a switch is to have sent; a quarter would be its share.
@@ -133,6 +135,7 @@ def campaign(length: Length, *, seed: int) -> Result:
             saturated(calls, faults, rng, length.saturated)
             on_off(calls, faults, rng, length.bursts)
             back = wiped(calls, faults, length.wiped)
+            until_full(calls)
         statuses = calls.wait_ended()
         verdicts = calls.verdicts()
         return Result(
@@ -158,6 +161,17 @@ def saturated(calls: Campaign, faults: Faults, rng: random.Random, seconds: floa
         calls.post(work(seconds))
     with faults.in_background(lambda stop: faults.hiccups(rng, stop), standstills):
         calls.wait_dialed(seconds + PATIENCE_S)
+
+
+def until_full(calls: Campaign) -> None:
+    """A machine that is too slow to fill any carrier's second gets a few more goes: without one nothing was tried."""
+    for _ in range(GOES):
+        verdicts = calls.verdicts()
+        if any(verdicts[carrier.name].peak_invites == carrier.cps for carrier in CARRIERS):
+            return
+        with calls.held():
+            calls.post(work(3.0))
+        calls.wait_dialed(PATIENCE_S)
 
 
 def on_off(calls: Campaign, faults: Faults, rng: random.Random, bursts: int) -> None:

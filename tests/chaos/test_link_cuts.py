@@ -17,7 +17,7 @@ import pytest
 from lab.cutter import Cutter
 from tests.chaos.faults import Fault, Planned
 from tests.chaos.oracle import verdict
-from tests.system.house import PLAIN, House
+from tests.system.house import PATIENCE_S, PLAIN, House
 from trunkline.stack import LabCarrier, Route, Stack
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(200)]
@@ -74,20 +74,21 @@ def test_ends_are_as_without(house: House, way: Way) -> None:
     over = time.monotonic() + LONG_S
     before = cutter.carried
     for (blow, blind_s), endings in zip(itertools.cycle(blows), itertools.repeat(ENDINGS)):
-        if time.monotonic() > over:
-            break
+        late = time.monotonic() > over
+        if late and cutter.carried - before > len(faults):
+            break  # not while the links were hardly cut: a slow machine makes them anew late
+        assert time.monotonic() < over + PATIENCE_S, "the links are not made anew"
         struck = time.monotonic()
         begin = time.time_ns()
         blow()
         faults.append(Fault(Planned("switch"), begin, begin + int(blind_s * 1e9)))
-        ids += [house.post(ending) for ending in endings]
+        ids += [] if late else [house.post(ending) for ending in endings]
         time.sleep(max(0.0, struck + EVERY_S - time.monotonic()))
     house.wait_ended(ids)
     house.wait_nothing_held()
     calls = [house.see(call) for call in ids]
     found = verdict(house.stack, calls, ids, None, faults, since)
     assert not found.wrong, "\n".join(found.wrong)
-    assert cutter.carried - before > len(faults), "the links were hardly cut: no test"
     otherwise = [call for call in calls if call["status"] != WITHOUT[call["to"][-4:]]]
     assert (otherwise, found.unknown) == ([], 0)
     print(f"{len(faults)} blows, {cutter.carried} links, {len(calls)} calls, every end as without")
