@@ -133,6 +133,7 @@ def switch(port: int) -> None:
     server = socket.create_server(("127.0.0.1", port))
     while True:
         peer, _ = server.accept()
+        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as mod_event_socket does
         threading.Thread(target=_serve, args=(peer, listing), daemon=True).start()
 
 

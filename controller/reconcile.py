@@ -123,8 +123,9 @@ class Reconciler:
             if row.attempt_id not in there:
                 self._suspect(row, now)
         present += [row for row in ask if row.attempt_id in there]
-        for row in present:
-            self._suspects.pop(row.attempt_id, None)
+        if self._suspects:
+            for row in present:
+                self._suspects.pop(row.attempt_id, None)
         caught = [row.attempt_id for row in ask if row.attempt_id in there and row.state != State.IN_PROGRESS]
         self._adopt(caught if catch_up else [attempt for attempt in caught if attempt in self._skipped])
         self._skipped = skipped
