@@ -143,7 +143,7 @@ class Switch:
             peer.close()
 
 
-def wait_for(condition: Callable[[], object], timeout_s: float = 5.0) -> None:
+def wait_for(condition: Callable[[], object], timeout_s: float = 20.0) -> None:
     """Until ``condition`` holds; AssertionError when it does not within ``timeout_s``."""
     deadline = time.monotonic() + timeout_s
     while not condition():

@@ -33,20 +33,20 @@ from tests.esl.stub import PASSWORD, Peer, event_frame, usual, wait_for
     ],
 )
 def test_bad_frame_is_one_down_and_a_new_connection(switch: MakeSwitch, link: MakeLink, data: bytes) -> None:
-    item = link(switch(up_then(bad_bytes(data)), usual), esl_ping_interval_s=5.0)
+    item = link(switch(up_then(bad_bytes(data)), usual), esl_command_timeout_s=30.0, esl_ping_interval_s=15.0)
     item.connect()
     if data.count(b"+OK") == 2:
         assert item.call(commands.status()) == "+OK"
     else:
-        assert poke(item) < 0.3  # at once, not by the command's timeout
+        assert poke(item) < 10  # at once, not by the command's timeout
     comes_back(item)
     assert item.counters.bad_frames == 1
 
 
 def test_peer_closes_while_a_command_waits(switch: MakeSwitch, link: MakeLink) -> None:
-    item = link(switch(up_then(Peer.close), usual), esl_command_timeout_s=3.0, esl_ping_interval_s=5.0)
+    item = link(switch(up_then(Peer.close), usual), esl_command_timeout_s=30.0, esl_ping_interval_s=15.0)
     item.connect()
-    assert poke(item) < 1.0
+    assert poke(item) < 10
     comes_back(item)
 
 
@@ -57,19 +57,19 @@ def test_peer_closes_in_the_middle_of_a_body(switch: MakeSwitch, link: MakeLink)
         peer.send(event_frame("CHANNEL_CREATE", filler="x" * 500)[:300])
         peer.close()
 
-    item = link(switch(up_then(fault), usual), esl_ping_interval_s=5.0)
+    item = link(switch(up_then(fault), usual), esl_command_timeout_s=30.0, esl_ping_interval_s=15.0)
     item.connect()
-    assert poke(item) < 0.3
+    assert poke(item) < 10
     comes_back(item)
 
 
 def test_peer_silent_after_a_command(switch: MakeSwitch, link: MakeLink) -> None:
-    item = link(switch(up_then(hold), usual), esl_ping_interval_s=5.0)
+    item = link(switch(up_then(hold), usual), esl_ping_interval_s=30.0)
     item.connect()
     began = time.monotonic()
     with pytest.raises(CommandTimeout):
         item.call(commands.status())
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < 10
     comes_back(item)
 
 
@@ -84,18 +84,18 @@ def test_peer_silent_after_a_command(switch: MakeSwitch, link: MakeLink) -> None
 def test_silence_while_connecting_ends_by_the_deadline(
     switch: MakeSwitch, link: MakeLink, script: Callable[[Peer], None]
 ) -> None:
-    item = link(switch(script), esl_connect_timeout_s=0.4, esl_command_timeout_s=5.0)
+    item = link(switch(script), esl_connect_timeout_s=0.4, esl_command_timeout_s=30.0)
     began = time.monotonic()
     with pytest.raises(LinkDown) as caught:
         item.connect()
-    assert 0.3 < time.monotonic() - began < 1.5
+    assert 0.3 < time.monotonic() - began < 10
     assert caught.value.maybe_sent is False
     assert item.state is LinkState.STOPPED
 
 
 def test_peer_that_trickles_cannot_stretch_the_deadline(switch: MakeSwitch, link: MakeLink) -> None:
     def trickle(peer: Peer) -> None:
-        for byte in b"Content-Type: auth/request\nX: " + b"y" * 500:
+        for byte in b"Content-Type: auth/request\nX: " + b"y" * 3000:
             peer.send(bytes([byte]))
             gevent.sleep(0.01)
 
@@ -103,7 +103,7 @@ def test_peer_that_trickles_cannot_stretch_the_deadline(switch: MakeSwitch, link
     began = time.monotonic()
     with pytest.raises(LinkDown):
         item.connect()
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 10
 
 
 def test_peer_closes_before_auth(switch: MakeSwitch, link: MakeLink) -> None:
@@ -146,11 +146,12 @@ def test_goodbye_of_the_switch(switch: MakeSwitch, link: MakeLink) -> None:
         peer.send(notice + b"Content-Type: command/reply\nReply-Text: +OK\n\n")
         hold(peer)
 
-    item = link(switch(up_then(fault)), esl_ping_interval_s=5.0, esl_backoff_min_s=5.0, esl_backoff_max_s=10.0)
+    slow = {"esl_command_timeout_s": 30.0, "esl_ping_interval_s": 15.0, "esl_backoff_min_s": 5.0, "esl_backoff_max_s": 10.0}
+    item = link(switch(up_then(fault)), **slow)
     downs: list[str] = []
     item.on_down(downs.append)
     item.connect()
-    assert poke(item) < 0.3
+    assert poke(item) < 10
     wait_for(lambda: downs == ["the switch said goodbye"])
     assert (item.state, item.connected, item.wait_up(0)) == (LinkState.DOWN, False, False)
     assert item.counters.bad_frames == 0
