@@ -23,7 +23,7 @@ from trunkline.stack import LabCarrier, Route, Stack
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-LIVE = 200 if os.environ.get("TRUNKLINE_CHAOS") == "all" else 60
+LIVE = 200 if os.environ.get("TRUNKLINE_CHAOS") == "all" else 30
 #: s; after which the carrier gives up what nobody ends.
 TIMER_S = 40 if LIVE == 200 else 20
 CARRIER = LabCarrier("lab_a", channels=LIVE, cps=25, options=("--max-ring", f"{TIMER_S}", "--max-call", f"{TIMER_S}"))
