@@ -43,8 +43,9 @@ def put_carriers(
     ids: dict[str, UUID] = {}
     for lab in lab_carriers:
         gateway, address = ways[lab.name]
-        numbers = {"max_channels": lab.channels, "cps": lab.cps, "invite_cost": lab.invite_cost}
-        ids[lab.name] = carriers.put_carrier(db, name=lab.name, **numbers).id
+        cost = lab.invite_cost
+        put = carriers.put_carrier(db, name=lab.name, max_channels=lab.channels, cps=lab.cps, invite_cost=cost)
+        ids[lab.name] = put.id
         carriers.put_endpoint(db, carrier_id=ids[lab.name], gateway=gateway, address=address)
     for route in routes:
         order = [carriers.RouteCarrier(ids[name], tier=tier) for tier, name in enumerate(route.carriers, 1)]
