@@ -40,8 +40,8 @@ def _names(text: str) -> frozenset[str]:
 
 CODECS = _names("PCMU PCMA G722 OPUS")
 HANGUP_CAUSES = _names(
-    "ALLOTTED_TIMEOUT CALL_REJECTED MANAGER_REQUEST NORMAL_CLEARING NORMAL_UNSPECIFIED NO_ANSWER ORIGINATOR_CANCEL"
-    " PROGRESS_TIMEOUT RECOVERY_ON_TIMER_EXPIRE USER_BUSY"
+    "ALLOTTED_TIMEOUT CALL_REJECTED MANAGER_REQUEST NORMAL_CIRCUIT_CONGESTION NORMAL_CLEARING NORMAL_TEMPORARY_FAILURE"
+    " NORMAL_UNSPECIFIED NO_ANSWER ORIGINATOR_CANCEL PROGRESS_TIMEOUT RECOVERY_ON_TIMER_EXPIRE UNALLOCATED_NUMBER USER_BUSY"
 )
 REQUESTERS = _names("customer agent operator platform")
 #: The only variables ever set on a live channel: notes of ours that its last event then carries.
@@ -67,7 +67,7 @@ SUBCLASSES = _names(
     "mod_audio_fork::buffer_overrun mod_audio_fork::connect mod_audio_fork::connect_failed mod_audio_fork::disconnect"
     " mod_audio_fork::error mod_audio_fork::json mod_audio_fork::kill_audio mod_audio_fork::play_audio"
     " mod_audio_fork::transcription mod_audio_fork::transfer sofia::gateway_add sofia::gateway_delete"
-    " sofia::gateway_state"
+    " sofia::gateway_state trunkline::inbound"
 )
 
 
