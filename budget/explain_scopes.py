@@ -27,7 +27,7 @@ CHUNK = 1000
 _FIELDS = (
     "max", "interval", "paused", "tat", "seen", "gap", "rest", "factor", "factor_at", "recover", "cap", "cap_at",
     "linger", "more", "state", "why", "probes", "probe_at", "turns", "asked", "clk1", "clk2", "clk3",
-    "urgent_share", "bulk_floor",
+    "urgent_share", "bulk_floor", "reserved",
 )  # fmt: skip
 
 
@@ -39,7 +39,8 @@ class ScopeNow:
     (None: any number), ``stated`` what it was set to. Times are microseconds: ``interval_us`` between two calls just now
     (None: no rate, 0: never), ``stated_interval_us`` as set, ``next_us`` from now until its rate allows the next,
     ``recover_us`` in which a lowered rate would come back from nothing, ``linger_us`` for which an ended call counts on.
-    ``known``: Redis was told of it. ``waiters``: lanes and tenants that left a carrier's order until it has room.
+    ``kept``: of its places those that are free and kept for calls that come in. ``known``: Redis was told of it.
+    ``waiters``: lanes and tenants that left a carrier's order until it has room.
     """
 
     scope: str
@@ -55,6 +56,7 @@ class ScopeNow:
     paused: bool = False
     known: bool = False
     waiters: int = 0
+    kept: int = 0
 
     @property
     def kind(self) -> str:
@@ -68,8 +70,8 @@ class ScopeNow:
 
     @property
     def left(self) -> int | None:
-        """Places; None: any number."""
-        return None if self.limit is None else max(0, self.limit - self.counted)
+        """Places for a call that is to be dialed; None: any number."""
+        return None if self.limit is None else max(0, self.limit - self.counted - self.kept)
 
     @property
     def full(self) -> bool:
@@ -149,12 +151,13 @@ def count(redis: Redis, fields: dict[str, Fields], now_us: int) -> dict[str, Sco
             held_command(name),
             ("ZCOUNT", f"{PREFIX}linger:{name}", f"({now_us if since is None else since}", "+inf"),
             ("SCARD", f"{PREFIX}wait:{name}"),
+            ("HGET", f"{PREFIX}held", f"in:{name}"),
         ]
     replies = ask(redis, commands)
-    counts = zip(replies[::3], replies[1::3], replies[2::3], strict=True)
+    counts = zip(replies[::4], replies[1::4], replies[2::4], replies[3::4], strict=True)
     return {
-        name: _scope(name, fields[name], now_us, *(int(one or 0) for one in three))
-        for name, three in zip(fields, counts, strict=True)
+        name: _scope(name, fields[name], now_us, *(int(one or 0) for one in four))
+        for name, four in zip(fields, counts, strict=True)
     }
 
 
@@ -180,7 +183,7 @@ def _returned(known: Fields, value: str, since: str, now_us: int) -> float:
     return min(1.0, float(known[value]) + max(0, now_us - int(known[since] or 0)) / recover)
 
 
-def _scope(name: str, known: Fields, now_us: int, used: int, lingering: int, waiters: int) -> ScopeNow:
+def _scope(name: str, known: Fields, now_us: int, used: int, lingering: int, waiters: int, inbound: int) -> ScopeNow:
     carrier_side = name.partition(":")[0] in CARRIER_SIDE
     stated = number(known["max"] or None)
     limit = stated
@@ -209,4 +212,5 @@ def _scope(name: str, known: Fields, now_us: int, used: int, lingering: int, wai
         known["paused"] == "1",
         bool(known["max"] and known["interval"]) if name.startswith("carrier:") else bool(known["paused"]),
         waiters,
+        max(0, (number(known["reserved"] or None) or 0) - inbound),
     )

@@ -16,6 +16,8 @@ from budget.scopes import carrier_scope
 from budget.scripts import PREFIX, run
 from settings import Settings
 
+#: Whose channels nobody else counts: the carrier of calls that came in where it does not count those.
+UNCOUNTED = UUID(int=0)
 #: Leases read in one go: a controller with thousands of calls has other things to do in between.
 PAGE = 200
 #: fence, carrier, lane, switch, granted at, slot, pacing after it, scopes.
@@ -72,8 +74,10 @@ def linger(redis: Redis, carrier_id: UUID, attempt_id: UUID, fence: int, us: int
 
 
 def leases(redis: Redis, carriers: Iterable[UUID]) -> list[Lease]:
-    """Every lease of the given carriers, for reconcile and audit. One that cannot be read is removed."""
-    known = list(carriers)
+    """Every lease of the given carriers, and of calls that no carrier counts, for reconcile and audit. One that cannot be
+    read is removed.
+    """
+    known = [*carriers, UNCOUNTED]
     pipe = redis.pipeline(transaction=False)
     for carrier in known:
         pipe.zrange(f"{PREFIX}held:{carrier_scope(carrier)}", 0, -1, withscores=True)

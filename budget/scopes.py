@@ -46,7 +46,7 @@ class ScopeLimits:
     """One scope's numbers. None: no such limit. ``interval_us``: between two slots, 0: never. ``linger_us``: an ended call
     goes on counting (carrier's side). ``gap_us``: longer than its pumps ever wait between two requests; more time than
     that, at once, is a step of the clock. ``rest_us``: how long nothing leaves after the rate was lowered or there was none
-    (W + J).
+    (W + J). ``reserved``: channels that calls of ours never take (carrier's side); they are for calls that come in.
     """
 
     scope: str
@@ -56,6 +56,7 @@ class ScopeLimits:
     paused: bool = False
     gap_us: int = GAP_US
     rest_us: int = 0
+    reserved: int = 0
 
     def fields(self) -> list[str]:
         """As Redis keeps them."""
@@ -66,6 +67,7 @@ class ScopeLimits:
             "paused": str(int(self.paused)),
             "gap": str(self.gap_us),
             "rest": str(self.rest_us),
+            "reserved": str(self.reserved) if self.reserved else "",
         }
         return [word for pair in pairs.items() for word in pair]
 

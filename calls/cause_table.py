@@ -204,6 +204,9 @@ END_REASONS: dict[str, str] = {
     "not_sent": "The call never reached our switch.",
     "lost": "Nobody saw how the attempt ended; whether a phone rang is unknown.",
     "canceled": "The call was canceled before an answer.",
+    "caller_gave_up": "The caller hung up before the call was answered.",
+    "agent_busy": "The call came in while its agents or its tenant had as many as they may have; the caller heard busy.",
+    "house_full": "The call came in while the carrier's channels, the switch or the platform had no place for it.",
     "expired": "The call's time to be dialed ran out.",
     "blocked": "A rule of the platform or the tenant forbade the call.",
 }

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from calls.cause_table import END_REASONS, NOTES, OWN_CAUSES, ROWS, Row
 from calls.evidence import End, Outcome, RetryClass
+from calls.inbound import unanswered
 from calls.phrases import Text, subject_of
 
 __all__ = ["END_REASONS", "OWN_CAUSES", "REQUESTERS", "Verdict", "classify", "normalize"]
@@ -64,6 +65,9 @@ def classify(end: End) -> Verdict:
     end = normalize(end)
     if end.answered_at is not None:
         return _answered(end)
+    if end.inbound:
+        outcome, why, by = unanswered(end)
+        return Verdict(outcome, why, RetryClass.INBOUND, uncertain=False, hangup_by=by)
     if (reason := _noted(end)) is not None and end.sip_code is None:
         # We hung up for a reason of our own while the phone may have rung: another try is one more ring for somebody.
         return Verdict(Outcome.FAILED, reason, RetryClass.NO_ANSWER, uncertain=True, hangup_by="platform")
@@ -111,7 +115,7 @@ def _answered(end: End) -> Verdict:
 def _who(end: End, reason: str) -> str | None:
     """Who ended an answered call. A BYE that came in settles it, also where we had just asked for a hangup."""
     if end.disposition == "recv_bye":
-        return "carrier" if reason == "dropped" else "callee"
+        return "carrier" if reason == "dropped" else "caller" if end.inbound else "callee"
     if end.requested_by is not None:
         return end.requested_by
     ours = reason in ("max_duration", "media_timeout") or end.disposition in ("send_bye", "send_cancel")

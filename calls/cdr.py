@@ -30,15 +30,15 @@ class CdrError(ValueError):
 
 
 def from_cdr(body: object) -> Evidence | None:
-    """The end of the attempt that the record is of; None for a leg that cannot be one (inbound, or no UUID of ours).
+    """The end of the attempt that the record is of; None for a leg that cannot be one (no UUID of ours, or a caller whom our
+    dialplan has not announced).
 
     The same record always has the same key. Errors: :class:`CdrError` for what is no CDR or does not say when it ended.
     """
     record = _object(body, "")
     variables = _object(record.get("variables"), "/variables")
     profile, times = _latest(record)
-    if _object(record.get("channel_data"), "/channel_data").get("direction") == "inbound":
-        return None
+    inbound = _object(record.get("channel_data"), "/channel_data").get("direction") == "inbound"
 
     def variable(name: str) -> str | None:
         value = variables.get(name)
@@ -46,7 +46,7 @@ def from_cdr(body: object) -> Evidence | None:
 
     caller = profile.get("caller_profile")
     attempt = uuid_of(variable("uuid")) or uuid_of(_text(caller, "uuid"))
-    if attempt is None:
+    if attempt is None or (inbound and variable("trunkline_attempt") != str(attempt)):
         return None
     at = micros(_text(times, "hangup_time"))
     if at is None:
@@ -58,6 +58,7 @@ def from_cdr(body: object) -> Evidence | None:
         ringing_at=micros(_text(times, "progress_time")),
         early_at=micros(_text(times, "progress_media_time")),
         answered_at=micros(_text(times, "answered_time")),
+        inbound=inbound,
     )
     return Evidence(attempt, f"cdr:{attempt}:{_text(times, 'hangup_time')}", Source.CDR, State.ENDED, at, end)
 

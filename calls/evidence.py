@@ -88,6 +88,7 @@ class RetryClass(StrEnum):
     NOT_SENT = "not_sent"  # proven: the originate never reached the switch
     CANCELED = "canceled"
     POLICY = "policy"
+    INBOUND = "inbound"  # the caller rang us: there is nothing to repeat
     UNKNOWN = "unknown"  # somebody may have rung; never redialed by default
 
 
@@ -115,6 +116,7 @@ class End:
     requested_by: str | None = None  # customer, agent, operator, platform: who asked for the hangup, if anybody did
     note: str | None = None  # why the platform ended it (agent_lost ...), as the relay put it down on the channel
     said: str | None = None  # what its carrier's own list makes of the phrase: a calls.rejects.Means
+    inbound: bool = False  # the carrier called us; sip_code is then what the caller was answered
 
 
 @dataclass(frozen=True, slots=True)

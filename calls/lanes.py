@@ -72,6 +72,14 @@ def lane_name(
     return name
 
 
+def inbound_lane(tenant_id: UUID, pool: str | None) -> str:
+    """What a call that comes in counts in, named like a lane, though it never waits in one:
+    ``dial.inbound.<tenant hex>.inbound[.a-<agent pool>]``. ValueError for a pool with other characters.
+    """
+    name = f"dial.inbound.{tenant_id.hex}.inbound"
+    return name if pool is None else f"{name}.a-{_checked('pool', pool)}"
+
+
 def _checked(field: str, name: str) -> str:
     if _NAMED.fullmatch(name) is None:
         raise ValueError(f"{field}: expected 1 to 32 of a-z, 0-9 and -, not starting with -")

@@ -47,6 +47,7 @@ class AttemptFacts:
     requested_by: str | None = None
     note: str | None = None
     said: str | None = None
+    inbound: bool = False  # the caller rang us; known from the row, whoever tells of it
     # What it means.
     outcome: Outcome | None = None
     end_reason: str | None = None
@@ -87,6 +88,7 @@ def join(one: AttemptFacts, other: AttemptFacts) -> AttemptFacts:
         ringing_at=_earliest(one.ringing_at, other.ringing_at),
         early_at=_earliest(one.early_at, other.early_at),
         answered_at=_earliest(one.answered_at, other.answered_at),
+        inbound=one.inbound or other.inbound,
     )
     return refresh(merged)
 
@@ -125,6 +127,7 @@ def best_end(facts: AttemptFacts) -> End | None:
         requested_by=facts.requested_by,
         note=facts.note,
         said=facts.said,
+        inbound=facts.inbound,
     )
 
 
@@ -164,6 +167,7 @@ def _facts_of(evidence: Evidence) -> AttemptFacts:
         requested_by=end.requested_by,
         note=end.note,
         said=end.said,
+        inbound=end.inbound,
     )
 
 

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from calls.causes import REQUESTERS
 from calls.evidence import End
+from calls.inbound import final_answer
 
 #: The text of a channel variable; None when it is absent, empty, or no text.
 Variable: TypeAlias = Callable[[str], str | None]
@@ -36,14 +37,20 @@ def end_of(
     ringing_at: datetime | None,
     early_at: datetime | None,
     answered_at: datetime | None,
+    inbound: bool = False,
 ) -> End:
-    """The end of a leg as its channel's variables tell it; ``cause``: as told beside them, if it is."""
+    """The end of a leg as its channel's variables tell it; ``cause``: as told beside them, if it is. ``inbound``: it is a
+    caller's.
+    """
     cause = cause or variable("hangup_cause") or ""
     disposition = word(variable("sip_hangup_disposition"))
     if answered_at is None and disposition == "recv_bye":
         # 200 and BYE were read in one go, by a switch that had stood still. A callee may only end what it has answered.
         answered_at = at
-    sip_code, sip_phrase = _final_answer(variable, disposition)
+    sip_code, sip_phrase = _final_answer(variable, disposition) if not inbound else (None, None)
+    if inbound:
+        early_at = None  # media flows from the answer on, which the switch calls progress too
+        sip_code = 200 if answered_at is not None else final_answer(word(cause) or "")
     if sip_code is None and answered_at is not None:
         sip_code = 200  # noted only when the far end hangs up; an answered INVITE had no other
     requested_by = variable("trunkline_hangup_by")
@@ -59,6 +66,7 @@ def end_of(
         answered_at=answered_at,
         requested_by=requested_by if requested_by in REQUESTERS else None,
         note=word(variable("trunkline_end_reason")),
+        inbound=inbound,
     )
 
 

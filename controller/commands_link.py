@@ -25,7 +25,7 @@ SUBCLASSES = _names(
     "mod_audio_fork::buffer_overrun mod_audio_fork::connect mod_audio_fork::connect_failed mod_audio_fork::disconnect"
     " mod_audio_fork::error mod_audio_fork::json mod_audio_fork::kill_audio mod_audio_fork::play_audio"
     " mod_audio_fork::transcription mod_audio_fork::transfer sofia::gateway_add sofia::gateway_delete"
-    " sofia::gateway_state"
+    " sofia::gateway_state trunkline::inbound"
 )
 
 

@@ -56,7 +56,7 @@ CALL_EVENTS = Subscription(
         "BACKGROUND_JOB",
         "HEARTBEAT",
     ),
-    ("sofia::gateway_state",),
+    ("sofia::gateway_state", "trunkline::inbound"),
 )
 
 

@@ -16,8 +16,9 @@ _PRINTABLE = re.compile(rb"[\x20-\x7e]+(?:\n[\x20-\x7e]+)*\n\n")
 _VERBS = frozenset({b"api", b"auth", b"bgapi", b"event", b"filter", b"sendmsg", b"userauth"})
 _APIS = frozenset(
     (
-        b"acl fsctl global_getvar hash module_exists originate reloadacl show sofia status strepoch uuid_audio_fork"
-        b" uuid_break uuid_dump uuid_exists uuid_getvar uuid_kill uuid_record uuid_send_dtmf uuid_setvar version"
+        b"acl fsctl global_getvar hash module_exists originate reloadacl sched_hangup show sofia status strepoch uuid_answer"
+        b" uuid_audio_fork uuid_break uuid_dump uuid_exists uuid_getvar uuid_kill uuid_record uuid_send_dtmf uuid_setvar"
+        b" version"
     ).split()
 )
 _BUILDER = object()  # known to this module alone: a Command comes from command() or not at all

@@ -36,6 +36,9 @@ _BEGAN = {
 LOCAL_CAUSES = frozenset({"GATEWAY_DOWN", "INVALID_GATEWAY", "INVALID_PROFILE", "INVALID_URL", "CHAN_NOT_IMPLEMENTED"})
 AMBIGUOUS_CAUSE = "DESTINATION_OUT_OF_ORDER"
 
+#: A caller's media begins with the answer, which the switch calls progress as well.
+_NOT_OF_CALLERS = frozenset({State.EARLY})
+
 _SEQUENCE = re.compile(r"[0-9]{1,20}")
 
 
@@ -54,18 +57,23 @@ class LocalRefusal:
 
 
 def from_event(event: Event) -> Evidence | LocalRefusal | None:
-    """What an event says of an attempt; None when it says nothing (another event, an inbound call, no UUID, no time)."""
+    """What an event says of an attempt; None when it says nothing (another event, a caller whom our dialplan has not
+    announced, no UUID, no time).
+    """
     name = text_of(event, "Event-Name")
     if name == "BACKGROUND_JOB":
         return _refusal(event)
     state = _STATES.get(name or "")
     attempt = _uuid(event, "Unique-ID")
-    if state is None or attempt is None or text_of(event, "Call-Direction") == "inbound":
+    inbound = text_of(event, "Call-Direction") == "inbound"
+    if state is None or attempt is None or (inbound and not _announced(event, attempt)):
+        return None
+    if inbound and state in _NOT_OF_CALLERS:
         return None
     at = _micros(event, _BEGAN[state]) or _micros(event, "Event-Date-Timestamp")
     if at is None:
         return None
-    end = _end(event, at) if state is State.ENDED else None
+    end = _end(event, at, inbound=inbound) if state is State.ENDED else None
     return Evidence(attempt, _key(event, attempt, at), Source.EVENT, state, at, end)
 
 
@@ -79,7 +87,10 @@ def from_dump(attempt_id: UUID, reply: str, now: datetime) -> Evidence | None:
         return None
     if _uuid(event, "Unique-ID") != attempt_id:
         return None
+    inbound = text_of(event, "Call-Direction") == "inbound"
     for state in (State.IN_PROGRESS, State.RINGING, State.EARLY):
+        if inbound and state in _NOT_OF_CALLERS:
+            continue
         at = _micros(event, _BEGAN[state])
         if at is not None:
             break
@@ -104,7 +115,11 @@ def _refusal(event: Event) -> LocalRefusal | None:
     return LocalRefusal(attempt, cause, certain, evidence)
 
 
-def _end(event: Event, at: datetime) -> End:
+def _announced(event: Event, attempt: UUID) -> bool:
+    return _uuid(event, "variable_trunkline_attempt") == attempt
+
+
+def _end(event: Event, at: datetime, *, inbound: bool) -> End:
     return switch_words.end_of(
         lambda name: text_of(event, f"variable_{name}"),
         at=at,
@@ -112,6 +127,7 @@ def _end(event: Event, at: datetime) -> End:
         ringing_at=_micros(event, "Caller-Channel-Progress-Time"),
         early_at=_micros(event, "Caller-Channel-Progress-Media-Time"),
         answered_at=_micros(event, "Caller-Channel-Answered-Time"),
+        inbound=inbound,
     )
 
 

@@ -20,6 +20,7 @@ from gevent.event import Event
 from redis.exceptions import RedisError
 
 from budget import permits
+from budget.leases import UNCOUNTED
 from calls import watch
 from calls.evidence import Evidence, State
 from calls.watch import ROUND_S as ROUND_S
@@ -29,6 +30,7 @@ from controller.esl import CommandRefused, EslError
 from controller.esl_connection import Pending
 from controller.esl_wire import Command
 from controller.evidence import from_dump
+from controller.inbound import PRESENCE
 from crashpoint import crash_point
 from store import attempts, carriers, switches
 from store.queue import Fate, clock, fates
@@ -53,6 +55,7 @@ class Reconciler:
     board: Board
     record: Callable[[Evidence], None]
     waits: Callable[[UUID], bool]
+    callers: Callable[[set[UUID]], None] = lambda _: None  # told of every caller's channel that the switch lists
     _asked: Event = field(default_factory=Event)
     _suspects: dict[UUID, float] = field(default_factory=dict)  # absent since (monotonic)
     _orphans: dict[UUID, float] = field(default_factory=dict)
@@ -102,7 +105,7 @@ class Reconciler:
         # Ages go by the one clock of all hosts: ours may be wrong by minutes.
         now = clock(self.board.db)
         self._note_core(now)
-        listed = self._channels()
+        listed, callers = self._channels()
         rows = {r.attempt_id: r for page in attempts.live_pages(self.board.db, settings.switch) for r in page}
         present: list[attempts.LiveAttempt] = []
         ask: list[attempts.LiveAttempt] = []
@@ -134,24 +137,29 @@ class Reconciler:
         self._count(present)
         self._kill_orphans(listed - set(rows))
         self._free_leaks(set(rows) | listed, now)
+        self.callers(callers)
 
     def _note_core(self, now: datetime) -> None:
         """A new Core-UUID is a restarted switch: its channels and its tombstones are gone."""
         core = self.board.link.call(commands.global_getvar("core_uuid")).strip()
         self._core_since = switches.seen(self.board.db, self.board.settings.switch, core, now)
 
-    def _channels(self) -> set[UUID]:
-        """Our channels on the switch. With none, FreeSWITCH leaves out ``rows`` altogether."""
+    def _channels(self) -> tuple[set[UUID], set[UUID]]:
+        """Our channels on the switch, and those of them that are callers'. With none, FreeSWITCH leaves out ``rows``."""
         reply = self.board.link.call(commands.show_channels())
         found: set[UUID] = set()
+        callers: set[UUID] = set()
         for number, row in enumerate(esl_replies.each_channel(reply)):
             if number % BREATH == BREATH - 1:
                 gevent.sleep(0)
             # presence_data says whose it is: other channels of a shared switch are none of our business.
-            if str(row.get("presence_data", "")).startswith("call_"):
+            whose = str(row.get("presence_data", ""))
+            if whose.startswith("call_") or whose == PRESENCE:
                 with contextlib.suppress(ValueError, KeyError):
                     found.add(UUID(row["uuid"]))
-        return found
+                    if whose == PRESENCE:
+                        callers.add(UUID(row["uuid"]))
+        return found, callers
 
     def how_far(self, attempt: UUID) -> Evidence | None:
         """What the channel itself says of its state, None when there is no channel. Raises EslError."""
@@ -195,8 +203,9 @@ class Reconciler:
             return
         adopted: dict[UUID, int] = {}
         for row in rows:
-            if row.carrier_id is not None and row.fence is not None:
-                lease = permits.Lease(row.attempt_id, row.fence, row.carrier_id, self.board.settings.switch)
+            if row.fence is not None:
+                carrier = row.carrier_id or UNCOUNTED
+                lease = permits.Lease(row.attempt_id, row.fence, carrier, self.board.settings.switch)
                 if permits.adopt(self.board.redis, self.board.settings, lease, row.lane):
                     adopted[row.attempt_id] = row.fence
         if not adopted:
@@ -219,7 +228,8 @@ class Reconciler:
         if not watch.ripe(waited, waits=self.waits(attempt), backlog=self.board.events.dispatcher.backlog > 0):
             return
         reply = self.board.link.call(commands.hash_select(self.board.settings.tombstone_realm, attempt))
-        tombstone = esl_replies.fence(reply) is not None or attempt in self.board.unproved
+        # A caller's channel was there: it needs no proof.
+        tombstone = row.inbound or esl_replies.fence(reply) is not None or attempt in self.board.unproved
         since, grace_s = self._core_since, self.board.settings.esl_grace_s
         cause = watch.absent(waited, tombstone=tombstone, claimed_at=row.claimed_at, core_since=since, grace_s=grace_s)
         if cause is None:

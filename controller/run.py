@@ -27,6 +27,8 @@ from controller.evidence import LocalRefusal, from_event
 from controller.frames import Event
 from controller.gateways import Gateways
 from controller.hangups import CommandRunner
+from controller.inbound import SUBCLASS as INBOUND
+from controller.inbound import Inbound
 from controller.keeper import Keeper
 from controller.pump import Pumps
 from controller.reconcile import Reconciler
@@ -56,7 +58,8 @@ class Controller:
         self.events = EslLink(settings, role="events", rng=rng)
         self.board = Board(settings, self.db, self.redis, self.link, self.events, self.duty, inherited=False)
         self.writer = EventWriter(self.board, RetryRules.of(settings))
-        self.reconciler = Reconciler(self.board, self.writer.record, self.writer.waits)
+        self.inbound = Inbound(self.board, self.writer.record)
+        self.reconciler = Reconciler(self.board, self.writer.record, self.writer.waits, self.inbound.found)
         self.commands = CommandRunner(self.board, self.reconciler, self.writer)
         self.runner = DialRunner(self.redis, f"dial-{settings.switch}")
         self.gateways = Gateways(self.board)
@@ -72,6 +75,7 @@ class Controller:
         self.writer.on_ended = self.commands.on_ended
         self.events.on_event(self._on_event)
         self.events.register_handle("sofia::gateway_state", self.gateways.on_event)
+        self.events.register_handle(INBOUND, self.inbound.on_event)
         self.events.on_up(self._on_events_up)
         self.link.on_up(self._on_up)
         self.duty.took = self._on_duty
@@ -199,7 +203,8 @@ class Controller:
         else:
             if seen.state is State.DIALING:
                 self.commands.on_created(seen.attempt_id)
-            self.writer.record(seen)
+            if not self.inbound.keeps(seen):
+                self.writer.record(seen)
 
     def _on_local_refusal(self, refusal: LocalRefusal) -> None:
         """BACKGROUND_JOB says -ERR. With a channel its hangup tells more; without one this is the only word there is."""

@@ -82,7 +82,7 @@ class Audit:
             if fate is not None and fate.state == "queued":
                 self._unused(lease, now_us)
             elif (fate is None or fate.state == "ended") and lease.switch not in alive and lease.suspect(now_us):
-                self._orphan(lease, fate, known[lease.carrier_id], now)
+                self._orphan(lease, fate, known.get(lease.carrier_id), now)
 
     def _unused(self, lease: permits.Lease, now_us: int) -> None:
         """Claimed, given back in Postgres, and not here: its controller died in between. A fence claims once only."""
@@ -90,7 +90,9 @@ class Audit:
         if not young and permits.requeue(self._redis, lease.attempt_id, lease.fence):
             log.warning("queued, but leased: back to its lane", extra={"attempt": str(lease.attempt_id)})
 
-    def _orphan(self, lease: permits.Lease, fate: Fate | None, carrier: carriers.CarrierLimits, now: datetime) -> None:
+    def _orphan(
+        self, lease: permits.Lease, fate: Fate | None, carrier: carriers.CarrierLimits | None, now: datetime
+    ) -> None:
         """Ended, on a switch whose controller is not coming back; the channel counts as long as its carrier may count it."""
         left = 0.0
         if fate is not None and fate.ended_at is not None and not fate.local:

@@ -83,9 +83,14 @@ def _more(carrier: CarrierLimits) -> tuple[str, ...]:
     return tuple(f"{kind}:{name}" for kind, name in shared if name is not None)
 
 
+def _reserved(carriers_of_it: Iterable[CarrierLimits]) -> int:
+    """Channels kept for calls that come in: of a carrier, or of all that share an account or a source address."""
+    return sum(c.inbound_reserved for c in carriers_of_it if c.counts_inbound)
+
+
 def _limits(
     settings: Settings, scope: str, cps: float | None, window_ms: int, jitter_ms: float, cost: int,
-    *, max_channels: int | None, linger_ms: int, paused: bool,
+    *, max_channels: int | None, linger_ms: int, paused: bool, reserved: int = 0,
 ) -> ScopeLimits:  # fmt: skip
     interval = None if cps is None else interval_us(cps, window_ms, jitter_ms, cost)
     return ScopeLimits(
@@ -96,6 +101,7 @@ def _limits(
         paused=paused,
         gap_us=int(settings.pump_idle_s * 1_000_000) + 500_000,
         rest_us=rest_us(window_ms, jitter_ms, interval),
+        reserved=reserved,
     )
 
 
@@ -113,7 +119,7 @@ def carrier_specs(picture: Picture, settings: Settings) -> list[CarrierSpec]:
         limits = _limits(
             settings, carrier_scope(c.id), c.cps, c.window_ms, settings.jitter_for(c.jitter_ms), c.invite_cost,
             max_channels=c.max_channels, linger_ms=settings.linger_ms if c.linger_ms is None else c.linger_ms,
-            paused=c.id not in picture.dialable,
+            paused=c.id not in picture.dialable, reserved=_reserved([c]),
         )  # fmt: skip
         found.append(CarrierSpec(limits, _more(c), urgent_share=c.urgent_share, bulk_floor=c.bulk_floor))
     return found
@@ -132,6 +138,7 @@ def scope_limits(picture: Picture, settings: Settings) -> list[ScopeLimits]:
             max((settings.jitter_for(c.jitter_ms) for c in mine), default=settings.jitter_ms),
             max((c.invite_cost for c in mine), default=1),
             max_channels=scope.max_channels, linger_ms=max(lingers, default=0), paused=scope.paused,
+            reserved=_reserved(mine),
         )  # fmt: skip
         found.append(limits)
     return found

@@ -13,6 +13,7 @@ from redis import Redis
 
 from budget import epoch as budget_epoch
 from budget import lanes, permits
+from budget.leases import UNCOUNTED
 from budget.scopes import carrier_scope, interval_us
 from budget.scripts import VERSION
 from crashpoint import crash_point
@@ -56,8 +57,8 @@ def ensure_epoch(db: Database, redis: Redis, settings: Settings, now: datetime) 
     state_limits(redis, picture, settings)
     health.restore(db, redis, settings)
     for live in attempts.list_live(db, None):
-        if live.carrier_id is not None and live.fence is not None:
-            lease = permits.Lease(live.attempt_id, live.fence, live.carrier_id, live.switch or "")
+        if live.fence is not None:
+            lease = permits.Lease(live.attempt_id, live.fence, live.carrier_id or UNCOUNTED, live.switch or "")
             permits.adopt(redis, settings, lease, live.lane)
     crash_point("rebuild.adopted")
     _restore_lingers(db, redis, settings, now)

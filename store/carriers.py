@@ -24,6 +24,7 @@ class CarrierLimits:
     setting; ``invite_cost`` 2 where each call sends its INVITE twice (digest authentication). ``account``, ``source_ip``: it
     also counts by those, and their scopes (store/scopes.py) have the numbers. ``urgent_share``: of its slots, what one
     tenant's urgent calls may take ahead of others (0 to 1); ``bulk_floor``: what bulk calls always get (0 to 0.5).
+    ``counts_inbound``: calls that it places to us take its channels too; ``inbound_reserved`` of them no call of ours takes.
     """
 
     id: UUID
@@ -40,6 +41,8 @@ class CarrierLimits:
     source_ip: str | None
     urgent_share: float
     bulk_floor: float
+    counts_inbound: bool = True
+    inbound_reserved: int = 0
 
 
 _CHANGES = frozenset(field.name for field in fields(CarrierLimits)) - {"id", "name"}
@@ -56,6 +59,7 @@ _RANGES = {
     "account": "1 to 63 letters, digits, '.', '_' or '-'",
     "urgent_share": "0 to 1",
     "bulk_floor": "0 to 0.5",
+    "inbound_reserved": "at least 0",
 }
 
 
@@ -120,6 +124,8 @@ def put_carrier(
     source_ip: str | None = None,
     urgent_share: float = 0.3,
     bulk_floor: float = 0.1,
+    counts_inbound: bool = True,
+    inbound_reserved: int = 0,
 ) -> CarrierLimits:
     """Create the carrier of that name, or give it these numbers and no others. Errors: ``ValueError`` naming the field."""
     params = {
@@ -137,6 +143,8 @@ def put_carrier(
         "source_ip": _address(source_ip),
         "urgent_share": urgent_share,
         "bulk_floor": bulk_floor,
+        "counts_inbound": counts_inbound,
+        "inbound_reserved": inbound_reserved,
     }
     try:
         with db.connection() as conn:

@@ -15,7 +15,7 @@ from store.records import clean
 from store.rows import Attempt, Call
 
 _SAME = tuple(field.name for field in fields(AttemptFacts))
-_HANGUP_BY = frozenset({"callee", "agent", "platform", "carrier", "operator", "customer"})
+_HANGUP_BY = frozenset({"callee", "caller", "agent", "platform", "carrier", "operator", "customer"})
 _INT4_MAX = (1 << 31) - 1
 
 
@@ -62,6 +62,7 @@ def facts_of(attempt: Attempt) -> AttemptFacts:
         requested_by=attempt.requested_by,
         note=attempt.note,
         said=attempt.said,
+        inbound=attempt.inbound,
         outcome=Outcome(attempt.outcome) if attempt.outcome else None,
         end_reason=attempt.end_reason,
         retry_class=RetryClass(attempt.retry_class) if attempt.retry_class else None,

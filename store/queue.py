@@ -28,7 +28,7 @@ class AttemptState(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LiveAttempt:
-    """A claimed attempt that has not ended."""
+    """A claimed attempt that has not ended. ``inbound``: a caller's; ``carrier_id`` None: no carrier counts it."""
 
     attempt_id: UUID
     call_id: UUID
@@ -45,6 +45,7 @@ class LiveAttempt:
     answered_at: datetime | None
     ring_timeout_s: int
     max_duration_s: int
+    inbound: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ _SQL = load("relay")
 class RelayCall:
     """An attempt with its agent. ``agent_kind``: websocket (``agent_url``) or announcement (``agent_audio``);
     ``state`` is the attempt's, ``number`` counts the call's attempts from 1. ``recording``: start, notice, days; None: it is
-    not to be recorded; ``recording_state``: how far that is.
+    not to be recorded; ``recording_state``: how far that is. ``direction`` inbound: ``from_number`` called.
     """
 
     attempt_id: UUID
@@ -43,6 +43,7 @@ class RelayCall:
     max_duration_s: int
     recording: dict[str, Any] | None = None
     recording_state: str | None = None
+    direction: str = "outbound"
 
 
 def agent_for(db: Database, attempt_id: UUID) -> RelayCall | None:

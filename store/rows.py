@@ -48,6 +48,7 @@ class Call:
     retry: dict[str, Any] | None = None
     dial_window: Any = None  # as stored; calls.windows.Window.read says whether it can be read
     recording: dict[str, Any] | None = None
+    direction: str = "outbound"  # inbound: from_number called to_number, which is one of the tenant's own
 
     @property
     def ended(self) -> bool:
@@ -102,6 +103,7 @@ class Attempt:
     created_at: datetime
     dial_until: datetime | None = None
     said: str | None = None
+    inbound: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +136,7 @@ def queued_attempt(
         "probes": 0,
         "uncertain": False,
         "local": False,
+        "inbound": False,
         "created_at": now,
     }
     return Attempt(**values)

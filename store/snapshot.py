@@ -18,6 +18,7 @@ def snapshot(call: Call) -> dict[str, Any]:
     """The whole call as JSON types. ``agent_variables`` stay inside: they are the agent's business, and large."""
     return {
         "id": call_ref(call.id),
+        "direction": call.direction,
         "status": call.status,
         "status_at": stamp(call.status_at),
         "to": call.to_number,

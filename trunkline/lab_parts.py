@@ -105,7 +105,7 @@ class Place:
             ways += f" --gateway-dir {self.gateways}"
         return (
             f"python -m lab.switch --esl {self.esl[0]}:{self.esl[1]} --sip {self.sip} --hostname {self.name}"
-            f" --password-env LAB_ESL_PASSWORD --user-password-env LAB_USER_PASSWORD"
+            f" --dialplan dialplan/inbound.xml --password-env LAB_ESL_PASSWORD --user-password-env LAB_USER_PASSWORD"
             f" --seed {seed} --temp-dir {temp} {ways} {cdrs}"
         )
 

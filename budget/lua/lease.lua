@@ -37,6 +37,29 @@ local function scopes_of(carrier, lane, switch)
   return found
 end
 
+-- Calls that came in count like all others; on the carrier's side also by themselves, for they are what its reserve is for.
+local INBOUND = '^dial%.inbound%.'
+local function count_inbound(lane, scopes, by)
+  if not string.find(lane, INBOUND) then
+    return
+  end
+  for _, scope in ipairs(scopes) do
+    if of_carrier(scope) and call('HINCRBY', P .. 'held', 'in:' .. scope, by) <= 0 then
+      call('HDEL', P .. 'held', 'in:' .. scope)
+    end
+  end
+end
+
+-- A lease is written, and counts everywhere.
+local function hold(id, fence, carrier, lane, switch, now, lease_us, scopes)
+  call('SET', P .. 'lease:' .. id, lease_text(fence, carrier, lane, switch ~= '' and switch or '-', now, 0, 0, scopes))
+  call('ZADD', P .. 'held:' .. scopes[1], whole(now + lease_us), id)
+  for i = 2, #scopes do
+    call('HINCRBY', P .. 'held', scopes[i], '1')
+  end
+  count_inbound(lane, scopes, '1')
+end
+
 -- Takes the lease away if the caller still owns it (same fence) and returns it. The channel goes on counting on the
 -- carrier's side for linger_us; -1 means the carrier's own linger. Whoever waited for one of its places is woken. `unsent`:
 -- it is proven that nothing of it was written to a switch.
@@ -48,6 +71,7 @@ local function drop_lease(id, fence, linger_us, now, unsent)
   call('DEL', P .. 'lease:' .. id)
   call('ZREM', P .. 'popped', id)
   call('SREM', P .. 'in', id)
+  count_inbound(lease.lane, lease.scopes, '-1')
   if linger_us < 0 then
     linger_us = tonumber(call('HGET', scope_key('carrier:' .. lease.carrier), 'linger') or '0')
   end

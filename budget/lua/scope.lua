@@ -13,8 +13,9 @@ local GAP_US = 1500000
 local LOOK_US = 100000
 -- How far ahead of its step one of our own limits may be before a clock that stepped back is the reason.
 local OURS_AHEAD_US = 2000000
--- What was stated of a carrier: most channels, interval, paused, gap, rest, urgent share, floor of bulk, account and source IP.
-local PLAN = '^(%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*)$'
+-- What was stated of a carrier: most channels, interval, paused, gap, rest, urgent share, floor of bulk, channels reserved for
+-- calls that come in, account and source IP.
+local PLAN = '^(%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*)$'
 -- The same of a lane with one carrier: tenant's weight, campaign's share, scopes.
 local LANE_PLAN = '^(%S+) (%S+) (%S*)$'
 -- No tenant's urgent calls are beyond its cap for longer.
@@ -69,9 +70,10 @@ end
 
 -- A scope as the scripts work with it. `lingers`: the carrier's side. `left` is how many more it takes (nil: any number),
 -- `tat` the earliest moment its rate allows, `step` the distance to the next one (nil: no rate), `raw` the same as stated,
--- `rests` its window and jitter, `moved`: a permit has used it. Then the fields of its hash.
+-- `rests` its window and jitter, `moved`: a permit has used it. Then the fields of its hash; `reserved` of the channels are for
+-- calls that come in (nil: for one of those).
 local function as_scope(scope, now, lingers, most, interval, paused, tat, seen, gap, resting, factor, factor_at, recover,
-    cap, cap_at)
+    cap, cap_at, reserved)
   local step, left, raw, rests
   tat = (tat or 0) + 0
   if lingers then
@@ -94,6 +96,10 @@ local function as_scope(scope, now, lingers, most, interval, paused, tat, seen, 
       left = math.max(1, math.floor(left * returning(cap, cap_at, now, recover)))
     end
     left = left - held_in(scope)
+    if reserved and reserved ~= '' and reserved ~= '0' then
+      -- What of the reserve is in use already is in `held` as well.
+      left = left - math.max(0, reserved - (call('HGET', P .. 'held', 'in:' .. scope) or 0))
+    end
     if lingers then
       local key = P .. 'linger:' .. scope
       local lingering = call('ZCARD', key)
@@ -110,8 +116,8 @@ end
 
 local function read_scope(scope, now, lingers)
   local v = call('HMGET', scope_key(scope), 'max', 'interval', 'paused', 'tat', 'seen', 'gap', 'rest', 'factor', 'factor_at',
-    'recover', 'cap', 'cap_at')
-  return as_scope(scope, now, lingers, unpack(v, 1, 12))
+    'recover', 'cap', 'cap_at', 'reserved')
+  return as_scope(scope, now, lingers, unpack(v, 1, 13))
 end
 
 local function is_full(s)

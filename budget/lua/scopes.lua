@@ -1,6 +1,6 @@
 -- The numbers of scopes, live: a change acts on the next permit. ARGV: for each scope its name, how many field-value pairs
 -- follow, then these ('' clears one): max, interval (us; 0: never), linger, paused, gap, rest, and of a carrier more (its
--- account and source IP), urgent_share, bulk_floor. A rate that is lowered, and one where there was none, rests for `rest` us
+-- account and source IP), urgent_share, bulk_floor; on the carrier's side `reserved`, for calls that come in. A rate that is lowered, and one where there was none, rests for `rest` us
 -- after the last slot: what left before the change has left the window then. Returns how many scopes changed.
 
 -- Where there was no rate nobody wrote down the last slot; no horizon is longer.
@@ -10,10 +10,11 @@ local ABOUT = 'counts, us, and moments in us since 1970 by the clock of Redis; s
 
 -- What was stated of a carrier, once more in one text: grant reads it for every call (see PLAN).
 local function write_plan(key)
-  local v = call('HMGET', key, 'max', 'interval', 'paused', 'gap', 'rest', 'urgent_share', 'bulk_floor', 'more')
+  local v = call('HMGET', key, 'max', 'interval', 'paused', 'gap', 'rest', 'urgent_share', 'bulk_floor', 'more',
+    'reserved')
   if v[1] and v[2] then
     call('HSET', key, 'about', ABOUT, 'plan', table.concat({ v[1], v[2], v[3] or '0', v[4] or '', v[5] or '',
-      v[6] or '1', v[7] or '0', v[8] or '' }, ' '))
+      v[6] or '1', v[7] or '0', (v[9] or '') == '' and '0' or v[9], v[8] or '' }, ' '))
   end
 end
 local now, changed, i = clock_us(), 0, 1
@@ -38,6 +39,7 @@ local function joined(carrier, before, now_in)
           call('SET', P .. 'lease:' .. id, lease_text(lease.fence, lease.carrier, lease.lane, lease.switch, lease.at, lease.slot,
             lease.tat, lease.scopes))
           call('HINCRBY', P .. 'held', scope, '1')
+          count_inbound(lease.lane, { scope }, '1')
         end
       end
       call('ZUNIONSTORE', P .. 'linger:' .. scope, 2, P .. 'linger:' .. scope, P .. 'linger:' .. carrier, 'AGGREGATE', 'MAX')

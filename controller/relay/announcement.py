@@ -9,6 +9,7 @@ from websockets.asyncio.server import ServerConnection
 
 from controller.frames import text_of
 from controller.relay.leg import Ending, Failed, Leg
+from controller.relay.pickup import pick_up
 from controller.relay.recorder import Recorder
 from store.relay import RelayCall
 
@@ -25,6 +26,7 @@ class Announcement:
     def __init__(self, leg: Leg, call: RelayCall, recorder: Recorder) -> None:
         self._leg = leg
         self._recorder = recorder
+        self._call = call
         self._audio = call.agent_audio
         self._playback = str(uuid5(_NAMESPACE, str(leg.attempt)))
 
@@ -33,6 +35,7 @@ class Announcement:
         directory = leg.parts.settings.announcement_dir
         if not directory or not self._audio:
             raise Failed("announcement_missing", "set TRUNKLINE_ANNOUNCEMENT_DIR to where the switch finds the audio")
+        await pick_up(leg, self._call)
         await leg.playable()
         if leg.resumed and await self._left_behind():
             return

@@ -16,6 +16,7 @@ from controller.relay import protocol
 from controller.relay.agent import AgentFailed, reach
 from controller.relay.downlink import Downlink
 from controller.relay.leg import Ending, Failed, Leg
+from controller.relay.pickup import pick_up
 from controller.relay.recorder import Recorder
 from controller.relay.switch import SwitchDown, answered_at
 from controller.relay.texts import json_values
@@ -90,6 +91,7 @@ class Conversation:
             from_=self._call.from_number,
             variables=self._call.agent_variables,
             metadata=self._call.metadata,
+            direction=self._call.direction,
             resumed=leg.resumed,
             recording=self._recorder.facts,
         )
@@ -103,6 +105,7 @@ class Conversation:
             except TimeoutError:
                 raise Failed("agent_not_ready", f"no ready within {settings.agent_ready_timeout_s:g} s") from None
             leg.note("relay.agent_ready")
+            await pick_up(leg, self._call)
             await leg.answered.wait()
             assert leg.answered_at is not None
             # Before any audio, and not behind texts that wait.
@@ -267,7 +270,8 @@ class Conversation:
         """From the answer on there is a media socket, or a new one is asked for, or the call ends."""
         leg, timeout_s = self._leg, self._leg.parts.settings.relay_fork_timeout_s
         await leg.answered.wait()
-        if leg.resumed and not self._fork_up.is_set():
+        # A callee's is opened by the switch itself, on the answer.
+        if (leg.resumed or self._call.direction == "inbound") and not self._fork_up.is_set():
             await self._fork_again()
         for _ in range(_FORKS):
             up = asyncio.create_task(self._fork_up.wait())

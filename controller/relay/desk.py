@@ -39,8 +39,8 @@ _EVENT_AGE_S = 0.5
 _ELSEWHERE_S = 1.0
 #: s; for every call to say goodbye when the relay stops.
 _CLOSE_S = 5.0
-#: sip_hangup_disposition -> who hung up.
-_BYE = {"recv_bye": "callee"}
+#: Call-Direction and sip_hangup_disposition -> who hung up.
+_BYE = {("outbound", "recv_bye"): "callee", ("inbound", "recv_bye"): "caller", ("inbound", "recv_cancel"): "caller"}
 
 
 class Desk:
@@ -78,6 +78,7 @@ class Desk:
             return
         session = self._sessions.get(attempt)
         match text_of(event, "Event-Name"):
+            # A caller's comes when the controller has taken the call: its row is there.
             case "CHANNEL_PROGRESS" | "CHANNEL_PROGRESS_MEDIA" if session is None:
                 if _is_ours(event, attempt) and not self._closed:
                     self._begin(attempt)
@@ -98,7 +99,8 @@ class Desk:
         match name:
             case "CHANNEL_HANGUP_COMPLETE":
                 by = text_of(event, "variable_trunkline_hangup_by")
-                by = by or _BYE.get(text_of(event, "variable_sip_hangup_disposition") or "")
+                how = text_of(event, "variable_sip_hangup_disposition") or ""
+                by = by or _BYE.get((text_of(event, "Call-Direction") or "", how))
                 session.leg.hung_up(text_of(event, "Hangup-Cause"), by)
             case "CHANNEL_PARK":
                 session.leg.parked.set()

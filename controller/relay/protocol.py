@@ -147,11 +147,13 @@ def start(
     from_: str,
     variables: Mapping[str, Any],
     metadata: Mapping[str, Any],
+    direction: str,
     resumed: bool,
     recording: Mapping[str, Any] | None = None,
 ) -> str:
-    """The first text to an agent: whose call this is. ``resumed``: the call was already under way. ``recording``: what it
-    waits for and who gives the notice; None: it is not recorded.
+    """The first text to an agent: whose call this is. ``direction``: outbound, or inbound where ``from_`` called ``to``.
+    ``resumed``: the call was already under way. ``recording``: what it waits for and who gives the notice; None: it is not
+    recorded.
     """
     return _text(
         "start",
@@ -160,6 +162,7 @@ def start(
             "call": {
                 "id": call,
                 "attempt": str(attempt),
+                "direction": direction,
                 "to": to,
                 "from": from_,
                 "variables": dict(variables),

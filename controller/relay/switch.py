@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
-from controller import commands, record_commands
+from controller import commands, inbound_commands, record_commands
 from controller.esl_errors import LinkDown, refusal
 from controller.esl_replies import dump, exists
 from controller.frames import Event, text_of
@@ -60,6 +60,14 @@ class Switch:
         """The channel as it is now (headers as in an event), or None when there is none."""
         reply = await self._link.ask(commands.uuid_dump(attempt))
         return None if refusal(reply) else dump(reply)
+
+    async def answer(self, attempt: UUID) -> bool:
+        """Answer a caller. False: there is no such channel (any more)."""
+        return not refusal(await self._link.ask(inbound_commands.uuid_answer(attempt)))
+
+    def bound(self, attempt: UUID, after_s: int) -> None:
+        """Let the switch itself end the call so many seconds from now."""
+        self._tell(attempt, inbound_commands.sched_hangup(attempt, after_s))
 
     async def hang_up(self, attempt: UUID, *, by: str, reason: str) -> bool:
         """Hang up and leave on the channel who wanted it and why. False: there is no such channel (any more)."""

@@ -90,6 +90,10 @@ class CalleeMedia:
     def heard(self) -> bytes:
         return b"".join(self._heard)
 
+    def send_to(self, peer: Address) -> None:
+        """The far end's audio is taken there; until it is known (port 0) nothing is sent."""
+        self._peer = peer
+
     def speak(self, speech: str, dtmf: str = "") -> None:
         """From now on say `speech` (see Outcome.speech); press `dtmf` = `digits@seconds`."""
         self._echo = speech == "echo"
@@ -121,6 +125,8 @@ class CalleeMedia:
             self._file.write(sound)
 
     def _beat(self) -> None:
+        if not self._peer[1]:
+            return
         self._at += 1
         self._stamp = (self._stamp + 160) & 0xFFFFFFFF
         if self._digits and self._digits[0][0] <= self._at and not self._event:

@@ -29,6 +29,9 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--gateway", action="append", default=[], help="NAME=HOST:PORT[,down][,noping][,ping=S]")
     parser.add_argument("--gateway-dir", type=Path, help="directory of gateways as XML, read again by rescan")
     parser.add_argument("--profile", default="carriers")
+    parser.add_argument(
+        "--dialplan", type=Path, help="XML file with the context inbound; else calls are answered and parked"
+    )
     parser.add_argument("--hostname", default="lab")
     parser.add_argument("--heartbeat", type=float, default=20.0, help="seconds, 0 = none")
     parser.add_argument("--sps", type=int, default=200, help="sessions per second")
@@ -98,6 +101,7 @@ def config_from(argv: list[str] | None) -> tuple[SwitchConfig, dict[str, float],
         show_lag_s=args.show_lag,
         t1x64_s=args.t1x64,
         temp_dir=args.temp_dir,
+        dialplan=args.dialplan,
         cdr=CdrConfig(args.cdr_url, args.cdr_user, cdr_password, args.cdr_spool, args.cdr_retries),
     )
     return config, faults, args.verbose

@@ -34,6 +34,10 @@ _INSTANT = {
     "multiset",
     "event",
     "presence",
+    "sched_cancel",
+    "ring_ready",
+    "respond",
+    "limit",
 }
 _PLAYING = {"playback", "endless_playback", "sleep", "gentones", "silence"}
 
@@ -65,6 +69,7 @@ class Apps:
         self._break = False
         self.current = ""
         self.on_answer: Callable[[], None] = _nothing
+        self.on_ring: Callable[[], None] = _nothing
 
     @property
     def busy(self) -> bool:
@@ -234,19 +239,35 @@ class Apps:
             execution.response = "PLAYBACK ERROR" if cut_off else "FILE PLAYED"
         self._complete(execution)
 
+    def _event(self, argument: str) -> None:
+        """`Event-Name=CUSTOM,Event-Subclass=a::b,Name=value`: an event of the channel with these headers."""
+        given = [(name, value) for name, _, value in (word.partition("=") for word in argument.split(","))]
+        named = dict(given)
+        more = [pair for pair in given if pair[0] not in ("Event-Name", "Event-Subclass")]
+        name = named.get("Event-Name", "CHANNEL_APPLICATION")
+        self._channel.fire(name, back=more, subclass=named.get("Event-Subclass", ""))
+
     def _instant(self, execution: Execution) -> bool:
         """Run an application that takes no time. False when the channel is gone by it."""
         channel, argument = self._channel, execution.argument
         if execution.name in ("set", "export"):
             name, _, value = argument.partition("=")
             channel.vars[name] = value
+            if name == "presence_data":
+                channel.presence = value
         elif execution.name == "unset":
             channel.vars.pop(argument, None)
         elif execution.name == "sched_hangup":
             when, _, cause = argument.partition(" ")
             schedule_hangup(channel, when, causes.from_text(cause) if cause else "ALLOTTED_TIMEOUT")
+        elif execution.name == "sched_cancel":
+            channel.unschedule()
         elif execution.name == "answer":
             self.on_answer()
+        elif execution.name == "ring_ready":
+            self.on_ring()
+        elif execution.name == "event":
+            self._event(argument)
         elif execution.name == "hangup":
             channel.hangup(causes.from_text(argument))
         elif execution.name == "record_session":
@@ -274,7 +295,7 @@ def schedule_hangup(channel: Channel, when: str, cause: str) -> None:
     if delay <= 0:
         channel.hangup(cause)
     else:
-        channel.later(delay, channel.hangup, cause)
+        channel.schedule(delay, cause)
 
 
 def _sound(path: str) -> tuple[bytes, str]:

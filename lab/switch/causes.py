@@ -127,6 +127,29 @@ def from_sip(status: int) -> str:
     return _SIP.get(status, "NORMAL_UNSPECIFIED")
 
 
+#: What is answered to a caller whose channel ends before its answer (hangup_cause_to_sip); 480 for every other cause.
+_TO_SIP: dict[str, int] = {
+    "UNALLOCATED_NUMBER": 404,
+    "NO_ROUTE_TRANSIT_NET": 404,
+    "NO_ROUTE_DESTINATION": 404,
+    "USER_BUSY": 486,
+    "NO_USER_RESPONSE": 408,
+    "CALL_REJECTED": 603,
+    "ORIGINATOR_CANCEL": 487,
+    "INCOMPATIBLE_DESTINATION": 488,
+    "NORMAL_CIRCUIT_CONGESTION": 503,
+    "NETWORK_OUT_OF_ORDER": 503,
+    "NORMAL_TEMPORARY_FAILURE": 503,
+    "SWITCH_CONGESTION": 503,
+    "REQUESTED_CHAN_UNAVAIL": 503,
+}
+
+
+def to_sip(cause: str) -> int:
+    """The final answer that a cause stands for."""
+    return _TO_SIP.get(cause, 480)
+
+
 def from_text(text: str) -> str:
     """A cause named in a command; a name FreeSWITCH does not know silently becomes NORMAL_CLEARING."""
     if text[:1].isdigit():

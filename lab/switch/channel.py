@@ -85,6 +85,18 @@ class Channel:
         self.recordings: dict[str, Recording] = {}
         self.originated: asyncio.Future[str] | None = None
         self._timers: list[asyncio.TimerHandle] = []
+        self._scheduled: list[asyncio.TimerHandle] = []  # sched_hangup, which sched_cancel takes back
+
+    def schedule(self, delay: float, cause: str) -> None:
+        """`sched_hangup`."""
+        self.later(delay, self.hangup, cause)
+        self._scheduled.append(self._timers[-1])
+
+    def unschedule(self) -> None:
+        """`sched_cancel`: every hangup that was scheduled."""
+        for timer in self._scheduled:
+            timer.cancel()
+        self._scheduled.clear()
 
     def later(self, delay: float, action: Callable[..., None], *arguments: object) -> None:
         """A timer that dies with the channel."""
@@ -194,12 +206,16 @@ class Channel:
         self.switch.loop.call_later(_DESTROY_AFTER_S, self._destroy)
 
     def _report(self) -> None:
-        """Cause, times, and who ended it: send_bye, send_cancel, recv_bye, recv_refuse."""
+        """Cause, times, and who ended it: send_bye, send_cancel, recv_bye, recv_refuse; of a caller also send_refuse and
+        recv_cancel.
+        """
         self.vars.update({"hangup_cause": self.cause, "hangup_cause_q850": str(causes.q850_of(self.cause))})
         self.vars.update(variables.of_report(self, self.times))
         if self.remote_end not in ("bye", "refused"):
             if self.times.answered:
                 self.vars["sip_hangup_disposition"] = "send_bye"
+            elif self.direction == "inbound":
+                self.vars.update(variables.of_unanswered_caller(canceled=self.remote_end == "cancel"))
             else:  # also where the other side had been silent, or redirected
                 self.vars.update(
                     {

@@ -64,6 +64,8 @@ class SwitchConfig:
     heard_s: float = 30.0
     temp_dir: Path = field(default_factory=lambda: Path(tempfile.gettempdir()))
     inbound: bool = True
+    # An XML file with the context `inbound`, as a real switch has it; None: as recorded, each call is answered and parked.
+    dialplan: Path | None = None
     cdr: CdrConfig = field(default_factory=CdrConfig)
     modules: frozenset[str] = MODULES
     # Network lists: name -> networks that are allowed; everybody else is not.

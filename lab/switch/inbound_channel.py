@@ -1,4 +1,4 @@
-"""The life of a channel that a carrier opened: RINGING, answer and park by the dialplan."""
+"""The life of a channel that a carrier opened: what the dialplan says, the ring, the answer."""
 
 from __future__ import annotations
 
@@ -7,16 +7,22 @@ from typing import TYPE_CHECKING
 
 from lab.sip import message as sip
 from lab.sip.sdp import MediaLine, offer_sdp
-from lab.switch import headers, variables
+from lab.switch import causes, dialplan, headers, variables
 from lab.switch.channel import Channel
 
 if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
     from lab.switch.core import Switch
     from lab.switch.inbound import InboundLeg
 
 
+#: What `respond` leaves as the channel's cause.
+_CAUSES = {"404": "UNALLOCATED_NUMBER", "486": "USER_BUSY", "503": "NORMAL_TEMPORARY_FAILURE"}
+
+
 def begin(switch: Switch, leg: InboundLeg, media: MediaLine | None) -> Channel:
-    """Everything happens in one go: the recorded dialplan answers and parks without waiting."""
+    """With a dialplan, as it says; without one as recorded: answered and parked in one go."""
     invite = leg.invite
     sender = sip.uri_of(invite.get("from")).removeprefix("sip:")
     user = sip.user_of(invite.get("from")) or "anonymous"
@@ -31,7 +37,8 @@ def begin(switch: Switch, leg: InboundLeg, media: MediaLine | None) -> Channel:
     channel.username = channel.caller_name = channel.caller_number = channel.orig_name = channel.orig_number = user
     channel.network_addr = leg.peer[0]
     channel.vars = _variables(channel, leg, sender, called)
-    if media is not None:
+    late = switch.config.dialplan is not None  # inbound-late-negotiation: no codec before the answer
+    if media is not None and not late:
         channel.vars.update(variables.of_media(media, invite.body, switch.random))
         for name in ("rtp_use_pt", "rtp_2833_send_payload", "rtp_2833_recv_payload"):
             channel.vars.pop(name, None)
@@ -43,7 +50,7 @@ def begin(switch: Switch, leg: InboundLeg, media: MediaLine | None) -> Channel:
         channel.callee.configure(media.lab)
         for _ in range(2):
             channel.fire("CODEC", verbose=False)
-    channel.vars["endpoint_disposition"] = "RECEIVED"
+    channel.vars["endpoint_disposition"] = "DELAYED NEGOTIATION" if late else "RECEIVED"
     channel.run_state("CS_INIT")
     channel.state_number = 2
     channel.fire("CHANNEL_CREATE")
@@ -51,12 +58,47 @@ def begin(switch: Switch, leg: InboundLeg, media: MediaLine | None) -> Channel:
     channel.set_callstate("RINGING")
     channel.run_state("CS_ROUTING")
     channel.run_state("CS_EXECUTE")
-    channel.vars["DP_MATCH"] = f"ARRAY::{called}|:{called}"
-    channel.apps.on_answer = lambda: answer(channel, leg)
-    channel.apps.run_inline("answer", "")
-    channel.apps.start("park", "")
+    channel.apps.on_answer = lambda: answer(channel, leg, media if late else None)
+    channel.apps.on_ring = lambda: ring(channel, leg)
+    if switch.config.dialplan is None:
+        channel.vars["DP_MATCH"] = f"ARRAY::{called}|:{called}"
+        channel.apps.run_inline("answer", "")
+        channel.apps.start("park", "")
+    else:
+        switch.loop.call_soon(_follow, channel, dialplan.load(switch.config.dialplan))
     channel.publish_row()
     return channel
+
+
+def _follow(channel: Channel, context: Element) -> None:
+    """The dialplan's applications one after another, in the channel's own thread."""
+    for action in dialplan.route(context, channel):
+        if channel.hungup:
+            return
+        argument = dialplan.expand(action.argument, channel)
+        if action.application == "park":
+            channel.apps.start("park", "")
+            channel.publish_row()
+        elif action.application == "respond":
+            channel.hangup(_CAUSES.get(argument.split(" ", 1)[0], "NORMAL_UNSPECIFIED"))
+        elif action.application == "limit":
+            _limit(channel, argument)
+        else:
+            channel.apps.run_inline(action.application, argument)
+            channel.publish_row()
+    if not channel.hungup and channel.apps.current != "park":
+        channel.hangup("NORMAL_CLEARING")  # the dialplan is at its end
+
+
+def _limit(channel: Channel, argument: str) -> None:
+    """`hash REALM ID MAX !CAUSE`: so many calls at once, this one included."""
+    _, realm, name, most, refusal = argument.split(" ", 4)
+    key = f"limit_usage_{realm}_{name}"
+    others = [one for one in channel.switch.channels.values() if key in one.vars and not one.hungup]
+    if len(others) >= int(most):
+        channel.hangup(causes.from_text(refusal.removeprefix("!")))
+    else:
+        channel.vars[key] = str(len(others) + 1)
 
 
 def _variables(channel: Channel, leg: InboundLeg, sender: str, called: str) -> dict[str, str]:
@@ -117,10 +159,23 @@ def _variables(channel: Channel, leg: InboundLeg, sender: str, called: str) -> d
     }
 
 
-def answer(channel: Channel, leg: InboundLeg) -> None:
-    """The `answer` application: 200 to the carrier, CHANNEL_ANSWER, ACTIVE."""
+def ring(channel: Channel, leg: InboundLeg) -> None:
+    """The `ring_ready` application: 180 to the carrier, CHANNEL_PROGRESS; once."""
+    if channel.times.progress or channel.times.answered:
+        return
+    leg.ring()
+    channel.times.progress = channel.switch.wall_us()
+    channel.fire("CHANNEL_PROGRESS")
+
+
+def answer(channel: Channel, leg: InboundLeg, media: MediaLine | None) -> None:
+    """The `answer` application: 200 to the carrier, CHANNEL_ANSWER, ACTIVE. `media`: what was not negotiated before."""
     if channel.times.answered:
         return
+    if media is not None:
+        channel.times.progress_media = channel.switch.wall_us()
+        channel.negotiate(media, variables.of_media(media, leg.invite.body, channel.switch.random))
+        channel.fire("CHANNEL_PROGRESS_MEDIA")
     profile = channel.switch.sofia
     leg.answer(channel.local_port)
     channel.vars.update(

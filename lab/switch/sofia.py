@@ -206,6 +206,8 @@ class SofiaProfile:
         leg = self.legs.get(message.call_id)
         method = message.method
         if method == "ACK":
+            if isinstance(leg, InboundLeg):
+                leg.on_ack()
             return
         if method == "BYE" and leg is not None:
             leg.on_bye(message, peer)
@@ -217,6 +219,8 @@ class SofiaProfile:
             leg.repeat()
         elif method == "INVITE" and isinstance(leg, InviteLeg) and leg.answered:
             leg.on_reinvite(message, peer)
+        elif method == "CANCEL" and isinstance(leg, InboundLeg):
+            leg.on_cancel(message, peer)
         elif method == "CANCEL" and leg is not None:
             self.endpoint.send(sip.respond(message, 200, "OK"), peer)
         else:

@@ -222,6 +222,20 @@ def of_report(channel: Channel, times: Times) -> dict[str, str]:
     return out
 
 
+def of_unanswered_caller(*, canceled: bool) -> dict[str, str]:
+    """What a caller who was never answered leaves: our refusal, or the caller's own CANCEL."""
+    if not canceled:
+        return {"sip_hangup_disposition": "send_refuse"}
+    return {
+        "sip_hangup_disposition": "recv_cancel",
+        "sip_invite_failure_status": "487",
+        "sip_invite_failure_phrase": "CANCEL",
+        "sip_term_status": "487",
+        "proto_specific_hangup_cause": "sip:487",
+        "sip_term_cause": "487",
+    }
+
+
 def of_rtp(seconds: float) -> dict[str, str]:
     """RTP statistics of a leg whose audio was made inside this process."""
     packets = str(int(seconds * 50))

@@ -1,6 +1,7 @@
 -- part: limits
 k.id, k.name, k.max_channels, k.cps::float8 AS cps, k.window_ms, k.jitter_ms, k.linger_ms, k.invite_cost, k.paused, k.pdd_s,
-k.account, k.source_ip, k.urgent_share::float8 AS urgent_share, k.bulk_floor::float8 AS bulk_floor
+k.account, k.source_ip, k.urgent_share::float8 AS urgent_share, k.bulk_floor::float8 AS bulk_floor, k.counts_inbound,
+k.inbound_reserved
 
 -- part: endpoint
 e.id, e.carrier_id, e.gateway, e.address, e.enabled, e.name,
@@ -8,22 +9,24 @@ e.id, e.carrier_id, e.gateway, e.address, e.enabled, e.name,
 
 -- name: put_carrier
 INSERT INTO carriers AS k (id, name, max_channels, cps, window_ms, jitter_ms, linger_ms, invite_cost, pdd_s, paused,
-                           account, source_ip, urgent_share, bulk_floor)
+                           account, source_ip, urgent_share, bulk_floor, counts_inbound, inbound_reserved)
 VALUES (%(id)s, %(name)s, %(max_channels)s, %(cps)s::float8, %(window_ms)s, %(jitter_ms)s, %(linger_ms)s, %(invite_cost)s,
-        %(pdd_s)s, %(paused)s, %(account)s, %(source_ip)s, %(urgent_share)s::float8, %(bulk_floor)s::float8)
+        %(pdd_s)s, %(paused)s, %(account)s, %(source_ip)s, %(urgent_share)s::float8, %(bulk_floor)s::float8,
+        %(counts_inbound)s, %(inbound_reserved)s)
 ON CONFLICT (name) DO UPDATE SET
     max_channels = excluded.max_channels, cps = excluded.cps, window_ms = excluded.window_ms,
     jitter_ms = excluded.jitter_ms, linger_ms = excluded.linger_ms, invite_cost = excluded.invite_cost,
     pdd_s = excluded.pdd_s, paused = excluded.paused, account = excluded.account, source_ip = excluded.source_ip,
-    urgent_share = excluded.urgent_share, bulk_floor = excluded.bulk_floor
+    urgent_share = excluded.urgent_share, bulk_floor = excluded.bulk_floor, counts_inbound = excluded.counts_inbound,
+    inbound_reserved = excluded.inbound_reserved
 RETURNING {limits};
 
 -- name: update_carrier
 -- Only what is named: what is not in the changes keeps the row's own value.
 UPDATE carriers k SET (max_channels, cps, window_ms, jitter_ms, linger_ms, invite_cost, pdd_s, paused, account, source_ip,
-                       urgent_share, bulk_floor) = (
+                       urgent_share, bulk_floor, counts_inbound, inbound_reserved) = (
     SELECT n.max_channels, n.cps, n.window_ms, n.jitter_ms, n.linger_ms, n.invite_cost, n.pdd_s, n.paused, n.account,
-           n.source_ip, n.urgent_share, n.bulk_floor
+           n.source_ip, n.urgent_share, n.bulk_floor, n.counts_inbound, n.inbound_reserved
     FROM jsonb_populate_record(k, %(changes)s) n)
 WHERE k.name = %(name)s
 RETURNING {limits};

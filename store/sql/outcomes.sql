@@ -23,7 +23,7 @@ CROSS JOIN LATERAL (
                       'canceled', 'policy') AND a.cause <> 'GATEWAY_DOWN' THEN 'neutral'
                  ELSE 'known' END AS sort
         FROM attempts a
-        WHERE a.carrier_id = k.id AND a.claimed_at > greatest(%(since)s, least(%(waiting)s, coalesce((
+        WHERE a.carrier_id = k.id AND NOT a.inbound AND a.claimed_at > greatest(%(since)s, least(%(waiting)s, coalesce((
             SELECT n.claimed_at FROM attempts n WHERE n.carrier_id = k.id AND n.claimed_at > %(since)s
             ORDER BY n.claimed_at DESC OFFSET %(newest)s LIMIT 1), %(since)s)))
         ORDER BY a.claimed_at DESC LIMIT %(most)s
@@ -36,7 +36,7 @@ ORDER BY k.id, r.claimed_at DESC;
 -- name: by_route
 -- For people: what became of a carrier's latest calls, route by route and prefix by prefix (the first three digits).
 SELECT a.carrier_id, {outcome}, substr(c.to_number, 2, 3) AS prefix
-FROM (SELECT * FROM attempts d WHERE d.carrier_id = %(carrier_id)s AND d.claimed_at > %(since)s
+FROM (SELECT * FROM attempts d WHERE d.carrier_id = %(carrier_id)s AND d.claimed_at > %(since)s AND NOT d.inbound
       ORDER BY d.claimed_at DESC LIMIT %(scan)s) a
 JOIN calls c ON c.id = a.call_id;
 

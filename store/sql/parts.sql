@@ -16,13 +16,14 @@ c.id, c.tenant_id, c.agent_id, c.to_number, c.from_number, c.priority, c.route, 
 CASE WHEN c.status = 'ringing' AND c.early THEN 'early' ELSE c.status END AS status, c.status_at,
 c.end_reason, c.sip_code, c.q850_cause, c.hangup_by, c.answered_by, c.attempt_count, c.max_attempts, c.ring_timeout_s,
 c.max_duration_s, c.cancel_requested OR {covered} AS cancel_requested, c.due_at, c.expires_at, c.metadata, c.agent_variables, c.client_reference,
-c.webhook_url, c.sequence, c.created_at, c.answered_at, c.ended_at, c.retry, c.dial_window, c.recording
+c.webhook_url, c.sequence, c.created_at, c.answered_at, c.ended_at, c.retry, c.dial_window, c.recording, c.direction
 
 -- part: attempt
 a.id, a.call_id, a.number, a.lane, a.state, a.due_at, a.deadline_at, a.probes, a.pushed_epoch, a.pushed_at, a.switch,
 a.carrier_id, a.gateway, a.fence, a.epoch, a.claimed_at, a.ringing_at, a.early_at, a.answered_at, a.ended_at, a.evidence,
 a.evidence_key, a.outcome, a.end_reason, a.retry_class, a.uncertain, a.cause, a.q850_cause, a.sip_code, a.sip_phrase,
-a.disposition, a.local, a.requested_by, a.note, a.hangup_by, a.decided, a.created_at, a.dial_until, a.said
+a.disposition, a.local, a.requested_by, a.note, a.hangup_by, a.decided, a.created_at, a.dial_until, a.said,
+a.inbound
 
 -- part: rang
 -- Dialed, and not proven to have reached nobody: calls/retry.py, may_have_rung.

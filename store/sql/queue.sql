@@ -6,7 +6,7 @@ SELECT id, state, fence, epoch FROM attempts WHERE id = ANY(%(ids)s);
 
 -- name: list_live
 SELECT a.id AS attempt_id, a.call_id, c.tenant_id, a.lane, a.state, a.switch, a.carrier_id, a.gateway, a.fence, a.epoch,
-       a.claimed_at, a.ringing_at, a.answered_at, c.ring_timeout_s, c.max_duration_s
+       a.claimed_at, a.ringing_at, a.answered_at, c.ring_timeout_s, c.max_duration_s, a.inbound
 FROM attempts a JOIN calls c ON c.id = a.call_id
 WHERE a.state IN ('dialing', 'ringing', 'early', 'in_progress')
   AND (%(switch)s::text IS NULL OR a.switch = %(switch)s::text)

@@ -11,6 +11,7 @@ from redis import Redis
 
 from budget import epoch, lanes, permits, scopes
 from budget.connect import connect
+from budget.inbound import Admission, admit
 from budget.lanes import LaneSpec, Serving
 from budget.permits import Answer, Grant
 from budget.push import push
@@ -56,8 +57,9 @@ class Bench:
         more: tuple[str, ...] = (),
         urgent_share: float = 1.0,
         bulk_floor: float = 0.0,
+        reserved: int = 0,
     ) -> None:
-        limits = ScopeLimits(carrier_scope(carrier), channels, interval, linger_us, paused, gap_us, rest_us)
+        limits = ScopeLimits(carrier_scope(carrier), channels, interval, linger_us, paused, gap_us, rest_us, reserved)
         scopes.set_carriers(self.redis, [CarrierSpec(limits, more, urgent_share, bulk_floor)])
 
     def scope(
@@ -68,8 +70,9 @@ class Bench:
         interval: int | None = None,
         paused: bool = False,
         rest_us: int = 0,
+        reserved: int = 0,
     ) -> None:
-        limits = ScopeLimits(scope, channels, interval, paused=paused, gap_us=HOUR, rest_us=rest_us)
+        limits = ScopeLimits(scope, channels, interval, paused=paused, gap_us=HOUR, rest_us=rest_us, reserved=reserved)
         scopes.set_scopes(self.redis, [limits])
 
     def lane(
@@ -106,6 +109,11 @@ class Bench:
         answer = self.grant(carrier, switch=switch)
         assert not answer.grants, answer
         return answer
+
+    def admit(self, attempt: UUID | None = None, *, carrier: UUID | None = CARRIER, more: str = "") -> Admission:
+        """A call that comes in."""
+        lane = f"dial.inbound.{TENANT.hex}.inbound{more}"
+        return admit(self.redis, self.settings, attempt or uuid4(), carrier, lane)
 
     def release(self, grant: Grant, linger_us: int | None = None) -> None:
         assert permits.release(self.redis, grant.attempt_id, grant.fence, linger_us=linger_us)

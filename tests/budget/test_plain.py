@@ -12,6 +12,7 @@ from uuid import UUID
 import pytest
 
 from budget import health, permits, scripts
+from budget.inbound import Admission
 from budget.permits import Answer, Grant
 from budget.push import push
 from budget.replies import texts
@@ -82,6 +83,7 @@ class Day:
         self.calls = 0
         # 0: the house is limited; 1: tenants and campaigns are; 2: the carrier makes trouble; 3: no answer to permits.
         self.kind = seed % 4
+        self.calls_come_in = seed % 5 == 4
         self.live: list[Grant] = []
         choose = self.choose
         self.numbers: dict[str, Any] = {
@@ -90,6 +92,7 @@ class Day:
             "linger_us": choose.choice((0, 0, 50 * MS)),
             "bulk_floor": choose.choice((0.0, 0.1)),
             "urgent_share": choose.choice((1.0, 0.3)),
+            "reserved": 5 if self.calls_come_in else 0,
             "gap_us": 1500 * MS,
             "rest_us": 10 * MS,
         }
@@ -124,6 +127,12 @@ class Day:
         one = self.live.pop(self.choose.randrange(len(self.live)))
         how = self.choose.choice((permits.release, permits.release, permits.requeue, permits.refuse))
         return how(self.virtual.redis, one.attempt_id, one.fence)
+
+    def come_in(self) -> Admission:
+        admission = self.virtual.admit(self.ids(1)[0])
+        if admission.fence is not None:
+            self.live.append(Grant(UUID(int=(7 << 100) + self.calls), "", 0, admission.fence, 0))
+        return admission
 
     def limit(self) -> None:
         lane_side = f"tenant:{TENANTS[0]}", f"campaign:{TENANTS[2].hex}:x"
@@ -168,6 +177,8 @@ class Day:
                 self.fill()
             elif move < 0.90:
                 told.append([self.end() for _ in range(4)])
+            elif move < 0.92 and self.calls_come_in:
+                told.append(self.come_in())
             elif move < 0.92:
                 self.stray()
             elif move < 0.95:
@@ -210,6 +221,7 @@ PLANTED = [
     ("interval + 0, now + lead", "interval + 0, now"),
     ("or paused == '1'", ""),
     ("<= 1 then\n    break -- the last one", "<= 0 then\n    break -- the last one"),
+    (" - reserved <= 1", " <= 1"),
     ("orders .. ':urgent', orders .. ':bulk'", "orders .. ':bulk'"),
     ("orders .. ':urgent', orders .. ':bulk'", "orders .. ':urgent'"),
     ("call('EXISTS', orders .. ':urgent')) > 0", "0) > 0"),

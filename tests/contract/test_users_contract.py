@@ -12,7 +12,7 @@ from uuid import UUID
 
 import pytest
 
-from controller import commands, commands_link, doctor_commands, record_commands
+from controller import commands, commands_link, doctor_commands, inbound_commands, record_commands
 from controller.commands import Command
 from controller.esl_state import CALL_EVENTS
 from controller.relay.desk import EVENTS, SUBCLASSES
@@ -63,6 +63,9 @@ EVERY: Mapping[str, Command] = {
     "module_exists": doctor_commands.module_exists("mod_hash"),
     "acl": doctor_commands.acl("127.0.0.1", "carriers"),
     "epoch": doctor_commands.epoch(),
+    "ring_ready": inbound_commands.ring_ready(NOBODY),
+    "uuid_answer": inbound_commands.uuid_answer(NOBODY),
+    "sched_hangup": inbound_commands.sched_hangup(NOBODY, 5),
     "profile_status": doctor_commands.profile_status("carriers"),
 }  # fmt: skip
 #: Said of a wrapper too, because a limit that looked at its name alone would let everything through it.

@@ -18,6 +18,7 @@ from typing import Any
 
 from lab.audio import pcm
 from lab.carrier import Carrier, CarrierConfig, Mix
+from lab.carrier.caller import Caller, PlacedCall
 from lab.judge import Record, read_log
 from lab.switch.config import GatewayConfig, SwitchConfig
 from lab.switch.core import Switch
@@ -30,9 +31,10 @@ ALL_EVENTS = (
     "CHANNEL_CREATE CHANNEL_PROGRESS CHANNEL_PROGRESS_MEDIA CHANNEL_ANSWER CHANNEL_PARK CHANNEL_EXECUTE "
     "CHANNEL_EXECUTE_COMPLETE CHANNEL_HANGUP CHANNEL_HANGUP_COMPLETE CHANNEL_DESTROY PLAYBACK_START "
     "PLAYBACK_STOP DTMF BACKGROUND_JOB CUSTOM mod_audio_fork::connect mod_audio_fork::connect_failed "
-    "mod_audio_fork::disconnect"
+    "mod_audio_fork::disconnect trunkline::inbound"
 )
 _USER_PASSWORD = "password-of-the-users"
+DIALPLAN = Path(__file__).parents[2] / "dialplan" / "inbound.xml"
 JsonEvent = dict[str, Any]
 
 
@@ -180,6 +182,29 @@ class World:
             return self._switch.channels[channel].callee.heard
         return self.carrier.media[channel].heard
 
+    async def arrive(self, number: str, from_: str = "+4930123456", **more: Any) -> tuple[PlacedCall, str]:
+        """A call to the switch, and its channel there, once the dialplan has announced it."""
+        before = {id(event) for event in self.esl.events}
+        words = None if self._switch is None else "offer"
+        call = self.caller.call(number, from_, words=words, **more)
+        event = await self.esl.wait(
+            lambda e: id(e) not in before and e.get("Event-Subclass") == "trunkline::inbound", "the call's announcement"
+        )
+        return call, str(event["Unique-ID"])
+
+    caller: Caller
+
+    async def shown(self, channel: str, **columns: str) -> None:
+        """`show channels` lists it like this, which may take a second."""
+        async with asyncio.timeout(WAIT_S):
+            while True:
+                rows = json.loads(await self.esl.api("show channels as json")).get("rows", [])
+                row = next((row for row in rows if row["uuid"] == channel), None)
+                if row is not None:
+                    assert {name: row[name] for name in columns} == columns
+                    return
+                await asyncio.sleep(0.05)
+
     async def second_client(self) -> Esl:
         return await Esl.connect(*self._door)
 
@@ -219,7 +244,8 @@ async def open_world(backend: str, tmp: Path, *, cps: int = 0, channels: int = 0
             door = ((host, int(port_text)), os.environ["FREESWITCH_PASSWORD"])
         else:
             gateways = [GatewayConfig(c.config.name, *c.address) for c in carriers]
-            switch = Switch(SwitchConfig(gateways=gateways, temp_dir=tmp, users=read_users(_USER_PASSWORD)))
+            users = read_users(_USER_PASSWORD)
+            switch = Switch(SwitchConfig(gateways=gateways, temp_dir=tmp, users=users, dialplan=DIALPLAN))
             await switch.start()
             stack.push_async_callback(switch.stop)
             door = (switch.esl_address, switch.config.password)
@@ -233,8 +259,16 @@ async def open_world(backend: str, tmp: Path, *, cps: int = 0, channels: int = 0
         world.user_password = os.environ["FREESWITCH_TRUNKLINE_PASSWORD"] if real else _USER_PASSWORD
         world.sounds = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         world.sounds.chmod(0o755)
+        world.caller = Caller(switch.sofia.address if switch is not None else _sip_door(), log=tmp / "caller.jsonl")
+        await world.caller.start()
+        stack.push_async_callback(world.caller.stop)
         stack.push_async_callback(_hang_up_all, esl)
         yield world
+
+
+def _sip_door() -> tuple[str, int]:
+    """Where a real switch takes calls: FREESWITCH_SIP_IP and FREESWITCH_SIP_PORT, as it was given them."""
+    return os.environ.get("FREESWITCH_SIP_IP", "127.0.0.1"), int(os.environ.get("FREESWITCH_SIP_PORT", "5060"))
 
 
 async def _bring_up(esl: Esl, gateways: list[str]) -> None:

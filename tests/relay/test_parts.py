@@ -84,13 +84,14 @@ def test_a_bad_message_is_refused_by_its_field(frame: str | bytes, code: str, na
 
 def test_what_the_relay_says_is_one_json_object_each() -> None:
     attempt = uuid4()
-    start = json.loads(
-        protocol.start(
-            call="call_1", attempt=attempt, to="+1", from_="+2", variables={"a": "ü"}, metadata={"b": [1]}, resumed=False
-        )
-    )
+    said = protocol.start(
+        call="call_1", attempt=attempt, to="+1", from_="+2", variables={"a": "ü"}, metadata={"b": [1]},
+        direction="inbound", resumed=False,
+    )  # fmt: skip
+    start = json.loads(said)
     assert start["call"] == {
-        "id": "call_1", "attempt": str(attempt), "to": "+1", "from": "+2", "variables": {"a": "ü"}, "metadata": {"b": [1]},
+        "id": "call_1", "attempt": str(attempt), "direction": "inbound", "to": "+1", "from": "+2",
+        "variables": {"a": "ü"}, "metadata": {"b": [1]},
     }  # fmt: skip
     assert start["audio"] == {"encoding": "L16", "sample_rate": 8000, "channels": 1, "frame_bytes": 320}
     at = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

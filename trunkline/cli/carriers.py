@@ -13,7 +13,7 @@ from trunkline.cli.common import COUNT_OR_NONE, JSON_OPTION, RATE, TEXT_OR_NONE,
 
 COLUMNS = (
     "name", "state", "channels", "cps", "window_ms", "invite_cost", "account", "source_ip", "urgent_share", "bulk_floor",
-    "jitter_ms", "linger_ms", "pdd_s", "gateways",
+    "inbound", "jitter_ms", "linger_ms", "pdd_s", "gateways",
 )  # fmt: skip
 
 
@@ -64,6 +64,8 @@ def configured(db: Any) -> list[dict[str, Any]]:
         values = asdict(carrier)
         gateways = [end.gateway + ("" if end.enabled else " (off)") for end in endpoints if end.carrier_id == carrier.id]
         state = "paused" if values.pop("paused") else "on"
+        kept = f"reserved {carrier.inbound_reserved}" if carrier.inbound_reserved else "counted"
+        values["inbound"] = kept if carrier.counts_inbound else "not counted"
         rows.append({**values, "state": state, "channels": values.pop("max_channels"), "gateways": ", ".join(gateways)})
     return rows
 
@@ -80,6 +82,8 @@ def configured(db: Any) -> list[dict[str, Any]]:
 @click.option("--linger-ms", type=COUNT_OR_NONE, help="ms an ended call still counts; none: the setting")
 @click.option("--jitter-ms", type=COUNT_OR_NONE, help="ms; only widens the setting; none: the setting")
 @click.option("--pdd", "pdd_s", type=OrNone(click.IntRange(1, 120)), help="s; INVITE to first 18x; none: the setting")
+@click.option("--counts-inbound/--no-counts-inbound", default=None, help="whether calls it places to us take its channels")
+@click.option("--inbound-reserved", type=click.IntRange(0), help="channels that calls of ours never take")
 @click.option("--invite-cost", type=click.IntRange(1, 2), help="2 on a digest trunk")
 @trunk_options.sip_options
 def set_carrier(name: str, **options: Any) -> None:

@@ -120,10 +120,13 @@ class CallAnswer(Answer):
     """A call and all that is known of it now."""
 
     id = _text("the call", example=_CALL)
+    direction = _text("inbound: somebody called one of your numbers", enum=["outbound", "inbound"])
     status = _text("where the call is; all but the first five are final", enum=list(STATUSES))
     status_at = _time("since when")
-    to = _text("number dialed, E.164", example="+4930123456")
-    from_ = _text("number shown, E.164", data_key="from", example="+442079460000")
+    to = _text("number dialed, E.164; of an inbound call your own", example="+4930123456")
+    from_ = _text(
+        "number shown, E.164; of an inbound call the caller's, or anonymous", data_key="from", example="+442079460000"
+    )
     agent_id = _text("who talks", example=_AGENT)
     priority = _text("class of service", enum=list(PRIORITIES))
     end_reason = _text("why it ended: see docs/webhooks.md for each", null=True, enum=[*END_REASONS, None])

@@ -25,7 +25,7 @@ local plan, tat, seen, turns, clk1, clk2, clk3, floor_at, asked, special = unpac
 if not plan then
   return { 'not_ready', -1, epoch, 0 }
 end
-local most, interval, paused, gap, resting, urgent_share, floor_share, more = string.match(plan, PLAN)
+local most, interval, paused, gap, resting, urgent_share, floor_share, reserved, more = string.match(plan, PLAN)
 -- How many there are of whom nobody knows when their INVITE leaves.
 local overdue = resting ~= '' and resting ~= '0' and call('ZCOUNT', P .. 'out:' .. own, '-inf', whole(now - late)) or 0
 timed_next = timed_next and timed_next ~= '' and timed_next + 0

@@ -4,7 +4,8 @@ if special then
   factor, factor_at, recover, cap, cap_at, state, promote, probe_at, probe_us, probes =
     unpack(seldom().read_special(carrier, now))
 end
-local trunk = as_scope(own, now, true, most, interval, paused, tat, seen, gap, resting, factor, factor_at, recover, cap, cap_at)
+local trunk = as_scope(own, now, true, most, interval, paused, tat, seen, gap, resting, factor, factor_at, recover, cap, cap_at,
+  reserved)
 
 -- The scopes that limit it (`shared`), and where else it counts.
 local here, shared, counted, counted_text = 'switch:' .. switch, { trunk }, nil, nil

@@ -15,8 +15,8 @@ repeat
     break
   end
   local held = P .. 'held:' .. own
-  if most - call('ZCARD', held) - call('ZCARD', P .. 'linger:' .. own) <= 1 then
-    break -- the last one; or what lingers may be over
+  if most - call('ZCARD', held) - call('ZCARD', P .. 'linger:' .. own) - reserved <= 1 then
+    break -- the last one; or what lingers may be over, or of the reserve be in use
   end
   local orders, floor, due = P .. 'to:' .. carrier, (floor_at or 0) + 0, false
   if floor_share + 0 > 0 then

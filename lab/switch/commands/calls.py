@@ -193,7 +193,11 @@ def uuid_record(switch: Switch, arguments: str) -> str:
 
 
 def uuid_answer(switch: Switch, arguments: str) -> str:
-    return "+OK\n" if switch.live(arguments.strip()) else _NO_CHANNEL
+    channel = switch.live(arguments.strip())
+    if channel is None:
+        return "-ERROR\n"
+    channel.apps.on_answer()
+    return "+OK\n"
 
 
 def sched_hangup(switch: Switch, arguments: str) -> str:
