@@ -1,8 +1,8 @@
 """The judge of limits of our own (tenant, campaign, caller-ID pool, agents, switch, everything): what they promise.
 
 Their channels count as a carrier's do. Their rate is a promise about grants: the slots of the calls that were dialed, not
-the moments at which the INVITEs reach a carrier. A switch that stands still sends what it was given when it wakes up, and then
-one more may arrive in a window; the carrier's own limits are kept from that by resting it, ours are not (docs/budget.md).
+the moments at which the INVITEs reach a carrier. A switch that stands still sends what it was given when it wakes up, and
+then one more may arrive in a window. A carrier's own limits are kept from that by resting it, ours are not (docs/budget.md).
 """
 
 from __future__ import annotations
