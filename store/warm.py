@@ -23,8 +23,6 @@ log = logging.getLogger("trunkline.store")
 
 #: The attempt that there is not.
 NOBODY = UUID(int=0)
-#: psycopg prepares a statement at its third use (prepare_threshold in pool.py).
-TIMES = 3
 
 
 def warm(conn: Conn) -> None:
@@ -34,12 +32,14 @@ def warm(conn: Conn) -> None:
         Evidence(NOBODY, "warm:began", Source.EVENT, State.DIALING, now),
         Evidence(NOBODY, "warm:end", Source.EVENT, State.ENDED, now, End("NORMAL_CLEARING", now)),
     ]
+    usual, conn.prepare_threshold = conn.prepare_threshold, 0  # else a statement is prepared at its third use only
     try:
-        for _ in range(TIMES):
-            claim_nothing(conn, now)
-            apply_in(conn, seen, rules=RetryRules(), timers=NO_TIMERS, now=now)
-            write_nothing(conn, now)
-            conn.commit()  # of nothing; at a rollback psycopg forgets what it has prepared
+        claim_nothing(conn, now)
+        apply_in(conn, seen, rules=RetryRules(), timers=NO_TIMERS, now=now)
+        write_nothing(conn, now)
+        conn.commit()  # of nothing; at a rollback psycopg forgets what it has prepared
     except psycopg.Error as error:
         log.warning("connection not warmed", extra={"error": str(error)})
         conn.rollback()
+    finally:
+        conn.prepare_threshold = usual
