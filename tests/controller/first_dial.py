@@ -60,4 +60,5 @@ def main(options: str, attempt: str, carrier: str, warmed: bool) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:4], warmed=sys.argv[4] == "warmed")
+    options, attempt, carrier, warmed = sys.argv[1:]
+    main(options, attempt, carrier, warmed == "warmed")
