@@ -29,7 +29,7 @@ SELDOM = ("names", "changes", "order", "grant/seldom")
 _VIRTUAL: WeakSet[Redis] = WeakSet()
 _CLOCK = "local t = call('TIME')"
 _PREFIX = "local P = 'prefix'"
-_CONSTANT = re.compile(r"^(local ([A-Z][A-Z_]*) = (\d+|'[^'\n]*')\n)", re.M)
+_CONSTANT = re.compile(r"^local ([A-Z][A-Z_]*) = (\d+|'[^'\n]*')\n", re.M)
 
 
 @cache
@@ -60,9 +60,9 @@ def assemble(name: str, read: Callable[[str], str], *, virtual: bool) -> tuple[s
 
 def _with_constants(text: str) -> str:
     """``local NAME = <number or 'text'>`` is a literal where it is used: Lua would make a variable of it each time."""
-    for line, name, value in _CONSTANT.findall(text):
-        text = re.sub(rf"\b{name}\b", value.replace("\\", r"\\"), text.replace(line, ""))
-    return re.sub(r"([^'\n]*)' \.\. '", r"\1", text)
+    values = dict(_CONSTANT.findall(text))
+    named = re.compile(rf"\b(?:{'|'.join(values)})\b")
+    return named.sub(lambda found: values[found[0]], _CONSTANT.sub("", text)).replace("' .. '", "")
 
 
 def _seldom(read: Callable[[str], str]) -> str:
@@ -80,6 +80,21 @@ def on_virtual_time(redis: Redis) -> None:
 def script(redis: Redis, name: str) -> tuple[str, str]:
     """:func:`source` as this client is to run it."""
     return source(name, virtual=redis in _VIRTUAL)
+
+
+def names() -> list[str]:
+    """Every script there is."""
+    files = (file.name for file in (resources.files("budget") / "lua").iterdir())
+    return sorted({name.removesuffix(".lua") for name in files if name.endswith(".lua")} - set(HEAD))
+
+
+def load(redis: Redis) -> None:
+    """Puts every script together and has Redis compile it, so that neither has to be done when one is first needed.
+
+    Raises ``redis.exceptions.RedisError`` as redis-py does.
+    """
+    for name in names():
+        redis.script_load(script(redis, name)[0])
 
 
 def run(redis: Redis, name: str, *args: str | int | bytes) -> Any:

@@ -104,7 +104,7 @@ def place_call(d: Dial) -> str:
         permits.refuse(board.redis, permit.attempt_id, permit.fence)
         return f"refused: {claim.reason}"
     crash_point("dial.claimed")
-    wire = _wire(d, claim)
+    wire = wire_of(d, claim)
     if wire is None:
         return "refused: not dialable"
     d.ready_s = time.monotonic() - d.began
@@ -171,7 +171,7 @@ def _rest(d: Dial) -> None:
         log.warning("the carrier was not held; without Redis nothing is dialed anyway")
 
 
-def _wire(d: Dial, claim: attempts.Claimed) -> list[commands.Command] | None:
+def wire_of(d: Dial, claim: attempts.Claimed) -> list[commands.Command] | None:
     """Tombstone and originate, or None (and an end on record) when a stored value is not fit for the wire."""
     settings, attempt = d.board.settings, d.permit.attempt_id
     trunk = d.board.trunks[d.carrier_id]

@@ -7,7 +7,7 @@ import random
 import signal
 import sys
 from typing import Any, cast
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import gevent
 import psycopg
@@ -33,13 +33,14 @@ from controller.keeper import Keeper
 from controller.pump import Pumps
 from controller.reconcile import Reconciler
 from controller.takeover import inherit
+from controller.warm import warm_up
 from controller.writer import EventWriter
 from crashpoint import crash_point
 from logs import log_to_stderr
 from settings import Settings, get_settings
-from store import attempts
 from store.duty import DutyBook
 from store.pool import open_database
+from store.warm import warm
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ class Controller:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.db = open_database(settings, f"controller-{settings.switch}", cooperative=True)
+        self.db = open_database(settings, f"controller-{settings.switch}", cooperative=True, warm=warm)
         self.redis = connect(settings)
         rng = random.Random()
         self.duty = Duty(DutyBook(settings, settings.switch, uuid4()), settings.duty_lease_s, able=self._linked)
@@ -81,7 +82,6 @@ class Controller:
         self.duty.took = self._on_duty
         self.duty.lost = self._off_duty
         self.duty.others = self.heard.sure
-        self._warm()
         greenlets = self.writer.run()
         self.events.start()
         self.link.start()
@@ -113,16 +113,6 @@ class Controller:
         log.critical("a loop died; stopping", extra={"loop": str(greenlet), "error": repr(greenlet.exception)})
         self.failed = True
         self.stop()
-
-    def _warm(self) -> None:
-        """The first claim of a fresh Postgres backend takes ten times as long, and would miss its slot: made here."""
-
-        def claim_nothing() -> None:
-            nobody = UUID(int=0)
-            attempts.claim(self.db, nobody, fence=0, epoch=-1, switch=self.settings.switch, carrier_id=nobody, pdd_s=1)
-
-        jobs = [gevent.spawn(claim_nothing) for _ in range(self.settings.db_pool_size)]
-        gevent.joinall(jobs, timeout=self.settings.db_pool_timeout_s)
 
     def stop(self) -> None:
         self.board.stopping.set()
@@ -226,9 +216,10 @@ def main() -> None:
     log_to_stderr()
     logging.getLogger("rq.worker").setLevel(logging.WARNING)
     controller = Controller(get_settings())
-    memory.settle()
     gevent.signal_handler(signal.SIGTERM, controller.stop)
     gevent.signal_handler(signal.SIGINT, controller.stop)
+    warm_up(controller.board, controller.runner)
+    memory.settle()
     controller.run()
     if controller.failed:
         sys.exit(1)

@@ -72,7 +72,9 @@ class House:
     told: dict[tuple[UUID, int], Told] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        options = {"database_url": self.url, "db_pool_size": 2 * WRITERS}
+        # What is compared is what comes of it, not how soon: a machine with no time to spare must not end it.
+        patient = {"db_statement_timeout_ms": 120_000, "db_pool_timeout_s": 120}
+        options = {"database_url": self.url, "db_pool_size": 2 * WRITERS, **patient}
         self.settings = Settings.model_validate(options)
         self.db: Database = open_database(self.settings, "shuffle", cooperative=False, wait_s=10)
 

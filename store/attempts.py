@@ -231,6 +231,16 @@ def unclaim(db: Database, attempt_id: UUID, fence: int, now: datetime) -> bool:
     return db.run(lambda conn: _unclaim(conn, attempt_id, fence, now))
 
 
+def claim_nothing(conn: Conn, now: datetime) -> None:
+    """A claim of the attempt that there is not, and its way back: for a connection that is to be warm (store/warm.py). The
+    numbers have the size of real ones, for which psycopg prepares statements of their own.
+    """
+    nobody = UUID(int=0)
+    params = {"attempt_id": nobody, "carrier_id": nobody, "fence": 1 << 40, "epoch": 1, "switch": "nobody", "duty": 1}
+    _claim(conn, {**params, "pdd_s": 1, "clock": None})
+    _unclaim(conn, nobody, 1 << 40, now)
+
+
 def _unclaim(conn: Conn, attempt_id: UUID, fence: int, now: datetime) -> bool:
     params = {"attempt_id": attempt_id, "fence": fence, "now": now}
     call = conn.execute(_SQL["lock_call_of"], params).fetchone()

@@ -36,6 +36,8 @@ _WITNESSES = load("witnesses")
 
 #: The time of a batch that concerns no call at all: nothing is counted from it.
 NEVER = datetime.min.replace(tzinfo=UTC)
+_NOBODY = UUID(int=0)
+
 #: Observations applied in one go; a large batch must not hold up the hub for longer than a dial slot's grace.
 BREATH = 10
 
@@ -280,6 +282,20 @@ def _write(conn: Conn, works: Sequence[CallWork], now: datetime) -> None:
         conn.execute(_SQL["close_commands"], {"ids": ended, "now": now})
     if outbox:
         conn.execute(_OUTBOX["notify"])
+
+
+def write_nothing(conn: Conn, now: datetime) -> None:
+    """Every statement that a batch may need, with no rows: for a connection that is to be warm (store/warm.py)."""
+    with conn.pipeline():
+        for statement in (
+            _SQL["update_attempts"],
+            _SQL["update_calls"],
+            _SQL["insert_attempts"],
+            _OUTBOX["insert"],
+            _WITNESSES["contradicted"],
+        ):
+            conn.execute(statement, {"rows": recordset([])})
+        conn.execute(_SQL["close_commands"], {"ids": [_NOBODY], "now": now})
 
 
 def _pick(row: object, columns: Sequence[str]) -> dict[str, object]:

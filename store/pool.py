@@ -12,7 +12,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, TypeVar
 
 import psycopg
@@ -112,6 +112,15 @@ class Database:
         with self._pool.connection() as conn:
             yield conn
 
+    def fill(self) -> None:
+        """Opens all the connections that there may be; each is closed again when it has had nothing to do for long.
+
+        Errors: ``psycopg_pool.PoolTimeout`` when one of them is not there in time.
+        """
+        with ExitStack() as taken:
+            for _ in range(self._pool.max_size):
+                taken.enter_context(self._pool.connection())
+
     def run(self, unit: Callable[[Conn], T], *, attempts: int = 5, lost: bool = True) -> T:
         """``unit(connection)`` in one transaction, again after a deadlock, a serialization failure or a lost connection.
 
@@ -186,8 +195,12 @@ def is_transient(error: Exception) -> bool:
     return state[:2] in _PASSING_CLASSES or state in _PASSING
 
 
-def open_database(settings: Settings, role: str, *, cooperative: bool, wait_s: float = 0.0) -> Database:
+def open_database(
+    settings: Settings, role: str, *, cooperative: bool, wait_s: float = 0.0, warm: Callable[[Conn], None] | None = None
+) -> Database:
     """The process's database. ``role`` becomes ``application_name`` (web, controller, feeder ...).
+
+    ``warm`` is given each new connection before anybody has it (store/warm.py), also when the pool grows later.
 
     ``cooperative=True`` asserts that psycopg yields to gevent. ``wait_s`` > 0 waits so long for a first connection and
     raises ``PoolTimeout`` after it; 0 returns at once, and the pool connects when Postgres is there.
@@ -205,6 +218,7 @@ def open_database(settings: Settings, role: str, *, cooperative: bool, wait_s: f
         reconnect_timeout=RECONNECT_S,
         # Without it more than half of the checkouts after a server restart hand out a dead connection.
         check=ConnectionPool.check_connection,
+        configure=warm,
         name=role,
         open=True,
     )

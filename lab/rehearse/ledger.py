@@ -14,6 +14,7 @@ from lab.rehearse.carriers import Carrier
 from lab.rehearse.clock import BEGIN_US, SECOND, Clock
 from lab.rehearse.desk import Attempt, Desk, Line
 from lab.rehearse.plan import Plan
+from lab.rehearse.promises import OwnMeter
 from lab.rehearse.referee import Meter
 
 #: Lines hashed at once.
@@ -56,7 +57,7 @@ class Ledger:
         self._left = [0] * len(keys)
         self._waited = [0] * len(keys)
         self._came = [0] * len(keys)
-        self._line_meters: dict[Line, tuple[Meter, ...]] = {}
+        self._line_meters: dict[Line, tuple[OwnMeter, ...]] = {}
         self.curves: dict[UUID, Curve] = {trunk.id: Curve() for trunk in plan.trunks}
         self._carried: dict[UUID, tuple[int, int]] = {trunk.id: (0, 0) for trunk in plan.trunks}
         self.asks = self.grants = self.invites = self.calls_sent = self.twice = self.ghosts = self.swept = 0
@@ -104,13 +105,15 @@ class Ledger:
         """A fault."""
         self._write(f"{self._clock.now} {what}\n")
 
-    def _meters(self, line: Line, switch: str) -> Iterable[Meter]:
+    def _own(self, scopes: Iterable[str]) -> tuple[OwnMeter, ...]:
+        return tuple(meter for scope in scopes if isinstance(meter := self.meters.get(scope), OwnMeter))
+
+    def _meters(self, line: Line, switch: str) -> Iterable[OwnMeter]:
+        """Limits of our own that a call of the lane counts in."""
         found = self._line_meters.get(line)
         if found is None:
-            found = tuple(self.meters[scope] for scope in (*line.scopes, "global") if scope in self.meters)
-            self._line_meters[line] = found
-        own = self.meters.get(f"switch:{switch}")
-        return found if own is None else (*found, own)
+            found = self._line_meters[line] = self._own((*line.scopes, "global"))
+        return (*found, *self._own([f"switch:{switch}"]))
 
     def invited(self, one: Attempt, carrier: Carrier) -> None:
         """An attempt's INVITE arrived at the carrier."""
@@ -128,9 +131,9 @@ class Ledger:
         for meter in carrier.meters:
             meter.invite(now)
             meter.begin(now, one.number)
-        for meter in self._meters(one.line, one.switch):
-            meter.invite(now)
-            meter.begin(now, one.number)
+        for own in self._meters(one.line, one.switch):
+            own.sent(one.slot, now)
+            own.begin(now, one.number)
 
     def invited_again(self, carrier: Carrier) -> None:
         """The same call's second INVITE, with credentials."""

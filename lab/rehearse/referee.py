@@ -92,6 +92,12 @@ class Meter:
 
     def invite(self, now: int) -> None:
         """An INVITE arrived."""
+        count, allowed = self._in_window(now), self._rate.at(now)
+        if allowed is not None and count > allowed:
+            self.broken.append(Broken(self.scope, "INVITEs in a window", count, allowed, now))
+
+    def _in_window(self, now: int) -> int:
+        """INVITEs in the window that ends with this one."""
         recent = self._recent
         recent.append(now)
         while recent[0] <= now - self.window_us:
@@ -99,10 +105,8 @@ class Meter:
         self.invites += 1
         if self._stamps is not None:
             self._stamps.append(now)
-        count, allowed = len(recent), self._rate.at(now)
-        self.peak_invites = max(self.peak_invites, count)
-        if allowed is not None and count > allowed:
-            self.broken.append(Broken(self.scope, "INVITEs in a window", count, allowed, now))
+        self.peak_invites = max(self.peak_invites, len(recent))
+        return len(recent)
 
     def begin(self, now: int, key: int = 0) -> None:
         """A call occupies a channel from here on."""

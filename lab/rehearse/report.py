@@ -10,6 +10,7 @@ from uuid import UUID
 from lab.rehearse.carriers import Carrier
 from lab.rehearse.clock import BEGIN_US
 from lab.rehearse.ledger import Curve
+from lab.rehearse.promises import OwnMeter
 from lab.rehearse.referee import Broken
 from lab.rehearse.shares import contended, fluid, groups, jain, quantiles
 
@@ -62,8 +63,20 @@ class TenantFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class Late:
+    """A limit of our own, kept by its slots, that more INVITEs reached in ``windows`` windows: ``peak`` at the most."""
+
+    scope: str
+    allowed: int
+    peak: int
+    windows: int
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
-    """All figures. ``violations`` has every broken limit; :attr:`ok` says whether nothing was broken, lost or doubled."""
+    """All figures. ``violations`` has every broken limit; :attr:`ok` says whether nothing was broken, lost or doubled.
+    ``late`` is no violation: what a switch that stood still sent late, of limits that nobody else counts.
+    """
 
     seed: int
     calls: int
@@ -98,6 +111,7 @@ class Report:
     jain_lowest: float
     by_carrier: list[CarrierFigures]
     by_tenant: list[TenantFigures]
+    late: list[Late] = field(default_factory=list)
     faults: list[tuple[int, int, str]] = field(default_factory=list)
     curves: dict[str, Curve] = field(default_factory=dict)
 
@@ -176,6 +190,11 @@ def report(world: World, wall_s: float, cpu_s: float, redis_peak: int, leases_le
         jain_lowest=lowest,
         by_carrier=by_carrier,
         by_tenant=_tenants(world, ideal, shares),
+        late=[
+            Late(meter.scope, meter.limits[0] or 0, meter.peak_invites, meter.at_wire)
+            for meter in world.meters.values()
+            if isinstance(meter, OwnMeter) and meter.at_wire
+        ],
         faults=world.upheaval.happened,
         curves={one.trunk.name: ledger.curves[one.id] for one in carriers},
     )
@@ -242,6 +261,10 @@ def as_text(told: Report) -> str:
         for c in told.by_carrier
     ]
     lines += [_waited(one) for one in sorted(told.by_tenant, key=lambda one: -(one.against or 0))[:5] if one.against]
+    lines += [
+        f"  late, not broken: {one.scope}, {one.allowed} a window by its slots, {one.peak} at the wire, {one.windows} times"
+        for one in told.late
+    ]
     for broken in told.violations[:10]:
         at = (broken.at_us - BEGIN_US) / 1e6
         lines.append(f"  BROKEN {broken.scope}: {broken.count} {broken.what}, allowed {broken.allowed}, at {at:.3f} s")

@@ -15,7 +15,8 @@ from lab.rehearse.clock import BEGIN_US, SECOND, Clock
 from lab.rehearse.desk import LOOK_US, Desk, Line
 from lab.rehearse.floor import Floor
 from lab.rehearse.ledger import Key, Ledger
-from lab.rehearse.plan import Plan
+from lab.rehearse.plan import Cap, Plan
+from lab.rehearse.promises import OwnMeter
 from lab.rehearse.referee import Meter
 from lab.rehearse.report import Report, report
 from lab.rehearse.upheaval import Upheaval
@@ -30,6 +31,13 @@ SWEEP_US = SECOND
 Progress = Callable[[int, float], None]
 
 
+def _meter(cap: Cap, jitter_us: int) -> Meter:
+    """A carrier counts what arrives; limits of our own are kept by their slots."""
+    if cap.scope.startswith(("account:", "ip:")):
+        return Meter(cap.scope, cap.cps, cap.channels)
+    return OwnMeter(cap.scope, cap.cps, cap.channels, jitter_us=jitter_us)
+
+
 class World:
     """One rehearsal, put together. ``keep``: the judge keeps every INVITE (for a second count; much memory)."""
 
@@ -42,7 +50,8 @@ class World:
         self.clock = Clock()
         self.wire = Wire(redis_url, self.clock, self._heard)
         caps = {cap.scope: cap for cap in plan.caps}
-        self.meters = {cap.scope: Meter(cap.scope, cap.cps, cap.channels) for cap in plan.caps}
+        jitter_us = int(settings.jitter_for(None) * 1000)
+        self.meters = {cap.scope: _meter(cap, jitter_us) for cap in plan.caps}
         keys, lines = self._lines(set(caps))
         self.desk = self._make_desk(lines)
         self.ledger = Ledger(plan, self.clock, keys, self.meters)

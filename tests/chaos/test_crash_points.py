@@ -38,6 +38,8 @@ EVERY = os.environ.get("TRUNKLINE_CHAOS") == "all"
 CARRIER = LabCarrier("lab_a", channels=8, cps=10, ring="0.3:0.5", talk="0.3:0.6", options=("--max-ring 15",))
 SHORT = {
     "TRUNKLINE_PDD_S": "6",
+    # The watchdog's word on a silent ring is no unknown end: whoever died must be back before it, also where time is short.
+    "TRUNKLINE_RING_TIMEOUT_S": "20",
     "TRUNKLINE_PROBE_GRACE_S": "2",
     "TRUNKLINE_POPPED_DEADLINE_S": "1",
     "TRUNKLINE_ESL_GRACE_S": "1",
@@ -71,7 +73,7 @@ class Doomed:
         self._log = stack.supervisor.logs / f"{point.process}.log"
         self._read = self._log.stat().st_size
         if point.first:
-            self._arm("controller", point.first, b'"on duty"')
+            self._arm("controller", point.first, b'"on duty"', point.environ)
         self._arm(point.process, point.name, b'"link up"' if point.first else b"", point.environ)
         if point.process == "web":
             stack.wait_ready()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from random import Random
-from typing import Any
 from uuid import UUID
 
 from budget import permits
@@ -89,16 +88,18 @@ class StateFloor(Floor):
         carriers = list(self.carriers)
         held = self._wire.ask(*(("ZRANGE", f"{PREFIX}held:{carrier_scope(c)}", 0, -1) for c in carriers))
         listed = [(c, raw.decode()) for c, names in zip(carriers, held, strict=True) for raw in names]
-        questions: list[tuple[Any, ...]] = []
-        for _, name in listed:
-            questions += [("GET", f"{PREFIX}lease:{name}"), ("ZSCORE", f"{PREFIX}popped", name)]
-        replies = self._wire.ask(*questions) if questions else []
-        found = []
-        for (carrier, name), told, popped in zip(listed, replies[::2], replies[1::2], strict=True):
-            words = (told or b"").decode().split(" ")
-            if told is not None and switch in (None, words[3]):
-                found.append((UUID(name), int(words[0]), carrier, popped is not None))
-        return found
+        if not listed:
+            return []
+        (told,) = self._wire.ask(("MGET", *(f"{PREFIX}lease:{name}" for _, name in listed)))
+        found: list[tuple[str, int, UUID]] = []
+        for (carrier, name), text in zip(listed, told, strict=True):
+            words = (text or b"").decode().split(" ")
+            if text is not None and switch in (None, words[3]):
+                found.append((name, int(words[0]), carrier))
+        if not found:
+            return []
+        (popped,) = self._wire.ask(("ZMSCORE", f"{PREFIX}popped", *(name for name, _, _ in found)))
+        return [(UUID(name), fence, own, at is not None) for (name, fence, own), at in zip(found, popped, strict=True)]
 
     def crash(self, name: str) -> None:
         """The controller is gone with all that it only knew itself."""
