@@ -16,6 +16,7 @@ from lab.carrier.log import ArrivalLog
 from lab.carrier.loss import LossyLine, facts_of
 from lab.carrier.media import CalleeMedia, MediaClock
 from lab.carrier.outcomes import Mix
+from lab.carrier.wording import wording
 from lab.sip import message as sip
 from lab.sip.udp import Address, UdpEndpoint
 
@@ -214,6 +215,7 @@ class Carrier:
             auth=auth,
             verdict=verdict,
             outcome=outcome,
+            **wording(message),
         )
 
     def _reinvite(self, message: sip.SipMessage, peer: Address, branch: str) -> None:

@@ -27,6 +27,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--password-env", help="environment variable with the ESL password (else ClueCon)")
     parser.add_argument("--user-password-env", help="environment variable with the password of the users of freeswitch/conf")
     parser.add_argument("--gateway", action="append", default=[], help="NAME=HOST:PORT[,down][,noping][,ping=S]")
+    parser.add_argument("--gateway-dir", type=Path, help="directory of gateways as XML, read again by rescan")
     parser.add_argument("--profile", default="carriers")
     parser.add_argument("--hostname", default="lab")
     parser.add_argument("--heartbeat", type=float, default=20.0, help="seconds, 0 = none")
@@ -88,6 +89,7 @@ def config_from(argv: list[str] | None) -> tuple[SwitchConfig, dict[str, float],
         profile=args.profile,
         hostname=args.hostname,
         gateways=gateways,
+        gateway_dir=args.gateway_dir,
         heartbeat_s=args.heartbeat,
         sessions_per_second=args.sps,
         max_sessions=args.max_sessions,

@@ -31,6 +31,10 @@ class GatewayConfig:
     password: str = "a"
     ping_s: float = 5.0
     down: bool = False
+    realm: str = ""
+    from_user: str = ""
+    from_domain: str = ""
+    caller_id_in_from: bool = True
 
 
 @dataclass(slots=True)
@@ -46,6 +50,7 @@ class SwitchConfig:
     profile: str = "carriers"
     hostname: str = "lab"
     gateways: list[GatewayConfig] = field(default_factory=list)
+    gateway_dir: Path | None = None
     heartbeat_s: float = 20.0
     sessions_per_second: int = 200
     max_sessions: int = 5000

@@ -42,6 +42,8 @@ class InviteLeg:
     extra: list[tuple[str, str]] = field(default_factory=list)
     target: Address = ("", 0)
     request_uri: str = ""
+    sender: str = ""
+    sender_uri: str = ""
     from_tag: str = field(default_factory=sip.new_tag)
     cseq: int = field(default_factory=lambda: 100000 + secrets.randbelow(1 << 24))
     branch: str = ""
@@ -63,7 +65,7 @@ class InviteLeg:
 
     @property
     def from_header(self) -> str:
-        return f'"{self.caller_name}" <sip:{self.caller_number}@{self.profile.host}>;tag={self.from_tag}'
+        return f"{self.sender};tag={self.from_tag}"
 
     @property
     def contact(self) -> str:

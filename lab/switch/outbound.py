@@ -11,6 +11,7 @@ from lab.sip.sdp import MediaLine, offer_sdp
 from lab.switch import causes, variables
 from lab.switch.channel import Channel
 from lab.switch.dialstring import Dial
+from lab.switch.identity import identity_of
 from lab.switch.leg import InviteLeg
 from lab.switch.sendmsg import is_true
 
@@ -43,13 +44,14 @@ class OutboundCall:
         channel, switch, given = self._channel, self._switch, self._dial.variables
         gateway = switch.sofia.gateways[self._dial.gateway]
         gateway.calls_out += 1
-        codecs = [c.split("@")[0] for c in given.get("absolute_codec_string", "PCMU,PCMA").split(",")]
+        codecs = _codecs(given.get("absolute_codec_string", "PCMU,PCMA"))
         sdp = offer_sdp(switch.sofia.host, channel.local_port, channel.times.created // 1_000_000, codecs)
         channel.fire("CHANNEL_OUTGOING", verbose=False)
         channel.vars = variables.of_outgoing(channel, given, self._dial.gateway, sdp)
         channel.presence = given.get("presence_data", "")
         channel.run_state("CS_INIT", 1)
         extra = [(name[6:], value) for name, value in given.items() if name.startswith("sip_h_")]
+        who = identity_of(given, gateway.config, switch.sofia.host, channel.caller_name, channel.caller_number)
         leg = InviteLeg(
             switch.sofia,
             gateway,
@@ -59,8 +61,10 @@ class OutboundCall:
             channel.caller_name,
             channel.caller_number,
             variables.with_lab_offer(sdp),
-            extra,
+            extra + who.headers,
             session_timer=int(timer) if (timer := given.get("sofia_session_timeout", "")).isdigit() else 1800,
+            sender=who.sender,
+            sender_uri=who.uri,
         )
         channel.leg = self._leg = leg
         switch.sofia.legs[leg.call_id] = leg
@@ -201,6 +205,12 @@ class OutboundCall:
 
     def leg_bye(self, _message: sip.SipMessage) -> None:
         end_by_bye(self._channel)
+
+
+def _codecs(text: str) -> list[str]:
+    """``PCMU,PCMA`` or, with a separator of its own, ``^^:PCMU:PCMA``; what follows an @ is its rate."""
+    separator, text = (text[2], text[3:]) if text.startswith("^^") and len(text) > 2 else (",", text)
+    return [codec.split("@")[0] for codec in text.split(separator)]
 
 
 def end_by_bye(channel: Channel) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from lab.sip import message as sip
 from lab.sip.udp import Address, UdpEndpoint
+from lab.switch import gateway_files
 from lab.switch.config import GatewayConfig, SwitchConfig
 from lab.switch.events import Calling, Pairs
 from lab.switch.inbound import InboundLeg
@@ -128,6 +129,20 @@ class SofiaProfile:
         self.endpoint.start()
         for gateway in self.gateways.values():
             gateway.start()
+        self.rescan()
+        self.reload_acl()
+
+    def rescan(self) -> None:
+        """Load the gateways that are new in the directory; what is loaded stays as it is."""
+        if self.config.gateway_dir is not None:
+            for config in gateway_files.read_gateways(self.config.gateway_dir):
+                if config.name not in self.gateways:
+                    self.add_gateway(config)
+
+    def reload_acl(self) -> None:
+        if self.config.gateway_dir is not None:
+            networks = gateway_files.read_allowed(self.config.gateway_dir)
+            self.config.acl["carriers"] = tuple(map(str, networks))
 
     def close(self) -> None:
         for gateway in self.gateways.values():

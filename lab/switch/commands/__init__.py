@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from lab.switch.commands import calls, fork, laboratory, setup, system
+from lab.switch.commands import calls, fork, gateways, laboratory, setup, system
 
 if TYPE_CHECKING:
     from lab.switch.core import Switch
@@ -15,6 +15,7 @@ Handler = Callable[["Switch", str], str | Awaitable[str]]
 REGISTRY: dict[str, Handler] = {
     **calls.HANDLERS,
     **fork.HANDLERS,
+    **gateways.HANDLERS,
     **system.HANDLERS,
     **setup.HANDLERS,
     **laboratory.HANDLERS,

@@ -1,4 +1,4 @@
-"""status, fsctl, sofia, hash and other commands about the switch itself."""
+"""status, fsctl, hash and other commands about the switch itself."""
 
 from __future__ import annotations
 
@@ -7,16 +7,12 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
-from xml.sax.saxutils import escape
 
 from lab.switch import dialstring
-from lab.switch.commands.setup import profile_xml
 
 if TYPE_CHECKING:
     from lab.switch.core import Switch
-    from lab.switch.sofia import Gateway
 
-_RULE = "=" * 97 + "\n"
 _RELEASE = "1.10.12-release git cc93a68 2026-08-21 14:10:14Z 64bit"
 _HASH_USAGE = "-ERR Usage: hash [insert|insert_ifempty|delete|delete_ifmatch|select]/<realm>/<key>/<value>\n"
 
@@ -100,125 +96,6 @@ def fsctl(switch: Switch, arguments: str) -> str:
     return "-USAGE: [sps <n>|max_sessions <n>|pause [inbound|outbound]|resume [inbound|outbound]|hupall|crash]\n"
 
 
-def sofia(switch: Switch, arguments: str) -> str:
-    words = arguments.split()
-    verb = words[0].lower() if words else ""
-    if verb == "status":
-        if len(words) >= 3 and words[1] == "gateway":
-            gateway = switch.sofia.gateways.get(words[2])
-            return "Invalid Gateway!\n" if gateway is None else _gateway_text(gateway)
-        return _status(switch)
-    if verb == "xmlstatus":
-        if len(words) >= 3 and words[1] == "gateway":
-            gateway = switch.sofia.gateways.get(words[2])
-            return (
-                "Invalid Gateway!\n"
-                if gateway is None
-                else ('<?xml version="1.0" encoding="ISO-8859-1"?>\n' + _gateway_xml(gateway))
-            )
-        if len(words) == 2 and words[1] == "gateway":
-            body = "".join(_gateway_xml(g) for g in switch.sofia.gateways.values())
-            return f'<?xml version="1.0" encoding="ISO-8859-1"?>\n<gateways>\n{body}</gateways>\n'
-        if len(words) >= 3 and words[1] == "profile":
-            return profile_xml(switch) if words[2] == switch.sofia.name else "Invalid Profile!\n"
-        return _xmlstatus(switch)
-    if verb == "profile" and len(words) >= 3:
-        return _profile(switch, words)
-    return "-USAGE: sofia status|xmlstatus [gateway <name>] | profile <name> rescan|killgw\n"
-
-
-def _profile(switch: Switch, words: list[str]) -> str:
-    if words[1] != switch.sofia.name:
-        return f"Invalid Profile [{words[1]}]"
-    if words[2] == "rescan":
-        prefix = "Reload XML [Success]\n" if "reloadxml" in words else ""
-        return f"{prefix}+OK scan complete\n"
-    if words[2] == "killgw" and len(words) > 3:
-        return "+OK gateway marked for deletion.\n" if switch.sofia.kill_gateway(words[3]) else ("-ERR no such gateway.\n")
-    return "-ERR Unknown command!\n"
-
-
-def _status(switch: Switch) -> str:
-    profile = switch.sofia
-    lines = [f"{'Name':>25}\t   Type\t{'Data':>42}\tState\n", _RULE]
-    url = f"sip:mod_sofia@{profile.host}:{profile.port}"
-    lines.append(f"{profile.name:>25}\tprofile\t{url:>42}\tRUNNING ({len(switch.channels)})\n")
-    for gateway in profile.gateways.values():
-        name = f"{profile.name}::{gateway.config.name}"
-        lines.append(f"{name:>25}\tgateway\t{_to(gateway):>42}\tNOREG\n")
-    return "".join([*lines, _RULE, "1 profile 0 aliases\n"])
-
-
-def _xmlstatus(switch: Switch) -> str:
-    profile = switch.sofia
-    out = [
-        (
-            f'<?xml version="1.0" encoding="ISO-8859-1"?>\n<profiles>\n<profile>\n<name>{profile.name}</name>\n'
-            f"<type>profile</type>\n<data>sip:mod_sofia@{profile.host}:{profile.port}</data>\n"
-            f"<state>RUNNING ({len(switch.channels)})</state>\n</profile>\n"
-        )
-    ]
-    for gateway in profile.gateways.values():
-        out.append(
-            f"<gateway>\n<name>{gateway.config.name}</name>\n<type>gateway</type>\n"
-            f"<data>{_to(gateway)}</data>\n<state>NOREG</state>\n</gateway>\n\n"
-        )
-    return "".join([*out, "</profiles>\n"])
-
-
-def _to(gateway: Gateway) -> str:
-    return f"sip:{gateway.config.user}@{gateway.config.host}:{gateway.config.port}"
-
-
-def _facts(gateway: Gateway) -> list[tuple[str, str, str]]:
-    """(xml tag, label of the text form, value)."""
-    config = gateway.config
-    uptime = int((time.monotonic() - gateway.since) * 1_000_000) if gateway.up else 0
-    count = "1" if gateway.up else "0"
-    return [
-        ("name", "Name    ", config.name),
-        ("profile", "Profile ", gateway.profile.name),
-        ("scheme", "Scheme  ", "Digest"),
-        ("realm", "Realm   ", f"{config.host}:{config.port}"),
-        ("username", "Username", config.user),
-        ("password", "Password", "yes"),
-        ("from", "From    ", f"<{_to(gateway)}>"),
-        ("contact", "Contact ", gateway.contact),
-        ("exten", "Exten   ", config.user),
-        ("to", "To      ", _to(gateway)),
-        ("proxy", "Proxy   ", f"sip:{config.host}:{config.port}"),
-        ("context", "Context ", "inbound"),
-        ("expires", "Expires ", "3600"),
-        ("freq", "Freq    ", "3600"),
-        ("ping", "Ping    ", str(int(time.time()))),
-        ("pingfreq", "PingFreq", f"{config.ping_s:g}"),
-        ("pingmin", "", "1"),
-        ("pingcount", "", count),
-        ("pingmax", "", "1"),
-        ("pingtime", "PingTime", f"{gateway.ping_ms:.2f}"),
-        ("pinging", "", "0"),
-        ("", "PingState", f"1/{count}/1"),
-        ("state", "State   ", "NOREG"),
-        ("status", "Status  ", "UP" if gateway.up else "DOWN"),
-        ("uptime-usec", "", str(uptime)),
-        ("", "Uptime  ", f"{uptime // 1_000_000}s"),
-        ("calls-in", "CallsIN ", str(gateway.calls_in)),
-        ("calls-out", "CallsOUT", str(gateway.calls_out)),
-        ("failed-calls-in", "FailedCallsIN", str(gateway.failed_in)),
-        ("failed-calls-out", "FailedCallsOUT", str(gateway.failed_out)),
-    ]
-
-
-def _gateway_text(gateway: Gateway) -> str:
-    lines = [f"{label}\t{value}\n" for _, label, value in _facts(gateway) if label]
-    return "".join([_RULE, *lines, _RULE])
-
-
-def _gateway_xml(gateway: Gateway) -> str:
-    lines = [f"    <{tag}>{escape(value)}</{tag}>\n" for tag, _, value in _facts(gateway) if tag]
-    return "".join(["  <gateway>\n", *lines, "  </gateway>\n"])
-
-
 def hash_api(switch: Switch, arguments: str) -> str:
     words = dialstring.separate(arguments, "/", 4)
     if len(words) < 3:
@@ -281,7 +158,6 @@ HANDLERS: dict[str, Callable[[Switch, str], str | Awaitable[str]]] = {
     "status": status,
     "json": json_api,
     "fsctl": fsctl,
-    "sofia": sofia,
     "hash": hash_api,
     "hash_dump": hash_dump,
     "global_getvar": global_getvar,
