@@ -184,6 +184,10 @@ class Settings(BaseSettings):
     health_probe_interval_s: float = Field(1.0, gt=0, description="s; between two of those calls")
     health_forget_s: float = Field(600.0, gt=0, description="s; so long after a pause the next one is the first again")
     gateway_look_s: float = Field(10.0, gt=0, description="s; between two looks at each gateway of the switch")
+    gateway_dir: str = Field(
+        "",
+        description="directory of gateways, included by the switch's configuration; empty: none is written",
+    )
 
     # --- jobs ----------------------------------------------------------------------------------------------------
     feeder_interval_s: float = Field(0.25, gt=0, description="s; between two looks for due attempts, unless woken")

@@ -11,6 +11,7 @@ from gevent.event import Event
 from gevent.lock import BoundedSemaphore
 from redis import Redis
 
+from calls.trunk import Trunk
 from controller.duty import Alone, Duty
 from controller.esl import EslLink
 from settings import Settings
@@ -50,6 +51,7 @@ class Board:
     unproved: Seen = field(default_factory=Seen)  # sent, but the switch refused the tombstone
     kills: dict[UUID, str] = field(default_factory=dict)  # hangups that came before their channel: who asked
     unacked: dict[UUID, float] = field(default_factory=dict)  # originates written and not acknowledged: since when
+    trunks: dict[UUID, Trunk] = field(default_factory=dict)  # how each carrier wants its calls; at most a second old
     stopping: Event = field(default_factory=Event)
     drained: bool = False  # an operator takes the switch out of service: controller/drained.py
     inherited: bool = True  # nothing is being taken back from an earlier controller of this switch: controller/takeover.py

@@ -1,5 +1,7 @@
 """The commands Trunkline may give a switch: one builder each, and no other way for text to reach the event socket.
 
+Those of a subject of their own are in originate, audio_fork and gateway_commands; whoever sends one takes it from here.
+
 Every builder raises :class:`CommandError` naming the field; none escapes anything, because originate alone parses its
 text in several passes with different rules. Sources: mod_event_socket, mod_commands, mod_hash, mod_sofia,
 mod_audio_fork and the recorded traces.
@@ -8,23 +10,31 @@ mod_audio_fork and the recorded traces.
 from __future__ import annotations
 
 import posixpath
-import re
 from collections.abc import Callable, Sequence
 from uuid import UUID
 
-from calls.ids import parse_ref
-from calls.numbers import NumberError, parse_caller_id, parse_destination
+from controller.audio_fork import audio_fork_start, audio_fork_stop
 from controller.esl_wire import Command, CommandError, command, matcher, one_of, uuid, whole, wire
+from controller.gateway_commands import acl_reload, gateway_kill, gateway_list, gateway_rescan, gateway_status
+from controller.originate import originate
 
-__all__ = ["Command", "CommandError", "wire"]  # and every builder below
+__all__ = [
+    "Command",
+    "CommandError",
+    "acl_reload",
+    "audio_fork_start",
+    "audio_fork_stop",
+    "gateway_kill",
+    "gateway_list",
+    "gateway_rescan",
+    "gateway_status",
+    "originate",
+    "wire",
+]  # and every builder below
 
 NOBODY = UUID(int=0)  # a channel that never exists: the cheapest question there is
 
-_token = matcher(r"[A-Za-z0-9._:@+-]{1,128}", "1 to 128 of A-Z a-z 0-9 . _ : @ + -")
-_gateway = matcher(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}", "a gateway name: letters, digits, _ and -, at most 32")
-_tenant = matcher(r"[a-z0-9][a-z0-9-]{0,62}", "a tenant name: a-z, 0-9 and -, at most 63")
 _realm = matcher(r"[a-z]{1,32}", "a realm of 1 to 32 letters a-z")
-_bugname = matcher(r"[a-z][a-z0-9_]{0,31}", "a bug name: a-z, 0-9 and _, at most 32")
 _digits = matcher(r"[0-9A-D*#]{1,32}", "1 to 32 of 0-9 A-D * #")
 _tag = matcher(r"[A-Za-z0-9._-]{1,64}", "1 to 64 of A-Z a-z 0-9 . _ -")
 _moment = matcher(r"[0-9]{1,11}", "seconds since 1970")
@@ -38,7 +48,6 @@ def _names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-CODECS = _names("PCMU PCMA G722 OPUS")
 HANGUP_CAUSES = _names(
     "ALLOTTED_TIMEOUT CALL_REJECTED MANAGER_REQUEST NORMAL_CLEARING NORMAL_UNSPECIFIED NO_ANSWER ORIGINATOR_CANCEL"
     " PROGRESS_TIMEOUT RECOVERY_ON_TIMER_EXPIRE USER_BUSY"
@@ -71,65 +80,7 @@ SUBCLASSES = _names(
 )
 
 
-# --- dialing ---------------------------------------------------------------------------------------------------------
-
-
-def originate(
-    *,
-    attempt_id: UUID,
-    call_ref: str,
-    tenant: str,
-    gateway: str,
-    to_number: str,
-    from_number: str,
-    originate_timeout_s: int,
-    max_duration_s: int,
-    fork_url: str | None = None,
-    codecs: Sequence[str] = ("PCMU", "PCMA"),
-) -> Command:
-    """``bgapi originate`` of one INVITE transaction to one gateway; the job's id is the attempt's.
-
-    Numbers are exact E.164 and parsed again here. ``originate_timeout_s`` runs from the INVITE (time to the first 18x
-    plus ring time); ``max_duration_s`` from the answer, kept by the switch itself, controller or not. ``fork_url``:
-    open the audio fork to the relay on answer. No ``|``, no ``,`` between legs and redirects fatal: this command can
-    never send a second INVITE transaction.
-    """
-    attempt = uuid("attempt_id", attempt_id)
-    try:
-        number = parse_destination(to_number).e164
-        caller = parse_caller_id(from_number).e164
-        call = parse_ref("call", call_ref)
-    except (NumberError, ValueError, TypeError, AttributeError) as error:
-        raise CommandError(f"to_number, from_number or call_ref: {error}") from None
-    if not codecs:
-        raise CommandError(f"codecs: give at least one of {', '.join(sorted(CODECS))}")
-    names = [one_of("codecs", codec, CODECS) for codec in codecs]
-    limit = whole("max_duration_s", max_duration_s, 1, 86_400)
-    variables = {
-        "origination_uuid": attempt,
-        "sip_invite_call_id": attempt,
-        "trunkline_attempt": attempt,
-        "trunkline_call": str(call),
-        "presence_data": call_ref,
-        "accountcode": _tenant("tenant", tenant),
-        "originate_timeout": str(whole("originate_timeout_s", originate_timeout_s, 1, 300)),
-        "ignore_early_media": "true",
-        "outbound_redirect_fatal": "true",
-        "sofia_session_timeout": "0",  # asks for no session timer: a 422 would be answered by up to three more INVITEs
-        "playback_terminators": "none",  # the default, *, would let a key cut the agent off
-        "origination_caller_id_number": caller,
-        "origination_caller_id_name": caller,
-        "sip_h_X-Trunkline-Attempt": attempt,
-    }
-    parts = [f"{name}={_token(name, value)}" for name, value in variables.items()]
-    # ^^: makes the colon the separator of this one list; a comma would end the variable.
-    parts.append("absolute_codec_string=" + ("^^:" + ":".join(names) if len(names) > 1 else names[0]))
-    # The switch spells it with two T; a cause it does not know silently becomes NORMAL_CLEARING.
-    parts.append(f"execute_on_answer='sched_hangup +{limit} ALLOTTED_TIMEOUT'")
-    if fork_url is not None:
-        parts.append(f"api_on_answer='{_fork_start(attempt_id, fork_url, 'trunkline', 8000)}'")
-    target = f"sofia/gateway/{_gateway('gateway', gateway)}/{number}"
-    return command("originate", f"bgapi originate {{{','.join(parts)}}}{target} &park()", f"Job-UUID: {attempt}")
+# --- tombstones ------------------------------------------------------------------------------------------------------
 
 
 def hash_insert(realm: str, attempt_id: UUID, fence: int) -> Command:
@@ -229,28 +180,6 @@ def hangup(attempt_id: UUID, cause: str = "NORMAL_CLEARING") -> Command:
     )
 
 
-def _fork_start(attempt_id: UUID, url: str, bugname: str, rate: int) -> str:
-    """The only text of its kind: a start without a rate kills the switch's whole process."""
-    channel = uuid("attempt_id", attempt_id)
-    port = re.fullmatch(rf"ws://127\.0\.0\.1:([0-9]{{1,5}})/fork/{channel}", url) if isinstance(url, str) else None
-    if port is None or not 1 <= int(port[1]) <= 65_535:
-        raise CommandError("url: give ws://127.0.0.1:<port>/fork/<attempt>; audio leaves the switch on loopback only")
-    if rate not in (8000, 16_000):
-        raise CommandError("rate: give 8000 or 16000")
-    return f"uuid_audio_fork {channel} start {url} mono {rate // 1000}k {_bugname('bugname', bugname)}"
-
-
-def audio_fork_start(attempt_id: UUID, url: str, bugname: str = "trunkline", rate: int = 8000) -> Command:
-    """Open the audio fork to the relay. Only on an answered channel: on one without SDP it kills the switch."""
-    return command("audio_fork_start", f"api {_fork_start(attempt_id, url, bugname, rate)}")
-
-
-def audio_fork_stop(attempt_id: UUID, bugname: str = "trunkline") -> Command:
-    """Close the audio fork; needed before it can be started again, also when its socket was lost."""
-    name = _bugname("bugname", bugname)
-    return command("audio_fork_stop", f"api uuid_audio_fork {uuid('attempt_id', attempt_id)} stop {name}")
-
-
 # --- the switch ------------------------------------------------------------------------------------------------------
 
 
@@ -275,11 +204,6 @@ def version() -> Command:
 def global_getvar(name: str) -> Command:
     """A global variable; ``core_uuid`` is the id of the running process: another one means a restart."""
     return command("global_getvar", f"api global_getvar {one_of('name', name, GLOBALS)}", empty_ok=True)
-
-
-def gateway_status(gateway: str) -> Command:
-    """State, ping and counters of one gateway, as XML."""
-    return command("gateway_status", f"api sofia xmlstatus gateway {_gateway('gateway', gateway)}")
 
 
 def pause_outbound(paused: bool) -> Command:

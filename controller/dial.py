@@ -175,6 +175,8 @@ def _rest(d: Dial) -> None:
 def _wire(d: Dial, claim: attempts.Claimed) -> list[commands.Command] | None:
     """Tombstone and originate, or None (and an end on record) when a stored value is not fit for the wire."""
     settings, attempt = d.board.settings, d.permit.attempt_id
+    trunk = d.board.trunks[d.carrier_id]
+    ring_s = min(claim.ring_timeout_s, trunk.ring_s or claim.ring_timeout_s)
     fork = None
     if claim.agent_kind == "websocket":
         fork = f"ws://{settings.relay_host}:{settings.relay_port}/fork/{attempt}"
@@ -188,9 +190,10 @@ def _wire(d: Dial, claim: attempts.Claimed) -> list[commands.Command] | None:
                 gateway=claim.gateway,
                 to_number=claim.to_number,
                 from_number=claim.from_number,
-                originate_timeout_s=claim.pdd_s + claim.ring_timeout_s,
+                originate_timeout_s=claim.pdd_s + ring_s,
                 max_duration_s=claim.max_duration_s,
                 fork_url=fork,
+                trunk=trunk,
             ),
         ]
     except commands.CommandError as error:

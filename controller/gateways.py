@@ -65,9 +65,10 @@ class Gateways:
                 continue
             reply = self._board.link.call(commands.gateway_status(endpoint.gateway))
             status = _STATUS.search(reply)
-            if status is None:
+            if status is None and endpoint.name is None:
                 continue  # not configured here, or it says something else: an originate will tell
-            up = status[1] == "UP"
+            # One that is rendered and not there is no way to the carrier from here.
+            up = status is not None and status[1] == "UP"
             before = self._up.get(endpoint.carrier_id, {}).get(endpoint.gateway)
             if before is not up and (before is not None or not up):
                 said = {"gateway": endpoint.gateway, "up": up, "switch": self._board.settings.switch}

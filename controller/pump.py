@@ -25,7 +25,7 @@ from controller.lead import LeadMeter
 from controller.window import DialWindow
 from crashpoint import crash_point
 from settings import Settings
-from store import carriers
+from store import carriers, trunks
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +83,9 @@ class Pumps:
         self._threads.spawn(self._listen).link_exception(self._loop_died)
         while not self._board.stopping.is_set():
             try:
-                for carrier in carriers.list_limits(self._board.db):
+                known = carriers.list_limits(self._board.db)
+                self._board.trunks = {trunk.id: trunk for trunk in trunks.list_trunks(self._board.db)}
+                for carrier in known:
                     jitter = self._board.settings.jitter_for(carrier.jitter_ms)
                     self._rest_us[carrier.id] = int((carrier.window_ms + jitter) * 1000)
                     if carrier.id not in self._wake:

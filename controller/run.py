@@ -28,6 +28,7 @@ from controller.evidence import LocalRefusal, from_event
 from controller.frames import Event
 from controller.gateways import Gateways
 from controller.hangups import CommandRunner
+from controller.keeper import Keeper
 from controller.pump import Pumps
 from controller.reconcile import Reconciler
 from controller.takeover import inherit
@@ -62,6 +63,7 @@ class Controller:
         self.gateways = Gateways(self.board)
         self.pumps = Pumps(self.board, self.runner, self.writer.record, self.gateways.down)
         self.drain = DrainWatch(self.board, self.pumps.wake_all)
+        self.keeper = Keeper(self.board, self._shifted)
         self.failed = False
 
     def run(self) -> None:
@@ -80,13 +82,14 @@ class Controller:
         greenlets = self.writer.run()
         self.events.start()
         self.link.start()
-        loops = (self.duty.run, self.reconciler.run, self.commands.run, self.gateways.run, self.drain.run)
+        loops = (self.duty.run, self.reconciler.run, self.commands.run, self.gateways.run, self.drain.run, self.keeper.run)
         greenlets += [gevent.spawn(loop) for loop in loops]
         for greenlet in greenlets:
             greenlet.link_exception(self._died)
         self.pumps.on_died = self._died
         self.commands.on_died = self._died
         self.drain.on_died = self._died
+        self.keeper.on_died = self._died
         try:
             self.pumps.run()
             with gevent.Timeout(10, cast(Any, False)):
@@ -152,7 +155,12 @@ class Controller:
             self.reconciler.now_please()
             self.commands.wake()
             self.gateways.wake()
+            self.keeper.wake()
             self.pumps.wake_all()
+
+    def _shifted(self) -> None:
+        self.gateways.wake()
+        self.pumps.wake_all()
 
     def _off_duty(self) -> None:
         self.board.inherited = False
@@ -177,6 +185,7 @@ class Controller:
             tombstones.check(self.board)
         self.reconciler.now_please()
         self.commands.wake()
+        self.keeper.wake()
         self.pumps.wake_all()
 
     def _on_event(self, event: Event) -> None:

@@ -52,6 +52,7 @@ _RANGES = {
     "linger_ms": "at least 0",
     "invite_cost": "1 or 2",
     "pdd_s": "1 to 120",
+    "digest": "left at invite_cost 2: with digest each call sends its INVITE twice, and the carrier counts both",
     "account": "1 to 63 letters, digits, '.', '_' or '-'",
     "urgent_share": "0 to 1",
     "bulk_floor": "0 to 0.5",
@@ -60,13 +61,16 @@ _RANGES = {
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A literal ip:port of a carrier and the one gateway that leads there."""
+    """A literal ip:port of a carrier and the one gateway that leads there. ``name``: of an endpoint whose gateway is
+    rendered (store/trunks.py); None: its gateway is written by hand on every switch.
+    """
 
     id: UUID
     carrier_id: UUID
     gateway: str
     address: str
     enabled: bool
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

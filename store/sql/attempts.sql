@@ -25,6 +25,9 @@ WITH epoch AS (
         -- Every attempt has its own order of the carrier's endpoints, so they share evenly; those whose pings this switch has
         -- just seen unanswered come last.
         SELECT p.gateway FROM endpoints p WHERE p.carrier_id = k.id AND p.enabled
+          -- A gateway that is rendered is dialed where the switch is known to have it.
+          AND (p.name IS NULL OR EXISTS (SELECT FROM gateway_loads l WHERE l.switch = %(switch)s AND l.gateway = p.gateway
+                                         AND l.state = 'loaded'))
         ORDER BY EXISTS (SELECT FROM gateway_states s WHERE s.switch = %(switch)s AND s.gateway = p.gateway AND NOT s.up
                          AND s.seen_at > statement_timestamp() - interval '1 minute'),
                  md5(p.id::text || %(attempt_id)s::uuid::text) LIMIT 1
@@ -76,7 +79,9 @@ SELECT CASE
     WHEN b.epoch <> %(epoch)s THEN 'epoch'
     WHEN %(duty)s::bigint IS NOT NULL
          AND %(duty)s IS DISTINCT FROM (SELECT s.duty_fence FROM switches s WHERE s.name = %(switch)s::text) THEN 'off_duty'
-    WHEN NOT EXISTS (SELECT FROM endpoints e WHERE e.carrier_id = k.id AND e.enabled) THEN 'no_endpoint'
+    WHEN NOT EXISTS (SELECT FROM endpoints e WHERE e.carrier_id = k.id AND e.enabled
+                     AND (e.name IS NULL OR EXISTS (SELECT FROM gateway_loads l WHERE l.switch = %(switch)s
+                                                    AND l.gateway = e.gateway AND l.state = 'loaded'))) THEN 'no_endpoint'
     ELSE 'not_queued'  -- it changed in between; the next try will tell
 END, coalesce(k.pdd_s, %(pdd_s)s)
 FROM attempts a JOIN calls c ON c.id = a.call_id JOIN tenants t ON t.id = c.tenant_id CROSS JOIN budget_epoch b

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller import commands, esl_wire
+from calls.trunk import Trunk
+from controller import audio_fork, commands, esl_wire, gateway_commands
 from controller.commands import Command, CommandError
 from controller.esl_state import CALL_EVENTS, Subscription
 
@@ -36,9 +37,11 @@ GOOD_DIAL: dict[str, Any] = {
 def test_originate_word_for_word() -> None:
     assert commands.originate(**GOOD_DIAL).wire.decode() == (
         f"bgapi originate {{origination_uuid={A},sip_invite_call_id={A},trunkline_attempt={A},trunkline_call={C},"
-        f"presence_data=call_{C.hex},accountcode=acme,originate_timeout=55,ignore_early_media=true,"
+        f"presence_data=call_{C.hex},accountcode=acme,originate_timeout=55,media_timeout=60000,"
+        "media_hold_timeout=600000,ignore_early_media=true,"
         "outbound_redirect_fatal=true,sofia_session_timeout=0,playback_terminators=none,origination_caller_id_number=+12025550123,"
-        f"origination_caller_id_name=+12025550123,sip_h_X-Trunkline-Attempt={A},absolute_codec_string=^^:PCMU:PCMA,"
+        "origination_caller_id_name=+12025550123,sip_cid_type=pid,origination_privacy=screen,"
+        f"sip_h_X-Trunkline-Attempt={A},absolute_codec_string=^^:PCMU:PCMA,"
         "execute_on_answer='sched_hangup +3600 ALLOTTED_TIMEOUT',"
         f"api_on_answer='uuid_audio_fork {A} start ws://127.0.0.1:8090/fork/{A} mono 8k trunkline'}}"
         f"sofia/gateway/carrier_a/+14155550110 &park()\nJob-UUID: {A}\n\n"
@@ -46,7 +49,7 @@ def test_originate_word_for_word() -> None:
 
 
 def test_originate_without_a_fork_and_with_one_codec() -> None:
-    wire = commands.originate(**{**GOOD_DIAL, "fork_url": None, "codecs": ["PCMA"]}).wire
+    wire = commands.originate(**{**GOOD_DIAL, "fork_url": None, "trunk": Trunk(codecs=["PCMA"])}).wire
     assert b"audio_fork" not in wire
     assert b",absolute_codec_string=PCMA," in wire
 
@@ -75,6 +78,10 @@ def test_originate_without_a_fork_and_with_one_codec() -> None:
         (commands.version(), "api version"),
         (commands.global_getvar("core_uuid"), "api global_getvar core_uuid"),
         (commands.gateway_status("carrier_a"), "api sofia xmlstatus gateway carrier_a"),
+        (commands.gateway_list(), "api sofia xmlstatus gateway"),
+        (commands.gateway_rescan(), "bgapi sofia profile carriers rescan"),
+        (commands.gateway_kill("acme-e1-v12"), "api sofia profile carriers killgw acme-e1-v12"),
+        (commands.acl_reload(), "bgapi reloadacl"),
         (commands.pause_outbound(True), "api fsctl pause outbound"),
         (commands.pause_outbound(False), "api fsctl resume outbound"),
         (commands.audio_fork_start(A, FORK), f"api uuid_audio_fork {A} start {FORK} mono 8k trunkline"),
@@ -263,26 +270,41 @@ def one_command(built: Command) -> None:
     assert not set(text) & set('|$"\\`;')
 
 
-@given(
-    st.dictionaries(st.sampled_from(sorted(GOOD_DIAL)), anything, min_size=1, max_size=3),
-    st.lists(st.sampled_from(["PCMU", "PCMA"]) | anything, max_size=3),
-)
-def test_hostile_originate(wrong: dict[str, Any], codecs: list[Any]) -> None:
+trunk_fields = {
+    "codecs": st.lists(st.sampled_from(["PCMU", "PCMA"]) | anything, max_size=5) | anything,
+    "number_format": st.sampled_from(["plus", "double_zero", "digits", "national"]) | anything,
+    "caller_format": st.sampled_from(["plus", "double_zero", "digits", "national"]) | anything,
+    "caller_header": st.sampled_from(["pai", "ppi", "rpid", "none"]) | anything,
+    "privacy": st.sampled_from(["off", "none", "id"]) | anything,
+    "country_code": st.sampled_from(["1", "49"]) | anything,
+    "national_prefix": st.sampled_from(["", "0"]) | anything,
+    "international_prefix": st.sampled_from(["00", "011"]) | anything,
+    "tech_prefix": st.sampled_from(["", "99#", "*7"]) | anything,
+    "media_timeout_s": st.integers(10, 3600) | anything,
+    "from_domain": anything,
+    "from_user": anything,
+}
+# As a carrier's row would be if no table had checked it.
+hostile_trunk = st.fixed_dictionaries({}, optional=trunk_fields).map(lambda fields: Trunk(**fields))
+
+
+@given(st.dictionaries(st.sampled_from(sorted(GOOD_DIAL)), anything, max_size=3), hostile_trunk | anything)
+def test_hostile_originate(wrong: dict[str, Any], trunk: Any) -> None:
     try:
-        built = commands.originate(**{**GOOD_DIAL, "codecs": codecs, **wrong})
+        built = commands.originate(**{**GOOD_DIAL, "trunk": trunk, **wrong})
     except CommandError:
         return
     one_command(built)
     text = built.wire.decode()
-    match = re.fullmatch(
-        r"bgapi originate \{([^{}]*)\}sofia/gateway/[A-Za-z0-9_-]+/\+[0-9]+ &park\(\)\nJob-UUID: [0-9a-f-]{36}\n\n", text
-    )
+    target = r"sofia/gateway/[A-Za-z0-9_-]+/(?:[0-9*]|%23)*\+?[0-9]+"
+    match = re.fullmatch(rf"bgapi originate \{{([^{{}}]*)\}}{target} &park\(\)\nJob-UUID: [0-9a-f-]{{36}}\n\n", text)
     assert match is not None
     names = [part.partition("=")[0] for part in match[1].split(",")]
     assert len(names) == len(set(names))
-    good = commands.originate(**GOOD_DIAL).wire.decode()
-    known = re.findall(r"[{,]([a-zA-Z_-]+)=", good)
-    assert set(names) <= set(known)
+    fullest = Trunk(privacy="id")
+    known = {"sip_cid_suppress_privacy_none"}
+    known |= set(re.findall(r"[{,]([a-zA-Z_-]+)=", commands.originate(**GOOD_DIAL, trunk=fullest).wire.decode()))
+    assert set(names) <= known
 
 
 BUILDERS: list[tuple[str, Callable[..., Command]]] = [
@@ -290,13 +312,13 @@ BUILDERS: list[tuple[str, Callable[..., Command]]] = [
     for name, member in vars(commands).items()
     if inspect.isfunction(member)
     and not name.startswith("_")
-    and member.__module__ == commands.__name__
+    and member.__module__ in (commands.__name__, audio_fork.__name__, gateway_commands.__name__)
     and name != "originate"
 ]
 
 
 def test_every_builder_is_tried() -> None:
-    assert len(BUILDERS) >= 24
+    assert len(BUILDERS) >= 28
     assert all(inspect.signature(builder).return_annotation == "Command" for _, builder in BUILDERS)
 
 

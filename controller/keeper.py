@@ -1,0 +1,196 @@
+"""Keeps the gateways of one switch: renders and loads what was ordered, tells what is there, kills what nobody uses.
+
+Only the controller on duty acts. It changes nothing that was not ordered (trunkline carriers apply), but for retired
+gateways, which are killed when the switch and Postgres both say that no call is on them.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import gevent
+import psycopg
+from gevent.event import Event
+
+from calls.trunk import literal_address
+from controller import commands, esl_replies
+from controller.board import Board
+from controller.doctor_commands import acl
+from controller.esl import EslError
+from controller.gateway_commands import ACL
+from controller.gateway_files import GatewayFiles
+from controller.gateway_status import Finding, compare, read_gateways
+from controller.gateway_xml import ACL_FILE, File, SecretMissing, acl_file, gateway_file
+from store import carriers, gateways
+from store.gateways import Order, State, Version
+from store.listen import listen
+
+log = logging.getLogger(__name__)
+
+#: s; between two looks for an order and for gateways that nobody uses any more, unless woken.
+TURN_S = 2.0
+#: s; after a rescan, until the gateways are there.
+LOAD_S = 5.0
+#: s; a retired gateway is left alone so long: claims that took it are in Postgres by then.
+SETTLE_S = 3.0
+_POLL_S = 0.1
+
+
+class Keeper:
+    """One switch's. ``run`` loops; ``on_shift`` is called when new dials have been given other gateways."""
+
+    def __init__(self, board: Board, on_shift: Callable[[], None], secrets: Mapping[str, str] = os.environ) -> None:
+        self._board = board
+        self._on_shift = on_shift
+        self._secrets = secrets
+        self._woken = Event()
+        self._look_at = 0.0
+        self._told: list[Finding] | None = None
+        self.on_died: Callable[[gevent.Greenlet[..., None]], None] = lambda _: None
+
+    def run(self) -> None:
+        """Until killed."""
+        ear = gevent.spawn(self._hear)
+        ear.link_exception(self.on_died)
+        try:
+            while True:
+                self._woken.clear()
+                if self._board.link.up and self._board.duty.held and self._board.inherited:
+                    try:
+                        self.turn()
+                    except (EslError, psycopg.Error, OSError, ValueError) as error:
+                        log.warning("gateways not kept", extra={"error": str(error)})
+                self._woken.wait(TURN_S)
+        finally:
+            ear.kill()
+
+    def wake(self) -> None:
+        """Another switch process, or another duty: look at once, and tell what is seen."""
+        self._look_at, self._told = 0.0, None
+        self._woken.set()
+
+    def _hear(self) -> None:
+        for _ in listen(self._board.settings, ["carriers"]):
+            self._woken.set()
+
+    def turn(self) -> None:
+        """What is ordered, a look when it is time for one, and an end to what is retired."""
+        name = self._board.settings.switch
+        order = gateways.open_order(self._board.db, name)
+        if order is not None or time.monotonic() >= self._look_at:
+            self._look(order)
+            self._look_at = time.monotonic() + self._board.settings.gateway_look_s
+        self._kill_unused()
+
+    def _look(self, order: Order | None) -> None:
+        name, db = self._board.settings.switch, self._board.db
+        wanted = gateways.wanted(db, name)
+        by_hand = [e.gateway for e in carriers.list_endpoints(db)]
+        failed: dict[str, str] = {}
+        if order is not None and order.kind == "apply":
+            failed = self._mend([version for version in wanted if version.retired_at is None])
+        seen = self._seen()
+        findings = compare(wanted, seen, by_hand)
+        wrong = {finding.gateway: finding.detail for finding in findings if finding.what in ("missing", "differs")}
+        states: dict[str, tuple[State, str]] = {}
+        for version in wanted:
+            if version.gateway in wrong:
+                states[version.gateway] = ("failed", failed.get(version.gateway, wrong[version.gateway]))
+            else:
+                states[version.gateway] = ("loaded" if version.gateway in seen else "gone", "")
+        findings = [
+            Finding(f.gateway, "failed", failed[f.gateway]) if f.gateway in failed and f.what == "missing" else f
+            for f in findings
+        ]
+        findings += self._strangers([version for version in wanted if version.retired_at is None])
+        news = findings != self._told
+        self._told = findings
+        for finding in findings if news else ():
+            log.warning("gateways differ", extra={"switch": name, **finding.as_dict()})
+        shifted = gateways.put_loads(db, name, states, datetime.now(UTC))
+        if shifted:
+            log.info("new dials take other gateways", extra={"gateways": shifted})
+            self._on_shift()
+        if order is not None or news:
+            told = [finding.as_dict() for finding in findings]
+            gateways.done(db, name, None if order is None else order.id, told, datetime.now(UTC))
+
+    def _seen(self) -> dict[str, dict[str, str]]:
+        return read_gateways(self._board.link.call(commands.gateway_list()))
+
+    def _mend(self, wanted: Sequence[Version]) -> dict[str, str]:
+        """Write what is to be there and have it loaded; gateway -> why not, for those that could not be."""
+        if not self._board.settings.gateway_dir:
+            where = self._board.settings.switch
+            return {v.gateway: f"TRUNKLINE_GATEWAY_DIR is not set for the controller of {where}" for v in wanted}
+        files, ready, failed = GatewayFiles(self._board.settings.gateway_dir), list[File](), dict[str, str]()
+        for version in wanted:
+            try:
+                ready.append(gateway_file(version, self._secrets))
+            except SecretMissing as error:
+                failed[version.gateway] = str(error)
+        try:
+            files.write(ready)
+            files.keep(frozenset(v.gateway for v in gateways.wanted(self._board.db, self._board.settings.switch)))
+            if files.write([acl_file(wanted)]):
+                self._board.link.call(commands.acl_reload())
+        except OSError as error:
+            return {v.gateway: f"TRUNKLINE_GATEWAY_DIR: {error}" for v in wanted}
+        self._reload({version.gateway: version for version in wanted if version.gateway not in failed})
+        return failed
+
+    def _reload(self, wanted: dict[str, Version]) -> None:
+        """What is loaded with other parameters is killed first, if no call is on it: a rescan leaves it as it is."""
+        seen = self._seen()
+        wrong = [f.gateway for f in compare(list(wanted.values()), seen, ()) if f.what == "differs"]
+        if wrong:
+            here = self._channels()
+            for gateway in wrong:
+                if gateways.users(self._board.db, self._board.settings.switch, gateway, here) == 0:
+                    self._board.link.call(commands.gateway_kill(gateway))
+                    del seen[gateway]
+        if wanted.keys() <= seen.keys():
+            return
+        self._board.link.call(commands.gateway_rescan())
+        deadline = time.monotonic() + LOAD_S
+        while time.monotonic() < deadline and not wanted.keys() <= self._seen().keys():
+            gevent.sleep(_POLL_S)
+
+    def _strangers(self, wanted: Sequence[Version]) -> list[Finding]:
+        """Addresses of carriers that the switch would not let call in."""
+        findings = []
+        for host, gateway in sorted({str(literal_address(v.params["proxy"])[0]): v.gateway for v in wanted}.items()):
+            if self._board.link.call(acl(host, ACL)) != "true":
+                findings.append(Finding(gateway, "acl", f"{host} may not call in: the list of addresses lacks {ACL_FILE}"))
+        return findings
+
+    def _kill_unused(self) -> None:
+        name, db = self._board.settings.switch, self._board.db
+        retired = gateways.retired_here(db, name, datetime.now(UTC) - timedelta(seconds=SETTLE_S))
+        if not retired:
+            return
+        here = self._channels()
+        for gateway in retired:
+            if gateways.users(db, name, gateway, here):
+                continue
+            if self._board.settings.gateway_dir:
+                GatewayFiles(self._board.settings.gateway_dir).remove(gateway)
+            if gateway in self._seen():
+                self._board.link.call(commands.gateway_kill(gateway))
+            gateways.put_loads(db, name, {gateway: ("gone", "")}, datetime.now(UTC))
+            log.info("gateway killed at 0 calls", extra={"gateway": gateway, "switch": name})
+
+    def _channels(self) -> list[UUID]:
+        """The ids of all channels that the switch has; it lags by up to a second, for which Postgres' rows stand in."""
+        found = []
+        for row in esl_replies.each_channel(self._board.link.call(commands.show_channels())):
+            try:
+                found.append(UUID(row.get("uuid", "")))
+            except ValueError:
+                continue  # an inbound leg may be called anything
+        return found
