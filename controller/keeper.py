@@ -83,11 +83,13 @@ class Keeper:
         name = self._board.settings.switch
         order = gateways.open_order(self._board.db, name)
         if order is not None or time.monotonic() >= self._look_at:
-            self._look(order)
-            self._look_at = time.monotonic() + self._board.settings.gateway_look_s
+            whole = self._look(order)
+            # A switch that has just been started may have its gateways a moment later.
+            self._look_at = time.monotonic() + (self._board.settings.gateway_look_s if whole else TURN_S)
         self._kill_unused()
 
-    def _look(self, order: Order | None) -> None:
+    def _look(self, order: Order | None) -> bool:
+        """Whether every gateway is there as it should be."""
         name, db = self._board.settings.switch, self._board.db
         wanted = gateways.wanted(db, name)
         by_hand = [e.gateway for e in carriers.list_endpoints(db)]
@@ -119,6 +121,7 @@ class Keeper:
         if order is not None or news:
             told = [finding.as_dict() for finding in findings]
             gateways.done(db, name, None if order is None else order.id, told, datetime.now(UTC))
+        return not wrong
 
     def _seen(self) -> dict[str, dict[str, str]]:
         return read_gateways(self._board.link.call(commands.gateway_list()))

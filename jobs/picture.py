@@ -62,7 +62,7 @@ class Picture:
 def read(db: Database) -> Picture:
     """The picture as Postgres has it now."""
     known = {c.id: c for c in carriers.list_limits(db)}
-    reachable = {e.carrier_id for e in carriers.list_endpoints(db) if e.enabled}
+    reachable = {e.carrier_id for e in carriers.list_endpoints(db) if e.enabled and e.loaded}
     return Picture(
         carriers=known,
         dialable=frozenset(c.id for c in known.values() if not c.paused and c.id in reachable),

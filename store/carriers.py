@@ -62,7 +62,8 @@ _RANGES = {
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """A literal ip:port of a carrier and the one gateway that leads there. ``name``: of an endpoint whose gateway is
-    rendered (store/trunks.py); None: its gateway is written by hand on every switch.
+    rendered (store/trunks.py); None: its gateway is written by hand on every switch. ``loaded``: some switch has it, or
+    it is written by hand.
     """
 
     id: UUID
@@ -71,6 +72,7 @@ class Endpoint:
     address: str
     enabled: bool
     name: str | None = None
+    loaded: bool = True
 
 
 @dataclass(frozen=True, slots=True)

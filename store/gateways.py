@@ -68,12 +68,30 @@ class Order:
     findings: list[dict[str, Any]]
 
 
-def plan(db: Database, now: datetime) -> list[Version]:
-    """Make the next version of every endpoint whose latest is not what carrier and endpoint say; returns those made."""
-    return db.run(lambda conn: _plan(conn, now))
+def plan(db: Database, now: datetime, *, renew: Collection[str] = ()) -> list[Version]:
+    """Make the next version of every endpoint whose latest is not what carrier and endpoint say; returns those made.
+
+    ``renew``: carriers of which a next one is made in any case, as when only the password is another.
+    """
+    return db.run(lambda conn: _plan(conn, now, renew))
 
 
-def _plan(conn: Conn, now: datetime) -> list[Version]:
+def preview(db: Database, now: datetime) -> list[Version]:
+    """The versions that there would be after a plan, the latest of each endpoint; nothing is kept."""
+    with db.connection() as conn:
+        _plan(conn, now, ())
+        latest = all_rows(conn, Version, _SQL["latest"])
+        conn.rollback()
+    return sorted((version for version in latest if version.retired_at is None), key=lambda version: version.gateway)
+
+
+def not_dialed(db: Database) -> list[str]:
+    """Gateways that are to be dialed, and are not: the latest of an endpoint that no switch has, or not every one yet."""
+    with db.connection() as conn:
+        return [str(row[0]) for row in conn.execute(_SQL["not_dialed"])]
+
+
+def _plan(conn: Conn, now: datetime, renew: Collection[str]) -> list[Version]:
     conn.execute(_SQL["lock"])
     known = {trunk.id: trunk for trunk in trunks.trunks_in(conn)}
     latest = {version.endpoint_id: version for version in all_rows(conn, Version, _SQL["latest"])}
@@ -83,7 +101,8 @@ def _plan(conn: Conn, now: datetime) -> list[Version]:
         params = gateway_params(trunk, endpoint.address)
         secret_env = trunk.secret_env if trunk.auth == "digest" else None
         last = latest.get(endpoint.id)
-        if last is not None and last.retired_at is None and (last.params, last.secret_env) == (params, secret_env):
+        same = last is not None and last.retired_at is None and (last.params, last.secret_env) == (params, secret_env)
+        if same and trunk.name not in renew:
             continue
         prefix = gateway_prefix(trunk.name, endpoint.name)
         row = conn.execute(_SQL["last_number"], {"prefix": prefix}).fetchone()
@@ -129,12 +148,17 @@ def put_loads(db: Database, switch: str, states: Mapping[str, tuple[State, str]]
     """
 
     def unit(conn: Conn) -> list[str]:
+        known = {one.gateway: (one.state, one.why) for one in all_rows(conn, Load, _SQL["loads"], {"switch": switch})}
         for gateway, (state, why) in sorted(states.items()):
-            params = {"switch": switch, "gateway": gateway, "state": state, "why": clean(why) or "", "now": now}
-            conn.execute(_SQL["put_load"], params)
+            why = clean(why) or ""
+            if known.get(gateway) != (state, why):
+                params = {"switch": switch, "gateway": gateway, "state": state, "why": why, "now": now}
+                conn.execute(_SQL["put_load"], params)
+        params = {"now": now, "since": now - timedelta(seconds=SILENT_S)}
+        if conn.execute(_SQL["to_shift"], params).fetchone() is None:
+            return []
         conn.execute(_SQL["lock"])
-        since = now - timedelta(seconds=SILENT_S)
-        return [str(row[0]) for row in conn.execute(_SQL["shift"], {"now": now, "since": since})]
+        return [str(row[0]) for row in conn.execute(_SQL["shift"], params)]
 
     return db.run(unit)
 

@@ -55,6 +55,7 @@ class Route:
 class Place:
     """A switch with its controller, its relay and its spools. ``sip``: HOST:PORT its INVITEs come from; '' where it is not
     ours. ``spool``: the directory of CDRs it could not post; '': it posts none. ``recordings``: where it records.
+    ``gateways``: the directory of its gateways, which its controller writes; '': they are given when it is started.
 
     ``password`` is people's; with ``user_password`` our processes log in by name and are limited to what they need.
     ``suffix`` goes after the names of its processes: none where there is one switch only, else ``-fs2``.
@@ -69,6 +70,7 @@ class Place:
     spool: str = ""
     user_password: str = ""
     recordings: str = ""
+    gateways: str = ""
 
     def process(self, role: str) -> str:
         """The name under which the supervisor knows its ``switch``, ``controller``, ``standby`` or ``relay``."""
@@ -86,6 +88,7 @@ class Place:
             "TRUNKLINE_RELAY_PORT": str(self.relay_port),
             "TRUNKLINE_CDR_SPOOL": self.spool,
             "TRUNKLINE_RECORDING_SPOOL": self.recordings,
+            "TRUNKLINE_GATEWAY_DIR": self.gateways,
         }
 
     def command(self, *, gateways: Mapping[str, str], seed: int, temp: pathlib.Path, cdr_url: str = "") -> str:
@@ -95,6 +98,8 @@ class Place:
         """
         cdrs = f"--cdr-url {cdr_url} --cdr-password-env LAB_CDR_PASSWORD --cdr-spool {self.spool}" if self.spool else ""
         ways = " ".join(f"--gateway {name}={address}" for name, address in gateways.items())
+        if self.gateways:
+            ways += f" --gateway-dir {self.gateways}"
         return (
             f"python -m lab.switch --esl {self.esl[0]}:{self.esl[1]} --sip {self.sip} --hostname {self.name}"
             f" --password-env LAB_ESL_PASSWORD --user-password-env LAB_USER_PASSWORD"
@@ -110,10 +115,12 @@ class Place:
         }
 
 
-def lab_places(count: int, relay_ports: Iterable[int], spools: pathlib.Path | None = None) -> list[Place]:
+def lab_places(
+    count: int, relay_ports: Iterable[int], spools: pathlib.Path | None = None, gateways: pathlib.Path | None = None
+) -> list[Place]:
     """`count` places for lab switches, fs1 and on. Every port is chosen here, so that a restart finds it again.
 
-    `spools`: each has its spool of CDRs in there; None: they post none.
+    `spools`: each has its spool of CDRs in there; None: they post none. `gateways`: each has the directory of its gateways.
     """
     return [
         Place(
@@ -125,6 +132,7 @@ def lab_places(count: int, relay_ports: Iterable[int], spools: pathlib.Path | No
             sip=f"127.0.0.1:{free_port(socket.SOCK_DGRAM)}",
             spool="" if spools is None else str(spools / f"fs{number}"),
             user_password=secrets.token_urlsafe(16),
+            gateways="" if gateways is None else str(gateways / f"fs{number}"),
         )
         for number, relay_port in zip(range(1, count + 1), relay_ports, strict=False)
     ]

@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from settings import Settings
-from store import agents, carriers, keys, tenants
+from store import agents, keys, tenants
 from store.migrate import migrate
 from store.pool import Database, open_database
 from store.switches import live as live_switches
@@ -29,6 +29,7 @@ from trunkline.api import Api
 from trunkline.children import Keeper, wait_until
 from trunkline.given_switch import GivenSwitch
 from trunkline.lab_parts import LabCarrier, Place, Route, lab_places, with_places
+from trunkline.lab_routes import apply_carriers, put_carriers
 from trunkline.private import free_port
 from trunkline.servers import GivenServer, PostgresServer, RedisServer, postgres_server, redis_server
 from trunkline.supervisor import ProcessFailed, Supervisor, parse_procfile, process_environment
@@ -158,9 +159,7 @@ class Stack:
             self._take_switch(self.switch)
             return
         for number, place in enumerate(self.places):
-            command = place.command(
-                gateways=self.carrier_addresses, seed=self.seed + number, temp=self.run, cdr_url=f"{self.api}/internal/cdr"
-            )
+            command = place.command(gateways={}, seed=self.seed + number, temp=self.run, cdr_url=f"{self.api}/internal/cdr")
             self.supervisor.add(place.process("switch"), command, environ=place.passwords(self.cdr_password))
             self.supervisor.start(place.process("switch"))
         for place in self.places:
@@ -177,7 +176,7 @@ class Stack:
         if self.usual_ports:
             relay_ports[0] = port_or_free(8090)
         if self.switch is None:
-            return lab_places(self.switches, relay_ports, self.spools if self.cdrs else None)
+            return lab_places(self.switches, relay_ports, self.spools if self.cdrs else None, self.run / "gateways")
         spool = self.switch.cdrs.spool if self.switch.cdrs is not None else ""
         given = self.switch
         return [Place("fs1", "", given.esl, given.password, relay_ports[0], spool=spool, user_password=given.user_password)]
@@ -188,10 +187,6 @@ class Stack:
         self.run.chmod(0o711)
         self.audio.chmod(0o755)
         switch.wait_up(timeout_s=READY_S)
-
-    def gateway(self, carrier: str) -> str:
-        """What the switch calls the way to a lab carrier."""
-        return carrier if self.switch is None else self.switch.gateways[carrier][0]
 
     def _carrier_command(self, carrier: LabCarrier, number: int) -> str:
         # The port is chosen here and not by the program, so that a restart finds it again.
@@ -237,7 +232,8 @@ class Stack:
         self.agent_url = f"ws://127.0.0.1:{self.agent_port}/"
         self.db: Database = open_database(self.settings, "stack", cooperative=False, wait_s=10.0)
         self._closing.append(self.db.close)
-        self._put_carriers()
+        given = {} if self.switch is None else {name: gateway for name, (gateway, _) in self.switch.gateways.items()}
+        put_carriers(self.db, self.lab_carriers, self.routes, self.carrier_addresses, given)
         self.processes = parse_procfile((self.directory / "Procfile").read_text())
         if not self.standby:
             del self.processes["standby"]
@@ -250,18 +246,11 @@ class Stack:
             self.supervisor.start(name)
         self.wait_ready()
         self.wait_switches()
+        self.apply_carriers()
 
-    def _put_carriers(self) -> None:
-        ids: dict[str, UUID] = {}
-        for lab in self.lab_carriers:
-            ids[lab.name] = carriers.put_carrier(
-                self.db, name=lab.name, max_channels=lab.channels, cps=lab.cps, invite_cost=lab.invite_cost
-            ).id
-            address = self.carrier_addresses[lab.name]
-            carriers.put_endpoint(self.db, carrier_id=ids[lab.name], gateway=self.gateway(lab.name), address=address)
-        for route in self.routes:
-            order = [carriers.RouteCarrier(ids[name], tier=tier) for tier, name in enumerate(route.carriers, 1)]
-            carriers.put_route(self.db, name=route.name, prefixes=route.prefixes, carriers=order)
+    def apply_carriers(self, timeout_s: float = READY_S) -> None:
+        """Make the switches' gateways what the carriers say. Errors: TimeoutError."""
+        apply_carriers(self.db, timeout_s)
 
     def tend(self) -> list[str]:
         """Start again what has ended, our own servers included; their names. Call it a few times a second."""

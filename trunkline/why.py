@@ -107,7 +107,7 @@ class _Look:
     def __init__(self, settings: Settings, db: Database, redis: Redis, report: Report) -> None:
         self._settings, self._db, self._redis, self.report = settings, db, redis, report
         self._agents: list[Reason] = []  # paused, and calls wait for them
-        reachable = {one.carrier_id for one in carriers.list_endpoints(db) if one.enabled}
+        reachable = {one.carrier_id for one in carriers.list_endpoints(db) if one.enabled and one.loaded}
         self._carriers = carriers.list_limits(db)
         self._tenants = {one.id: one for one in tenants.list_tenants(db)}
         self._names = Names(

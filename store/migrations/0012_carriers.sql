@@ -66,6 +66,10 @@ CREATE TABLE gateway_loads (
     PRIMARY KEY (switch, gateway)
 );
 
+-- Whoever keeps a picture of what can be dialed hears of it.
+CREATE TRIGGER limits_changed AFTER INSERT OR UPDATE OR DELETE ON gateway_loads
+    FOR EACH STATEMENT EXECUTE FUNCTION notify_limits();
+
 -- The latest that was asked of the controller beside a switch: to look, or to make its gateways what they should be.
 CREATE TABLE carrier_orders (
     switch          text PRIMARY KEY,

@@ -3,7 +3,8 @@ k.id, k.name, k.max_channels, k.cps::float8 AS cps, k.window_ms, k.jitter_ms, k.
 k.account, k.source_ip, k.urgent_share::float8 AS urgent_share, k.bulk_floor::float8 AS bulk_floor
 
 -- part: endpoint
-e.id, e.carrier_id, e.gateway, e.address, e.enabled, e.name
+e.id, e.carrier_id, e.gateway, e.address, e.enabled, e.name,
+(e.name IS NULL OR EXISTS (SELECT FROM gateway_loads l WHERE l.gateway = e.gateway AND l.state = 'loaded')) AS loaded
 
 -- name: put_carrier
 INSERT INTO carriers AS k (id, name, max_channels, cps, window_ms, jitter_ms, linger_ms, invite_cost, pdd_s, paused,

@@ -9,6 +9,15 @@ LOCK TABLE gateway_versions IN SHARE ROW EXCLUSIVE MODE;
 SELECT DISTINCT ON (v.endpoint_id) {version} FROM gateway_versions v WHERE v.endpoint_id IS NOT NULL
 ORDER BY v.endpoint_id, v.version DESC;
 
+-- name: not_dialed
+SELECT l.gateway FROM (
+    SELECT DISTINCT ON (v.endpoint_id) v.endpoint_id, v.gateway FROM gateway_versions v WHERE v.endpoint_id IS NOT NULL
+    ORDER BY v.endpoint_id, v.version DESC) l
+JOIN endpoints e ON e.id = l.endpoint_id
+WHERE e.enabled AND (e.gateway <> l.gateway
+                     OR NOT EXISTS (SELECT FROM gateway_loads d WHERE d.gateway = l.gateway AND d.state = 'loaded'))
+ORDER BY l.gateway;
+
 -- name: last_number
 -- Of any gateway that was ever called so, whoever's it was.
 SELECT coalesce(max(v.version), 0) FROM gateway_versions v WHERE v.gateway = %(prefix)s::text || v.version;
@@ -43,27 +52,37 @@ WHERE %(switch)s::text IS NULL OR l.switch = %(switch)s ORDER BY l.switch, l.gat
 -- name: put_load
 INSERT INTO gateway_loads AS l (switch, gateway, state, why, at)
 VALUES (%(switch)s, %(gateway)s, %(state)s, %(why)s, %(now)s)
-ON CONFLICT (switch, gateway) DO UPDATE SET state = excluded.state, why = excluded.why, at = excluded.at
-WHERE (l.state, l.why) IS DISTINCT FROM (excluded.state, excluded.why);
+ON CONFLICT (switch, gateway) DO UPDATE SET state = excluded.state, why = excluded.why, at = excluded.at;
+
+-- part: ready
+-- The newest version of each endpoint that every switch which answers has loaded, and one at least has.
+SELECT DISTINCT ON (v.endpoint_id) v.endpoint_id, v.gateway, v.version FROM gateway_versions v
+WHERE v.endpoint_id IS NOT NULL AND v.retired_at IS NULL
+  AND EXISTS (SELECT FROM gateway_loads l WHERE l.gateway = v.gateway AND l.state = 'loaded')
+  AND NOT EXISTS (
+      SELECT FROM switches s WHERE s.seen_at > %(since)s
+        AND NOT EXISTS (SELECT FROM gateway_loads l
+                        WHERE l.switch = s.name AND l.gateway = v.gateway AND l.state = 'loaded'))
+ORDER BY v.endpoint_id, v.version DESC
+
+-- name: to_shift
+-- Asked first: the shift itself is heard by everybody who keeps a picture of the endpoints.
+SELECT r.gateway FROM ({ready}) r JOIN endpoints e ON e.id = r.endpoint_id
+WHERE e.gateway <> r.gateway
+   OR EXISTS (SELECT FROM gateway_versions v
+              WHERE v.endpoint_id = r.endpoint_id AND v.version < r.version AND v.retired_at IS NULL);
 
 -- name: shift
--- New dials take the newest version of each endpoint that every switch which answers has loaded (and one at least has). All at
--- once: a claim sees the old one or the new one. What is left behind takes no new dial, and is killed when its calls are over.
+-- New dials take those. All at once: a claim sees the old one or the new one. What is left behind takes no new dial, and is
+-- killed when its calls are over.
 WITH ready AS (
-    SELECT DISTINCT ON (v.endpoint_id) v.endpoint_id, v.gateway FROM gateway_versions v
-    WHERE v.endpoint_id IS NOT NULL AND v.retired_at IS NULL
-      AND EXISTS (SELECT FROM gateway_loads l WHERE l.gateway = v.gateway AND l.state = 'loaded')
-      AND NOT EXISTS (
-          SELECT FROM switches s WHERE s.seen_at > %(since)s
-            AND NOT EXISTS (SELECT FROM gateway_loads l
-                            WHERE l.switch = s.name AND l.gateway = v.gateway AND l.state = 'loaded'))
-    ORDER BY v.endpoint_id, v.version DESC
+    {ready}
 ), shifted AS (
     UPDATE endpoints e SET gateway = r.gateway FROM ready r WHERE e.id = r.endpoint_id AND e.gateway <> r.gateway
     RETURNING e.id, e.gateway
 ), retired AS (
-    UPDATE gateway_versions v SET retired_at = %(now)s FROM ready r JOIN gateway_versions n ON n.gateway = r.gateway
-    WHERE v.endpoint_id = r.endpoint_id AND v.version < n.version AND v.retired_at IS NULL
+    UPDATE gateway_versions v SET retired_at = %(now)s FROM ready r
+    WHERE v.endpoint_id = r.endpoint_id AND v.version < r.version AND v.retired_at IS NULL
 )
 SELECT gateway FROM shifted ORDER BY gateway;
 

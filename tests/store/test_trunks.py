@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -26,7 +27,7 @@ def own(world: World, versions: list[Version]) -> list[Version]:
 
 
 @pytest.fixture
-def fs1(world: World) -> str:
+def fs1(world: World) -> Iterator[str]:
     """A switch of this test's own that answers."""
     name = f"fs-{uuid4().hex[:8]}"
     switches.seen(world.db, name, "core", at(0))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import click
 
-from trunkline.cli import agents, carriers, doctor, make, operate, rehearse, routes, run, scopes, tenants, why
+from trunkline.cli import agents, carriers, doctor, gateways, make, operate, rehearse, routes, run, scopes, tenants, why
 from trunkline.cli.common import EXPECTED, Group, explain
 
 __all__ = ["EXPECTED", "explain", "main"]
@@ -19,6 +19,6 @@ def main() -> None:
     """Trunkline: calls placed by program through FreeSWITCH. Settings come from the environment: trunkline settings."""
 
 
-for subject in (run, make, carriers, routes, tenants, agents, scopes, why, doctor, operate, rehearse):
+for subject in (run, make, carriers, gateways, routes, tenants, agents, scopes, why, doctor, operate, rehearse):
     for command in subject.COMMANDS:
         main.add_command(command)

@@ -1,12 +1,14 @@
-"""trunkline carriers: what each allows, changed one number at a time."""
+"""trunkline carriers: what each allows and how it wants its calls. Their gateways: cli/gateways.py."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from typing import Any
 
 import click
 
+from trunkline.cli import trunk_options
 from trunkline.cli.common import COUNT_OR_NONE, JSON_OPTION, RATE, TEXT_OR_NONE, OrNone, changed, database, no_carrier, show
 
 COLUMNS = (
@@ -79,9 +81,39 @@ def configured(db: Any) -> list[dict[str, Any]]:
 @click.option("--jitter-ms", type=COUNT_OR_NONE, help="ms; only widens the setting; none: the setting")
 @click.option("--pdd", "pdd_s", type=OrNone(click.IntRange(1, 120)), help="s; INVITE to first 18x; none: the setting")
 @click.option("--invite-cost", type=click.IntRange(1, 2), help="2 on a digest trunk")
+@trunk_options.sip_options
 def set_carrier(name: str, **options: Any) -> None:
-    """Change what is given of carrier NAME, and nothing else."""
-    change(name, changed("carriers set", options))
+    """Change what is given of carrier NAME, and nothing else.
+
+    It acts within a second, but for what is a gateway's own (address, transport, authentication, From, OPTIONS): that acts
+    when it is applied (trunkline carriers apply), without touching a live call.
+    """
+    change(name, changed("carriers set", trunk_options.read(options)))
+
+
+@carriers_group.command("show")
+@click.argument("name")
+@JSON_OPTION
+def show_carrier(name: str, as_json: bool) -> None:
+    """Everything that is set for carrier NAME, one thing a line."""
+    from store import trunks
+
+    with database() as db:
+        row = next((row for row in configured(db) if row["name"] == name), None)
+        trunk = trunks.get(db, name)
+        if row is None or trunk is None:
+            raise no_carrier(name)
+        rows = [{"what": what, "is": value} for what, value in {**row, **asdict(trunk)}.items() if what != "id"]
+    if as_json:
+        click.echo(json.dumps({row["what"]: row["is"] for row in rows}, indent=2, default=str))
+    else:
+        show([{**row, "is": _plain(row["is"])} for row in rows], ("what", "is"), as_json=False)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list):
+        return ", ".join(json.dumps(item) if isinstance(item, dict) else str(item) for item in value)
+    return value
 
 
 @carriers_group.command("pause")
@@ -100,10 +132,16 @@ def resume(name: str) -> None:
 
 def change(name: str, changes: dict[str, Any]) -> None:
     """Write the changes and say what is now."""
-    from store import carriers
+    from store import carriers, trunks
 
+    sip = {field: value for field, value in changes.items() if field in trunk_options.FIELDS}
+    if "auth" in sip and "invite_cost" in changes:
+        sip["invite_cost"] = changes.pop("invite_cost")
+    limits = {field: value for field, value in changes.items() if field not in sip}
     with database() as db:
-        carrier = carriers.update(db, name, **changes)
+        if sip and trunks.update(db, name, **sip) is None:
+            raise no_carrier(name)
+        carrier = carriers.update(db, name, **limits)
     if carrier is None:
         raise no_carrier(name)
     state = "paused" if carrier.paused else "on"
