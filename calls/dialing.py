@@ -69,5 +69,5 @@ def headers(e164: str, trunk: Trunk, address: str) -> list[str]:
             lines.append(f"Privacy: {trunk.privacy}")
     elif trunk.caller_header == "rpid":
         screen, privacy = "yes", "full" if trunk.privacy == "id" else "off"
-        lines.append(f'Remote-Party-ID: "{caller}"<sip:{caller}@{domain}>;party=calling;screen={screen};privacy={privacy}')
+        lines.append(f'Remote-Party-ID: "{caller}" <sip:{caller}@{domain}>;party=calling;screen={screen};privacy={privacy}')
     return lines

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from controller import commands
+from trunkline.lab_parts import Place
 from trunkline.switch_line import SwitchLine, SwitchSilent
 
 _POLL_S = 0.25
@@ -35,7 +36,8 @@ class GivenSwitch:
 
     `gateways`: the lab carrier's name -> (the gateway's name, HOST:PORT it sends to, where the lab carrier listens then).
     `cdrs`: None: it posts none, or somewhere else. `user_password`: of controller@trunkline and relay@trunkline, as which
-    our processes then log in; empty: they have the password.
+    our processes then log in; empty: they have the password. `gateway_dir`: the directory of gateways that its configuration
+    includes (FREESWITCH_GATEWAY_DIR): carriers that are not in `gateways` get theirs there.
     """
 
     esl: tuple[str, int]
@@ -43,6 +45,20 @@ class GivenSwitch:
     gateways: Mapping[str, tuple[str, str]]
     cdrs: GivenCdrs | None = None
     user_password: str = ""
+    gateway_dir: str = ""
+
+    def place(self, relay_port: int) -> Place:
+        """The switch with the processes beside it."""
+        return Place(
+            name="fs1",
+            suffix="",
+            esl=self.esl,
+            password=self.password,
+            relay_port=relay_port,
+            spool="" if self.cdrs is None else self.cdrs.spool,
+            user_password=self.user_password,
+            gateways=self.gateway_dir,
+        )
 
     def wait_up(self, timeout_s: float) -> None:
         """Return when each gateway is UP: one whose carrier was away is DOWN until the switch's next ping.

@@ -177,9 +177,7 @@ class Stack:
             relay_ports[0] = port_or_free(8090)
         if self.switch is None:
             return lab_places(self.switches, relay_ports, self.spools if self.cdrs else None, self.run / "gateways")
-        spool = self.switch.cdrs.spool if self.switch.cdrs is not None else ""
-        given = self.switch
-        return [Place("fs1", "", given.esl, given.password, relay_ports[0], spool=spool, user_password=given.user_password)]
+        return [self.switch.place(relay_ports[0])]
 
     def _take_switch(self, switch: GivenSwitch) -> None:
         # The switch may run as another user and has to find the audio, whose directories lie under this one.
@@ -191,7 +189,7 @@ class Stack:
     def _carrier_command(self, carrier: LabCarrier, number: int) -> str:
         # The port is chosen here and not by the program, so that a restart finds it again.
         listen = f"127.0.0.1:{free_port(socket.SOCK_DGRAM)}"
-        if self.switch is not None:
+        if self.switch is not None and carrier.name in self.switch.gateways:
             listen = self.switch.gateways[carrier.name][1]
         return carrier.command(
             listen=listen,

@@ -15,7 +15,7 @@ _HEADERS = {
     "attempt": "x-trunkline-attempt",
 }
 _TAG = re.compile(r";tag=[^;>\s]+")
-_MAPPED = re.compile(r"^a=rtpmap:(\d+) ([A-Za-z0-9]+)/", re.MULTILINE)
+_MAPPED = re.compile(r"^a=rtpmap:(\d+) ([A-Za-z0-9-]+)/", re.MULTILINE)
 _STATIC = {"0": "PCMU", "8": "PCMA", "9": "G722"}
 
 

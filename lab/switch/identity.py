@@ -48,6 +48,5 @@ def _headers(given: Mapping[str, str], who: str) -> list[tuple[str, str]]:
         return headers
     if kind == "rpid":
         level = "full" if hidden else "name" if "hide_name" in privacy else "off"
-        who = who.replace('" <', '"<')
         return [("Remote-Party-ID", f"{who};party=calling;screen={'yes' if screen else 'no'};privacy={level}")]
     return []
