@@ -42,15 +42,16 @@ _POLL_S = 0.1
 
 
 class Keeper:
-    """One switch's. ``run`` loops; ``on_shift`` is called when new dials have been given other gateways."""
+    """One switch's. ``run`` loops; ``on_change`` is called when the switch has other gateways, or new dials take others."""
 
-    def __init__(self, board: Board, on_shift: Callable[[], None], secrets: Mapping[str, str] = os.environ) -> None:
+    def __init__(self, board: Board, on_change: Callable[[], None], secrets: Mapping[str, str] = os.environ) -> None:
         self._board = board
-        self._on_shift = on_shift
+        self._on_change = on_change
         self._secrets = secrets
         self._woken = Event()
         self._look_at = 0.0
         self._told: list[Finding] | None = None
+        self._states: dict[str, tuple[State, str]] = {}
         self.on_died: Callable[[gevent.Greenlet[..., None]], None] = lambda _: None
 
     def run(self) -> None:
@@ -117,7 +118,9 @@ class Keeper:
         shifted = gateways.put_loads(db, name, states, datetime.now(UTC))
         if shifted:
             log.info("new dials take other gateways", extra={"gateways": shifted})
-            self._on_shift()
+        if shifted or states != self._states:
+            self._states = states
+            self._on_change()
         if order is not None or news:
             told = [finding.as_dict() for finding in findings]
             gateways.done(db, name, None if order is None else order.id, told, datetime.now(UTC))

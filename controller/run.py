@@ -63,7 +63,7 @@ class Controller:
         self.gateways = Gateways(self.board)
         self.pumps = Pumps(self.board, self.runner, self.writer.record, self.gateways.down)
         self.drain = DrainWatch(self.board, self.pumps.wake_all)
-        self.keeper = Keeper(self.board, self._shifted)
+        self.keeper = Keeper(self.board, self._other_gateways)
         self.failed = False
 
     def run(self) -> None:
@@ -158,7 +158,7 @@ class Controller:
             self.keeper.wake()
             self.pumps.wake_all()
 
-    def _shifted(self) -> None:
+    def _other_gateways(self) -> None:
         self.gateways.wake()
         self.pumps.wake_all()
 

@@ -263,3 +263,13 @@ def test_without_a_directory_an_apply_says_so(world: World, board: Board) -> Non
     (load,) = [one for one in gateways.loads(world.db, board.settings.switch) if one.gateway == f"{prefix}1"]
     assert "TRUNKLINE_GATEWAY_DIR" in load.why
     assert all(e.gateway != f"{prefix}1" or e.name for e in list_endpoints(world.db))
+
+
+def test_whoever_dials_hears_that_a_gateway_is_there(world: World, board: Board) -> None:
+    told: list[str] = []
+    keeper = Keeper(board, lambda: told.append("changed"), {})
+    put(world, "127.0.0.1:5998")
+    apply(world, keeper, board)
+    assert told == ["changed"]
+    keeper.turn()
+    assert told == ["changed"]

@@ -93,7 +93,7 @@ def test_an_edit_touches_no_live_call(stack: Stack) -> None:
     move(stack, "two")
     applied_s = time.monotonic() - began
     new = caller.post(SILENT_CALLEE, max_duration_s=200)
-    caller.wait_status(new, "in_progress")
+    caller.wait_status(new, "in_progress", timeout_s=60)
     (attempt,) = caller.see(new, "/attempts")["data"]
     assert [fact["call_id"] for fact in invites(stack, "two")] == [attempt["id"]]
     assert len(invites(stack, "one")) == CALLS
@@ -114,7 +114,7 @@ def test_an_edit_touches_no_live_call(stack: Stack) -> None:
     gone_s = time.monotonic() - over
     assert caller.see(new)["status"] == "in_progress"
     assert caller.api.post(f"{new}/actions/hangup", {}).status in (200, 202)
-    caller.wait_status(new, "completed")
+    caller.wait_status(new, "completed", timeout_s=60)
     assert judge(stack.arrivals("one")).violations == judge(stack.arrivals("two")).violations == []
     facts_told = {"calls": CALLS, "apply to new dials": f"{applied_s:.2f} s", "last call over to killed": f"{gone_s:.2f} s"}
     print(json.dumps(facts_told))
@@ -127,10 +127,10 @@ def test_the_carrier_reads_numbers_and_caller_as_it_wants_them(stack: Stack) -> 
         """The INVITE of one more call, as the carrier read it."""
         before = len(invites(stack, "two"))
         call = caller.post(SILENT_CALLEE)
-        caller.wait_status(call, "in_progress")
+        caller.wait_status(call, "in_progress", timeout_s=60)
         (invite,) = invites(stack, "two")[before:]
         assert caller.api.post(f"{call}/actions/hangup", {}).status in (200, 202)
-        caller.wait_status(call, "completed")
+        caller.wait_status(call, "completed", timeout_s=60)
         return invite
 
     usual = dial()
@@ -175,12 +175,12 @@ def test_a_digest_carrier_is_answered_with_its_password(stack: Stack) -> None:
     stack.apply_carriers()
     caller = Caller(stack, "initech")
     call = caller.post("+12135550122")
-    caller.wait_status(call, "in_progress")
+    caller.wait_status(call, "in_progress", timeout_s=60)
     (attempt,) = caller.see(call, "/attempts")["data"]
     assert [fact["verdict"] for fact in invites(stack, "three")] == ["challenged", "admitted"]
     assert {fact["call_id"] for fact in invites(stack, "three")} == {attempt["id"]}
     assert caller.api.post(f"{call}/actions/hangup", {}).status in (200, 202)
-    caller.wait_status(call, "completed")
+    caller.wait_status(call, "completed", timeout_s=60)
     directory = stack.places[0].gateways
     for path in pathlib.Path(directory).glob("three-*.xml"):
         assert PASSWORD not in path.read_text()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -15,7 +15,7 @@ from trunkline.cli.common import JSON_OPTION, carrier_ids, database, no_carrier,
 
 if TYPE_CHECKING:
     from calls.trunk import Trunk
-    from store.gateways import Order
+    from store.gateways import Kind, Order
     from store.pool import Database
 
 #: s; between two looks whether an order was carried out.
@@ -115,16 +115,23 @@ def diff(wait_s: float, as_json: bool) -> None:
         raise SystemExit(1)
 
 
-def _ordered(db: Database, kind: str, wait_s: float) -> list[Order]:
-    """Ask every switch's controller, and wait until each has answered or the time is over."""
-    from store import gateways
+def _ordered(db: Database, kind: Kind, wait_s: float) -> list[Order]:
+    """Ask every switch's controller, and wait until each that is there has answered or the time is over; their orders.
 
-    order_id, asked = gateways.order(db, "apply" if kind == "apply" else "look", datetime.now(UTC))
-    if not asked:
-        raise ValueError("no switch was ever seen: start a controller beside one (trunkline up)")
+    One that was not heard of lately does what it is asked when it is back; nobody waits for it.
+    """
+    from store import gateways, switches
+
+    now = datetime.now(UTC)
+    order_id, asked = gateways.order(db, kind, now)
+    here = set(switches.live(db, now - timedelta(seconds=gateways.SILENT_S)))
+    if not here:
+        raise ValueError("no switch is there: start a controller beside one (trunkline up)")
+    for name in sorted(set(asked) - here):
+        click.echo(f"{name}: not there; it does so when it is back", err=True)
     deadline = time.monotonic() + wait_s
     while True:
-        orders = gateways.orders(db)
+        orders = [order for order in gateways.orders(db) if order.switch in here]
         if all(_answered(order, order_id) for order in orders) or time.monotonic() >= deadline:
             return orders
         time.sleep(LOOK_S)
