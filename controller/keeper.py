@@ -18,9 +18,8 @@ import psycopg
 from gevent.event import Event
 
 from calls.trunk import literal_address
-from controller import commands, esl_replies
+from controller import commands, doctor_commands, esl_replies
 from controller.board import Board
-from controller.doctor_commands import acl
 from controller.esl import EslError
 from controller.gateway_commands import ACL
 from controller.gateway_files import GatewayFiles
@@ -171,7 +170,7 @@ class Keeper:
         """Addresses of carriers that the switch would not let call in."""
         findings = []
         for host, gateway in sorted({str(literal_address(v.params["proxy"])[0]): v.gateway for v in wanted}.items()):
-            if self._board.link.call(acl(host, ACL)) != "true":
+            if self._board.link.call(doctor_commands.acl(host, ACL)) != "true":
                 findings.append(Finding(gateway, "acl", f"{host} may not call in: the list of addresses lacks {ACL_FILE}"))
         return findings
 
