@@ -47,7 +47,13 @@ def given_switch() -> GivenSwitch | None:
     if not (esl := os.environ.get("FREESWITCH_ESL")) or not (directory := os.environ.get("FREESWITCH_GATEWAY_DIR")):
         return None
     host, _, port = esl.rpartition(":")
-    return GivenSwitch((host, int(port)), os.environ["FREESWITCH_PASSWORD"], {}, gateway_dir=directory)
+    return GivenSwitch(
+        (host, int(port)),
+        os.environ["FREESWITCH_PASSWORD"],
+        {},
+        user_password=os.environ.get("FREESWITCH_TRUNKLINE_PASSWORD", ""),
+        gateway_dir=directory,
+    )
 
 
 @pytest.fixture(scope="module")
