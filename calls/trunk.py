@@ -15,6 +15,12 @@ SECRET_PREFIX = "TRUNKLINE_SECRET_"  # noqa: S105
 #: What our Contact and OPTIONS are called where a carrier gave us no username.
 PLAIN_USER = "trunkline"
 
+#: A gateway's parameters, in the order in which they are written.
+GATEWAY_PARAMS = (
+    "proxy", "register", "register-transport", "username", "realm", "from-user", "from-domain", "caller-id-in-from",
+    "ping", "ping-min", "ping-max",
+)  # fmt: skip
+
 _V4 = re.compile(r"([0-9.]+):([0-9]{1,5})")
 _V6 = re.compile(r"\[([0-9A-Fa-f:.]+)\]:([0-9]{1,5})")
 
@@ -82,7 +88,7 @@ def literal_address(text: object) -> tuple[ipaddress.IPv4Address | ipaddress.IPv
 
 
 def gateway_params(trunk: Trunk, address: str) -> dict[str, str]:
-    """The parameters of a gateway to ``address``, by sofia's names in the order in which they are written; no password.
+    """The parameters of a gateway to ``address``, by sofia's names (see GATEWAY_PARAMS); no password.
 
     Two gateways with the same parameters (and secret) are the same gateway.
     """

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from calls.trunk import literal_address
+from calls.trunk import GATEWAY_PARAMS, literal_address
 from store.gateways import Version
 
 #: The first line of every file that is ours; what does not begin so is never touched.
@@ -47,7 +47,8 @@ def gateway_file(version: Version, secrets: Mapping[str, str] | None) -> File:
     Errors: SecretMissing naming the variable, never its value.
     """
     lines = [MARK, "<include>", f"  <gateway name={quoted(version.gateway)}>"]
-    lines += [f"    <param name={quoted(name)} value={quoted(value)}/>" for name, value in version.params.items()]
+    for name in sorted(version.params, key=GATEWAY_PARAMS.index):  # a row keeps no order
+        lines.append(f"    <param name={quoted(name)} value={quoted(version.params[name])}/>")
     if version.secret_env is not None and secrets is None:
         lines.append(f"    <!-- password: from {version.secret_env} of the controller's environment -->")
     elif version.secret_env is not None:

@@ -23,9 +23,7 @@ def put_carriers(
     """
     ids: dict[str, UUID] = {}
     for lab in labs:
-        limits = carriers.put_carrier(
-            db, name=lab.name, max_channels=lab.channels, cps=lab.cps, invite_cost=lab.invite_cost
-        )
+        limits = carriers.put_carrier(db, name=lab.name, max_channels=lab.channels, cps=lab.cps, invite_cost=lab.invite_cost)
         carrier_id = ids[lab.name] = limits.id
         address = addresses[lab.name]
         if lab.name in given:
