@@ -20,8 +20,8 @@ _STATIC = {"0": "PCMU", "8": "PCMA", "9": "G722"}
 
 
 def wording(invite: sip.SipMessage) -> dict[str, object]:
-    """Request URI, the headers that say who calls (those that are there), and the audio codecs in the order offered."""
-    facts: dict[str, object] = {"uri": invite.uri}
+    """The headers that say who calls (those that are there), and the audio codecs in the order offered."""
+    facts: dict[str, object] = {}
     for name, header in _HEADERS.items():
         if text := invite.get(header):
             facts[name] = _TAG.sub("", text)
