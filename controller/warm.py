@@ -18,6 +18,7 @@ from redis.exceptions import RedisError
 from budget import permits, scripts
 from budget.worker import DialRunner
 from calls.numbers import load_plans
+from calls.trunk import PLAIN
 from controller.board import Board
 from controller.dial import DIALS, Dial, wire_of
 from controller.esl_wire import wire
@@ -50,12 +51,14 @@ def _job(board: Board, runner: DialRunner) -> None:
     """A dial job through RQ's books, its commands, and every verb that a permit may end with."""
     dial = _dial(board)
     DIALS[str(NOBODY)] = dial
+    board.trunks[NOBODY] = PLAIN
     try:
         runner.run(str(NOBODY), LANE)  # burned: nobody is on duty yet; else its claim finds nobody
+        for command in wire_of(dial, _claimed()) or []:
+            wire(command)
     finally:
         del DIALS[str(NOBODY)]
-    for command in wire_of(dial, _claimed()) or []:
-        wire(command)
+        board.trunks.pop(NOBODY, None)
     for verb in (permits.mark_claimed, permits.release, permits.refuse, permits.requeue):
         verb(board.redis, NOBODY, 0)
 

@@ -16,6 +16,7 @@ from uuid import UUID
 from budget import permits, scripts
 from budget.connect import connect
 from budget.worker import DialRunner
+from calls.trunk import PLAIN
 from controller import tombstones
 from controller.board import Board
 from controller.dial import DIALS, Dial
@@ -36,6 +37,7 @@ def main(options: str, attempt: str, carrier: str, warmed: bool) -> None:
         EslLink(settings, role="events") as events,
     ):
         board = Board(settings, db, redis, link, events)
+        board.trunks[UUID(carrier)] = PLAIN
         tombstones.check(board)
         runner = DialRunner(redis, "dial-fresh")
         if warmed:

@@ -43,7 +43,8 @@ def test_resubscribes_after_a_reconnect_and_tells_its_owner(switch: MakeSwitch, 
         "filter Event-Name BACKGROUND_JOB",
         "filter Event-Name HEARTBEAT",
         "filter Event-Subclass sofia::gateway_state",
-        f"event json {' '.join(CALL_EVENTS.events)} CUSTOM sofia::gateway_state",
+        "filter Event-Subclass trunkline::inbound",
+        f"event json {' '.join(CALL_EVENTS.events)} CUSTOM sofia::gateway_state trunkline::inbound",
     ]
 
 
