@@ -187,7 +187,8 @@ def test_the_description_tells_both(api: Api) -> None:
         name = spec["paths"][path][method]["responses"]["503"]["$ref"].rsplit("/", 1)[1]
         return str(spec["components"]["responses"][name]["description"])
 
-    actions = ["/v1/calls/{call_id}/actions/hangup", "/v1/calls/actions/cancel_queued"]
+    deeds = ("hangup", "pause_recording", "resume_recording")
+    actions = [*(f"/v1/calls/{{call_id}}/actions/{deed}" for deed in deeds), "/v1/calls/actions/cancel_queued"]
     writes = [(path, "post") for path in ("/v1/calls", "/v1/agents", *actions)]
     for path, methods in spec["paths"].items():
         for method in methods.keys() & {"get", "post"}:

@@ -26,7 +26,10 @@ from store.scopes import Scope, tenant_scope
 from tests.web.conftest import Api, World
 from web.app import create_app
 
-TABLES = "outbox, call_events, contradictions, call_commands, idempotency_keys, attempts, calls, queue_counts, queue_deltas"
+TABLES = (
+    "outbox, call_events, contradictions, call_commands, idempotency_keys, recordings, attempts, calls, queue_counts,"
+    " queue_deltas"
+)
 
 #: CPS at which whatever waits for its slot still does when it is looked at.
 SLOW = 0.1
