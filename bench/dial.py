@@ -1,9 +1,11 @@
 """Calls per second and 202 -> INVITE of the whole path on the lab, beside a bare loop of ``bgapi originate`` there.
 
-One house, one lab carrier without limits that matter, every call busy after 50 ms. Both rates are taken from the raw
-arrivals at the carrier's socket. Ours: calls posted while the carrier is paused, then let go at once. Bare: one ESL
-link that writes an originate, waits for its acknowledgement, writes the next. The latency is that of single calls on an
-idle house, from the moment the client has read the 202 to the kernel's receive stamp of the INVITE.
+One house, one lab carrier without limits that matter, every call busy after 50 ms. J is wide: what slots are burned and
+carriers rest for is a limit that nobody comes near here. Both rates are taken from the raw arrivals at the carrier's socket.
+Ours: calls posted while the carrier is paused, then let go at once. Bare: one ESL link that writes an originate, waits for
+its acknowledgement, writes the next. Event -> row: from the switch's own time of what happened to the commit that put it on
+its row, as Postgres noted it, of all calls of our bursts. The latency is that of single calls on an idle house, from the
+moment the client has read the 202 to the kernel's receive stamp of the INVITE.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import random
 import socket
 import time
 from collections.abc import Callable
+from datetime import datetime
 from statistics import median, quantiles
 from typing import Any
 from uuid import UUID, uuid4
@@ -37,22 +40,31 @@ WARM = 30
 ROUNDS = 3
 #: ms; what a caller may expect of a free budget (p95).
 LIMIT_MS = 250.0
+#: ms; J, G and R. A window of 1 s and J hold 2000 INVITEs at one a millisecond: more than any machine sends here.
+WIDE = {"TRUNKLINE_JITTER_MS": "900", "TRUNKLINE_SLOT_GRACE_MS": "600", "TRUNKLINE_ROUND_TRIP_MS": "200"}
 CARRIER = LabCarrier("bench", channels=4000, cps=2000, mix="busy=1", ring="0.05")
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+#: Whose CPU time is told, with Postgres' and Redis'.
+PROCESSES = ("web", "controller", "relay", "feeder", "agent", "switch", f"carrier-{CARRIER.name}")
 _LIMIT_S = 60.0
+_ROWS = """
+SELECT type, extract(epoch FROM pg_xact_commit_timestamp(xmin) - at)::float8 * 1000
+FROM call_events WHERE source = 'event' AND recorded_at >= %(since)s
+"""
 
 
 def run() -> Report:
-    with Stack(ROOT, [CARRIER], [Route("all", ("",), ("bench",))], environ=ENVIRON, private=True) as stack:
+    with Stack(ROOT, [CARRIER], [Route("all", ("",), ("bench",))], environ={**ENVIRON, **WIDE}, private=True) as stack:
         house = _House(stack)
         for _ in range(WARM):  # the first call makes the lane; the next ones show the controller how long its work takes
             house.single()
         latencies = [house.single() for _ in range(SINGLES)]
         rates, bare, writes = [], [], []
-        before = house.usage()
+        began, before = house.now(), house.usage()
         for _ in range(ROUNDS):
             rates.append(house.burst(CALLS))
         after = house.usage()
+        rows = house.event_to_row(began, ROUNDS * CALLS)
         for _ in range(ROUNDS):
             rate, write_ms = house.bare(CALLS)
             bare.append(rate)
@@ -66,6 +78,8 @@ def run() -> Report:
         ],
         {
             "calls": made,
+            "event_to_row_p50_ms": round(median(rows), 1),
+            "event_to_row_p99_ms": round(quantiles(rows, n=100)[-1], 1),
             "latency_p50_ms": round(median(latencies), 1),
             "bare_write_to_invite_p50_ms": round(median(writes), 2),
             "bare_write_to_invite_p95_ms": round(quantiles(writes, n=20)[-1], 2),
@@ -83,6 +97,7 @@ class _House:
         self._api = Api(stack.api, account.key)
         self._agent = agent_ref(stack.reference_agent(account))
         self._carrier: UUID = carriers.list_limits(stack.db)[0].id
+        (self._gateway,) = (end.gateway for end in carriers.list_endpoints(stack.db) if end.carrier_id == self._carrier)
         self._redis = Redis.from_url(stack.redis_url)
         self._posted = 0
         # The switch's own fuses are not what is measured here.
@@ -143,7 +158,7 @@ class _House:
                 attempt = uuid4()
                 number = f"+1212555{2000 + index % 7000:04d}"
                 order = commands.originate(
-                    attempt_id=attempt, call_ref=call_ref(attempt), tenant="bench", gateway=CARRIER.name, to_number=number,
+                    attempt_id=attempt, call_ref=call_ref(attempt), tenant="bench", gateway=self._gateway, to_number=number,
                     from_number="+12025550100", originate_timeout_s=30, max_duration_s=60,
                 )  # fmt: skip
                 written[str(attempt)] = time.time()
@@ -151,13 +166,35 @@ class _House:
             arrived = _until(lambda: [i for i in self.invites(began) if i[0] in written], count)
         return _rate(arrived), [(at - written[call]) * 1000 for call, at in arrived]
 
+    def now(self) -> datetime:
+        """Postgres' time."""
+        with self._stack.db.connection() as conn:
+            (moment,) = conn.execute("SELECT clock_timestamp()").fetchone() or (None,)
+        assert isinstance(moment, datetime)
+        return moment
+
+    def event_to_row(self, since: datetime, ended: int) -> list[float]:
+        """ms from each of the switch's events to the commit of its row, once so many calls have ended."""
+
+        def look() -> list[tuple[str, float]]:
+            with self._stack.db.connection() as conn:
+                return conn.execute(_ROWS, {"since": since}).fetchall()
+
+        def ends() -> list[tuple[str, float]]:
+            return [row for row in look() if row[0] == "attempt.ended"]
+
+        _until(ends, ended)
+        return [took for _, took in look()]
+
     def usage(self) -> dict[str, float]:
-        """Redis commands and CPU milliseconds of our processes so far."""
+        """Redis commands and CPU milliseconds of the processes so far: ours, and those that both ways share."""
         used = {"redis_commands": float(self._redis.info("stats")["total_commands_processed"])}
-        for name in ("web", "controller", "feeder"):
-            pid = self._stack.supervisor.pid(name)
-            used[f"{name}_cpu_ms"] = _cpu_ms(pid) if pid is not None else 0.0
-        return used
+        pids = {name: self._stack.supervisor.pid(name) for name in PROCESSES}
+        pids["redis"] = int(self._redis.info("server")["process_id"])
+        with self._stack.db.connection() as conn:
+            backend = conn.info.backend_pid
+        pids["postgres"] = int(pathlib.Path(f"/proc/{backend}/stat").read_text().rsplit(")", 1)[1].split()[1])
+        return used | {f"{name}_cpu_ms": _cpu_ms(pid) for name, pid in pids.items() if pid is not None}
 
 
 def _rate(arrived: list[tuple[str, float]]) -> float:

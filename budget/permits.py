@@ -15,7 +15,7 @@ from redis import Redis
 
 from budget.leases import Lease, adopt, leases, linger, overdue_pops, redis_now_us, renew, suspects
 from budget.push import JOB_TIMEOUT_S, RESULT_TTL_S, iso_now, job_data
-from budget.scripts import run
+from budget.scripts import run, run_all
 from settings import Settings
 
 #: us; beyond lead and margin, so that a pump that comes to the moment is not sent away for a clock's tick.
@@ -33,12 +33,14 @@ __all__ = [
     "grant",
     "leases",
     "linger",
+    "mark_all_claimed",
     "mark_claimed",
     "overdue_pops",
     "redis_now_us",
     "refuse",
     "release",
     "release_all",
+    "release_each",
     "renew",
     "requeue",
     "suspects",
@@ -139,6 +141,11 @@ def mark_claimed(redis: Redis, attempt_id: UUID, fence: int, *, acknowledged: bo
     return bool(run(redis, "claimed", str(attempt_id), fence, int(acknowledged)))
 
 
+def mark_all_claimed(redis: Redis, claimed: Sequence[tuple[UUID, int]]) -> None:
+    """:func:`mark_claimed` of many ``(attempt, fence)`` that their switch has acknowledged."""
+    run_all(redis, "claimed", [(str(attempt), fence, 1) for attempt, fence in claimed])
+
+
 def release(redis: Redis, attempt_id: UUID, fence: int, *, linger_us: int | None = None) -> bool:
     """Gives the channel back; it counts for ``linger_us`` more (None: the carrier's own linger).
 
@@ -149,7 +156,13 @@ def release(redis: Redis, attempt_id: UUID, fence: int, *, linger_us: int | None
 
 def release_all(redis: Redis, ended: Sequence[tuple[UUID, int]]) -> int:
     """:func:`release` of many ``(attempt, fence)`` at once, each with its carrier's linger; returns how many were ours."""
-    return int(run(redis, "release", *(word for one, fence in ended for word in (str(one), fence, -1)))) if ended else 0
+    return release_each(redis, [(attempt, fence, None) for attempt, fence in ended])
+
+
+def release_each(redis: Redis, ended: Sequence[tuple[UUID, int, int | None]]) -> int:
+    """:func:`release` of many ``(attempt, fence, linger in us)`` at once; returns how many were ours."""
+    words = [word for attempt, fence, us in ended for word in (str(attempt), fence, -1 if us is None else us)]
+    return int(run(redis, "release", *words)) if words else 0
 
 
 def refuse(redis: Redis, attempt_id: UUID, fence: int) -> bool:

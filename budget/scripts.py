@@ -25,6 +25,8 @@ HEAD = ("lib", "scope", "names", "changes", "order", "lease")
 #: what it names as fields of ``seldom()``, which builds them when one is needed.
 GRANT = ("lib", "grant/ask", "grant/plain", "scope", None, "grant/here", "grant/choose", "grant/take", "grant")
 SELDOM = ("names", "changes", "order", "grant/seldom")
+#: These know nothing of ours but names and time.
+BARE = frozenset({"job_begin", "job_end"})
 #: Clients of a rehearsal.
 _VIRTUAL: WeakSet[Redis] = WeakSet()
 _CLOCK = "local t = call('TIME')"
@@ -48,7 +50,7 @@ def part(name: str) -> str:
 
 def assemble(name: str, read: Callable[[str], str], *, virtual: bool) -> tuple[str, str]:
     """As :func:`source`, of the parts that ``read`` gives for their names."""
-    parts = GRANT if name == "grant" else (*HEAD, name)
+    parts = GRANT if name == "grant" else ("lib", name) if name in BARE else (*HEAD, name)
     text = "\n".join(read(one) if one else _seldom(read) for one in parts)
     assert text.count(_PREFIX) == 1
     text = _with_constants(text.replace(_PREFIX, f"local P = '{PREFIX}'"))
@@ -115,8 +117,18 @@ def run_all(redis: Redis, name: str, calls: Sequence[Sequence[str | int | bytes]
         return []
     code, sha = script(redis, name)
     pipe = redis.pipeline(transaction=False)
-    # The first one loads it; a SCRIPT FLUSH between two of a pipeline would have to be timed to the microsecond.
-    pipe.eval(code, 0, *calls[0])
-    for args in calls[1:]:
+    for args in calls:
         pipe.evalsha(sha, 0, *args)
-    return list(pipe.execute())
+    replies = pipe.execute(raise_on_error=False)
+    if any(isinstance(reply, NoScriptError) for reply in replies):
+        # Those were not run; a SCRIPT FLUSH between two of a pipeline would have to be timed to the microsecond.
+        pipe.script_load(code)
+        again = [args for args, reply in zip(calls, replies, strict=True) if isinstance(reply, NoScriptError)]
+        for args in again:
+            pipe.evalsha(sha, 0, *args)
+        late = iter(pipe.execute(raise_on_error=False)[1:])
+        replies = [next(late) if isinstance(reply, NoScriptError) else reply for reply in replies]
+    for reply in replies:
+        if isinstance(reply, Exception):
+            raise reply
+    return list(replies)

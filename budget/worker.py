@@ -1,76 +1,56 @@
-"""DialWorker: RQ's own worker, made to run one job a greenlet after our permit popped it.
+"""Dial jobs are RQ jobs: RQ's tools see each begin, end and fail. RQ's worker itself would run one at a time and ask Redis
+five times for each; here many run as greenlets under one worker's name, and their books are kept in one script for all that
+begin together, and one for all that end.
 
 RQ's pop is not used (the permit pops), nor its retry, scheduler, lane maintenance or signal handlers. What remains is
-RQ's bookkeeping: the started registry, the finished job with its result, the failed registry.
+RQ's bookkeeping: the started registry, the finished job, the failed registry.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
+from uuid import uuid4
 
 import gevent
 from redis import Redis
 from rq import Queue, SimpleWorker
+from rq.executions import Execution
 from rq.job import Job
-from rq.registry import StartedJobRegistry
 from rq.serializers import JSONSerializer
-from rq.timeouts import BaseDeathPenalty, BaseTimeoutException
+from rq.timeouts import JobTimeoutException
 
-from budget.push import DIAL_FUNCTION, JOB_TIMEOUT_S, RESULT_TTL_S
+from budget.push import DIAL_FUNCTION, JOB_TIMEOUT_S, RESULT_TTL_S, iso_now
+from budget.scripts import run
 
 log = logging.getLogger(__name__)
 
-
-class GeventDeathPenalty(BaseDeathPenalty):
-    """A job's time limit as a gevent timeout: RQ's own alarm is one for the whole process."""
-
-    def __init__(self, timeout: float, exception: type[Exception] = BaseTimeoutException, **_: Any) -> None:
-        self._timeout = timeout
-        self._exception = exception
-        self._timer = gevent.Timeout(timeout if timeout > 0 else None, exception(f"job ran over {timeout} s"))
-
-    def setup_death_penalty(self) -> None:
-        self._timer.start()
-
-    def cancel_death_penalty(self) -> None:
-        self._timer.close()
+#: s; a worker that says nothing for so long is gone (RQ: a working worker's heartbeat).
+SILENT_S = 90
 
 
-class DialQueue(Queue):
-    """A lane as RQ sees it."""
+class DialJob(NamedTuple):
+    """A popped attempt whose job is running, as RQ's books name it."""
 
-    death_penalty_class = GeventDeathPenalty
+    attempt_id: str
+    lane: str
+    execution: str
 
 
 class DialWorker(SimpleWorker):
-    """Runs exactly one job. One object per job: RQ keeps the running job in the worker."""
-
-    death_penalty_class = GeventDeathPenalty
-    queue_class = DialQueue
+    """Stands in RQ's books for all jobs of a controller."""
 
     def _set_ip_address(self, connection: Redis) -> None:  # noqa: ARG002
-        # RQ would ask Redis for its client list; one call per job is one too many.
+        # RQ would ask Redis for its client list.
         self.ip_address = "unknown"
 
     def procline(self, message: str) -> None:
         """A process title per job would be meaningless with many jobs in one process."""
-
-    def handle_job_success(self, job: Job, queue: Queue, started_job_registry: StartedJobRegistry) -> None:  # noqa: ARG002
-        """As RQ's, without what a dial never has (dependents, repeats, a stored result): one round trip, nothing left over.
-
-        What became of the dial is in Postgres; a result kept here would be read by nobody and cost ten commands a call.
-        """
-        with self.connection.pipeline() as pipeline:
-            self.increment_successful_job_count(pipeline=pipeline)
-            self.cleanup_execution(job, pipeline=pipeline)
-            pipeline.delete(job.key, f"rq:executions:{job.id}")
-            pipeline.execute()
-
-    def handle_exception(self, job: Job, *exc_info: Any) -> None:
-        log.error("dial job failed", extra={"attempt": job.id}, exc_info=exc_info)
 
 
 class DialRunner:
@@ -80,29 +60,49 @@ class DialRunner:
         self._redis = redis
         self._name = name
 
-    def run(self, attempt_id: str, lane: str) -> bool:
-        """Runs the dial job of ``attempt_id``; False when it raised (RQ's failed registry has it then for an hour).
+    def begin(self, jobs: Sequence[tuple[str, str]]) -> list[DialJob]:
+        """Puts ``(attempt, lane)`` on the books as started. Raises ``RedisError``: then none of them is to be run."""
+        begun = [DialJob(attempt, lane, uuid4().hex) for attempt, lane in jobs]
+        words = [word for job in begun for word in job]
+        run(self._redis, "job_begin", self._name, iso_now(), f"{time.time():.6f}", JOB_TIMEOUT_S, SILENT_S, *words)
+        return begun
 
-        The job's stored payload is not trusted: whoever can write to Redis must not choose the code that runs here.
+    def run(self, job: DialJob, work: Callable[[], object]) -> bool:
+        """Does a job's ``work`` within its time; False when it raised (RQ's failed registry has it then for an hour, and
+        :meth:`end` is not for it).
+
+        The job's stored payload is not looked at: whoever can write to Redis must not choose the code that runs here.
         """
-        queue = DialQueue(lane, connection=self._redis, serializer=JSONSerializer)
-        worker = DialWorker(
-            [queue], name=self._name, connection=self._redis, serializer=JSONSerializer, log_job_description=False
-        )
-        worker.log_result_lifespan = False
-        job = Job.create(
+        try:
+            with gevent.Timeout(JOB_TIMEOUT_S, JobTimeoutException(f"job ran over {JOB_TIMEOUT_S} s")):
+                work()
+        except Exception:
+            log.exception("dial job failed", extra={"attempt": job.attempt_id})
+            self._failed(job)
+            return False
+        return True
+
+    def end(self, jobs: Sequence[DialJob]) -> None:
+        """Takes jobs that were done off the books."""
+        run(self._redis, "job_end", self._name, *(word for job in jobs for word in job))
+
+    def _failed(self, job: DialJob) -> None:
+        """As RQ's own worker says it, traceback included."""
+        queue = Queue(job.lane, connection=self._redis, serializer=JSONSerializer)
+        worker = DialWorker([queue], name=self._name, connection=self._redis, serializer=JSONSerializer)
+        told = Job.create(
             DIAL_FUNCTION,
             connection=self._redis,
-            id=attempt_id,
-            origin=lane,
+            id=job.attempt_id,
+            origin=job.lane,
             timeout=JOB_TIMEOUT_S,
             result_ttl=RESULT_TTL_S,
             failure_ttl=RESULT_TTL_S,
             description="controller.dial.dial()",
             serializer=JSONSerializer,
         )
-        worker.prepare_execution(job)
-        return bool(worker.perform_job(job, queue))
+        worker.execution = Execution(job.execution, job.attempt_id, self._redis, self._name)
+        worker.handle_job_failure(told, queue, exc_string="".join(traceback.format_exception(*sys.exc_info())))
 
     @contextmanager
     def registered(self) -> Iterator[None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -15,10 +16,14 @@ from calls.trunk import Trunk
 from controller.duty import Alone, Duty
 from controller.esl import EslLink
 from settings import Settings
+from store import attempts
 from store.pool import Database
+from store.together import Together
 
 #: Attempts remembered as seen at CHANNEL_CREATE; far above any switch's sessions.
 SEEN_MAX = 50_000
+#: Claims of one transaction, and transactions of claims at once.
+CLAIMS, CLAIMING = 32, 2
 
 
 class Seen:
@@ -58,9 +63,15 @@ class Board:
     tombstones: int = 0  # the connection (link.counters.connects) on which the switch was seen to keep one
     unsettled: dict[UUID, int] = field(default_factory=dict)  # carriers with an INVITE that may leave late: their rest, us
     originates: BoundedSemaphore = field(init=False)  # written and not yet acknowledged
+    claims: Together[attempts.Wanted, attempts.Claimed | attempts.Refused] = field(init=False)
 
     def __post_init__(self) -> None:
         self.originates = BoundedSemaphore(self.settings.max_unacked_originates)
+        self.claims = Together(self._claim, most=CLAIMS, strokes=CLAIMING)
+
+    def _claim(self, wanted: Sequence[attempts.Wanted]) -> list[attempts.Claimed | attempts.Refused | Exception]:
+        settings = self.settings
+        return attempts.claim_all(self.db, wanted, switch=settings.switch, pdd_s=settings.pdd_s)
 
     @property
     def may_dial(self) -> bool:

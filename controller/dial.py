@@ -15,7 +15,6 @@ from uuid import UUID
 
 import gevent
 from redis.exceptions import RedisError
-from rq import get_current_job
 
 from budget import permits
 from budget.hold import hold
@@ -54,22 +53,14 @@ class Dial:
     began: float = field(default_factory=time.monotonic)
     ready_s: float | None = None
     missed: bool = False
+    acknowledged: bool = False  # by the switch: its permit is to be marked as claimed
     result: str = "failed"
     requeue: bool = False  # set when the slot was burned before anything was written
 
 
-#: Permits of this process whose job is running, by attempt id.
-DIALS: dict[str, Dial] = {}
-
-
 def dial() -> str:
-    """RQ's entry. The job's id is the attempt's; what came with the permit waits in :data:`DIALS`."""
-    job = get_current_job()
-    if job is None or job.id not in DIALS:
-        raise RuntimeError("a dial job runs only under a permit: let the controller take it from its lane")
-    ours = DIALS[job.id]
-    ours.result = place_call(ours)
-    return ours.result
+    """What RQ knows as the work of a dial job. A worker that takes it from a lane by itself has no permit for it."""
+    raise RuntimeError("a dial job runs only under a permit: let the controller take it from its lane")
 
 
 def place_call(d: Dial) -> str:
@@ -87,15 +78,8 @@ def place_call(d: Dial) -> str:
         d.began = time.monotonic()
     if not board.may_dial or time.monotonic() > use_by:
         return _burn(d, "late" if board.may_dial else "switch down", claimed=False)
-    claim = attempts.claim(
-        board.db,
-        permit.attempt_id,
-        fence=permit.fence,
-        epoch=permit.epoch,
-        switch=settings.switch,
-        carrier_id=d.carrier_id,
-        pdd_s=settings.pdd_s,
-        duty=d.duty,
+    claim = board.claims.do(
+        attempts.Wanted(permit.attempt_id, permit.fence, permit.epoch, d.carrier_id, d.duty)  # with others that are due
     )
     if isinstance(claim, attempts.Refused):
         if claim.reason == "drained":
@@ -140,7 +124,7 @@ def place_call(d: Dial) -> str:
     crash_point("dial.acknowledged")
     if acknowledged - d.target > settings.ack_limit_s:
         _rest(d)
-    _mark_claimed(d)
+    d.acknowledged = True
     if not reply.startswith("+OK"):
         d.record(_never_sent(permit.attempt_id, "never_sent", None))
         return f"refused: {reply}"
@@ -210,13 +194,6 @@ def _burn(d: Dial, why: str, *, claimed: bool) -> str:
     d.requeue = True
     d.missed = why == "late"
     return f"burned: {why}"
-
-
-def _mark_claimed(d: Dial) -> None:
-    try:
-        permits.mark_claimed(d.board.redis, d.permit.attempt_id, d.permit.fence)
-    except RedisError:
-        log.warning("claim not marked; the sweep will", extra={"attempt": str(d.permit.attempt_id)})
 
 
 def _never_sent(attempt_id: UUID, cause: str, requested_by: str | None) -> Evidence:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 from uuid import UUID
 
@@ -17,15 +17,16 @@ from redis.exceptions import RedisError
 from budget import permits
 from budget.line import Line
 from budget.scripts import WAKE_CHANNEL
-from budget.worker import DialRunner
+from budget.worker import DialJob, DialRunner
 from calls.evidence import Evidence
 from controller.board import Board
-from controller.dial import DIALS, Dial
+from controller.dial import Dial, place_call
 from controller.lead import LeadMeter
 from controller.window import DialWindow
 from crashpoint import crash_point
 from settings import Settings
 from store import carriers, trunks
+from store.together import BrokenOff, Together
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,8 @@ CARRIERS_S = 1.0
 DEAF_S = 0.05
 #: s; how often the counts go into the log, when they have changed.
 TELL_S = 10.0
+#: Jobs whose end is told to Redis in one go.
+ENDS = 64
 
 
 def slot_times(settings: Settings, slot_s: float, asked: float, replied: float) -> tuple[float, float]:
@@ -72,6 +75,7 @@ class Pumps:
         self._room = Event()
         self._lead = LeadMeter(board.settings.slot_lead_min_ms / 1000, board.settings.slot_lead_ms / 1000)
         self._later = Pool()
+        self._ends: Together[tuple[Dial, DialJob], None] = Together(self._end, most=ENDS)
         self.counts = {"asked": 0, "granted": 0, "burned": 0}
         self._budget_away = False
         self._told: dict[str, int] = {}
@@ -178,12 +182,13 @@ class Pumps:
             return
         self._budget_away = False
         replied = time.monotonic()
+        dials = []
         for permit in answer.grants:
             crash_point("pump.granted")
             target, use_by = slot_times(settings, permit.slot_us / 1e6, asked, replied)
             rest_us = self._rest_us[carrier_id]
-            dial = Dial(self._board, permit, carrier_id, target, use_by, lead_s, rest_us, self._record, duty)
-            self._start(dial, late=use_by <= target)
+            dials.append(Dial(self._board, permit, carrier_id, target, use_by, lead_s, rest_us, self._record, duty))
+        self._start(dials)
         self.counts["asked"] += 1
         self._wait(woken, answer, replied)
 
@@ -200,38 +205,56 @@ class Pumps:
         else:
             woken.wait(wait)
 
-    def _start(self, dial: Dial, *, late: bool) -> None:
-        self.counts["granted"] += 1
-        self._under_way += 1
-        self._jobs.spawn(self._run, dial, late)
-
-    def _run(self, dial: Dial, late: bool) -> None:
+    def _start(self, dials: Sequence[Dial]) -> None:
+        self.counts["granted"] += len(dials)
+        self._under_way += len(dials)
+        in_time = [dial for dial in dials if dial.use_by > dial.target]
         try:
-            if late:
+            jobs = self._runner.begin([(str(d.permit.attempt_id), d.permit.lane) for d in in_time]) if in_time else []
+        except (RedisError, OSError) as error:
+            # Nothing is lost: what is popped and not claimed is swept back.
+            log.warning("dial jobs not begun", extra={"count": len(in_time), "error": str(error)})
+            self._under_way -= len(in_time)
+            dials, jobs = [dial for dial in dials if dial not in in_time], []
+        begun = dict(zip(map(id, in_time), jobs, strict=False))
+        for dial in dials:
+            self._jobs.spawn(self._run, dial, begun.get(id(dial)))
+
+    def _run(self, dial: Dial, job: DialJob | None) -> None:
+        try:
+            if job is None:
                 self._give_back(dial)
             else:
-                self._job(dial)
+                self._job(dial, job)
         finally:
             self._under_way -= 1
             self._room.set()
 
-    def _job(self, dial: Dial) -> None:
-        attempt = str(dial.permit.attempt_id)
-        DIALS[attempt] = dial
+    def _job(self, dial: Dial, job: DialJob) -> None:
+        def work() -> None:
+            dial.result = place_call(dial)
+
         try:
-            self._runner.run(attempt, dial.permit.lane)
-            log.info("dial", extra={"attempt": attempt, "result": dial.result, "lane": dial.permit.lane})
+            done = self._runner.run(job, work)
+            log.info("dial", extra={"attempt": job.attempt_id, "result": dial.result, "lane": job.lane})
             if dial.ready_s is not None:
                 self._lead.took(dial.ready_s)
             if dial.result == "sent":
                 self._window.in_time()
-        except (RedisError, OSError) as error:
-            # Nothing is lost: unclaimed attempts are swept back, claimed ones have their deadline.
-            log.warning("dial job broke off", extra={"attempt": attempt, "error": str(error)})
-        finally:
-            DIALS.pop(attempt, None)
+            if done:
+                self._ends.do((dial, job))
+        except (RedisError, OSError, BrokenOff) as error:
+            # Nothing is lost: unclaimed attempts are swept back, claimed ones have their deadline, RQ's books are tidied.
+            log.warning("dial job broke off", extra={"attempt": job.attempt_id, "error": str(error)})
         if dial.requeue:
             self._give_back(dial)
+
+    def _end(self, ended: Sequence[tuple[Dial, DialJob]]) -> list[None]:
+        """Permits that were used are marked, and all these jobs are taken off RQ's books."""
+        claimed = [(dial.permit.attempt_id, dial.permit.fence) for dial, _ in ended if dial.acknowledged]
+        permits.mark_all_claimed(self._board.redis, claimed)
+        self._runner.end([job for _, job in ended])
+        return [None] * len(ended)
 
     def _give_back(self, dial: Dial) -> None:
         self.counts["burned"] += 1

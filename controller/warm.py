@@ -20,7 +20,7 @@ from budget.worker import DialRunner
 from calls.numbers import load_plans
 from calls.trunk import PLAIN
 from controller.board import Board
-from controller.dial import DIALS, Dial, wire_of
+from controller.dial import Dial, place_call, wire_of
 from controller.esl_wire import wire
 from store.attempts import Claimed
 
@@ -50,14 +50,14 @@ def warm_up(board: Board, runner: DialRunner) -> None:
 def _job(board: Board, runner: DialRunner) -> None:
     """A dial job through RQ's books, its commands, and every verb that a permit may end with."""
     dial = _dial(board)
-    DIALS[str(NOBODY)] = dial
+    jobs = runner.begin([(str(NOBODY), LANE)])
+    if runner.run(jobs[0], lambda: place_call(dial)):  # burned: nobody is on duty yet; else its claim finds nobody
+        runner.end(jobs)
     board.trunks[NOBODY] = PLAIN
     try:
-        runner.run(str(NOBODY), LANE)  # burned: nobody is on duty yet; else its claim finds nobody
         for command in wire_of(dial, _claimed()) or []:
             wire(command)
     finally:
-        del DIALS[str(NOBODY)]
         board.trunks.pop(NOBODY, None)
     for verb in (permits.mark_claimed, permits.release, permits.refuse, permits.requeue):
         verb(board.redis, NOBODY, 0)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from uuid import UUID
 
 import gevent
@@ -94,10 +94,9 @@ class EventWriter:
                 log.warning("evidence waits for Postgres", extra={"count": len(batch), "error": str(error)})
                 gevent.sleep(wait)
                 wait = min(wait * 2, 2.0)
-        for row in applied:
-            end = ends.get(row.attempt_id)
-            if end is not None and row.state == State.ENDED:
-                self._free(row, end)
+        over = [(row, ends[row.attempt_id]) for row in applied if row.attempt_id in ends and row.state == State.ENDED]
+        if over:
+            self._free(over)
 
     def _set_aside(self, batch: list[Evidence], error: Exception) -> None:
         """Something in the batch cannot be stored, now or ever: it must not stop the others. Its attempt has a deadline."""
@@ -108,21 +107,24 @@ class EventWriter:
         self.set_aside += 1
         log.error("evidence set aside", extra={"evidence": repr(batch[0]), "error": str(error)})
 
-    def _free(self, row: attempts.Applied, evidence: Evidence) -> None:
-        """After the end is committed: the channel is given back, then the tombstone goes."""
-        crash_point("writer.end_committed")
-        self.on_ended(evidence)
-        refusals.on_end(self._board.redis, self._board.settings, row, evidence)
-        if row.fence is not None:
-            try:
-                permits.release(self._board.redis, row.attempt_id, row.fence, linger_us=self._linger_us(evidence))
-            except (RedisError, OSError):
-                log.warning("lease not released; reconcile will", extra={"attempt": str(row.attempt_id)})
+    def _free(self, over: Sequence[tuple[attempts.Applied, Evidence]]) -> None:
+        """After the ends are committed: the channels are given back, then the tombstones go."""
+        board = self._board
+        for row, evidence in over:
+            crash_point("writer.end_committed")
+            self.on_ended(evidence)
+            refusals.on_end(board.redis, board.settings, row, evidence)
+        held = [(row.attempt_id, row.fence, self._linger_us(seen)) for row, seen in over if row.fence is not None]
+        try:
+            permits.release_each(board.redis, held)
+        except (RedisError, OSError):
+            log.warning("leases not released; reconcile will", extra={"attempts": [str(attempt) for attempt, *_ in held]})
+        for _ in held:
             crash_point("writer.released")
         try:
-            self._board.link.write([commands.hash_delete(self._board.settings.tombstone_realm, row.attempt_id)])
+            board.link.write([commands.hash_delete(board.settings.tombstone_realm, row.attempt_id) for row, _ in over])
         except EslError:
-            log.debug("tombstone left", extra={"attempt": str(row.attempt_id)})
+            log.debug("tombstones left", extra={"attempts": [str(row.attempt_id) for row, _ in over]})
 
     def _linger_us(self, evidence: Evidence) -> int | None:
         """None: the carrier's own."""

@@ -119,7 +119,7 @@ def apply_evidence(
     def unit(conn: Conn) -> list[Applied]:
         nonlocal tries
         tries += 1
-        applied = apply_in(conn, batch, rules=rules, timers=timers, now=now, only_if=only_if)
+        applied = apply_in(conn, batch, rules=rules, timers=timers, now=now, only_if=only_if, alone=True)
         if tries == 1 or only_if:
             return applied
         # A try before this one may have been committed though its connection was lost: its end is reported here.
@@ -143,11 +143,14 @@ def apply_in(
     timers: Timers,
     now: datetime | None = None,
     only_if: Mapping[UUID, Condition] | None = None,
+    alone: bool = False,
 ) -> list[Applied]:
-    """:func:`apply_evidence` inside the caller's transaction, which it commits."""
+    """:func:`apply_evidence` inside the caller's transaction, which it commits. ``alone``: nothing else is done in that."""
     # Within a batch the order is ours to choose: states in their natural order tell the enterprise all of them.
     ordered = sorted(map(storable, batch), key=lambda evidence: (Rank.of(evidence.state), evidence.at))
     with conn.pipeline():
+        if alone:
+            conn.execute(_SQL["by_id"])
         works, new, texts, clock = _read(conn, ordered, only_if or {}, now)
         context = Context(rules, timers, clock, new_uuid7)
         by_attempt = {attempt_id: work for work in works for attempt_id in work.attempts}

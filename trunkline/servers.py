@@ -39,6 +39,8 @@ POSTGRES_OPTIONS = {
     "wal_level": "minimal",
     "max_wal_senders": "0",
     "max_wal_size": "512MB",
+    # When a row was committed: bench/dial.py asks.
+    "track_commit_timestamp": "on",
     # Inside the data directory, so that a killed server leaves nothing in /dev/shm.
     "dynamic_shared_memory_type": "mmap",
     "jit": "off",

@@ -1,3 +1,9 @@
+-- name: by_id
+-- For a transaction that finds everything by its id, until it ends: its statements are planned once and not for every call,
+-- whose planning costs more than it does; and so that a plan made while a table was small is not one that reads all of it.
+SELECT set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_seqscan', 'off', true),
+       set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true), set_config('jit', 'off', true);
+
 -- name: lock_calls
 -- Not FOR UPDATE: rows that merely refer to a call (events, webhooks) need not wait. With the one clock of all hosts.
 SELECT {call}, coalesce(c.webhook_url, t.webhook_url), statement_timestamp()

@@ -6,13 +6,10 @@ What it ran is kept in the set ``ran``, so that whoever killed it knows what Pos
 from __future__ import annotations
 
 import sys
-from typing import cast
 
 from budget import permits
 from budget.connect import connect
 from budget.worker import DialRunner
-from controller import dial
-from controller.dial import DIALS, Dial
 from settings import Settings
 from tests.budget.bench import CARRIER
 
@@ -21,25 +18,16 @@ def main(url: str, name: str) -> None:
     settings = Settings(redis_url=url)
     redis = connect(settings)
     runner = DialRunner(redis, name)
-    dial.place_call = lambda d: str(redis.sadd("ran", str(d.permit.attempt_id)))
     while True:
-        answer = permits.grant(redis, settings, CARRIER, name, want=10)
-        if not answer.grants:
+        grants = permits.grant(redis, settings, CARRIER, name, want=10).grants
+        if not grants:
             return
-        for permit in answer.grants:
-            DIALS[str(permit.attempt_id)] = cast(Dial, _Permitted(permit))
-            runner.run(str(permit.attempt_id), permit.lane)
+        jobs = runner.begin([(str(permit.attempt_id), permit.lane) for permit in grants])
+        for permit, job in zip(grants, jobs, strict=True):
+            runner.run(job, lambda ran=permit.attempt_id: redis.sadd("ran", str(ran)))  # type: ignore[misc]
             permits.mark_claimed(redis, permit.attempt_id, permit.fence)
             permits.release(redis, permit.attempt_id, permit.fence)
-
-
-class _Permitted:
-    """As much of a dial as RQ's job looks at."""
-
-    result = ""
-
-    def __init__(self, permit: permits.Grant) -> None:
-        self.permit = permit
+        runner.end(jobs)
 
 
 if __name__ == "__main__":

@@ -9,10 +9,16 @@ import sys
 import time
 from uuid import UUID
 
+from rq import Queue
+from rq.executions import Execution
+from rq.job import Job
+from rq.serializers import JSONSerializer
+
 from budget import permits
 from budget.leases import leases
 from budget.replies import number, texts
 from budget.tidy import tidy
+from budget.worker import DialJob, DialRunner
 from tests.budget.bench import CARRIER, TENANT, Bench
 from trunkline.children import wait_until
 
@@ -64,3 +70,34 @@ def _settle(bench: Bench) -> None:
             permits.release(bench.redis, lease.attempt_id, lease.fence)
         else:
             permits.requeue(bench.redis, lease.attempt_id, lease.fence)
+
+
+def test_rqs_own_tools_see_what_begins_ends_and_fails(bench: Bench) -> None:
+    lane = "dial.normal.books"
+    queue, runner = Queue(lane, connection=bench.redis, serializer=JSONSerializer), DialRunner(bench.redis, "dial-books")
+    ids = [str(UUID(int=n)) for n in (1, 2, 3)]
+    jobs = runner.begin([(one, lane) for one in ids])
+    assert sorted(queue.started_job_registry.get_job_ids()) == ids
+    assert [one.worker_name for job in jobs for one in executions(bench, job)] == ["dial-books"] * 3
+    assert texts([bench.redis.hget("rq:worker:dial-books", "state")]) == ["busy"]
+
+    def fails() -> None:
+        raise ValueError("on purpose")
+
+    assert [runner.run(job, work) for job, work in zip(jobs, (lambda: "sent", fails, lambda: "sent"), strict=True)] == [
+        True, False, True,
+    ]  # fmt: skip
+    assert queue.failed_job_registry.get_job_ids() == [ids[1]]
+    result = Job.fetch(ids[1], connection=bench.redis, serializer=JSONSerializer).latest_result()
+    assert result is not None
+    assert "on purpose" in str(result.exc_string)
+    # The last is back in its lane before its job's end is told: that is another job, and stays.
+    bench.redis.hset(f"rq:job:{ids[2]}", "status", "queued")
+    runner.end([jobs[0], jobs[2]])
+    assert queue.started_job_registry.get_job_ids() == []
+    assert [bench.redis.exists(f"rq:job:{one}") for one in ids] == [0, 1, 1]
+    assert number(bench.redis.hget("rq:worker:dial-books", "successful_job_count")) == 2
+
+
+def executions(bench: Bench, job: DialJob) -> list[Execution]:
+    return Job(job.attempt_id, connection=bench.redis, serializer=JSONSerializer).get_executions()

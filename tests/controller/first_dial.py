@@ -19,7 +19,7 @@ from budget.worker import DialRunner
 from calls.trunk import PLAIN
 from controller import tombstones
 from controller.board import Board
-from controller.dial import DIALS, Dial
+from controller.dial import Dial, place_call
 from controller.esl import EslLink
 from controller.warm import warm_up
 from settings import Settings
@@ -49,11 +49,15 @@ def main(options: str, attempt: str, carrier: str, warmed: bool) -> None:
         modules, put_together, unknown_before = set(sys.modules), scripts.source.cache_info().misses, unknown()
         now = time.monotonic()
         permit = permits.Grant(UUID(attempt), "lane", 0, 1, 0)
-        dial = DIALS[attempt] = Dial(board, permit, UUID(carrier), now, now + 60, 0.0, 0, lambda _: None)
-        runner.run(attempt, "lane")
+        dial = Dial(board, permit, UUID(carrier), now, now + 60, 0.0, 0, lambda _: None)
+        jobs = runner.begin([(attempt, "lane")])
+        results: list[str] = []
+        runner.run(jobs[0], lambda: results.append(place_call(dial)))
+        runner.end(jobs)
+        permits.mark_all_claimed(redis, [(permit.attempt_id, permit.fence)])
         permits.release(redis, permit.attempt_id, permit.fence)
         told = {
-            "result": dial.result,
+            "result": results[0] if results else "failed",
             "imported": sorted(set(sys.modules) - modules),
             "put together": scripts.source.cache_info().misses - put_together,
             "unknown to Redis": unknown() - unknown_before,

@@ -13,6 +13,7 @@ from jobs.watchdog import PROBES, sweep
 from settings import Settings
 from store import attempts, commands
 from store.change import apply_in
+from store.claim import _claim
 from store.pool import Conn
 from tests.store.conftest import RULES, TIMERS, World, at, settings_for
 from tests.store.threads import results, together, wait_for, waits_for_lock
@@ -129,7 +130,7 @@ def test_a_call_claimed_at_the_last_moment_does_not_expire_under_the_phone_that_
         "attempt_id": call.attempt_id, "fence": 1, "epoch": 0, "switch": "fs1", "carrier_id": world.carrier_id,
         "now": at(49), "pdd_s": 25, "duty": None, "clock": at(49),
     }  # fmt: skip
-    between(world, call.call.id, 51, lambda conn: attempts._claim(conn, params))
+    between(world, call.call.id, 51, lambda conn: _claim(conn, params))
     assert world.call(call.call.id).status == "dialing"
     (attempt,) = world.attempt_list(call.call.id)
     assert (attempt.state, attempt.fence) == ("dialing", 1)

@@ -15,6 +15,7 @@ from calls.evidence import State
 from store import attempts, calls, carriers, commands, epoch, outcomes, tenants
 from store.attempts import Claimed, Refused
 from store.calls import Hangup
+from store.queue import clock
 from tests.store.conftest import World, at
 from tests.store.threads import results, together, wait_for, waits_for_lock
 
@@ -52,6 +53,71 @@ def test_of_racing_claims_one_wins(world: World) -> None:
         (attempt,) = world.attempt_list(accepted.call.id)
         assert attempt.fence == winners[0].fence
         assert world.told(accepted.call.id) == [(1, "call.queued"), (2, "call.dialing")]
+
+
+def claim_all(world: World, *wanted: attempts.Wanted) -> dict[UUID, str]:
+    """What became of each: ``claimed``, or why not."""
+    found = attempts.claim_all(world.db, wanted, switch="fs1", pdd_s=25, clock=at(1))
+    assert len(found) == len(wanted)
+    return {
+        one.attempt_id: result.reason if isinstance(result, Refused) else type(result).__name__.lower()
+        for one, result in zip(wanted, found, strict=True)
+    }
+
+
+def test_many_are_claimed_in_one_transaction(world: World) -> None:
+    ids = [world.accept().attempt_id for _ in range(5)]
+    found = claim_all(world, *(attempts.Wanted(one, n, 0, world.carrier_id) for n, one in enumerate(reversed(ids))))
+    assert set(found.values()) == {"claimed"}
+    assert len({_written_by(world, one) for one in ids}) == 1
+    for n, attempt_id in enumerate(reversed(ids)):
+        (state,) = attempts.states(world.db, [attempt_id]).values()
+        assert (state.state, state.fence) == ("dialing", n)
+
+
+def test_what_is_refused_among_many_is_refused_alone(world: World) -> None:
+    good = [world.accept().attempt_id for _ in range(3)]
+    late, old = world.accept(due_at=at(50)).attempt_id, world.accept().attempt_id
+    asked = [attempts.Wanted(one, 7, 0, world.carrier_id) for one in (good[0], late, good[1], old, good[2])]
+    asked[3] = asked[3]._replace(epoch=9)
+    assert claim_all(world, *asked) == {**dict.fromkeys(good, "claimed"), late: "not_due", old: "epoch"}
+
+
+def test_a_call_whose_own_rules_forbid_it_takes_no_other_along(world: World) -> None:
+    good = [world.accept().attempt_id for _ in range(2)]
+    unreadable = world.accept()
+    forbidden = unreadable.attempt_id
+    world.execute("UPDATE calls SET dial_window = '{}' WHERE id = %s", unreadable.call.id)
+    asked = [attempts.Wanted(one, 7, 0, world.carrier_id) for one in (good[0], forbidden, good[1])]
+    assert claim_all(world, *asked) == {**dict.fromkeys(good, "claimed"), forbidden: "unreadable"}
+
+
+def test_an_error_is_told_to_the_one_whose_it_is(world: World) -> None:
+    good = [world.accept().attempt_id for _ in range(2)]
+    bad = world.accept().attempt_id
+    asked = [attempts.Wanted(one, 7, 0, world.carrier_id) for one in (good[0], bad, good[1])]
+    asked[1] = asked[1]._replace(fence=1 << 70)  # more than the column holds
+    assert claim_all(world, *asked) == {**dict.fromkeys(good, "claimed"), bad: "numericvalueoutofrange"}
+    (state,) = attempts.states(world.db, [bad]).values()
+    assert state.state == "queued"
+
+
+def test_what_is_claimed_together_is_timed_by_the_databases_clock(world: World) -> None:
+    before = clock(world.db)
+    ids = [world.accept(due_at=before, expires_at=before + timedelta(hours=1)).attempt_id for _ in range(2)]
+    wanted = [attempts.Wanted(one, 7, 0, world.carrier_id) for one in ids]
+    found = attempts.claim_all(world.db, wanted, switch="fs1", pdd_s=25)
+    for claim in found:
+        assert isinstance(claim, Claimed)
+        assert before <= claim.claimed_at <= clock(world.db)
+        assert claim.deadline_at - claim.claimed_at == timedelta(seconds=25)
+
+
+def _written_by(world: World, attempt: UUID) -> str:
+    with world.db.connection() as conn:
+        row = conn.execute("SELECT xmin::text FROM attempts WHERE id = %s", [attempt]).fetchone()
+    assert row
+    return str(row[0])
 
 
 def test_what_forbids_a_claim(world: World) -> None:

@@ -14,6 +14,7 @@ from tests.store.conftest import World
 
 #: What it must have had prepared, by a piece of each statement's text.
 ASKED = (
+    "set_config('plan_cache_mode', 'force_generic_plan', true)",
     "UPDATE attempts a SET state = 'dialing'",
     "FOR NO KEY UPDATE OF c",
     "INSERT INTO call_events",
