@@ -19,9 +19,9 @@ from tests.retry.clocks import ODD, ZONES, a_moment, a_window, day_of, inside
 
 C = RetryClass
 #: Proven that no phone rang, for reasons of the trunk or ours: uses up no attempt. Written out here on purpose.
-FREE = {C.CARRIER_CAPACITY, C.SWITCH_LOCAL, C.NOT_SENT}
+FREE = {C.CARRIER_CAPACITY, C.CONFIGURATION, C.SWITCH_LOCAL, C.NOT_SENT}
 SILENT = FREE | {C.CARRIER_FAULT, C.CARRIER_BLOCK, C.BAD_NUMBER}
-NEVER = {C.ANSWERED, C.BAD_NUMBER, C.CARRIER_BLOCK, C.CANCELED, C.POLICY}
+NEVER = {C.ANSWERED, C.BAD_NUMBER, C.CARRIER_BLOCK, C.CANCELED, C.POLICY, C.INBOUND}
 #: What mostly happens, so that lives go on for a while.
 USUAL = (C.BUSY, C.NO_ANSWER, C.CARRIER_FAULT, C.CARRIER_CAPACITY, C.UNKNOWN, C.DECLINED, C.NOT_SENT, C.SWITCH_LOCAL)
 PDD_S = 25

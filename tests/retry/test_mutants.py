@@ -88,5 +88,7 @@ def test_an_attempt_comes_into_being_in_two_places() -> None:
         ("store/work.py", "queued_attempt("),
         ("store/accept.py", "queued_attempt("),
         ("store/rows.py", "queued_attempt("),
+        ("store/inbound.py", "queued_attempt("),  # a caller's: with its call, and nobody is dialed for it
+        ("store/sql/inbound.sql", "INSERT INTO attempts"),
     }
     assert (ROOT / "store/work.py").read_text("utf-8").count("self.retry = ") == 1
