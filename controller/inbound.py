@@ -187,7 +187,7 @@ class Inbound:
     def _write(self, offer: store.Offer, line: store.Line, carrier: UUID | None, fence: int | None) -> store.Taken:
         settings = self._board.settings
         terms = store.Terms(settings.ring_timeout_s, settings.max_duration_s, settings.pdd_s)
-        return store.accept(self._board.db, offer, line, carrier_id=carrier, fence=fence, terms=terms, now=datetime.now(UTC))
+        return store.accept(self._board.db, offer, line, carrier_id=carrier, fence=fence, terms=terms)
 
     def _send_away(self, offer: store.Offer, cause: str, reason: str) -> None:
         """No call is made of it: counted, and nothing else."""
