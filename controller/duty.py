@@ -36,7 +36,8 @@ class Book(Protocol):
 
 
 class Duty:
-    """``run`` keeps it or waits for it. ``took``, ``lost`` and ``others`` (another is on duty) are called from there.
+    """``run`` keeps it or waits for it. ``took``, ``lost``, ``regained`` (ours still, it did not count for a while) and
+    ``others`` (another is on duty) are called from there.
 
     ``able``: whether we could do anything, on duty: who has no way to the switch does not take the duty, and gives it up
     after ``UNABLE`` leases. ``wall`` beside ``clock``: a machine that was frozen may not have counted the time of it.
@@ -61,6 +62,7 @@ class Duty:
         self.fence: int | None = None
         self.took: Callable[[], None] = lambda: None
         self.lost: Callable[[], None] = lambda: None
+        self.regained: Callable[[], None] = lambda: None
         self.others: Callable[[], None] = lambda: None
 
     @property
@@ -96,12 +98,16 @@ class Duty:
         except (psycopg.Error, OSError) as error:
             log.warning("duty not renewed", extra={"on": self.on, "error": str(error)})
             return
+        lapsed = not self.held
         if fence is None:
             self.others()
         else:
             # The lease began when the server answered, which was after we asked.
             self._until, self._wall_until = asked + self._lease_s * COUNTS, wall + self._lease_s * COUNTS
         if fence == self.fence:
+            if lapsed and self.held:
+                log.info("on duty again", extra={"fence": fence})
+                self.regained()
             return
         was, self.fence = self.fence, fence
         if was is not None:

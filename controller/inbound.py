@@ -22,6 +22,7 @@ from redis.exceptions import RedisError
 
 from budget import permits
 from budget.inbound import admit
+from budget.leases import UNCOUNTED
 from calls import inbound
 from calls.evidence import Evidence, State
 from calls.switch_words import micros, uuid_of
@@ -165,6 +166,11 @@ class Inbound:
         if taken.state == State.ENDED or taken.fence != fence:
             # Somebody else has written it down, refused, or has seen its end.
             permits.release(self._board.redis, offer.attempt_id, fence, linger_us=0)
+        else:
+            # A rebuild may have wiped the lease, and have read the rows before ours was there. What is seen of its end
+            # meanwhile is kept back here, and gives this back.
+            lease = permits.Lease(offer.attempt_id, fence, carrier or UNCOUNTED, offer.switch)
+            permits.adopt(self._board.redis, self._board.settings, lease, line.lane)
         self._go_on(offer, taken)
 
     def _go_on(self, offer: store.Offer, taken: store.Taken) -> None:
@@ -187,7 +193,7 @@ class Inbound:
     def _write(self, offer: store.Offer, line: store.Line, carrier: UUID | None, fence: int | None) -> store.Taken:
         settings = self._board.settings
         terms = store.Terms(settings.ring_timeout_s, settings.max_duration_s, settings.pdd_s)
-        return store.accept(self._board.db, offer, line, carrier_id=carrier, fence=fence, terms=terms, now=datetime.now(UTC))
+        return store.accept(self._board.db, offer, line, carrier_id=carrier, fence=fence, terms=terms)
 
     def _send_away(self, offer: store.Offer, cause: str, reason: str) -> None:
         """No call is made of it: counted, and nothing else."""

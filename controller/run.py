@@ -61,6 +61,7 @@ class Controller:
         self.writer = EventWriter(self.board, RetryRules.of(settings))
         self.inbound = Inbound(self.board, self.writer.record)
         self.reconciler = Reconciler(self.board, self.writer.record, self.writer.waits, self.inbound.found)
+        self.duty.regained = self.reconciler.now_please  # who called meanwhile still waits for a decision
         self.commands = CommandRunner(self.board, self.reconciler, self.writer)
         self.runner = DialRunner(self.redis, f"dial-{settings.switch}")
         self.gateways = Gateways(self.board)

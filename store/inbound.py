@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -125,52 +125,48 @@ def _source(carrier_id: UUID, address: str) -> Source:
 
 
 def accept(
-    db: Database, offer: Offer, line: Line, *, carrier_id: UUID | None, fence: int | None, terms: Terms, now: datetime
+    db: Database,
+    offer: Offer,
+    line: Line,
+    *,
+    carrier_id: UUID | None,
+    fence: int | None,
+    terms: Terms,
+    clock: datetime | None = None,
 ) -> Taken:
     """Call, attempt, event and webhook in one transaction, or what was made of the channel before.
 
-    ``fence``: of its lease; None: it is to be refused.
+    ``fence``: of its lease; None: it is to be refused. ``clock``: what time it is, None: as the database says.
     """
-    call = Call(
-        id=new_uuid7(),
-        tenant_id=line.tenant_id,
-        agent_id=line.agent_id,
-        to_number=line.number,
-        from_number=offer.from_number,
-        priority="normal",
-        route=ROUTE,
-        lane=line.lane,
-        status="dialing",
-        status_at=now,
-        end_reason=None,
-        sip_code=None,
-        q850_cause=None,
-        hangup_by=None,
-        answered_by=None,
-        attempt_count=1,
-        max_attempts=1,
-        ring_timeout_s=terms.ring_timeout_s,
-        max_duration_s=terms.max_duration_s,
-        cancel_requested=False,
-        due_at=now,
-        expires_at=now + timedelta(seconds=terms.ring_timeout_s),
-        metadata={},
-        agent_variables={},
-        client_reference=None,
-        webhook_url=None,
-        sequence=0 if line.hook is None else 1,
-        created_at=now,
-        answered_at=None,
-        ended_at=None,
-        direction="inbound",
-    )
+    known: dict[str, Any] = {
+        **dict.fromkeys(Call.__dataclass_fields__),
+        "id": new_uuid7(),
+        "tenant_id": line.tenant_id,
+        "agent_id": line.agent_id,
+        "to_number": line.number,
+        "from_number": offer.from_number,
+        "priority": "normal",
+        "route": ROUTE,
+        "lane": line.lane,
+        "status": "dialing",
+        "attempt_count": 1,
+        "max_attempts": 1,
+        "ring_timeout_s": terms.ring_timeout_s,
+        "max_duration_s": terms.max_duration_s,
+        "cancel_requested": False,
+        "metadata": {},
+        "agent_variables": {},
+        "sequence": 0 if line.hook is None else 1,
+        "direction": "inbound",
+    }
     params = {
-        **{name: getattr(call, name) for name in Call.__dataclass_fields__},
+        **known,
         "attempt_id": offer.attempt_id,
         "switch": offer.switch,
         "carrier_id": carrier_id,
         "fence": fence,
-        "deadline_at": now + timedelta(seconds=terms.pdd_s),
+        "pdd_s": terms.pdd_s,
+        "clock": clock,
         "source": "budget",
         "data": Jsonb(_facts(offer)),
     }
@@ -178,17 +174,19 @@ def accept(
     def unit(conn: Conn) -> Taken:
         with conn.pipeline():
             written = conn.execute(_SQL["accept"], params)
-            known = conn.execute(_SQL["known"], params)
-        made = written.rowcount == 1
-        if made and line.hook is not None:
+            there = conn.execute(_SQL["known"], params)
+        made = written.fetchone()
+        if made is not None and line.hook is not None:
+            now, expires_at = made
+            call = Call(**{**known, "status_at": now, "due_at": now, "created_at": now, "expires_at": expires_at})
             attempt = queued_attempt(offer.attempt_id, call, number=1, due_at=now, now=now)
             body = webhook_body("call.received", now, call, attempt)
             conn.execute(_OUTBOX["insert"], {"rows": recordset([outbox_row(call, "call.received", body, line.hook, now)])})
             conn.execute(_OUTBOX["notify"])
-        row = known.fetchone()
+        row = there.fetchone()
         assert row is not None
         call_id, state, holds = row
-        return Taken(call_id, state, holds, made)
+        return Taken(call_id, state, holds, made is not None)
 
     try:
         return db.run(unit)

@@ -7,6 +7,3 @@ ALTER TABLE calls ADD COLUMN early boolean NOT NULL DEFAULT false;
 
 ALTER TABLE attempts ADD COLUMN said text;
 COMMENT ON COLUMN attempts.said IS 'what the carrier''s reject_texts made of sip_phrase: cps, channels, outage, blocked, bad_number';
-
--- Where the carriers' configuration came first it is there already.
-ALTER TABLE carriers ADD COLUMN IF NOT EXISTS reject_texts jsonb NOT NULL DEFAULT '[]';

@@ -13,25 +13,31 @@ SELECT FROM switches s WHERE s.name = %(switch)s AND s.drained_at IS NOT NULL;
 SELECT e.carrier_id, e.address, k.counts_inbound FROM endpoints e JOIN carriers k ON k.id = e.carrier_id;
 
 -- name: accept
--- Nothing when the attempt is there already: it was offered twice, or a controller before this one has taken it.
-WITH new_call AS (
+-- Nothing when the attempt is there already: it was offered twice, or a controller before this one has taken it. Else when it
+-- was received and when it expires.
+WITH moment AS (
+    SELECT coalesce(%(clock)s::timestamptz, statement_timestamp()) AS now
+), new_call AS (
     INSERT INTO calls (id, tenant_id, agent_id, to_number, from_number, priority, route, lane, status, status_at,
         max_attempts, ring_timeout_s, max_duration_s, due_at, expires_at, metadata, agent_variables, sequence, created_at,
         direction)
     SELECT %(id)s, %(tenant_id)s, %(agent_id)s, %(to_number)s, %(from_number)s, %(priority)s, %(route)s, %(lane)s, %(status)s,
-        %(status_at)s, %(max_attempts)s, %(ring_timeout_s)s, %(max_duration_s)s, %(due_at)s, %(expires_at)s, '{}', '{}',
-        %(sequence)s, %(created_at)s, %(direction)s
+        m.now, %(max_attempts)s, %(ring_timeout_s)s, %(max_duration_s)s, m.now,
+        m.now + make_interval(secs => %(ring_timeout_s)s), '{}', '{}', %(sequence)s, m.now, %(direction)s
+    FROM moment m
     WHERE NOT EXISTS (SELECT FROM attempts a WHERE a.id = %(attempt_id)s)
-    RETURNING id
+    RETURNING id, created_at, expires_at
 ), new_attempt AS (
     INSERT INTO attempts (id, call_id, number, lane, state, due_at, deadline_at, switch, carrier_id, fence, claimed_at,
         created_at, inbound)
-    SELECT %(attempt_id)s, c.id, 1, %(lane)s, 'dialing', %(due_at)s, %(deadline_at)s, %(switch)s, %(carrier_id)s, %(fence)s,
-        %(created_at)s, %(created_at)s, true
+    SELECT %(attempt_id)s, c.id, 1, %(lane)s, 'dialing', c.created_at, c.created_at + make_interval(secs => %(pdd_s)s),
+        %(switch)s, %(carrier_id)s, %(fence)s, c.created_at, c.created_at, true
     FROM new_call c
+), new_event AS (
+    INSERT INTO call_events (call_id, attempt_id, dedupe, source, type, at, data)
+    SELECT c.id, %(attempt_id)s, 'received', %(source)s, 'call.received', c.created_at, %(data)s FROM new_call c
 )
-INSERT INTO call_events (call_id, attempt_id, dedupe, source, type, at, data)
-SELECT c.id, %(attempt_id)s, 'received', %(source)s, 'call.received', %(created_at)s, %(data)s FROM new_call c;
+SELECT created_at, expires_at FROM new_call;
 
 -- name: known
 SELECT call_id, state, fence FROM attempts WHERE id = %(attempt_id)s;

@@ -82,6 +82,27 @@ def test_without_postgres_only_time_runs(book: Book, duty: Duty) -> None:
     assert not duty.held
 
 
+def test_duty_that_did_not_count_for_a_while_is_told_of_once_it_counts_again(book: Book, duty: Duty) -> None:
+    told: list[bool] = []
+    duty.regained = lambda: told.append(duty.held)
+    away = psycopg.OperationalError("away")
+    book.answers = [7, 7, away, 7, away, away, 7, 7]
+    for _ in range(6):
+        duty.ask()
+        book.now += LEASE_S * 0.4
+    assert not duty.held
+    assert told == []
+    duty.ask()
+    duty.ask()
+    assert told == [True]
+    # An answer that comes when the lease has run out again allows nothing; nor is a duty taken anew one regained.
+    book.now, book.spends, book.answers = book.now + LEASE_S, LEASE_S, [7, 9]
+    duty.ask()
+    book.spends = 0.0
+    duty.ask()
+    assert (duty.fence, duty.held, told) == (9, True, [True])
+
+
 def test_each_change_is_told_once_in_order(book: Book, duty: Duty) -> None:
     told: list[str] = []
     duty.took, duty.lost = (lambda: told.append("took")), (lambda: told.append("lost"))

@@ -11,6 +11,7 @@ import pytest
 
 from budget import permits
 from budget.connect import connect
+from budget.epoch import begin, marks, wipe
 from budget.scopes import CarrierSpec, ScopeLimits, carrier_scope, set_carriers
 from calls.evidence import Evidence, Source, State
 from calls.inbound import ANONYMOUS
@@ -21,7 +22,7 @@ from controller.inbound import Inbound, offer_of
 from controller.reconcile import Reconciler
 from lab.host import LabCarrier, LabSwitch
 from settings import Settings
-from store import numbers
+from store import carriers, numbers
 from store.queue import list_live
 from tests.budget.bench import open_epoch
 from tests.store.conftest import World, settings_for
@@ -185,6 +186,37 @@ def test_what_is_seen_before_the_row_is_there_is_kept_for_it(desk: Desk, callers
     desk.until("180", lambda: 180 in placed.statuses)
     desk.until("what was kept", lambda: desk.recorded == [ring])
     assert not desk.inbound.keeps(ring)
+    callers.cancel(placed)
+    callers.wait_ended(placed)
+
+
+def test_a_caller_admitted_before_a_rebuild_is_counted_after_it(
+    desk: Desk, callers: Callers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.open()
+    open_epoch(desk.redis, 1)
+    desk.number()
+    seen: list[list[UUID]] = []
+
+    def counted() -> list[UUID]:
+        known = [one.id for one in carriers.list_limits(desk.world.db)]  # its address may be another test's carrier's too
+        return [lease.attempt_id for lease in permits.leases(desk.redis, known)]
+
+    def rebuild(point: str) -> None:
+        """Between lease and row: a rebuild finds no row of it."""
+        if point == "inbound.admitted":
+            seen.append(counted())
+            begin(desk.redis, marks(desk.redis), 2)
+            wipe(desk.redis, 2)
+            open_epoch(desk.redis, 3)
+            seen.append(counted())
+
+    monkeypatch.setattr("controller.inbound.crash_point", rebuild)
+    placed = callers.call(DID)
+    desk.until("180", lambda: 180 in placed.statuses)
+    (attempt,) = desk.live()
+    assert seen == [[attempt], []]
+    assert counted() == [attempt]
     callers.cancel(placed)
     callers.wait_ended(placed)
 

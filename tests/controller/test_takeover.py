@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import gevent
 import pytest
@@ -123,6 +123,38 @@ def test_no_permit_is_asked_for_while_taking_over(world: World, options: Setting
         assert could == [False, False]
     finally:
         other.close()
+        controller.duty.leave()
+        controller.link.stop()
+        controller.events.stop()
+        controller.redis.close()
+
+
+def test_who_called_while_the_duty_did_not_count_is_looked_for_at_once(
+    world: World, options: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing else would ask again: the duty comes back under the fence it had, so nothing is taken over."""
+    monkeypatch.setattr(run, "open_database", lambda *_, **__: world.db)  # this process is not a patched one
+    controller = run.Controller(options.model_copy(update={"reconcile_interval_s": 60}))
+    found: list[set[UUID]] = []
+    controller.reconciler.callers = found.append
+    controller.link.connect()
+    controller.events.connect()
+    controller.duty.ask()
+    fence = controller.duty.fence
+    reconciling = gevent.spawn(controller.reconciler.run)
+    try:
+        with gevent.Timeout(10):
+            while not found:
+                gevent.sleep(0.01)
+            while controller.duty.held:  # nobody asks, as when Postgres does not answer
+                gevent.sleep(0.01)
+            controller.duty.ask()
+            passes = len(found)
+            assert (controller.duty.fence, controller.duty.held) == (fence, True)
+            while len(found) == passes:
+                gevent.sleep(0.01)
+    finally:
+        reconciling.kill()
         controller.duty.leave()
         controller.link.stop()
         controller.events.stop()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -14,7 +14,8 @@ from calls.evidence import End, Evidence, Source, State
 from calls.inbound import ANONYMOUS
 from store import agents, attempts, carriers, inbound, numbers, outcomes, tenants
 from store.inbound import Asked, Line, Offer, Taken, Terms
-from store.queue import list_live
+from store.queue import clock, list_live
+from store.snapshot import snapshot, stamp
 from tests.store.conftest import T0, World, at
 
 DID = "+4989111222"
@@ -44,9 +45,11 @@ def offer(**more: Any) -> Offer:
     return replace(plain, **more)
 
 
-def accept(world: World, one: Offer, *, fence: int | None = 7, carrier: UUID | None = None) -> Taken:
+def accept(
+    world: World, one: Offer, *, fence: int | None = 7, carrier: UUID | None = None, clock: datetime | None = T0
+) -> Taken:
     line = line_of(world)
-    return inbound.accept(world.db, one, line, carrier_id=carrier, fence=fence, terms=TERMS, now=T0)
+    return inbound.accept(world.db, one, line, carrier_id=carrier, fence=fence, terms=TERMS, clock=clock)
 
 
 def hangup(one: Offer, seconds: float, cause: str = "ORIGINATOR_CANCEL", **more: Any) -> Evidence:
@@ -121,6 +124,24 @@ def test_a_call_is_made_of_it_and_told(world: World) -> None:
     assert facts == {
         "switch": "fs1", "dialed": DID, "caller": "+4930123456", "peer": "192.0.2.7:5060", "sip_call_id": "abc@carrier",
     }  # fmt: skip
+
+
+def test_its_times_are_the_databases_whatever_the_hosts_clock_says(world: World) -> None:
+    number(world)
+    before = clock(world.db)
+    taken = accept(world, offer(at=at(-7200)), clock=None)
+    after = clock(world.db)
+    call, (attempt,) = world.call(taken.call_id), world.attempt_list(taken.call_id)
+    received = call.created_at
+    assert before <= received <= after
+    assert {call.status_at, call.due_at, attempt.claimed_at, attempt.due_at, attempt.created_at} == {received}
+    assert call.expires_at == received + timedelta(seconds=TERMS.ring_timeout_s)
+    assert attempt.deadline_at == received + timedelta(seconds=TERMS.pdd_s)
+    sql = "SELECT body, next_at, created_at FROM outbox WHERE call_id = %s"
+    ((told, next_at, created_at),) = world.rows(sql, taken.call_id)
+    assert (next_at, created_at, told["timestamp"]) == (received, received, stamp(received))
+    shown = snapshot(call)
+    assert {name: told["data"][name] for name in shown} == shown
 
 
 def test_offered_again_it_is_the_same_call(world: World) -> None:
