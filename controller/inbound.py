@@ -30,7 +30,6 @@ from controller import commands, esl_replies, inbound_commands
 from controller.board import Board, Seen
 from controller.esl import CommandRefused, EslError
 from controller.frames import Event, EventError, text_of
-from crashpoint import crash_point
 from store import inbound as store
 
 log = logging.getLogger(__name__)
@@ -156,12 +155,10 @@ class Inbound:
             cause, note = ("USER_BUSY", inbound.AGENT_BUSY) if theirs else ("NORMAL_CIRCUIT_CONGESTION", inbound.HOUSE_FULL)
             self._refuse(offer, line, carrier, cause, note)
             return
-        crash_point("inbound.admitted")
         self._take(offer, line, carrier, fence)
 
     def _take(self, offer: store.Offer, line: store.Line, carrier: UUID | None, fence: int) -> None:
         taken = self._write(offer, line, carrier, fence)
-        crash_point("inbound.written")
         self.counts["taken"] += taken.new
         if taken.state == State.ENDED or taken.fence != fence:
             # Somebody else has written it down, refused, or has seen its end.

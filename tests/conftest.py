@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import hypothesis
 import pytest
 
 from settings import Settings
 from trunkline import guests
 from trunkline.servers import GivenServer, RedisServer, Server, postgres_server, redis_server
+
+# How long an example takes says something of the machine alone.
+hypothesis.settings.register_profile("tests", deadline=None)
+hypothesis.settings.load_profile("tests")
 
 
 @pytest.fixture(scope="session")

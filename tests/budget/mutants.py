@@ -103,7 +103,7 @@ MUTANTS = [
     Mutant("reserve kept from those it is for", "admit",
            "'cap_at')\n  local s = as_scope(scope, now, theirs, unpack(v, 1, 12))",
            "'cap_at', 'reserved')\n  local s = as_scope(scope, now, theirs, unpack(v, 1, 13))",
-           lambda virtual: test_inbound.test_a_call_that_comes_in_takes_any_place(virtual)),
+           lambda virtual: test_inbound.test_dialed_and_come_in_are_never_more_than_the_limit(virtual)),
     Mutant("call that came in goes on counting by itself", "lease", "count_inbound(lease.lane, lease.scopes, '-1')", "",
            lambda virtual: test_inbound.test_it_counts_everywhere_until_it_is_released(virtual)),
     Mutant("call that comes in is admitted over the count", "admit", "s.left and s.left <= 0", "s.left and s.left < 0",

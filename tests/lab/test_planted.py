@@ -50,7 +50,7 @@ PLANTED = [
     Planted("each end decides anew", work.CallWork.see, "elif not before.ended:", "elif True:",
             breaks="a call that ended goes on", seed=5),
     Planted("deadline not moved with the state", work.CallWork.see,
-            "deadline(after.state, before.state, self.call, attempt, context.timers, context.now)", "attempt.deadline_at",
+            "deadline(after.state, self.call, attempt, context.timers, context.now)", "attempt.deadline_at",
             breaks="hung up before its time"),
     Planted("a late answer spares nobody", work.CallWork._correct, 'latest.state == "queued"', "False",
             test_books_rules.test_whoever_answered_after_all_is_not_called_again),

@@ -14,6 +14,7 @@ import psycopg
 import pytest
 from click.testing import CliRunner
 
+from budget.scripts import VERSION
 from settings import get_settings
 from trunkline import guests
 from trunkline.cli import main
@@ -184,7 +185,8 @@ def test_a_tenants_bounds_and_the_end_of_its_queue(trunkline: Run) -> None:
     assert shown.pop("canceled_before").startswith("20")
     assert shown == {
         "name": "bounded", "state": "paused", "weight": 3, "channels": 8, "cps": None, "queued": 0, "max_queued": None,
-        "requests_per_s": 20.0, "webhook_url": "https://hooks.example.com/x",
+        "requests_per_s": 20.0, "webhook_url": "https://hooks.example.com/x", "recording": "off",
+        "recording_allowed": "any", "recording_days": None, "recording_notice": None,
     }  # fmt: skip
     assert trunkline("tenants", "resume", "bounded").stdout == "tenant bounded: weight 3, on\n"
 
@@ -291,8 +293,9 @@ def test_migrations_in_two_steps(trunkline: Run) -> None:
 
 
 def test_the_budget_is_taken_only_where_another_version_has_it(trunkline: Run, postgres_url: str) -> None:
+    trunkline("take-budget", "--yes")
     assert "already" in trunkline("take-budget", "--yes").stdout
     with psycopg.connect(postgres_url, autocommit=True) as conn:
         conn.execute("UPDATE budget_epoch SET scripts = 99")
         assert "the budget is closed" in trunkline("take-budget", "--yes").stdout
-        assert conn.execute("SELECT scripts, opened_at FROM budget_epoch").fetchone() == (2, None)
+        assert conn.execute("SELECT scripts, opened_at FROM budget_epoch").fetchone() == (VERSION, None)

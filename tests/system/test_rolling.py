@@ -34,7 +34,11 @@ OLD, NEW = 2, 3
 #: Calls that wait at any time.
 WAITING = 20
 #: In the order of docs/operations.md: first those that dial, then the one that opens the new budget, then the rest.
-FIRST, LATER = ("controller-fs1",), ("controller-fs2", "web", "health", "watchdog", "dispatcher", "relay-fs1", "relay-fs2")
+FIRST = ("controller-fs1",)
+LATER = (
+    *("controller-fs2", "web", "health", "watchdog", "dispatcher", "relay-fs1", "relay-fs2"),
+    *("recordings-fs1", "recordings-fs2"),
+)
 
 
 def more() -> list[Migration]:
@@ -83,6 +87,7 @@ def test_old_and_new_side_by_side(tmp_path: pathlib.Path) -> None:
             **{f"controller-{name}": f"{as_version} controller" for name in ("fs1", "fs2")},
             **{f"relay-{name}": f"{as_version} controller.relay" for name in ("fs1", "fs2")},
             **{name: f"{as_version} jobs {name}" for name in ("feeder", "health", "watchdog", "dispatcher")},
+            **{f"recordings-{name}": f"{as_version} jobs recordings" for name in ("fs1", "fs2")},
         },
     )
     with stack:
