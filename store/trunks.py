@@ -10,7 +10,7 @@ from psycopg import errors
 
 from calls.ids import new_uuid7
 from calls.reject_texts import checked
-from calls.trunk import Trunk, gateway_prefix, literal_address
+from calls.trunk import CODECS, Trunk, gateway_prefix, literal_address
 from store.pool import Conn, Database
 from store.queries import load
 from store.ranges import OUT_OF_RANGE, refused
@@ -34,7 +34,7 @@ _RANGES = {
     "national_prefix": "0 to 3 digits",
     "international_prefix": "1 to 5 digits",
     "tech_prefix": "0 to 16 of 0-9 * #",
-    "codecs": "1 to 4 of PCMU, PCMA, G722, OPUS, in the order in which they are offered",
+    "codecs": "PCMU, PCMA or both, in the order in which they are offered",
     "transport": "udp, tcp or tls",
     "ping_s": "5 to 3600",
     "ring_s": "5 to 120",
@@ -90,8 +90,11 @@ def update(db: Database, name: str, **changes: object) -> Trunk | None:
     if "auth" in changes:
         changes.setdefault("invite_cost", 2 if changes["auth"] == "digest" else 1)
     codecs = changes.get("codecs")
-    if isinstance(codecs, list | tuple) and len(set(codecs)) < len(codecs):
-        raise ValueError(f"carrier {name!r}: codecs: one is named twice")
+    if isinstance(codecs, list | tuple):
+        if not CODECS.issuperset(codecs):
+            raise ValueError(f"carrier {name!r}: codecs must be {_RANGES['codecs']}")
+        if len(set(codecs)) < len(codecs):
+            raise ValueError(f"carrier {name!r}: codecs: one is named twice")
     try:
         with db.connection() as conn:
             return one_row(conn, Trunk, _SQL["update_trunk"], {"name": name, "changes": record(changes)})

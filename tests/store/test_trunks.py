@@ -54,6 +54,8 @@ def fs1(world: World) -> Iterator[str]:
         ({"country_code": "049"}, "country_code"),
         ({"tech_prefix": "12,34"}, "tech_prefix"),
         ({"codecs": ["G729"]}, "codecs"),
+        ({"codecs": ["PCMU", "G722"]}, "codecs"),
+        ({"codecs": ["OPUS"]}, "codecs"),
         ({"codecs": []}, "codecs"),
         ({"codecs": ["PCMU", "PCMU"]}, "codecs"),
         ({"transport": "ws"}, "transport"),
