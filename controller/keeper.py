@@ -10,7 +10,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from uuid import UUID
 
 import gevent
@@ -176,7 +176,7 @@ class Keeper:
 
     def _kill_unused(self) -> None:
         name, db = self._board.settings.switch, self._board.db
-        retired = gateways.retired_here(db, name, datetime.now(UTC) - timedelta(seconds=SETTLE_S))
+        retired = gateways.retired_here(db, name, SETTLE_S)
         if not retired:
             return
         here = self._channels()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from datetime import datetime
 from uuid import UUID
 
 from psycopg import errors
@@ -144,8 +143,8 @@ def endpoints_in(conn: Conn) -> list[RenderedEndpoint]:
     return all_rows(conn, RenderedEndpoint, _SQL["list_endpoints"])
 
 
-def remove_endpoint(db: Database, carrier: str, name: str, now: datetime) -> bool:
+def remove_endpoint(db: Database, carrier: str, name: str) -> bool:
     """No new dial goes there; its gateways are killed when their calls are over. False: there is none."""
     with db.connection() as conn:
-        params = {"carrier": carrier, "name": name, "now": now}
+        params = {"carrier": carrier, "name": name}
         return conn.execute(_SQL["remove_endpoint"], params).fetchone() is not None
