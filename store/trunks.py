@@ -10,6 +10,7 @@ from psycopg import errors
 from calls.ids import new_uuid7
 from calls.reject_texts import checked
 from calls.trunk import CODECS, Trunk, gateway_prefix, literal_address
+from store import invite_costs
 from store.pool import Conn, Database
 from store.queries import load
 from store.ranges import OUT_OF_RANGE, refused
@@ -78,16 +79,17 @@ def get(db: Database, name: str) -> Trunk | None:
 def update(db: Database, name: str, **changes: object) -> Trunk | None:
     """Change only what is named, of Trunk's fields but id and name. None: no such carrier.
 
-    With ``auth`` and no ``invite_cost``, that becomes what the kind costs: 2 for digest, 1 for ip. What is of the call
-    (formats, caller id, codecs, limits) acts within a second; what is of the gateway when it is applied (store/gateways.py).
+    With ``auth`` digest and no ``invite_cost``, that becomes 2. It is never lowered by itself: the gateways that are dialed
+    are challenged until others have been applied. What is of the call (formats, caller id, codecs, limits) acts within a
+    second; what is of the gateway when it is applied (store/gateways.py).
     Errors: ``ValueError`` naming the field; ``TypeError`` for one that Trunk does not have.
     """
     if unknown := changes.keys() - _CHANGES:
         raise TypeError(f"a carrier has no {', '.join(sorted(unknown))}")
     if "reject_texts" in changes:
         changes["reject_texts"] = checked(changes["reject_texts"])
-    if "auth" in changes:
-        changes.setdefault("invite_cost", 2 if changes["auth"] == "digest" else 1)
+    if changes.get("auth") == "digest":
+        changes.setdefault("invite_cost", 2)
     codecs = changes.get("codecs")
     if isinstance(codecs, list | tuple):
         if not CODECS.issuperset(codecs):
@@ -96,6 +98,7 @@ def update(db: Database, name: str, **changes: object) -> Trunk | None:
             raise ValueError(f"carrier {name!r}: codecs: one is named twice")
     try:
         with db.connection() as conn:
+            invite_costs.check(conn, name, changes)
             return one_row(conn, Trunk, _SQL["update_trunk"], {"name": name, "changes": record(changes)})
     except OUT_OF_RANGE as error:
         raise refused(f"carrier {name!r}", "carriers", _RANGES, error) from error

@@ -45,6 +45,13 @@ SELECT {version} FROM gateway_versions v
 WHERE v.retired_at IS NULL OR EXISTS (SELECT FROM gateway_loads l WHERE l.gateway = v.gateway AND l.state <> 'gone')
 ORDER BY v.gateway;
 
+-- name: challenged
+-- With a password, and some switch may have it.
+SELECT v.gateway FROM gateway_versions v JOIN carriers k ON k.id = v.carrier_id
+WHERE k.name = %(name)s AND v.secret_env IS NOT NULL
+  AND (v.retired_at IS NULL OR EXISTS (SELECT FROM gateway_loads l WHERE l.gateway = v.gateway AND l.state <> 'gone'))
+ORDER BY v.gateway;
+
 -- name: loads
 SELECT l.switch, l.gateway, l.state, l.why, l.at FROM gateway_loads l
 WHERE %(switch)s::text IS NULL OR l.switch = %(switch)s ORDER BY l.switch, l.gateway;

@@ -91,7 +91,39 @@ def test_a_digest_trunk_costs_two_invites_and_holds_no_password(world: World) ->
         carriers.update(world.db, name, invite_cost=1)
     back = trunks.update(world.db, name, auth="ip")
     assert back is not None
-    assert back.invite_cost == 1
+    assert back.invite_cost == 2, "its gateways may be challenged still"
+    assert trunks.update(world.db, name, auth="ip", invite_cost=1) is not None, "it has none"
+
+
+def test_two_invites_are_counted_until_the_last_gateway_with_a_password_is_killed(world: World, fs1: str) -> None:
+    name = name_of(world)
+    trunks.update(world.db, name, auth="digest", username="acme", secret_env="TRUNKLINE_SECRET_A")
+    endpoint(world)
+    gateways.plan(world.db, at(0))
+    one, two = f"{name}-e1-v1", f"{name}-e1-v2"
+    gateways.put_loads(world.db, fs1, {one: ("loaded", "")}, at(1))
+    trunks.update(world.db, name, auth="ip")
+
+    def cost() -> int:
+        return next(c.invite_cost for c in carriers.list_limits(world.db) if c.name == name)
+
+    def lowering_is_refused() -> None:
+        with pytest.raises(ValueError, match=f"invite_cost.*{one};"):
+            trunks.update(world.db, name, auth="ip", invite_cost=1)
+        with pytest.raises(ValueError, match=one):
+            carriers.update(world.db, name, invite_cost=1)
+        with pytest.raises(ValueError, match=one):
+            carriers.put_carrier(world.db, name=name, max_channels=1, cps=1)
+        assert cost() == 2
+
+    lowering_is_refused()
+    gateways.plan(world.db, at(2))
+    lowering_is_refused()
+    assert gateways.put_loads(world.db, fs1, {two: ("loaded", "")}, at(3)) == [two]
+    lowering_is_refused()
+    gateways.put_loads(world.db, fs1, {one: ("gone", "")}, at(4))
+    assert carriers.update(world.db, name, invite_cost=1) is not None
+    assert cost() == 1
 
 
 def test_only_what_is_named_changes(world: World) -> None:
