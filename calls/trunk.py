@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-#: What may be offered to a carrier, by the switch's names.
-CODECS = frozenset({"PCMU", "PCMA", "G722", "OPUS"})
+#: What may be offered to a carrier, by the switch's names: those in its core, for no module is loaded for others.
+CODECS = frozenset({"PCMU", "PCMA"})
 #: Of the environment variable that holds a digest password: so that no row can name another secret of a process.
 SECRET_PREFIX = "TRUNKLINE_SECRET_"  # noqa: S105
 #: What our Contact and OPTIONS are called where a carrier gave us no username.

@@ -18,6 +18,7 @@ from controller.board import Board
 from controller.esl import EslError
 from controller.frames import Event
 from store import carriers, outcomes
+from store import gateways as versions
 from store.queue import clock
 
 log = logging.getLogger(__name__)
@@ -61,6 +62,7 @@ class Gateways:
     def look(self, now: datetime) -> Mapping[UUID, Mapping[str, bool]]:
         """Asks for every enabled gateway, and writes down what it heard."""
         found: dict[UUID, dict[str, bool]] = {}
+        here = {one.gateway for one in versions.loads(self._board.db, self._board.settings.switch) if one.state == "loaded"}
         for endpoint in carriers.list_endpoints(self._board.db):
             if not endpoint.enabled:
                 continue
@@ -68,8 +70,9 @@ class Gateways:
             status = _STATUS.search(reply)
             if status is None and endpoint.name is None:
                 continue  # not configured here, or it says something else: an originate will tell
-            # One that is rendered and not there is no way to the carrier from here.
-            up = status is not None and status[1] == "UP"
+            # One that is rendered and not there, or not as it should be, is no way to the carrier from here: no claim takes
+            # it, so no permit may be asked for it, whatever its pings say.
+            up = status is not None and status[1] == "UP" and (endpoint.name is None or endpoint.gateway in here)
             before = self._up.get(endpoint.carrier_id, {}).get(endpoint.gateway)
             if before is not up and (before is not None or not up):
                 said = {"gateway": endpoint.gateway, "up": up, "switch": self._board.settings.switch}

@@ -10,7 +10,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from uuid import UUID
 
 import gevent
@@ -142,10 +142,11 @@ class Keeper:
         try:
             files.write(ready)
             files.keep(frozenset(v.gateway for v in gateways.wanted(self._board.db, self._board.settings.switch)))
-            if files.write([acl_file(wanted)]):
-                self._board.link.call(commands.acl_reload())
+            files.write([acl_file(wanted)])
         except OSError as error:
             return {v.gateway: f"TRUNKLINE_GATEWAY_DIR: {error}" for v in wanted}
+        # Even if it is what was there: whoever wrote it may have died before the switch read it.
+        self._board.link.call(commands.acl_reload())
         self._reload({version.gateway: version for version in wanted if version.gateway not in failed})
         return failed
 
@@ -176,15 +177,19 @@ class Keeper:
 
     def _kill_unused(self) -> None:
         name, db = self._board.settings.switch, self._board.db
-        retired = gateways.retired_here(db, name, datetime.now(UTC) - timedelta(seconds=SETTLE_S))
+        retired = gateways.retired_here(db, name, SETTLE_S)
         if not retired:
             return
         here = self._channels()
-        for gateway in retired:
-            if gateways.users(db, name, gateway, here):
-                continue
-            if self._board.settings.gateway_dir:
-                GatewayFiles(self._board.settings.gateway_dir).remove(gateway)
+        unused = [gateway for gateway in retired if not gateways.users(db, name, gateway, here)]
+        files = GatewayFiles(self._board.settings.gateway_dir) if self._board.settings.gateway_dir else None
+        if unused and files is not None:
+            # Before any of them is said to be gone, so that a turn that is cut short does this again.
+            files.write([acl_file(version for version in gateways.wanted(db, name) if version.retired_at is None)])
+            self._board.link.call(commands.acl_reload())
+        for gateway in unused:
+            if files is not None:
+                files.remove(gateway)
             if gateway in self._seen():
                 self._board.link.call(commands.gateway_kill(gateway))
             gateways.put_loads(db, name, {gateway: ("gone", "")}, datetime.now(UTC))

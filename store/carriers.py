@@ -10,6 +10,7 @@ from uuid import UUID
 from psycopg import errors
 
 from calls.ids import new_uuid7
+from store import invite_costs
 from store.pool import Conn, Database
 from store.queries import load
 from store.ranges import OUT_OF_RANGE, refused
@@ -148,6 +149,7 @@ def put_carrier(
     }
     try:
         with db.connection() as conn:
+            invite_costs.check(conn, name, params)
             carrier = one_row(conn, CarrierLimits, _SQL["put_carrier"], params)
     except OUT_OF_RANGE as error:
         raise refused(f"carrier {name!r}", "carriers", _RANGES, error) from error
@@ -167,6 +169,7 @@ def update(db: Database, name: str, **changes: object) -> CarrierLimits | None:
         changes["source_ip"] = _address(changes["source_ip"])
     try:
         with db.connection() as conn:
+            invite_costs.check(conn, name, changes)
             return one_row(conn, CarrierLimits, _SQL["update_carrier"], {"name": name, "changes": record(changes)})
     except OUT_OF_RANGE as error:
         raise refused(f"carrier {name!r}", "carriers", _RANGES, error) from error

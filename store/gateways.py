@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
@@ -123,7 +123,7 @@ def _plan(conn: Conn, now: datetime, renew: Collection[str]) -> list[Version]:
             },
         )
         assert version is not None
-        conn.execute(_SQL["retire_unused"], {"endpoint_id": endpoint.id, "gateway": version.gateway, "now": now})
+        conn.execute(_SQL["retire_unused"], {"endpoint_id": endpoint.id, "gateway": version.gateway})
         made.append(version)
     return made
 
@@ -154,7 +154,7 @@ def put_loads(db: Database, switch: str, states: Mapping[str, tuple[State, str]]
             if known.get(gateway) != (state, why):
                 params = {"switch": switch, "gateway": gateway, "state": state, "why": why, "now": now}
                 conn.execute(_SQL["put_load"], params)
-        params = {"now": now, "since": now - timedelta(seconds=SILENT_S)}
+        params = {"silent_s": SILENT_S}
         if conn.execute(_SQL["to_shift"], params).fetchone() is None:
             return []
         conn.execute(_SQL["lock"])
@@ -163,10 +163,10 @@ def put_loads(db: Database, switch: str, states: Mapping[str, tuple[State, str]]
     return db.run(unit)
 
 
-def retired_here(db: Database, switch: str, before: datetime) -> list[str]:
-    """Gateways that take no new dial since ``before``, and that the switch still has."""
+def retired_here(db: Database, switch: str, settle_s: float) -> list[str]:
+    """Gateways that take no new dial for ``settle_s`` by the database's clock, and that the switch still has."""
     with db.connection() as conn:
-        return [str(row[0]) for row in conn.execute(_SQL["retired_here"], {"switch": switch, "before": before})]
+        return [str(row[0]) for row in conn.execute(_SQL["retired_here"], {"switch": switch, "settle_s": settle_s})]
 
 
 def users(db: Database, switch: str, gateway: str, channels: Collection[UUID]) -> int:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from datetime import datetime
 from uuid import UUID
 
 from psycopg import errors
 
 from calls.ids import new_uuid7
 from calls.reject_texts import checked
-from calls.trunk import Trunk, gateway_prefix, literal_address
+from calls.trunk import CODECS, Trunk, gateway_prefix, literal_address
+from store import invite_costs
 from store.pool import Conn, Database
 from store.queries import load
 from store.ranges import OUT_OF_RANGE, refused
@@ -34,7 +34,7 @@ _RANGES = {
     "national_prefix": "0 to 3 digits",
     "international_prefix": "1 to 5 digits",
     "tech_prefix": "0 to 16 of 0-9 * #",
-    "codecs": "1 to 4 of PCMU, PCMA, G722, OPUS, in the order in which they are offered",
+    "codecs": "PCMU, PCMA or both, in the order in which they are offered",
     "transport": "udp, tcp or tls",
     "ping_s": "5 to 3600",
     "ring_s": "5 to 120",
@@ -79,21 +79,26 @@ def get(db: Database, name: str) -> Trunk | None:
 def update(db: Database, name: str, **changes: object) -> Trunk | None:
     """Change only what is named, of Trunk's fields but id and name. None: no such carrier.
 
-    With ``auth`` and no ``invite_cost``, that becomes what the kind costs: 2 for digest, 1 for ip. What is of the call
-    (formats, caller id, codecs, limits) acts within a second; what is of the gateway when it is applied (store/gateways.py).
+    With ``auth`` digest and no ``invite_cost``, that becomes 2. It is never lowered by itself: the gateways that are dialed
+    are challenged until others have been applied. What is of the call (formats, caller id, codecs, limits) acts within a
+    second; what is of the gateway when it is applied (store/gateways.py).
     Errors: ``ValueError`` naming the field; ``TypeError`` for one that Trunk does not have.
     """
     if unknown := changes.keys() - _CHANGES:
         raise TypeError(f"a carrier has no {', '.join(sorted(unknown))}")
     if "reject_texts" in changes:
         changes["reject_texts"] = checked(changes["reject_texts"])
-    if "auth" in changes:
-        changes.setdefault("invite_cost", 2 if changes["auth"] == "digest" else 1)
+    if changes.get("auth") == "digest":
+        changes.setdefault("invite_cost", 2)
     codecs = changes.get("codecs")
-    if isinstance(codecs, list | tuple) and len(set(codecs)) < len(codecs):
-        raise ValueError(f"carrier {name!r}: codecs: one is named twice")
+    if isinstance(codecs, list | tuple):
+        if not CODECS.issuperset(codecs):
+            raise ValueError(f"carrier {name!r}: codecs must be {_RANGES['codecs']}")
+        if len(set(codecs)) < len(codecs):
+            raise ValueError(f"carrier {name!r}: codecs: one is named twice")
     try:
         with db.connection() as conn:
+            invite_costs.check(conn, name, changes)
             return one_row(conn, Trunk, _SQL["update_trunk"], {"name": name, "changes": record(changes)})
     except OUT_OF_RANGE as error:
         raise refused(f"carrier {name!r}", "carriers", _RANGES, error) from error
@@ -141,8 +146,8 @@ def endpoints_in(conn: Conn) -> list[RenderedEndpoint]:
     return all_rows(conn, RenderedEndpoint, _SQL["list_endpoints"])
 
 
-def remove_endpoint(db: Database, carrier: str, name: str, now: datetime) -> bool:
+def remove_endpoint(db: Database, carrier: str, name: str) -> bool:
     """No new dial goes there; its gateways are killed when their calls are over. False: there is none."""
     with db.connection() as conn:
-        params = {"carrier": carrier, "name": name, "now": now}
+        params = {"carrier": carrier, "name": name}
         return conn.execute(_SQL["remove_endpoint"], params).fetchone() is not None

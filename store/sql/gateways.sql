@@ -29,7 +29,7 @@ RETURNING {version};
 
 -- name: retire_unused
 -- A version that no dial ever took, and that is not wanted any more.
-UPDATE gateway_versions v SET retired_at = %(now)s
+UPDATE gateway_versions v SET retired_at = statement_timestamp()
 WHERE v.endpoint_id = %(endpoint_id)s AND v.gateway <> %(gateway)s AND v.retired_at IS NULL
   AND NOT EXISTS (SELECT FROM endpoints e WHERE e.id = v.endpoint_id AND e.gateway = v.gateway);
 
@@ -45,6 +45,13 @@ SELECT {version} FROM gateway_versions v
 WHERE v.retired_at IS NULL OR EXISTS (SELECT FROM gateway_loads l WHERE l.gateway = v.gateway AND l.state <> 'gone')
 ORDER BY v.gateway;
 
+-- name: challenged
+-- With a password, and some switch may have it.
+SELECT v.gateway FROM gateway_versions v JOIN carriers k ON k.id = v.carrier_id
+WHERE k.name = %(name)s AND v.secret_env IS NOT NULL
+  AND (v.retired_at IS NULL OR EXISTS (SELECT FROM gateway_loads l WHERE l.gateway = v.gateway AND l.state <> 'gone'))
+ORDER BY v.gateway;
+
 -- name: loads
 SELECT l.switch, l.gateway, l.state, l.why, l.at FROM gateway_loads l
 WHERE %(switch)s::text IS NULL OR l.switch = %(switch)s ORDER BY l.switch, l.gateway;
@@ -55,12 +62,13 @@ VALUES (%(switch)s, %(gateway)s, %(state)s, %(why)s, %(now)s)
 ON CONFLICT (switch, gateway) DO UPDATE SET state = excluded.state, why = excluded.why, at = excluded.at;
 
 -- part: ready
--- The newest version of each endpoint that every switch which answers has loaded, and one at least has.
+-- The newest version of each endpoint that every switch which answers has loaded, and one at least has. By the clock that
+-- seen_at is of.
 SELECT DISTINCT ON (v.endpoint_id) v.endpoint_id, v.gateway, v.version FROM gateway_versions v
 WHERE v.endpoint_id IS NOT NULL AND v.retired_at IS NULL
   AND EXISTS (SELECT FROM gateway_loads l WHERE l.gateway = v.gateway AND l.state = 'loaded')
   AND NOT EXISTS (
-      SELECT FROM switches s WHERE s.seen_at > %(since)s
+      SELECT FROM switches s WHERE s.seen_at > statement_timestamp() - make_interval(secs => %(silent_s)s::float8)
         AND NOT EXISTS (SELECT FROM gateway_loads l
                         WHERE l.switch = s.name AND l.gateway = v.gateway AND l.state = 'loaded'))
 ORDER BY v.endpoint_id, v.version DESC
@@ -81,7 +89,7 @@ WITH ready AS (
     UPDATE endpoints e SET gateway = r.gateway FROM ready r WHERE e.id = r.endpoint_id AND e.gateway <> r.gateway
     RETURNING e.id, e.gateway
 ), retired AS (
-    UPDATE gateway_versions v SET retired_at = %(now)s FROM ready r
+    UPDATE gateway_versions v SET retired_at = statement_timestamp() FROM ready r
     WHERE v.endpoint_id = r.endpoint_id AND v.version < r.version AND v.retired_at IS NULL
 )
 SELECT gateway FROM shifted ORDER BY gateway;
@@ -90,7 +98,7 @@ SELECT gateway FROM shifted ORDER BY gateway;
 SELECT v.gateway FROM gateway_versions v JOIN gateway_loads l ON l.gateway = v.gateway
 WHERE l.switch = %(switch)s AND l.state <> 'gone' AND v.retired_at IS NOT NULL
   -- A claim that was under way when it was retired has been committed, or never will be.
-  AND v.retired_at < %(before)s
+  AND v.retired_at <= statement_timestamp() - make_interval(secs => %(settle_s)s::float8)
 ORDER BY v.gateway;
 
 -- name: users

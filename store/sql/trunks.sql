@@ -37,6 +37,6 @@ WITH gone AS (
     DELETE FROM endpoints e USING carriers k
     WHERE k.id = e.carrier_id AND k.name = %(carrier)s AND e.name = %(name)s RETURNING e.id
 ), retired AS (
-    UPDATE gateway_versions v SET retired_at = coalesce(v.retired_at, %(now)s) FROM gone WHERE v.endpoint_id = gone.id
+    UPDATE gateway_versions v SET retired_at = coalesce(v.retired_at, statement_timestamp()) FROM gone WHERE v.endpoint_id = gone.id
 )
 SELECT id FROM gone;

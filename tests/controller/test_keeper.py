@@ -19,6 +19,7 @@ from controller.doctor_commands import acl
 from controller.esl import EslLink
 from controller.gateway_status import read_gateways
 from controller.gateway_xml import MARK
+from controller.gateways import Gateways
 from controller.keeper import SETTLE_S, Keeper
 from lab.host import LabCarrier, LabSwitch
 from lab.judge import read_log
@@ -247,9 +248,14 @@ def test_drift_is_told_on_a_running_switch_and_mended_on_demand(
     assert (states[f"{prefix}1"], states[other]) == ("failed", "failed")
     refused = world.claim(world.accept().attempt_id, switch=board.settings.switch)
     assert isinstance(refused, attempts.Refused), "nothing is dialed through a gateway that is not what it should be"
+    gateway_state = Gateways(board)
+    ups = gateway_state.look(datetime.now(UTC))[world.carrier_id]
+    assert ups[f"{prefix}1"] is False, "it is loaded and UP, and yet no permit is to be asked for it"
+    assert gateway_state.down(world.carrier_id)
 
     assert apply(world, keeper, board) == ["foreign: unknown"], "a stranger is shown, and left alone"
     assert seen(board)[f"{prefix}1"]["proxy"] == "sip:127.0.0.1:5998"
+    assert gateway_state.look(datetime.now(UTC))[world.carrier_id][f"{prefix}1"] is True
     assert other in seen(board)
     assert stranger.exists()
     assert board.link.call(acl("127.0.0.1", "carriers")) == "true"

@@ -11,6 +11,7 @@ import pytest
 
 from store import attempts, carriers, gateways, switches, trunks
 from store.gateways import Version
+from store.queue import clock
 from tests.store.conftest import World, at
 
 
@@ -30,7 +31,7 @@ def own(world: World, versions: list[Version]) -> list[Version]:
 def fs1(world: World) -> Iterator[str]:
     """A switch of this test's own that answers."""
     name = f"fs-{uuid4().hex[:8]}"
-    switches.seen(world.db, name, "core", at(0))
+    switches.seen(world.db, name, "core", clock(world.db))
     yield name
     world.execute("DELETE FROM switches WHERE name = %s", name)
 
@@ -54,6 +55,8 @@ def fs1(world: World) -> Iterator[str]:
         ({"country_code": "049"}, "country_code"),
         ({"tech_prefix": "12,34"}, "tech_prefix"),
         ({"codecs": ["G729"]}, "codecs"),
+        ({"codecs": ["PCMU", "G722"]}, "codecs"),
+        ({"codecs": ["OPUS"]}, "codecs"),
         ({"codecs": []}, "codecs"),
         ({"codecs": ["PCMU", "PCMU"]}, "codecs"),
         ({"transport": "ws"}, "transport"),
@@ -88,7 +91,39 @@ def test_a_digest_trunk_costs_two_invites_and_holds_no_password(world: World) ->
         carriers.update(world.db, name, invite_cost=1)
     back = trunks.update(world.db, name, auth="ip")
     assert back is not None
-    assert back.invite_cost == 1
+    assert back.invite_cost == 2, "its gateways may be challenged still"
+    assert trunks.update(world.db, name, auth="ip", invite_cost=1) is not None, "it has none"
+
+
+def test_two_invites_are_counted_until_the_last_gateway_with_a_password_is_killed(world: World, fs1: str) -> None:
+    name = name_of(world)
+    trunks.update(world.db, name, auth="digest", username="acme", secret_env="TRUNKLINE_SECRET_A")
+    endpoint(world)
+    gateways.plan(world.db, at(0))
+    one, two = f"{name}-e1-v1", f"{name}-e1-v2"
+    gateways.put_loads(world.db, fs1, {one: ("loaded", "")}, at(1))
+    trunks.update(world.db, name, auth="ip")
+
+    def cost() -> int:
+        return next(c.invite_cost for c in carriers.list_limits(world.db) if c.name == name)
+
+    def lowering_is_refused() -> None:
+        with pytest.raises(ValueError, match=f"invite_cost.*{one};"):
+            trunks.update(world.db, name, auth="ip", invite_cost=1)
+        with pytest.raises(ValueError, match=one):
+            carriers.update(world.db, name, invite_cost=1)
+        with pytest.raises(ValueError, match=one):
+            carriers.put_carrier(world.db, name=name, max_channels=1, cps=1)
+        assert cost() == 2
+
+    lowering_is_refused()
+    gateways.plan(world.db, at(2))
+    lowering_is_refused()
+    assert gateways.put_loads(world.db, fs1, {two: ("loaded", "")}, at(3)) == [two]
+    lowering_is_refused()
+    gateways.put_loads(world.db, fs1, {one: ("gone", "")}, at(4))
+    assert carriers.update(world.db, name, invite_cost=1) is not None
+    assert cost() == 1
 
 
 def test_only_what_is_named_changes(world: World) -> None:
@@ -141,14 +176,15 @@ def test_new_dials_shift_when_every_switch_that_answers_has_it(world: World, fs1
         address="127.0.0.1:5060", enabled=False,
     )  # fmt: skip
     other = f"{fs1}-b"
-    switches.seen(world.db, other, "core", at(0))
+    switches.seen(world.db, other, "core", clock(world.db))
     endpoint(world)
     gateways.plan(world.db, at(0))
     refused = world.claim(world.accept().attempt_id, switch=fs1)
     assert isinstance(refused, attempts.Refused)
     assert refused.reason == "no_endpoint", "nobody has loaded it yet"
     one = f"{name}-e1-v1"
-    assert gateways.put_loads(world.db, fs1, {one: ("loaded", "")}, at(1)) == []
+    ahead = clock(world.db) + timedelta(hours=1)
+    assert gateways.put_loads(world.db, fs1, {one: ("loaded", "")}, ahead) == []
     assert isinstance(claim := world.claim(world.accept().attempt_id, switch=fs1), attempts.Claimed)
     assert claim.gateway == one
     elsewhere = world.claim(world.accept().attempt_id, switch=other)
@@ -158,16 +194,16 @@ def test_new_dials_shift_when_every_switch_that_answers_has_it(world: World, fs1
     endpoint(world, address="192.0.2.2:5060")
     gateways.plan(world.db, at(2))
     two = f"{name}-e1-v2"
-    gateways.put_loads(world.db, fs1, {two: ("loaded", "")}, at(3))
+    assert gateways.put_loads(world.db, fs1, {two: ("loaded", "")}, ahead) == [], "another's clock makes no switch silent"
     gateways.put_loads(world.db, other, {two: ("failed", "no such file")}, at(3))
     assert isinstance(claim := world.claim(world.accept().attempt_id, switch=fs1), attempts.Claimed)
     assert claim.gateway == one, "not before everybody has the new one"
-    assert gateways.retired_here(world.db, fs1, at(100)) == []
+    assert gateways.retired_here(world.db, fs1, 0) == []
     assert gateways.put_loads(world.db, other, {two: ("loaded", "")}, at(4)) == [two]
     assert isinstance(new := world.claim(world.accept().attempt_id, switch=fs1), attempts.Claimed)
     assert new.gateway == two
     # Its calls are still on the old one, by Postgres; another's channel is none of its.
-    assert gateways.retired_here(world.db, fs1, at(100)) == [one]
+    assert gateways.retired_here(world.db, fs1, 0) == [one]
     assert gateways.users(world.db, fs1, one, []) == 2
     assert gateways.users(world.db, fs1, two, [new.attempt_id, uuid4()]) == 1
     world.execute("DELETE FROM switches WHERE name = %s", other)
@@ -175,7 +211,7 @@ def test_new_dials_shift_when_every_switch_that_answers_has_it(world: World, fs1
 
 def test_a_silent_switch_holds_up_nobody_and_dials_nothing_it_lacks(world: World, fs1: str) -> None:
     silent = f"{fs1}-s"
-    switches.seen(world.db, silent, "core", at(-3600))
+    switches.seen(world.db, silent, "core", clock(world.db) - timedelta(seconds=gateways.SILENT_S + 10))
     endpoint(world)
     gateways.plan(world.db, at(0))
     name = f"{name_of(world)}-e1-v1"
@@ -191,10 +227,10 @@ def test_a_removed_endpoint_takes_no_dial_and_a_new_one_of_its_name_is_another_g
     endpoint(world)
     gateways.plan(world.db, at(0))
     gateways.put_loads(world.db, fs1, {f"{name}-e1-v1": ("loaded", "")}, at(1))
-    assert trunks.remove_endpoint(world.db, name, "e1", at(2))
-    assert not trunks.remove_endpoint(world.db, name, "e1", at(2))
-    assert gateways.retired_here(world.db, fs1, at(3)) == [f"{name}-e1-v1"]
-    assert gateways.retired_here(world.db, fs1, at(1)) == [], "a claim may be under way"
+    assert trunks.remove_endpoint(world.db, name, "e1")
+    assert not trunks.remove_endpoint(world.db, name, "e1")
+    assert gateways.retired_here(world.db, fs1, 0) == [f"{name}-e1-v1"]
+    assert gateways.retired_here(world.db, fs1, 600) == [], "a claim may be under way"
     assert endpoint(world).gateway == f"{name}-e1-v2"
     (again,) = own(world, gateways.plan(world.db, at(4)))
     assert again.gateway == f"{name}-e1-v2"

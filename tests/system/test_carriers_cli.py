@@ -118,7 +118,7 @@ def test_drift_is_shown_and_mended(stack: Stack, trunkline: Run) -> None:
         ),
         (("carriers", "set", "lab_a", "--number-format", "national"), "national must be with country_code"),
         (("carriers", "set", "lab_a", "--reject", "503:slow:x"), "class must be one of cps, channels, outage"),
-        (("carriers", "set", "lab_a", "--codecs", "G729"), "codecs must be 1 to 4 of PCMU"),
+        (("carriers", "set", "lab_a", "--codecs", "G729"), "codecs must be PCMU, PCMA or both"),
         (("carriers", "preview", "lab_a", "911"), "emergency number"),
         (("carriers", "render", "--passwords"), "--passwords: only with --to"),
         (("carriers", "apply", "--renew", "none"), "there is no carrier 'none'"),

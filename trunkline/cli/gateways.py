@@ -42,7 +42,7 @@ def endpoint(carrier: str, name: str, address: str | None, off: bool, remove: bo
     with database() as db:
         (carrier_id,) = carrier_ids(db, [carrier])
         if remove:
-            if not trunks.remove_endpoint(db, carrier, name, datetime.now(UTC)):
+            if not trunks.remove_endpoint(db, carrier, name):
                 raise ValueError(f"carrier {carrier} has no endpoint {name!r}: see trunkline carriers show {carrier}")
             click.echo(f"endpoint {name} of {carrier} is removed; its gateways go when their calls are over")
             return
