@@ -82,7 +82,8 @@ _AWAY = _names("NO_USER_RESPONSE SUBSCRIBER_ABSENT")
 
 _REDIRECT = frozenset(range(300, 400))
 _REFUSED = frozenset(range(400, 700))
-_MAY_SPEAK_OF_CAPACITY = _codes(403, 404, 429, 480, 500, 502, 503, 600, 603)
+#: Not 404 ("no such line" is a dead number, and a full trunk is redialed for nothing) nor 600, which is busy everywhere.
+_MAY_SPEAK_OF_CAPACITY = _codes(403, 429, 480, 500, 502, 503, 603)
 _MAY_SPEAK_OF_MONEY = _codes(403, 404, 480, 500, 503, 603)
 _MEDIA_CODES = _codes(406, 415, 488, 606)
 #: What the far end cannot do with the form of our INVITE: too large, an extension, the session timer, the security.

@@ -135,7 +135,11 @@ class Shipper:
         """Its removal was asked for before it was kept; an earlier try may have sent it."""
         assert known.id is not None
         if known.place is not None and known.key is not None:
-            self.places[known.place].remove(known.key)
+            try:
+                place = self.places[known.place]
+            except LookupError as error:
+                raise PlaceAway(str(error)) from error  # its settings were taken away meanwhile; the others go on
+            place.remove(known.key)
         file.path.unlink(missing_ok=True)
         recordings.deleted(self.db, known.id, file.attempt_id, self._now())
 

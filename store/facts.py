@@ -7,9 +7,10 @@ from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from calls.evidence import End, Evidence, Outcome, RetryClass, Source, State
+from calls.evidence import End, Evidence, Outcome, Source, State
 from calls.lifecycle import AttemptFacts
 from calls.retry import CallFacts, RetryRules, may_have_rung
+from store.classes import read, written
 from store.limits import Past, Unreadable, classes, dials, limits_of, rules_of
 from store.records import clean
 from store.rows import Attempt, Call
@@ -65,7 +66,7 @@ def facts_of(attempt: Attempt) -> AttemptFacts:
         inbound=attempt.inbound,
         outcome=Outcome(attempt.outcome) if attempt.outcome else None,
         end_reason=attempt.end_reason,
-        retry_class=RetryClass(attempt.retry_class) if attempt.retry_class else None,
+        retry_class=read(attempt.retry_class, attempt.end_reason, inbound=attempt.inbound),
         uncertain=attempt.uncertain,
         hangup_by=attempt.hangup_by,
     )
@@ -73,7 +74,8 @@ def facts_of(attempt: Attempt) -> AttemptFacts:
 
 def with_facts(attempt: Attempt, facts: AttemptFacts, **changes: Any) -> Attempt:
     """The row that holds ``facts``, and ``changes`` of other columns."""
-    return replace(attempt, **{name: getattr(facts, name) for name in _SAME}, **changes)
+    same = {name: getattr(facts, name) for name in _SAME}
+    return replace(attempt, **{**same, "retry_class": written(facts.retry_class)}, **changes)
 
 
 def call_facts(

@@ -11,6 +11,7 @@ from calls.evidence import RetryClass
 from calls.retry import NOBODY_RANG
 from calls.rules import RetryRules
 from calls.windows import Limits, Window, WindowError, zone
+from store.classes import known
 from store.rows import Call
 
 #: As parameter ``quiet`` of the queries that ask when somebody's phone may have rung.
@@ -69,5 +70,5 @@ def dials(past: Iterable[Past]) -> list[datetime]:
 
 
 def classes(past: Iterable[Past]) -> tuple[RetryClass, ...]:
-    """How the call's attempts ended."""
-    return tuple(RetryClass(one.retry_class) for one in past if one.retry_class is not None)
+    """How the call's attempts ended; classes that are written alike (store/classes.py) are treated alike here."""
+    return tuple(found for one in past if (found := known(one.retry_class)) is not None)

@@ -20,7 +20,8 @@ CROSS JOIN LATERAL (
         SELECT {outcome},
             CASE WHEN a.state = 'dialing' THEN 'waits'
                  WHEN a.ended_at IS NOT NULL AND a.retry_class IN ('bad_number', 'carrier_block', 'switch_local', 'not_sent',
-                      'canceled', 'policy') AND a.cause <> 'GATEWAY_DOWN' THEN 'neutral'
+                      'canceled', 'policy') AND a.cause <> 'GATEWAY_DOWN'
+                      AND a.end_reason NOT IN ('incompatible_media', 'incompatible_signaling') THEN 'neutral'
                  ELSE 'known' END AS sort
         FROM attempts a
         WHERE a.carrier_id = k.id AND NOT a.inbound AND a.claimed_at > greatest(%(since)s, least(%(waiting)s, coalesce((

@@ -65,8 +65,10 @@ WHERE r.id = %(id)s AND a.id = r.attempt_id AND r.state IN ('waiting', 'recordin
 RETURNING {recording};
 
 -- name: available
+-- A removal that was asked for during the upload has set when it is due, and stays due.
 UPDATE recordings r SET state = 'available', uploaded_at = %(now)s,
-    retention_until = coalesce(r.stopped_at, %(now)s) + make_interval(days => (c.recording->>'days')::integer)
+    retention_until = least(r.retention_until,
+                            coalesce(r.stopped_at, %(now)s) + make_interval(days => (c.recording->>'days')::integer))
 FROM calls c
 WHERE r.id = %(id)s AND c.id = r.call_id AND r.state = 'uploading'
 RETURNING {recording};

@@ -8,7 +8,7 @@ SELECT at, source, number, what, data FROM (
     SELECT e.at, e.id AS position, e.source, a.number, e.type AS what, e.data
     FROM call_events e LEFT JOIN attempts a ON a.id = e.attempt_id WHERE e.call_id = %(call_id)s
     UNION ALL
-    SELECT m.created_at, 0, 'command', a.number, m.verb, jsonb_build_object('by', m.requested_by, 'switch', m.switch)
+    SELECT m.created_at, 0, 'command', a.number, m.verb, jsonb_build_object('by', m.requested_by, 'switch', split_part(m.switch, ' ', 1))
     FROM call_commands m JOIN attempts a ON a.id = m.attempt_id WHERE m.call_id = %(call_id)s
     UNION ALL
     SELECT m.done_at, 0, 'command', a.number, m.verb || ' done', jsonb_build_object('result', m.result)

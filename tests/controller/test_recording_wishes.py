@@ -12,6 +12,7 @@ import pytest
 
 from controller import commands, record_commands
 from controller.board import Board
+from store import commands as rows
 from store import recordings
 from store.recording_actions import Verb, request_recording
 from tests.controller.test_probe import Runner
@@ -110,6 +111,20 @@ def test_where_nothing_can_be_recorded_the_wish_is_refused_and_the_call_goes_on(
     assert results(world, attempt) == ["refused: recording_spool is not set beside this switch"]
     assert board.link.call(commands.uuid_exists(attempt)) == "true"
     board.link.call(commands.uuid_kill(attempt))
+
+
+def test_a_controller_of_before_recordings_does_not_see_a_wish(world: World, spooling: Board) -> None:
+    """It would take it for a hangup. This is all that it reads."""
+    attempt = talking(world, spooling)
+    begin(spooling, attempt)
+    ask(world, attempt, "pause_recording")
+    before = "SELECT verb FROM call_commands m WHERE done_at IS NULL AND (switch = %s OR switch IS NULL) AND attempt_id = %s"
+    assert world.rows(before, "fs1", attempt) == []
+    assert [row.switch for row in rows.list_open(world.db, "fs1") if row.attempt_id == attempt] == ["fs1"]
+    assert [row for row in rows.list_open(world.db, "fs2") if row.attempt_id == attempt] == []
+    Runner(spooling).sweep()
+    assert results(world, attempt) == ["paused"]
+    end(spooling, attempt)
 
 
 def test_a_wish_of_a_later_version_hangs_up_nobody(world: World, board: Board) -> None:

@@ -29,7 +29,7 @@ from lab.audio import pcm
 from objects.place import Places
 from settings import Settings
 from store import recordings
-from store.recordings import Recording
+from store.recordings import Recording, Sound
 from tests.objects.stores import Store, s3_store
 from tests.store.conftest import World, at, settings_for
 from trunkline.children import wait_until
@@ -249,6 +249,21 @@ def test_what_is_asked_to_be_removed_is_removed_before_and_after_it_is_kept(depo
     with pytest.raises(FileNotFoundError):
         depot.kept(late)
     assert depot.told(late) == ["started", "completed", "deleted"]
+
+
+def test_one_whose_place_is_no_longer_set_holds_up_no_other(depot: Depot) -> None:
+    stuck, other = depot.call(), depot.call()
+    for attempt in (stuck, other):
+        depot.record(attempt)
+        depot.hung_up(attempt)
+    sound = Sound(1, bytes(32), 1, 1, 8000)
+    row = recordings.uploading(depot.world.db, stuck, sound, "s3", "t/1.wav", at(21))
+    assert row is not None
+    recordings.request_deletion(depot.world.db, depot.world.tenant.id, row.id, at(22))
+    depot.shipper.sweep()
+    assert (depot.row(stuck).state, depot.row(other).state) == ("uploading", "available")
+    assert "recordings in s3 cannot be reached" in (depot.shipper.away or "")
+    assert (depot.spool / f"{stuck}.wav").exists(), "it is not said to be gone before it is"
 
 
 def test_what_was_kept_long_enough_goes_and_the_rest_stays(depot: Depot) -> None:

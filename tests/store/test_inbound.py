@@ -10,9 +10,10 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from calls.evidence import End, Evidence, Source, State
+from calls.evidence import End, Evidence, RetryClass, Source, State
 from calls.inbound import ANONYMOUS
 from store import agents, attempts, carriers, inbound, numbers, outcomes, tenants
+from store.facts import facts_of
 from store.inbound import Asked, Line, Offer, Taken, Terms
 from store.queue import clock, list_live
 from store.snapshot import snapshot, stamp
@@ -178,6 +179,7 @@ def test_what_is_refused_is_on_record_without_a_lease(world: World) -> None:
     assert [kind for _, kind in world.told(taken.call_id)] == ["call.received", "call.busy"]
     (attempt,) = world.attempt_list(taken.call_id)
     assert attempt.decided == "stop: inbound is not retried"
+    assert (attempt.retry_class, facts_of(attempt).retry_class) == ("policy", RetryClass.INBOUND), "store/classes.py"
 
 
 def test_a_caller_shows_no_number_only_where_one_calls(world: World) -> None:

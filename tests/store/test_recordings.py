@@ -119,6 +119,16 @@ def test_a_removal_that_is_asked_for_before_the_upload_comes_first(world: World)
     assert told(world, attempt) == ["recording.started", "recording.deleted"]
 
 
+def test_a_removal_that_is_asked_for_during_the_upload_is_due_after_it(world: World) -> None:
+    attempt = answered(world)
+    world.apply(world.answered_end(attempt, 20, 5))
+    row = recordings.uploading(world.db, attempt, SOUND, "local", "t/1.wav", at(30))
+    assert row is not None
+    assert recordings.request_deletion(world.db, world.tenant.id, row.id, at(31))
+    assert recordings.available(world.db, row, at(32))
+    assert [due.id for due in recordings.due(world.db, ["local"], "fs1", at(33), 10)] == [row.id]
+
+
 def test_another_tenants_recording_is_none(world: World) -> None:
     attempt = answered(world)
     recordings.expect(world.db, attempt, at(5))

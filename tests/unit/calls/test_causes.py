@@ -173,6 +173,8 @@ def test_every_reason_is_used_and_the_last_row_catches_all() -> None:
         (refused(484, None, "INVALID_NUMBER_FORMAT"), "bad_number", RetryClass.BAD_NUMBER),
         (refused(604, None, "NO_ROUTE_DESTINATION"), "bad_number", RetryClass.BAD_NUMBER),
         (refused(600, "Busy Everywhere", "USER_BUSY"), "busy", RetryClass.BUSY),
+        (refused(404, "No such line", "UNALLOCATED_NUMBER"), "bad_number", RetryClass.BAD_NUMBER),
+        (refused(404, "Not found: no line", "UNALLOCATED_NUMBER"), "bad_number", RetryClass.BAD_NUMBER),
     ],
 )
 def test_what_a_carrier_says_before_any_ring(end: End, reason: str, retry_class: RetryClass) -> None:
