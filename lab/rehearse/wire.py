@@ -78,7 +78,8 @@ class _Pipe:
     def __getattr__(self, name: str) -> Callable[..., None]:
         return lambda *args: self._commands.append((name.upper(), *args))
 
-    def execute(self) -> list[Any]:
+    def execute(self, raise_on_error: bool = True) -> list[Any]:
+        """An error is raised either way: here none is expected, and the wire knows every script."""
         commands, self._commands = self._commands, []
         return self._wire.ask(*commands)
 
