@@ -21,7 +21,8 @@ from trunkline.children import wait_until
 from trunkline.servers import PostgresServer, RedisServer
 
 OWNER = """
-import json, sys, time
+import json, signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job is born deaf to it
 from trunkline.servers import PostgresServer, RedisServer
 postgres, store = PostgresServer(), RedisServer()
 print(json.dumps({"pids": [postgres.pid, store.pid], "directories": [str(postgres.directory), str(store.directory)]}))
