@@ -22,8 +22,8 @@ WITH moment AS (
         max_attempts, ring_timeout_s, max_duration_s, due_at, expires_at, metadata, agent_variables, sequence, created_at,
         direction)
     SELECT %(id)s, %(tenant_id)s, %(agent_id)s, %(to_number)s, %(from_number)s, %(priority)s, %(route)s, %(lane)s, %(status)s,
-        m.now, %(max_attempts)s, %(ring_timeout_s)s, %(max_duration_s)s, m.now,
-        m.now + make_interval(secs => %(ring_timeout_s)s), '{}', '{}', %(sequence)s, m.now, %(direction)s
+        m.now, %(max_attempts)s, %(ring_timeout_s)s::int, %(max_duration_s)s, m.now,
+        m.now + make_interval(secs => %(ring_timeout_s)s::int), '{}', '{}', %(sequence)s, m.now, %(direction)s
     FROM moment m
     WHERE NOT EXISTS (SELECT FROM attempts a WHERE a.id = %(attempt_id)s)
     RETURNING id, created_at, expires_at

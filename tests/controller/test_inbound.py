@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID, uuid4
 
 import gevent
@@ -202,16 +203,18 @@ def test_a_caller_admitted_before_a_rebuild_is_counted_after_it(
         known = [one.id for one in carriers.list_limits(desk.world.db)]  # its address may be another test's carrier's too
         return [lease.attempt_id for lease in permits.leases(desk.redis, known)]
 
-    def rebuild(point: str) -> None:
-        """Between lease and row: a rebuild finds no row of it."""
-        if point == "inbound.admitted":
-            seen.append(counted())
-            begin(desk.redis, marks(desk.redis), 2)
-            wipe(desk.redis, 2)
-            open_epoch(desk.redis, 3)
-            seen.append(counted())
+    take = Inbound._take
 
-    monkeypatch.setattr("controller.inbound.crash_point", rebuild)
+    def rebuilt(self: Inbound, *given: Any) -> None:
+        """Between lease and row: a rebuild finds no row of it."""
+        seen.append(counted())
+        begin(desk.redis, marks(desk.redis), 2)
+        wipe(desk.redis, 2)
+        open_epoch(desk.redis, 3)
+        seen.append(counted())
+        take(self, *given)
+
+    monkeypatch.setattr(Inbound, "_take", rebuilt)
     placed = callers.call(DID)
     desk.until("180", lambda: 180 in placed.statuses)
     (attempt,) = desk.live()

@@ -275,7 +275,7 @@ def test_the_reason_names_a_switch_or_tenant_that_has_all_the_faults() -> None:
     assert "switch" not in why
 
 
-# Always the same examples: one seed in some thousand has six faults in a row at its very start, which stop a carrier, rightly.
+# Always the same examples: one seed in some thousand has six faults in a row at its start, which stop a carrier, rightly.
 @hypothesis_settings(max_examples=12, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 10_000), faults=st.sampled_from([0.0, 0.05, 0.1, 0.3]))
 def test_a_steady_mix_does_not_flap(seed: int, faults: float) -> None:
