@@ -11,11 +11,11 @@ from uuid import UUID
 from calls.evidence import End, Evidence, Source, State
 from calls.retry import RetryRules
 from store.change import Applied, Condition, NewAttempt, apply_evidence, apply_in
+from store.claim import SQL as _SQL
 from store.claim import Claimed, RefusalReason, Refused, Wanted, _claim, claim, claim_all
 from store.facts import NO_TIMERS, FixedTimers, Timers
 from store.laning import LaneItem, list_condemned, list_pushed, mark_pushed
 from store.pool import Conn, Database
-from store.queries import load
 from store.queue import (
     AttemptState,
     Lingering,
@@ -62,8 +62,6 @@ __all__ = [
     "states",
     "unclaim",
 ]
-
-_SQL = load("attempts")
 
 
 def unclaim(db: Database, attempt_id: UUID, fence: int, now: datetime) -> bool:
