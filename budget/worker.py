@@ -12,9 +12,8 @@ import logging
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, NamedTuple, cast
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 from uuid import uuid4
 
 import gevent
@@ -54,7 +53,7 @@ class DialWorker(SimpleWorker):
 
 
 class DialRunner:
-    """Runs popped attempts as RQ jobs under one worker name, which ``rq info`` shows as one busy worker."""
+    """Runs popped attempts as RQ jobs under one worker name; ``rq info`` shows the lanes, and not who empties them."""
 
     def __init__(self, redis: Redis, name: str) -> None:
         self._redis = redis
@@ -103,25 +102,3 @@ class DialRunner:
         )
         worker.execution = Execution(job.execution, job.attempt_id, self._redis, self._name)
         worker.handle_job_failure(told, queue, exc_string="".join(traceback.format_exception(*sys.exc_info())))
-
-    @contextmanager
-    def registered(self) -> Iterator[None]:
-        """Shows the controller in ``rq info`` while the block runs; a dead namesake's entry is replaced."""
-        front = DialWorker(["dial"], name=self._name, connection=self._redis, serializer=JSONSerializer)
-        self._redis.delete(front.key)
-        cast(Any, front).register_birth()
-        beat = gevent.spawn(self._beat, front)
-        try:
-            yield
-        finally:
-            beat.kill()
-            cast(Any, front).register_death()
-
-    @staticmethod
-    def _beat(front: DialWorker) -> None:
-        while True:
-            gevent.sleep(30)
-            try:
-                front.heartbeat()
-            except Exception:
-                log.warning("worker heartbeat not written", exc_info=True)

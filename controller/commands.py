@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from uuid import UUID
 
 from controller.audio_fork import audio_fork_start, audio_fork_stop
-from controller.esl_wire import Command, CommandError, command, matcher, one_of, uuid, whole, wire
+from controller.esl_wire import Command, CommandError, command, matcher, names, one_of, uuid, whole, wire
 from controller.gateway_commands import acl_reload, gateway_kill, gateway_list, gateway_rescan, gateway_status
 from controller.originate import originate
 
@@ -42,27 +42,23 @@ _reason = matcher(r"[a-z][a-z_]{0,63}", "a reason of a-z and _, at most 64")
 _file = matcher(r"/[A-Za-z0-9._/-]{1,254}", "an absolute path of A-Z a-z 0-9 . _ / -, at most 255")
 
 
-def _names(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-HANGUP_CAUSES = _names(
+HANGUP_CAUSES = names(
     "ALLOTTED_TIMEOUT CALL_REJECTED MANAGER_REQUEST NORMAL_CIRCUIT_CONGESTION NORMAL_CLEARING NORMAL_TEMPORARY_FAILURE"
     " NORMAL_UNSPECIFIED NO_ANSWER ORIGINATOR_CANCEL PROGRESS_TIMEOUT RECOVERY_ON_TIMER_EXPIRE UNALLOCATED_NUMBER USER_BUSY"
 )
-REQUESTERS = _names("customer agent operator platform")
+REQUESTERS = names("customer agent operator platform")
 #: The only variables ever set on a live channel: notes of ours that its last event then carries.
 NOTES: dict[str, Callable[[str, str], str]] = {
     "trunkline_hangup_by": lambda name, value: one_of(name, value, REQUESTERS),
     "trunkline_end_reason": _reason,
     "trunkline_relay_until": _moment,
 }
-READABLE_VARIABLES = _names(
+READABLE_VARIABLES = names(
     "accountcode endpoint_disposition hangup_cause presence_data read_codec read_rate rtp_use_codec_string"
     " sip_call_id sip_gateway_name sip_hangup_disposition sip_term_status trunkline_attempt trunkline_call"
     " trunkline_hangup_by trunkline_end_reason"
 )
-GLOBALS = _names("core_uuid hostname switchname")
+GLOBALS = names("core_uuid hostname switchname")
 
 
 # --- tombstones ------------------------------------------------------------------------------------------------------
@@ -173,11 +169,6 @@ def show_channels() -> Command:
     return command("show_channels", "api show channels as json")
 
 
-def show_channel_count() -> Command:
-    """How many channels there are, as JSON."""
-    return command("show_channel_count", "api show channels count as json")
-
-
 def status() -> Command:
     return command("status", "api status")
 
@@ -189,8 +180,3 @@ def version() -> Command:
 def global_getvar(name: str) -> Command:
     """A global variable; ``core_uuid`` is the id of the running process: another one means a restart."""
     return command("global_getvar", f"api global_getvar {one_of('name', name, GLOBALS)}", empty_ok=True)
-
-
-def pause_outbound(paused: bool) -> Command:
-    """Let the switch refuse, or allow again, every new outbound call."""
-    return command("pause_outbound", f"api fsctl {'pause' if paused else 'resume'} outbound")

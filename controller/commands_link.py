@@ -4,24 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from controller.esl_wire import Command, CommandError, command, matcher, one_of
+from controller.esl_wire import Command, CommandError, command, matcher, names, one_of
 
 _user = matcher(r"[A-Za-z0-9._-]{1,64}@[A-Za-z0-9._-]{1,128}", "user@domain")
 _secret = matcher(r"[\x21-\x7e]{1,128}", "1 to 128 printable ASCII characters, no space")
 
 
-def _names(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-EVENTS = _names(
+EVENTS = names(
     "BACKGROUND_JOB CHANNEL_ANSWER CHANNEL_CREATE CHANNEL_DESTROY CHANNEL_EXECUTE CHANNEL_EXECUTE_COMPLETE"
     " CHANNEL_HANGUP CHANNEL_HANGUP_COMPLETE CHANNEL_PARK CHANNEL_PROGRESS CHANNEL_PROGRESS_MEDIA DTMF HEARTBEAT"
     " MEDIA_BUG_START MEDIA_BUG_STOP PLAYBACK_START PLAYBACK_STOP RECORD_START RECORD_STOP SHUTDOWN"
 )
 #: These carry no channel variables (switch_channel.c), so a filter on a variable removes them.
-WITHOUT_VARIABLES = _names("BACKGROUND_JOB DTMF HEARTBEAT SHUTDOWN")
-SUBCLASSES = _names(
+WITHOUT_VARIABLES = names("BACKGROUND_JOB DTMF HEARTBEAT SHUTDOWN")
+SUBCLASSES = names(
     "mod_audio_fork::buffer_overrun mod_audio_fork::connect mod_audio_fork::connect_failed mod_audio_fork::disconnect"
     " mod_audio_fork::error mod_audio_fork::json mod_audio_fork::kill_audio mod_audio_fork::play_audio"
     " mod_audio_fork::transcription mod_audio_fork::transfer sofia::gateway_add sofia::gateway_delete"

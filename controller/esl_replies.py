@@ -64,14 +64,6 @@ def each_channel(reply: str) -> Iterator[dict[str, str]]:
         raise ReplyError(f"show channels: no JSON: {reply[at - 1 : at + 79]!r}")
 
 
-def channel_count(reply: str) -> int:
-    """show_channel_count."""
-    count = _json(reply).get("row_count")
-    if type(count) is not int or count < 0:
-        raise ReplyError("show channels count: no row_count")
-    return count
-
-
 def dump(reply: str) -> Event:
     """uuid_dump, as an event (CHANNEL_DATA)."""
     event = parse_plain(reply.encode())

@@ -16,7 +16,7 @@ _PRINTABLE = re.compile(rb"[\x20-\x7e]+(?:\n[\x20-\x7e]+)*\n\n")
 _VERBS = frozenset({b"api", b"auth", b"bgapi", b"event", b"filter", b"sendmsg", b"userauth"})
 _APIS = frozenset(
     (
-        b"acl fsctl global_getvar hash module_exists originate reloadacl sched_hangup show sofia status strepoch uuid_answer"
+        b"acl global_getvar hash module_exists originate reloadacl sched_hangup show sofia status strepoch uuid_answer"
         b" uuid_audio_fork uuid_break uuid_dump uuid_exists uuid_getvar uuid_kill uuid_record uuid_send_dtmf uuid_setvar"
         b" version"
     ).split()
@@ -25,7 +25,7 @@ _BUILDER = object()  # known to this module alone: a Command comes from command(
 
 
 #: Kinds of commands that change nothing at the switch; whatever is not here is a deed.
-_QUESTIONS = "auth subscribe filter ping hash_select uuid_exists uuid_getvar uuid_dump show_channels show_channel_count"
+_QUESTIONS = "auth subscribe filter ping hash_select uuid_exists uuid_getvar uuid_dump show_channels"
 _SETUP = "status version global_getvar gateway_status gateway_list module_exists acl strepoch profile_status"
 QUESTIONS = frozenset([*_QUESTIONS.split(), *_SETUP.split()])
 
@@ -99,6 +99,11 @@ def matcher(pattern: str, meaning: str) -> Callable[[str, str], str]:
         return value
 
     return check
+
+
+def names(text: str) -> frozenset[str]:
+    """The words of a text: a list of what a value may be."""
+    return frozenset(text.split())
 
 
 def one_of(name: str, value: str, allowed: frozenset[str]) -> str:

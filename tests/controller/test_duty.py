@@ -204,7 +204,6 @@ def test_only_on_duty_a_deed_is_written() -> None:
         (commands.hash_delete("trunkline", commands.NOBODY), True),
         (commands.uuid_setvar(commands.NOBODY, "trunkline_hangup_by", "agent"), True),
         (commands.hangup(commands.NOBODY), True),
-        (commands.pause_outbound(True), True),
         (commands.uuid_break(commands.NOBODY), True),
         (commands.hash_select("trunkline", commands.NOBODY), False),
         (commands.uuid_exists(commands.NOBODY), False),

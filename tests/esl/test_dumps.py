@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from calls.evidence import Source, State
-from controller.esl_replies import ReplyError, channel_count, channels, dump, exists, fence, job
+from controller.esl_replies import ReplyError, channels, dump, exists, fence, job
 from controller.evidence import from_dump
 from controller.frames import FrameParser
 from tests.esl import traces
@@ -64,7 +64,6 @@ def test_dump_states() -> None:
 
 def test_lists_of_channels() -> None:
     assert channels(replies("queries", '{"row_count": 0}')[0]) == []
-    assert channel_count(replies("queries", '{"row_count":0')[0]) == 0
     (one, *_) = replies("duplicate_uuid_and_queries", '{"row_count":1')
     assert [row["uuid"] for row in channels(one)] == ["f12eb9bc-2914-40e2-99ef-a87293601e6b"]
     for wrong in ("[]", "x", '{"rows": 7}', '{"rows": [7]}'):
@@ -82,7 +81,6 @@ def test_small_replies() -> None:
         (fence, "-1"),
         (fence, "\u0663"),
         (job, "+OK"),
-        (channel_count, '{"row_count":"1"}'),
     ):
         with pytest.raises(ReplyError):
             function(wrong)

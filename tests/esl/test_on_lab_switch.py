@@ -183,11 +183,8 @@ def test_every_other_command_is_understood(phone: Phone) -> None:
     for command in (
         commands.status(),
         commands.version(),
-        commands.show_channel_count(),
         commands.gateway_status("carrier_a"),
         commands.global_getvar("hostname"),
-        commands.pause_outbound(True),
-        commands.pause_outbound(False),
         commands.uuid_send_dtmf(attempt, "12#"),
         commands.uuid_setvar(attempt, "trunkline_end_reason", "agent_done"),
         commands.audio_fork_start(attempt, url),
