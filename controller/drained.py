@@ -11,13 +11,11 @@ import logging
 import time
 from collections.abc import Callable
 
-import gevent
 import psycopg
-from gevent.event import Event
 
 from controller.board import Board
+from controller.rounds import Rounds
 from store import switches
-from store.listen import listen
 
 log = logging.getLogger(__name__)
 
@@ -27,34 +25,18 @@ LOOK_S = 1.0
 UNREAD_S = 5.0
 
 
-class DrainWatch:
+class DrainWatch(Rounds):
     """Keeps ``board.drained``. ``on_change`` is called after it has changed."""
 
     def __init__(self, board: Board, on_change: Callable[[], None]) -> None:
+        super().__init__(board.settings, "switches", LOOK_S)
         self._board = board
         self._on_change = on_change
-        self._woken = Event()
         self._read_at = time.monotonic()
-        self.on_died: Callable[[gevent.Greenlet[..., None]], None] = lambda _: None
         board.drained = True
 
-    def run(self) -> None:
-        """Until killed."""
-        ear = gevent.spawn(self._hear)
-        ear.link_exception(self.on_died)
-        try:
-            while True:
-                self._woken.clear()
-                self._look()
-                self._woken.wait(LOOK_S)
-        finally:
-            ear.kill()
-
-    def _hear(self) -> None:
-        for _ in listen(self._board.settings, ["switches"]):
-            self._woken.set()
-
-    def _look(self) -> None:
+    def round(self) -> None:
+        """One look."""
         name = self._board.settings.switch
         try:
             drained = switches.drained(self._board.db, name)

@@ -7,13 +7,11 @@ the claim and the first ring. A probe is a question: only what is truly still in
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from datetime import UTC, datetime
 from uuid import UUID
 
 import gevent
 import psycopg
-from gevent.event import Event
 from redis.exceptions import RedisError
 
 from calls import watch
@@ -23,11 +21,11 @@ from controller.board import Board
 from controller.esl import EslError
 from controller.reconcile import Reconciler
 from controller.recording import RecordingWishes, is_for_recording
+from controller.rounds import Rounds
 from controller.writer import EventWriter
 from crashpoint import crash_point
 from store import attempts
 from store import commands as rows
-from store.listen import listen
 
 log = logging.getLogger(__name__)
 
@@ -37,41 +35,28 @@ SWEEP_S = 2.0
 PORTION = 20
 
 
-class CommandRunner:
+class CommandRunner(Rounds):
     """One switch's. Each open row is carried out until it is acknowledged; doing it twice is harmless."""
 
     def __init__(self, board: Board, reconciler: Reconciler, writer: EventWriter) -> None:
+        super().__init__(board.settings, "call_commands", SWEEP_S)
         self._board = board
         self._reconciler = reconciler
         self._writer = writer
         self._recording = RecordingWishes(board)
-        self._woken = Event()
         self._after = UUID(int=0)  # the last of an operator's that was looked at
-        self.on_died: Callable[[gevent.Greenlet[..., None]], None] = lambda _: None
 
-    def run(self) -> None:
-        """Until killed."""
-        ear = gevent.spawn(self._hear)
-        ear.link_exception(self.on_died)
+    def round(self) -> None:
+        """As a controller on duty with a way to its switch; else nothing."""
+        if not (self._board.link.up and self._board.duty.held):
+            return
         try:
-            while True:
-                self._woken.clear()
-                if self._board.link.up and self._board.duty.held:
-                    try:
-                        self.sweep()
-                    except (psycopg.Error, RedisError, EslError, OSError) as error:
-                        log.warning("commands wait", extra={"error": str(error)})
-                self._woken.wait(SWEEP_S)
-        finally:
-            ear.kill()
+            self.sweep()
+        except (psycopg.Error, RedisError, EslError, OSError) as error:
+            log.warning("commands wait", extra={"error": str(error)})
 
-    def wake(self) -> None:
-        self._woken.set()
-
-    def _hear(self) -> None:
-        for _channel, payload in listen(self._board.settings, ["call_commands"]):
-            if not payload or payload.split(" ", 1)[0] in (self._board.settings.switch, "-"):
-                self._woken.set()
+    def concerns(self, payload: str) -> bool:
+        return payload.split(" ", 1)[0] in (self._board.settings.switch, "-")
 
     def sweep(self) -> None:
         """Carries out every open command of this switch; of an operator's, who may end everything at once, a portion, so

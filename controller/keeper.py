@@ -15,7 +15,6 @@ from uuid import UUID
 
 import gevent
 import psycopg
-from gevent.event import Event
 
 from calls.trunk import literal_address
 from controller import commands, doctor_commands, esl_replies
@@ -25,9 +24,9 @@ from controller.gateway_commands import ACL
 from controller.gateway_files import GatewayFiles
 from controller.gateway_status import Finding, compare, read_gateways
 from controller.gateway_xml import ACL_FILE, File, SecretMissing, acl_file, gateway_file
+from controller.rounds import Rounds
 from store import carriers, gateways
 from store.gateways import Order, State, Version
-from store.listen import listen
 
 log = logging.getLogger(__name__)
 
@@ -40,43 +39,31 @@ SETTLE_S = 3.0
 _POLL_S = 0.1
 
 
-class Keeper:
+class Keeper(Rounds):
     """One switch's. ``run`` loops; ``on_change`` is called when the switch has other gateways, or new dials take others."""
 
     def __init__(self, board: Board, on_change: Callable[[], None], secrets: Mapping[str, str] = os.environ) -> None:
+        super().__init__(board.settings, "carriers", TURN_S)
         self._board = board
         self._on_change = on_change
         self._secrets = secrets
-        self._woken = Event()
         self._look_at = 0.0
         self._told: list[Finding] | None = None
         self._states: dict[str, tuple[State, str]] = {}
-        self.on_died: Callable[[gevent.Greenlet[..., None]], None] = lambda _: None
 
-    def run(self) -> None:
-        """Until killed."""
-        ear = gevent.spawn(self._hear)
-        ear.link_exception(self.on_died)
+    def round(self) -> None:
+        """As a controller on duty with a way to its switch; else nothing."""
+        if not (self._board.link.up and self._board.duty.held and self._board.inherited):
+            return
         try:
-            while True:
-                self._woken.clear()
-                if self._board.link.up and self._board.duty.held and self._board.inherited:
-                    try:
-                        self.turn()
-                    except (EslError, psycopg.Error, OSError, ValueError) as error:
-                        log.warning("gateways not kept", extra={"error": str(error)})
-                self._woken.wait(TURN_S)
-        finally:
-            ear.kill()
+            self.turn()
+        except (EslError, psycopg.Error, OSError, ValueError) as error:
+            log.warning("gateways not kept", extra={"error": str(error)})
 
     def wake(self) -> None:
         """Another switch process, or another duty: look at once, and tell what is seen."""
         self._look_at, self._told = 0.0, None
-        self._woken.set()
-
-    def _hear(self) -> None:
-        for _ in listen(self._board.settings, ["carriers"]):
-            self._woken.set()
+        super().wake()
 
     def turn(self) -> None:
         """What is ordered, a look when it is time for one, and an end to what is retired."""

@@ -90,10 +90,10 @@ def test_a_drain_is_told_and_read(world: World, board: Board) -> None:
     with psycopg.connect(world.url, autocommit=True) as conn:
         conn.execute("LISTEN switches")
         for wanted in (now, None):
-            watch._look()
+            watch.round()
             switches.drain(world.db, name, wanted)
             assert [notice.channel for notice in conn.notifies(timeout=30, stop_after=1)] == ["switches"]
-            watch._look()
+            watch.round()
     assert changes == [False, True, False]
 
 
@@ -101,18 +101,18 @@ def test_a_postgres_that_says_nothing_for_long_closes_the_switch(
     world: World, board: Board, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     watch = DrainWatch(board, lambda: None)
-    watch._look()
+    watch.round()
     assert not board.drained
 
     def away(*_: object) -> bool:
         raise psycopg.OperationalError("away")
 
     monkeypatch.setattr(switches, "drained", away)
-    watch._look()
+    watch.round()
     assert not board.drained, "a moment is nothing: the claim looks too"
     monkeypatch.setattr(module, "UNREAD_S", 0.0)
-    watch._look()
+    watch.round()
     assert board.drained
     monkeypatch.undo()
-    watch._look()
+    watch.round()
     assert not board.drained
