@@ -162,6 +162,9 @@ class Settings(BaseSettings):
     round_trip_ms: float = Field(5.0, gt=0, description="ms (R); a slower permit reply burns its slot")
     switch_jitter_ms: float = Field(12.0, ge=0, description="ms; what the switch adds, write to INVITE, p99.9")
     jitter_ms: float = Field(30.0, ge=0, description="ms (J); grant-to-INVITE spread that the pacing pays for")
+    challenge_jitter_ms: float = Field(
+        50.0, ge=0, description="ms; added to J on digest trunks: spread of the way to the challenge and back"
+    )
     slow_recover_s: float = Field(60.0, gt=0, description="s; a rate lowered by a carrier's refusal is back after this")
     grants_at_once: int = Field(8, ge=1, le=500, description="permits asked for in one request, at most")
     lease_s: float = Field(60.0, gt=5, description="s; an unrenewed lease becomes suspect; it frees nothing")
@@ -279,10 +282,14 @@ class Settings(BaseSettings):
         """ms; the least J under which the pacing is proved: G + R + what the switch adds."""
         return self.slot_grace_ms + self.round_trip_ms + self.switch_jitter_ms
 
-    def jitter_for(self, own_ms: int | None) -> float:
+    def jitter_for(self, own_ms: int | None, invite_cost: int = 1) -> float:
         """ms; the J that a carrier is paced with. Its own may only widen it: a smaller one would prove nothing, because
-        what we and the switch add does not depend on the carrier."""
-        return max(self.jitter_ms, own_ms or 0)
+        what we and the switch add does not depend on the carrier.
+
+        The second INVITE of a digest trunk (``invite_cost`` 2) leaves when the challenge to the first has come. That it
+        comes later shifts all second INVITEs alike; that it comes now sooner, now later is a spread of their own."""
+        spread = self.challenge_jitter_ms if invite_cost > 1 else 0.0
+        return max(self.jitter_ms, own_ms or 0) + spread
 
     @property
     def ack_limit_s(self) -> float:

@@ -90,7 +90,7 @@ class Pumps:
                 known = carriers.list_limits(self._board.db)
                 self._board.trunks = {trunk.id: trunk for trunk in trunks.list_trunks(self._board.db)}
                 for carrier in known:
-                    jitter = self._board.settings.jitter_for(carrier.jitter_ms)
+                    jitter = self._board.settings.jitter_for(carrier.jitter_ms, carrier.invite_cost)
                     self._rest_us[carrier.id] = int((carrier.window_ms + jitter) * 1000)
                     if carrier.id not in self._wake:
                         self._wake[carrier.id] = Event()

@@ -117,7 +117,7 @@ def carrier_specs(picture: Picture, settings: Settings) -> list[CarrierSpec]:
     found = []
     for c in picture.carriers.values():
         limits = _limits(
-            settings, carrier_scope(c.id), c.cps, c.window_ms, settings.jitter_for(c.jitter_ms), c.invite_cost,
+            settings, carrier_scope(c.id), c.cps, c.window_ms, settings.jitter_for(c.jitter_ms, c.invite_cost), c.invite_cost,
             max_channels=c.max_channels, linger_ms=settings.linger_ms if c.linger_ms is None else c.linger_ms,
             paused=c.id not in picture.dialable, reserved=_reserved([c]),
         )  # fmt: skip
@@ -135,7 +135,7 @@ def scope_limits(picture: Picture, settings: Settings) -> list[ScopeLimits]:
         lingers = [settings.linger_ms if c.linger_ms is None else c.linger_ms for c in mine]
         limits = _limits(
             settings, scope.scope, scope.cps, scope.window_ms,
-            max((settings.jitter_for(c.jitter_ms) for c in mine), default=settings.jitter_ms),
+            max((settings.jitter_for(c.jitter_ms, c.invite_cost) for c in mine), default=settings.jitter_ms),
             max((c.invite_cost for c in mine), default=1),
             max_channels=scope.max_channels, linger_ms=max(lingers, default=0), paused=scope.paused,
             reserved=_reserved(mine),

@@ -93,12 +93,12 @@ def holds_us(settings: Settings, picture: Picture) -> list[tuple[str, int]]:
         return out + rest_us(window_ms, jitter_ms, interval_us(cps, window_ms, jitter_ms, cost))
 
     known = picture.carriers.values()
-    own = {c.id: rest(c.cps, c.window_ms, settings.jitter_for(c.jitter_ms), c.invite_cost) for c in known}
+    own = {c.id: rest(c.cps, c.window_ms, settings.jitter_for(c.jitter_ms, c.invite_cost), c.invite_cost) for c in known}
     holds = [(carrier_scope(carrier_id), us) for carrier_id, us in own.items()]
     for scope in picture.scopes.values():
         if scope.cps is not None:
             mine = sharing(picture, scope.scope)
-            jitter = max((settings.jitter_for(c.jitter_ms) for c in mine), default=settings.jitter_ms)
+            jitter = max((settings.jitter_for(c.jitter_ms, c.invite_cost) for c in mine), default=settings.jitter_ms)
             cost = max((c.invite_cost for c in mine), default=1)
             holds.append((scope.scope, max([rest(scope.cps, scope.window_ms, jitter, cost), *(own[c.id] for c in mine)])))
     return holds

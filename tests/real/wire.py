@@ -62,6 +62,11 @@ class Wire:
         """Most INVITE transactions that began in any second, as they were sent."""
         return max_in_window(self.sent, 1.0)[0]
 
+    def challenge_ways_ms(self) -> list[float]:
+        """ms from each call's first INVITE to its second, in order of length: what the pacing takes for even."""
+        pairs = (sorted(seen.arrived.values()) for seen in self.calls.values())
+        return sorted((pair[1] - pair[0]) / 1e6 for pair in pairs if len(pair) == 2)
+
     def windows_over(self, cps: int) -> int:
         """INVITE transactions that were sent into a second which was full already."""
         return count_over(self.sent, 1.0, cps)
