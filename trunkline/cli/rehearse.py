@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import pathlib
 import sys
+import time
 from functools import partial
 
 import click
+
+#: s; between two lines of a run whose standard error is no terminal.
+TELL_S = 60.0
 
 
 @click.command("rehearse")
@@ -52,8 +56,14 @@ def rehearse(
     try:
         quiet = as_json or not sys.stderr.isatty()
         with click.progressbar(length=calls, label="calls", file=sys.stderr, hidden=quiet) as bar:
+            told_at = time.monotonic()
 
-            def progress(done: int, _: float) -> None:
+            def progress(done: int, virtual_s: float) -> None:
+                # Without a terminal a line each minute: a run of a million takes an hour, and may be cut off.
+                nonlocal told_at
+                if quiet and time.monotonic() - told_at >= TELL_S:
+                    told_at = time.monotonic()
+                    click.echo(f"{done:,} of {calls:,} calls have ended, {virtual_s:,.0f} s in virtual time", err=True)
                 bar.update(done - bar.pos)
 
             if state:
