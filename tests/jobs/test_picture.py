@@ -61,8 +61,8 @@ def test_every_number_of_a_carrier(world: World, feeder: Feeder, redis: Redis, o
     assert {field: kept(redis, mine, field) for field in ("max", "linger", "paused", "urgent_share", "bulk_floor")} == {
         "max": "7", "linger": "900000", "paused": "0", "urgent_share": "0.5", "bulk_floor": "0.25",
     }  # fmt: skip
-    assert kept(redis, mine, "interval") == str(interval_us(4, 2000, 100, 2))
-    assert kept(redis, mine, "rest") == str(2_100_000)
+    assert kept(redis, mine, "interval") == str(interval_us(4, 2000, options.jitter_for(100, 2), 2))
+    assert kept(redis, mine, "rest") == str(2_150_000)
     assert kept(redis, mine, "more") == "account:acct-1,ip:192.0.2.1"
 
 
@@ -78,9 +78,9 @@ def test_an_account_is_paced_for_the_dearest_and_least_steady_of_its_carriers(
     another(world, invite_cost=2, jitter_ms=500)  # of nobody
     scopes.put(world.db, Scope("account:shared", max_channels=3, cps=10))
     tick(feeder)
-    assert kept(redis, "account:shared", "interval") == str(interval_us(10, 1000, 200, 2))
+    assert kept(redis, "account:shared", "interval") == str(interval_us(10, 1000, options.jitter_for(200, 2), 2))
     assert kept(redis, "account:shared", "max") == "3"
-    assert kept(redis, "account:shared", "rest") == "1200000"
+    assert kept(redis, "account:shared", "rest") == "1250000"
     scopes.put(world.db, Scope("account:shared", max_channels=3))
     tick(feeder)
     assert kept(redis, "account:shared", "interval") == ""
