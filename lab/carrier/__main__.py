@@ -31,6 +31,8 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--password-env", help="environment variable with the digest password")
     parser.add_argument("--record-dir", type=Path, help="write what callees hear over real RTP there")
     parser.add_argument("--loss", type=float, default=0.0, help="share of SIP datagrams lost each way, 0 to below 1")
+    parser.add_argument("--stream", choices=("tcp", "tls"), help="take connections as well, at the same port number")
+    parser.add_argument("--certificate", type=Path, help="key and certificate chain in one file, for --stream tls")
     parser.add_argument("--max-ring", type=float, default=180.0, help="seconds until an unanswered call gets 480")
     parser.add_argument("--max-call", type=float, default=3600.0, help="seconds until the carrier ends a call")
     return parser.parse_args(argv)
@@ -52,6 +54,8 @@ def config_from(argv: list[str] | None) -> CarrierConfig:
         )
         if not 0 <= args.loss < 1:
             raise ValueError(f"--loss: give a share from 0 to below 1, not {args.loss:g}")
+        if args.stream == "tls" and args.certificate is None:
+            raise ValueError("--certificate: --stream tls needs a file with key and certificate chain")
         password = os.environ[args.password_env] if args.password_env else None
     except (ValueError, KeyError) as error:
         sys.exit(f"lab.carrier: {error}")
@@ -70,6 +74,8 @@ def config_from(argv: list[str] | None) -> CarrierConfig:
         max_ring_s=args.max_ring,
         max_call_s=args.max_call,
         loss=args.loss,
+        stream=args.stream or "",
+        certificate=args.certificate,
     )
 
 

@@ -200,7 +200,7 @@ class CarrierCall:
         host, port = self.carrier.address
         branch = sip.new_branch()
         headers = [
-            ("Via", f"SIP/2.0/UDP {host}:{port};rport;branch={branch}"),
+            ("Via", f"SIP/2.0/{self.carrier.via_transport} {host}:{port};rport;branch={branch}"),
             ("Max-Forwards", "70"),
             ("From", f"{self.invite.get('to')};tag={self.to_tag}"),
             ("To", self.invite.get("from")),

@@ -1,12 +1,14 @@
-"""The simulated SIP carrier: a small real UAS on UDP. Serves the simulated switch and a real FreeSWITCH gateway."""
+"""The simulated SIP carrier: a small real UAS on UDP, and on TCP or TLS where asked. It serves either switch."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
+import ssl
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from lab.carrier import gate
 from lab.carrier.call import CarrierCall
@@ -18,6 +20,7 @@ from lab.carrier.media import CalleeMedia, MediaClock
 from lab.carrier.outcomes import Mix
 from lab.carrier.wording import wording
 from lab.sip import message as sip
+from lab.sip.stream import StreamDoor
 from lab.sip.udp import Address, UdpEndpoint
 
 _REMEMBER = 64.0  # seconds a finished INVITE transaction still swallows its retransmissions
@@ -32,6 +35,7 @@ class CarrierConfig:
     died holds no channel for ever. `record_dir`: what the callee hears over real RTP is written there as
     `<call-id>.s16` (PCM16, 8 kHz). `loss`: this share of the SIP datagrams of each way is lost at the socket, seeded by the
     mix's seed; each is in the log as `lost`.
+    `stream` tcp or tls: it takes connections too, at the same port number; `certificate`: a file of key and chain, for tls.
     """
 
     name: str = "carrier"
@@ -49,6 +53,8 @@ class CarrierConfig:
     max_ring_s: float = 180.0
     max_call_s: float = 3600.0
     loss: float = 0.0
+    stream: Literal["", "tcp", "tls"] = ""
+    certificate: Path | None = None
 
 
 class Carrier:
@@ -62,7 +68,10 @@ class Carrier:
         self._line = LossyLine(config.loss, config.mix.seed, self._note_loss)
         self._line.attach(self.endpoint)
         self.address: Address = self.endpoint.address
-        self.contact = f"<sip:carrier@{self.address[0]}:{self.address[1]}>"
+        transport = f";transport={config.stream}" if config.stream else ""
+        self.contact = f"<sip:carrier@{self.address[0]}:{self.address[1]}{transport}>"
+        self.via_transport = config.stream.upper() or "UDP"
+        self._door = self._open_door(config)
         self.loop: asyncio.AbstractEventLoop
         self.calls: dict[str, CarrierCall] = {}
         self.media: dict[str, CalleeMedia] = {}
@@ -81,6 +90,8 @@ class Carrier:
     async def start(self) -> None:
         self.loop = asyncio.get_running_loop()
         self.endpoint.start()
+        if self._door is not None:
+            await self._door.start()
         self.log.write(
             "start",
             time.time_ns(),
@@ -99,8 +110,21 @@ class Carrier:
                 call.media.close()
         if self._clock is not None:
             self._clock.stop()
+        if self._door is not None:
+            self._door.close()
         self.endpoint.close()
         self.log.close()
+
+    def _open_door(self, config: CarrierConfig) -> StreamDoor | None:
+        if not config.stream:
+            return None
+        context = None
+        if config.stream == "tls":
+            if config.certificate is None:
+                raise ValueError("certificate: tls needs a file with key and chain")
+            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            context.load_cert_chain(config.certificate)
+        return StreamDoor(*self.address, self._received, context)
 
     def pretend_port(self) -> int:
         """A port number for an SDP answer behind which nothing listens."""
@@ -128,8 +152,9 @@ class Carrier:
         return call_id in self._byes
 
     def send(self, data: bytes, peer: Address) -> None:
-        """Over the line, which may lose it."""
-        self._line.send(data, peer)
+        """On the peer's connection where it has one; else over the line, which may lose it."""
+        if self._door is None or not self._door.send(data, peer):
+            self._line.send(data, peer)
 
     def _note_loss(self, way: str, data: bytes, stamp: int) -> None:
         self.log.write("lost", stamp or time.time_ns(), way=way, **facts_of(data))

@@ -20,8 +20,8 @@ _STATIC = {"0": "PCMU", "8": "PCMA", "9": "G722"}
 
 
 def wording(invite: sip.SipMessage) -> dict[str, object]:
-    """Request URI, the headers that say who calls (those that are there), and the audio codecs in the order offered."""
-    facts: dict[str, object] = {"uri": invite.uri}
+    """Request URI and transport, the headers that say who calls (those that are there), and the audio codecs in the order offered."""
+    facts: dict[str, object] = {"uri": invite.uri, "transport": _transport(invite)}
     for name, header in _HEADERS.items():
         if text := invite.get(header):
             facts[name] = _TAG.sub("", text)
@@ -34,3 +34,8 @@ def _codecs(sdp: str) -> list[str]:
     mapped = {**_STATIC, **dict(_MAPPED.findall(sdp))}
     names = [mapped.get(payload, payload) for payload in audio.split()[3:]]
     return [name for name in names if name.lower() not in ("telephone-event", "cn", "13")]
+
+
+def _transport(invite: sip.SipMessage) -> str:
+    """udp, tcp or tls, by who sent it."""
+    return invite.get("via").split(" ", 1)[0].rpartition("/")[2].lower()
