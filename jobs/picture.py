@@ -117,7 +117,8 @@ def carrier_specs(picture: Picture, settings: Settings) -> list[CarrierSpec]:
     found = []
     for c in picture.carriers.values():
         limits = _limits(
-            settings, carrier_scope(c.id), c.cps, c.window_ms, settings.jitter_for(c.jitter_ms, c.invite_cost), c.invite_cost,
+            settings, carrier_scope(c.id), c.cps, c.window_ms, settings.jitter_for(c.jitter_ms, c.invite_cost),
+            c.invite_cost,
             max_channels=c.max_channels, linger_ms=settings.linger_ms if c.linger_ms is None else c.linger_ms,
             paused=c.id not in picture.dialable, reserved=_reserved([c]),
         )  # fmt: skip

@@ -20,7 +20,7 @@ _STATIC = {"0": "PCMU", "8": "PCMA", "9": "G722"}
 
 
 def wording(invite: sip.SipMessage) -> dict[str, object]:
-    """Request URI and transport, the headers that say who calls (those that are there), and the audio codecs in the order offered."""
+    """Request URI, transport, the headers that say who calls (those that are there), and the audio codecs as offered."""
     facts: dict[str, object] = {"uri": invite.uri, "transport": _transport(invite)}
     for name, header in _HEADERS.items():
         if text := invite.get(header):

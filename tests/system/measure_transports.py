@@ -1,4 +1,4 @@
-"""The figures on transports in docs/real-freeswitch.md: the same calls by UDP, TCP and TLS, on the FreeSWITCH of FREESWITCH_ESL.
+"""The same calls by UDP, TCP and TLS, on the FreeSWITCH of FREESWITCH_ESL (docs/real-freeswitch.md).
 
     python -m tests.system.measure_transports certificates DIR     # before the switch is started with FREESWITCH_TLS=true
     FREESWITCH_ESL=... FREESWITCH_PASSWORD=... FREESWITCH_GATEWAY_DIR=... python -m tests.system.measure_transports DIR
