@@ -189,7 +189,8 @@ class Inbound:
 
     def _write(self, offer: store.Offer, line: store.Line, carrier: UUID | None, fence: int | None) -> store.Taken:
         settings = self._board.settings
-        terms = store.Terms(settings.ring_timeout_s, settings.max_duration_s, settings.pdd_s)
+        days = settings.recording_days if settings.records else None
+        terms = store.Terms(settings.ring_timeout_s, settings.max_duration_s, settings.pdd_s, days)
         return store.accept(self._board.db, offer, line, carrier_id=carrier, fence=fence, terms=terms)
 
     def _send_away(self, offer: store.Offer, cause: str, reason: str) -> None:

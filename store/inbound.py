@@ -16,6 +16,7 @@ from psycopg.types.json import Jsonb
 from calls.ids import new_uuid7
 from calls.inbound import ROUTE, Source, carrier_of, number_of
 from calls.lanes import inbound_lane
+from calls.recording import usual_start
 from store.outbox import outbox_row
 from store.pool import Conn, Database
 from store.queries import load
@@ -41,6 +42,18 @@ class Line:
     hook: str | None
     paused: bool
     counts_inbound: bool
+    recording: str
+    recording_allowed: str
+    recording_notice: str | None
+    recording_days: int | None
+
+    def recorded(self, days: int | None) -> dict[str, Any] | None:
+        """As its account has it, for a caller cannot say: start, notice, days. ``days`` None: nothing is recorded here."""
+        start = usual_start(self.recording, self.recording_allowed)
+        if start is None or days is None:
+            return None
+        notice = self.recording_notice if start == "after_notice" else None
+        return {"start": start, "notice": notice, "days": self.recording_days or days}
 
     @property
     def lane(self) -> str:
@@ -67,11 +80,14 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What is set for every call that comes in; seconds. ``pdd_s``: until it has to ring."""
+    """What is set for every call that comes in; seconds. ``pdd_s``: until it has to ring. ``recording_days``: how long
+    recordings are kept, None: none are made here.
+    """
 
     ring_timeout_s: int
     max_duration_s: int
     pdd_s: int
+    recording_days: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +174,11 @@ def accept(
         "agent_variables": {},
         "sequence": 0 if line.hook is None else 1,
         "direction": "inbound",
+        "recording": line.recorded(terms.recording_days),
     }
     params = {
         **known,
+        "recording": None if known["recording"] is None else Jsonb(known["recording"]),
         "attempt_id": offer.attempt_id,
         "switch": offer.switch,
         "carrier_id": carrier_id,

@@ -1,7 +1,8 @@
 -- name: line
 -- Whose number it is, and what speaks against its calls just now.
 SELECT n.number, n.tenant_id, n.agent_id, n.carrier_id, n.pool, t.webhook_url AS hook, t.paused OR g.paused AS paused,
-       coalesce(k.counts_inbound, false) AS counts_inbound
+       coalesce(k.counts_inbound, false) AS counts_inbound,
+       t.recording, t.recording_allowed, t.recording_notice, t.recording_days
 FROM numbers n JOIN tenants t ON t.id = n.tenant_id JOIN agents g ON g.id = n.agent_id LEFT JOIN carriers k ON k.id = n.carrier_id
 WHERE n.number = %(number)s AND n.enabled;
 
@@ -20,10 +21,11 @@ WITH moment AS (
 ), new_call AS (
     INSERT INTO calls (id, tenant_id, agent_id, to_number, from_number, priority, route, lane, status, status_at,
         max_attempts, ring_timeout_s, max_duration_s, due_at, expires_at, metadata, agent_variables, sequence, created_at,
-        direction)
+        direction, recording)
     SELECT %(id)s, %(tenant_id)s, %(agent_id)s, %(to_number)s, %(from_number)s, %(priority)s, %(route)s, %(lane)s, %(status)s,
         m.now, %(max_attempts)s, %(ring_timeout_s)s::int, %(max_duration_s)s, m.now,
-        m.now + make_interval(secs => %(ring_timeout_s)s::int), '{}', '{}', %(sequence)s, m.now, %(direction)s
+        m.now + make_interval(secs => %(ring_timeout_s)s::int), '{}', '{}', %(sequence)s, m.now, %(direction)s,
+        %(recording)s
     FROM moment m
     WHERE NOT EXISTS (SELECT FROM attempts a WHERE a.id = %(attempt_id)s)
     RETURNING id, created_at, expires_at

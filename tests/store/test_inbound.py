@@ -127,6 +127,38 @@ def test_a_call_is_made_of_it_and_told(world: World) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("habit", "days", "wanted"),
+    [
+        ({"recording": "answer"}, 30, {"start": "answer", "notice": None, "days": 30}),
+        (
+            {
+                "recording": "answer",
+                "recording_allowed": "after_notice",
+                "recording_notice": "told.wav",
+                "recording_days": 3,
+            },
+            30,
+            {"start": "after_notice", "notice": "told.wav", "days": 3},
+        ),
+        ({"recording": "answer", "recording_allowed": "none"}, 30, None),
+        ({"recording": "answer"}, None, None),
+        ({"recording": "off"}, 30, None),
+    ],
+)
+def test_it_is_recorded_as_its_account_has_it(
+    world: World, habit: dict[str, Any], days: int | None, wanted: dict[str, Any] | None
+) -> None:
+    usual = {"recording": "off", "recording_allowed": "any", "recording_notice": None, "recording_days": None}
+    tenants.update(world.db, world.tenant.name, **{**usual, **habit})
+    number(world)
+    one = offer()
+    terms = replace(TERMS, recording_days=days)
+    taken = inbound.accept(world.db, one, line_of(world), carrier_id=None, fence=7, terms=terms, clock=T0)
+    tenants.update(world.db, world.tenant.name, **usual)
+    assert world.call(taken.call_id).recording == wanted
+
+
 def test_its_times_are_the_databases_whatever_the_hosts_clock_says(world: World) -> None:
     number(world)
     before = clock(world.db)

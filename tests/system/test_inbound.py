@@ -5,7 +5,11 @@ Real processes on the simulated switch, which follows dialplan/inbound.xml; the 
 
 from __future__ import annotations
 
+import io
 import socket
+import time
+import urllib.request
+import wave
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -18,12 +22,13 @@ import redis
 from budget.scripts import PREFIX
 from lab.audio import pcm
 from lab.carrier.caller import PlacedCall
-from store import agents, numbers, scopes, switches
+from store import agents, numbers, scopes, switches, tenants
 from store import carriers as carrier_store
 from store.scopes import Scope
 from tests.system.callers import Callers
 from tests.system.conftest import CHECKOUT
 from tests.system.house import House
+from tests.system.recorded import share
 from tests.system.switch_words import ask
 from trunkline.children import wait_until
 from trunkline.stack import LabCarrier, Route, Stack
@@ -127,6 +132,35 @@ def test_a_caller_is_rung_answered_and_heard(house: House, callers: Callers, lab
         ("call.answered", "in_progress"),
         ("call.completed", "completed"),
     ]
+
+
+def test_a_caller_is_recorded_as_the_account_has_it(house: House, callers: Callers) -> None:
+    tenants.update(house.stack.db, house.account.name, recording="answer")
+    try:
+        placed = callers.call(DID, CALLER, speech="tone:440")
+        callers.wait_status(placed, 200)
+        call = told(house, placed)
+    finally:
+        tenants.update(house.stack.db, house.account.name, recording="off")
+    recording_of(house, call, "recording")
+    time.sleep(1.0)  # of sound
+    callers.hang_up(placed)
+    kept = recording_of(house, call, "available")
+    with urllib.request.urlopen(kept["url"], timeout=10) as answer, wave.open(io.BytesIO(answer.read())) as sound:
+        samples = pcm.unpack(sound.readframes(sound.getnframes()))
+    assert share(samples[::2].tobytes(), 440) > 0.8, "who is at the other end of the line is left"
+
+
+def recording_of(house: House, call: dict[str, Any], state: str) -> dict[str, Any]:
+    """The call's one recording, once it is so far."""
+    found: list[dict[str, Any]] = []
+
+    def there() -> bool:
+        found[:] = house.api.get(f"/v1/calls/{call['id']}/recordings").body["data"]
+        return [one["state"] for one in found] == [state]
+
+    wait_until(f"the recording of {call['id']} to be {state}", there, timeout_s=30, every_s=0.1)
+    return found[0]
 
 
 def first(call: dict[str, Any], kind: str) -> str:

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from marshmallow import ValidationError, validates_schema
 
+from calls.recording import usual_start
 from settings import Settings
 from store import agents
 from store.pool import Database
@@ -53,7 +54,7 @@ def recording_for(
 ) -> tuple[dict[str, Any] | None, list[FieldError]]:
     """What the call is to be recorded like (None: not at all), and what speaks against accepting it."""
     asked: Mapping[str, Any] | None = args.get("recording")
-    usual = _usual(tenant)
+    usual = usual_start(tenant.recording, tenant.recording_allowed)
     if asked is None:
         if usual is None:
             return None, []
@@ -65,13 +66,6 @@ def recording_for(
     notice = asked.get("notice", tenant.recording_notice) if start == "after_notice" else None
     faults = list(_faults(start, notice, tenant, settings, database, args["agent_id"]))
     return {"start": start, "notice": notice, "days": tenant.recording_days or settings.recording_days}, faults
-
-
-def _usual(tenant: Tenant) -> str | None:
-    """How calls that do not say are recorded (None: not), within what is allowed."""
-    if tenant.recording == "off" or tenant.recording_allowed == "none":
-        return None
-    return tenant.recording_allowed if tenant.recording_allowed == "after_notice" else tenant.recording
 
 
 def _faults(
