@@ -22,7 +22,20 @@ LOST = "lost"
 CUSTOMER_CANCEL = "customer_cancel"
 EXPIRED = "expired"
 BLOCKED = "blocked"
-OWN_CAUSES = frozenset({NEVER_SENT, CARRIER_SILENCE, RING_SILENCE, LOST, CUSTOMER_CANCEL, EXPIRED, BLOCKED})
+#: What a rule that forbids a call for ever is called (calls/permission.py), and the end reason ``blocked_<rule>`` in words.
+BLOCKED_BY: dict[str, str] = {
+    "number": "The number is of a kind that is never dialed: emergency, premium rate, short code, satellite.",
+    "destination": "The number is not on the account's list of destinations, or of a higher class of risk.",
+    "caller_id": "The number to show is neither verified for the account nor assigned to it.",
+    "consent": "The callee's country asks for a consent that the call does not name.",
+    "zone": "Nobody knows what time it is where the number rings.",
+    "hours": "People there are not called at any hour that is left.",
+    "window": "The call's window leaves no moment.",
+}
+OWN_CAUSES = frozenset(
+    {NEVER_SENT, CARRIER_SILENCE, RING_SILENCE, LOST, CUSTOMER_CANCEL, EXPIRED, BLOCKED}
+    | {f"{BLOCKED}_{rule}" for rule in BLOCKED_BY}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +113,7 @@ ROWS: tuple[Row, ...] = (
     Row(_FAILED, "not_sent", _C.NOT_SENT, causes=_names(NEVER_SENT), rang=False),
     Row(_EXPIRED, "expired", _C.POLICY, "platform", causes=_names(EXPIRED)),
     Row(_BLOCKED, "blocked", _C.POLICY, "platform", causes=_names(BLOCKED)),
+    *(Row(_BLOCKED, f"blocked_{rule}", _C.POLICY, "platform", causes=_names(f"{BLOCKED}_{rule}")) for rule in BLOCKED_BY),
     Row(_CANCELED, "canceled", _C.CANCELED, "customer", causes=_names(CUSTOMER_CANCEL)),
 
     # Refused inside our own switch. With a ring seen it cannot be this attempt's own refusal.
@@ -210,4 +224,5 @@ END_REASONS: dict[str, str] = {
     "house_full": "The call came in while the carrier's channels, the switch or the platform had no place for it.",
     "expired": "The call's time to be dialed ran out.",
     "blocked": "A rule of the platform or the tenant forbade the call.",
+    **{f"blocked_{rule}": words for rule, words in BLOCKED_BY.items()},
 }

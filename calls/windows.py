@@ -3,7 +3,8 @@
 A :class:`Window` says on which days, from which minute up to which (half-open), on the clock of which IANA time zone. A
 dial fits if the whole time in which the phone may ring lies inside: from the dial to dial + PDD + ring time. What counts
 is what that clock shows: an hour that it skips in spring has no moments, one that it shows twice in autumn has them twice.
-:class:`Limits` adds the caps per day: no dial on a local day of which the dials that may have rung are used up.
+:class:`AnyOf` and :class:`AllOf` put windows together. :class:`Limits` adds the caps per day: no dial on a local day of
+which the dials that may have rung are used up.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, Protocol
 from zoneinfo import ZoneInfo, available_timezones
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -26,7 +27,7 @@ _DAY, _TICK = timedelta(days=1), timedelta(microseconds=1)
 #: No zone changes its offset and takes it back within so short a time.
 _LOOK = timedelta(hours=6)
 
-Why = Literal["window", "per_day", "number_per_day"]
+Why = Literal["window", "hours", "per_day", "number_per_day"]
 
 
 class WindowError(ValueError):
@@ -142,26 +143,70 @@ class Opening:
     until: datetime | None = None
 
 
+class Opens(Protocol):
+    """What is open at times, as :class:`Window` is."""
+
+    def opening(self, at: datetime, need: timedelta, until: datetime) -> Opening | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """Open where one of them is. No two of them touch, so that no ring lies across both."""
+
+    parts: tuple[Opens, ...]
+
+    def opening(self, at: datetime, need: timedelta, until: datetime) -> Opening | None:
+        """As :meth:`Window.opening`."""
+        found = [opening for one in self.parts if (opening := one.opening(at, need, until)) is not None]
+        return min(found, key=lambda opening: opening.at, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class AllOf:
+    """Open where all of them are at once; with none in it, always."""
+
+    parts: tuple[Opens, ...]
+
+    def opening(self, at: datetime, need: timedelta, until: datetime) -> Opening | None:
+        """As :meth:`Window.opening`."""
+        here = at.astimezone(UTC)
+        while here < until:
+            latest, closes = here, None
+            for one in self.parts:
+                found = one.opening(latest, need, until)
+                if found is None:
+                    return None
+                latest = found.at
+                closes = found.until if closes is None else min(closes, found.until or closes)
+            if latest == here:
+                return Opening(here, closes)
+            here = latest  # one of them opened later: are the others still open then?
+        return None
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What one call's rules leave of the time. ``need``: PDD and ring time. ``rang`` and ``number_rang``: when dials were
-    made that may have rung, of this call and of all to its number. ``zone``: whose days are counted.
+    made that may have rung, of this call and of all to its number. ``zone``: whose days are counted. ``window``: what the
+    call asks for; ``hours``: in which the law, or whoever runs the house, lets people be called.
     """
 
     zone: ZoneInfo
     need: timedelta
-    window: Window | None = None
+    window: Opens | None = None
     per_day: int | None = None
     number_per_day: int | None = None
     rang: Collection[datetime] = ()
     number_rang: Collection[datetime] = ()
+    hours: Opens | None = None
 
     def first(self, at: datetime, until: datetime) -> Opening | None:
         """The first moment from ``at`` on, before ``until``, at which a dial may begin; None: there is none."""
         full = self._full(self.rang, self.per_day) | self._full(self.number_rang, self.number_per_day)
         at = at.astimezone(UTC)
+        parts = tuple(one for one in (self.window, self.hours) if one is not None)
         while at < until:
-            opening = Opening(at) if self.window is None else self.window.opening(at, self.need, until)
+            opening = AllOf(parts).opening(at, self.need, until)
             if opening is None:
                 return None
             wall, offset = _wall(self.zone, opening.at)
@@ -174,6 +219,8 @@ class Limits:
         """What forbids a dial at ``at``; None: nothing."""
         if self.window is not None and self.window.opening(at, self.need, at + _TICK) is None:
             return "window"
+        if self.hours is not None and self.hours.opening(at, self.need, at + _TICK) is None:
+            return "hours"
         day = _wall(self.zone, at)[0].date()
         if day in self._full(self.rang, self.per_day):
             return "per_day"

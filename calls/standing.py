@@ -1,0 +1,53 @@
+"""What a tenant may at one moment, as its operator has set it: read by the store in the statement that needs it. Pure.
+
+One JSON document, so that a rule that is added later finds its own members in it (``more``) and no statement but one
+changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from calls.consent import Consent
+from calls.hours import POLICIES, Policy
+
+#: How a number may be shown. ``verified``: the tenant has proven that it is its own; ``assigned``: it was given to the
+#: tenant; ``inbound``: the tenant is called on it.
+HOWS = ("verified", "assigned", "inbound")
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """``configured``: its operator has set rules for it at all. ``destinations``: :mod:`calls.destinations`. ``hours``:
+    whose hours it keeps. ``time_zone``: of callees whose zone nobody knows. ``consent``: what stands in for a call that
+    says nothing. ``caller_id``: how the number of the call at hand may be shown, of :data:`HOWS`; None: it may not.
+    ``more``: the document.
+    """
+
+    configured: bool = False
+    destinations: Mapping[str, object] = field(default_factory=dict)
+    hours: Policy = "country"
+    time_zone: str | None = None
+    consent: Consent | None = None
+    caller_id: str | None = None
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, value: object) -> Standing:
+        """From the store's document (``standing`` in store/sql/parts.sql). ValueError for what says nothing to obey."""
+        if not isinstance(value, Mapping):
+            raise ValueError("standing: must be an object")
+        rules = value.get("rules")
+        if rules is not None and not isinstance(rules, Mapping):
+            raise ValueError("standing: rules must be an object")
+        caller_id = value.get("caller_id")
+        if caller_id is not None and caller_id not in HOWS:
+            raise ValueError(f"standing: caller_id must be one of {', '.join(HOWS)}")
+        if rules is None:
+            return cls(caller_id=caller_id, more=value)
+        destinations, hours, zone = (rules.get(name) for name in ("destinations", "hours", "time_zone"))
+        if not isinstance(destinations, Mapping) or hours not in POLICIES or not isinstance(zone, str | None):
+            raise ValueError("standing: destinations, hours or time_zone cannot be read")
+        return cls(True, destinations, hours, zone, Consent.read(rules.get("consent")), caller_id, value)
