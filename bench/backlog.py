@@ -29,6 +29,7 @@ from budget.scripts import PREFIX
 from calls.lanes import lane_name
 from jobs.feeder import Feeder
 from jobs.watchdog import sweep
+from lab.liberty import give_the_world
 from settings import Settings
 from store import agents, calls, carriers, laning, tenants
 from store.calls import NewCall
@@ -141,6 +142,7 @@ class House:
         self.names: list[tuple[UUID, UUID]] = []  # tenant, agent
         for name in ("flood", "quiet"):
             tenant = tenants.create(db, name=name, webhook_url="https://example.invalid/")
+            give_the_world(db, tenant.id)
             agent = agents.create(db, tenant_id=tenant.id, name="bench", kind="websocket", url="ws://127.0.0.1:1/")
             self.names.append((tenant.id, agent.id))
             self.lanes.append(lane_name("normal", tenant.id, "all"))

@@ -20,6 +20,20 @@ UNSET_WAIT = timedelta(minutes=5)
 _OPERATOR = "whoever operates this system can change that"
 
 
+def unset(facts: Facts, at: datetime) -> Iterator[Finding]:
+    """An account for which nothing was ever set dials nothing; what it has queued waits for whoever sets it."""
+    if not facts.standing.configured:
+        yield Finding(
+            "unset",
+            "account_not_set_up",
+            "/to",
+            "no destinations and caller ids were set for your account",
+            f"{_OPERATOR} (trunkline tenants destinations)",
+            at + UNSET_WAIT,
+            again=True,
+        )
+
+
 def number(facts: Facts, _: datetime) -> Iterator[Finding]:
     """Emergency, premium, short codes, satellite and the like are never dialed, whatever a tenant is allowed."""
     try:
@@ -30,6 +44,8 @@ def number(facts: Facts, _: datetime) -> Iterator[Finding]:
 
 def destination(facts: Facts, _: datetime) -> Iterator[Finding]:
     """Deny by default: only what is on the tenant's list, up to the class of risk it is there for."""
+    if not facts.standing.configured:
+        return  # told as such
     try:
         found = against(facts.to, facts.place.country, facts.standing.destinations)
     except ValueError as error:
@@ -40,7 +56,7 @@ def destination(facts: Facts, _: datetime) -> Iterator[Finding]:
 
 def caller_id(facts: Facts, _: datetime) -> Iterator[Finding]:
     """Deny by default: only a number that is verified for the tenant or assigned to it is shown."""
-    if facts.standing.caller_id is None:
+    if facts.standing.configured and facts.standing.caller_id is None:
         yield Finding(
             "caller_id",
             "caller_id_not_allowed",

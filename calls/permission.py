@@ -29,6 +29,7 @@ Rule = Callable[[Facts, datetime], Iterable[Finding]]
 
 #: In the order in which their findings are told.
 RULES: tuple[Rule, ...] = (
+    outbound_rules.unset,
     outbound_rules.number,
     outbound_rules.destination,
     outbound_rules.caller_id,
@@ -85,5 +86,7 @@ def first(facts: Facts, at: datetime, until: datetime) -> Opening | None:
             return facts.limits.first(at, max(until, at + timedelta(microseconds=1)))
         if verdict.until is None or verdict.until <= at:
             return None
+        if any(one.again for one in verdict.findings):
+            return Opening(verdict.until) if verdict.until < until else None
         at = verdict.until
     return None

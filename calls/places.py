@@ -22,6 +22,9 @@ from calls.windows import WindowError, zone
 By = Literal["given", "number", "default", "unknown"]
 
 
+_RECIPIENT = ("timezone", "country", "hours", "otherwise")
+
+
 @dataclass(frozen=True, slots=True)
 class Recipient:
     """What a call says of where its callee is. ``country``: ISO 3166-1 alpha-2. ``hours``: whose hours held when the call
@@ -31,6 +34,7 @@ class Recipient:
     timezone: str | None = None
     country: str | None = None
     hours: str | None = None
+    otherwise: str | None = None
 
     @classmethod
     def read(cls, value: object) -> Recipient:
@@ -39,13 +43,13 @@ class Recipient:
             return cls()
         if not isinstance(value, Mapping):
             raise ValueError("recipient: must be an object")
-        members = [value.get(name) for name in ("timezone", "country", "hours")]
+        members = [value.get(name) for name in _RECIPIENT]
         if not all(one is None or isinstance(one, str) for one in members):
-            raise ValueError("recipient: timezone, country and hours must be texts")
+            raise ValueError(f"recipient: {', '.join(_RECIPIENT)} must be texts")
         return cls(*members)
 
     def as_dict(self) -> dict[str, str | None]:
-        return {"timezone": self.timezone, "country": self.country, "hours": self.hours}
+        return {name: getattr(self, name) for name in _RECIPIENT}
 
 
 #: Of a call that says nothing of it.

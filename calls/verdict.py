@@ -44,6 +44,7 @@ class Finding:
     detail: str
     remedy: str
     until: datetime | None = None
+    again: bool = False
 
     @property
     def final(self) -> bool:
@@ -81,6 +82,11 @@ class Verdict:
     def first(self) -> Finding | None:
         """The finding that decides: one that holds for ever before one that passes."""
         return self.final or next(iter(self.findings), None)
+
+    @property
+    def refusing(self) -> tuple[Finding, ...]:
+        """The findings for which a new call is not accepted."""
+        return tuple(one for one in self.findings if one.final or one.again)
 
     @property
     def until(self) -> datetime | None:

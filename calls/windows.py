@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
@@ -23,6 +23,7 @@ MIDNIGHT = 24 * 60
 _CLOCK = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])|24:00")
 #: Files beside the zones that are none: what they say depends on the machine, or is nothing.
 _NO_ZONES = frozenset({"localtime", "Factory", "posixrules"})
+UTC_NAME = "UTC"
 _DAY, _TICK = timedelta(days=1), timedelta(microseconds=1)
 #: No zone changes its offset and takes it back within so short a time.
 _LOOK = timedelta(hours=6)
@@ -133,6 +134,38 @@ class Window:
         if found is None or closed - found < need or found >= until:
             return None
         return Opening(found, closed - need)
+
+
+#: In place of a zone's name: the recipient's, wherever that is.
+RECIPIENT = "recipient"
+
+
+@dataclass(frozen=True, slots=True)
+class RecipientWindow:
+    """A :class:`Window` by the clock of the callee, wherever that is. Errors as those of a window."""
+
+    days: frozenset[int]
+    from_minute: int
+    to_minute: int
+
+    def __post_init__(self) -> None:
+        self.at((UTC_NAME,))
+
+    def at(self, zones: Sequence[str]) -> Opens:
+        """Open where it is open on the clock of each of the zones."""
+        return AllOf(tuple(Window(zone(name), self.days, self.from_minute, self.to_minute) for name in zones))
+
+    def as_dict(self) -> dict[str, object]:
+        """As :func:`read_window` takes it."""
+        return {**Window(zone(UTC_NAME), self.days, self.from_minute, self.to_minute).as_dict(), "time_zone": RECIPIENT}
+
+
+def read_window(value: object) -> Window | RecipientWindow:
+    """What ``as_dict`` of either wrote. WindowError for anything else."""
+    if not isinstance(value, Mapping) or value.get("time_zone") != RECIPIENT:
+        return Window.read(value)
+    its = Window.read({**value, "time_zone": UTC_NAME})
+    return RecipientWindow(its.days, its.from_minute, its.to_minute)
 
 
 @dataclass(frozen=True, slots=True)

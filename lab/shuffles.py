@@ -24,6 +24,7 @@ from calls.evidence import Evidence, Outcome, RetryClass, Source, State
 from calls.lifecycle import AttemptFacts, fold
 from calls.retry import RetryRules
 from jobs.watchdog import PROBES, sweep
+from lab.liberty import give_the_world
 from lab.stories import Story, draw
 from settings import Settings
 from store import agents, attempts, calls, carriers, tenants
@@ -84,6 +85,7 @@ class House:
     def fill(self, count: int) -> None:
         """A tenant with ``count`` calls, none of them dialed."""
         tenant = tenants.create(self.db, name="shuffle", webhook_url="https://shuffle.example/hook")
+        give_the_world(self.db, tenant.id)
         agent = agents.create(self.db, tenant_id=tenant.id, name="bot", kind="websocket", url="ws://127.0.0.1:9000/")
         carrier = carriers.put_carrier(self.db, name="shuffle", max_channels=10, cps=5)
         carriers.put_endpoint(self.db, carrier_id=carrier.id, gateway="shuffle", address="127.0.0.1:5060")

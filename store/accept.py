@@ -12,10 +12,12 @@ import psycopg
 from psycopg import errors
 from psycopg.types.json import Jsonb
 
+from calls.consent import Consent
 from calls.ids import new_uuid7
 from calls.lanes import lane_name
+from calls.places import Recipient
 from calls.rules import RetryRules
-from calls.windows import Window
+from calls.windows import RecipientWindow, Window
 from crashpoint import crash_point
 from store import backlog
 from store.backlog import QueueFull
@@ -51,8 +53,9 @@ class NewCall:
     """A call as it was asked for, already validated. Times are aware; ``*_s`` are seconds.
 
     ``retry``: the rules it goes by, None: the platform's, whatever they will be. ``due_at`` lies in its ``window``, and a
-    dial may begin until ``dial_until``. ``recording``: start, notice, days; None: it is not recorded. The ids are the
-    caller's, so that accepting the same NewCall again after a lost connection is harmless.
+    dial may begin until ``dial_until``. ``recording``: start, notice, days; None: it is not recorded.
+    ``decision``: what the rules said to it (calls/verdict.py). The ids are the caller's, so that accepting the same NewCall
+    again after a lost connection is harmless.
     """
 
     tenant_id: UUID
@@ -71,9 +74,12 @@ class NewCall:
     client_reference: str | None = None
     webhook_url: str | None = None
     retry: RetryRules | None = None
-    window: Window | None = None
+    window: Window | RecipientWindow | None = None
     dial_until: datetime | None = None
     recording: dict[str, Any] | None = None
+    recipient: Recipient | None = None
+    consent: Consent | None = None
+    decision: dict[str, Any] | None = None
     id: UUID = field(default_factory=new_uuid7)
     attempt_id: UUID = field(default_factory=new_uuid7)
 
@@ -178,6 +184,8 @@ def _queued(new: NewCall, now: datetime) -> Call:
         ended_at=None,
         retry=None if new.retry is None else new.retry.as_dict(),
         dial_window=None if new.window is None else new.window.as_dict(),
+        recipient=None if new.recipient is None else new.recipient.as_dict(),
+        consent=None if new.consent is None else new.consent.as_dict(),
     )
 
 
@@ -283,6 +291,9 @@ def _columns(call: Call, new: NewCall) -> dict[str, object]:
         "retry": None if call.retry is None else Jsonb(call.retry),
         "dial_window": None if call.dial_window is None else Jsonb(call.dial_window),
         "recording": None if call.recording is None else Jsonb(call.recording),
+        "recipient": None if call.recipient is None else Jsonb(call.recipient),
+        "consent": None if call.consent is None else Jsonb(call.consent),
+        "decision": None if new.decision is None else Jsonb(new.decision),
         "attempt_id": new.attempt_id,
         "dial_until": new.dial_until,
     }

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 from uuid import UUID
 
 import psycopg
 
-from calls.retry import RetryRules
 from calls.windows import Why
-from store.limits import QUIET, REACH, Unreadable, limits_of, rules_of
+from store import permission
+from store.limits import QUIET, REACH, Unreadable
 from store.outbox import outbox_row
 from store.pool import Conn, Database, is_transient
 from store.queries import load
@@ -28,13 +28,15 @@ _CALL_WIDTH = len(Call.__dataclass_fields__)
 
 RefusalReason = Literal[
     "gone", "not_queued", "not_due", "expired", "canceled", "paused", "agent_paused", "drained", "epoch", "no_endpoint",
-    "off_duty", "unreadable", Why,
+    "off_duty", "unreadable", "rules", Why,
 ]  # fmt: skip
 #: Refused for ever; or for this switch alone, whose controller puts it back. For any other reason the attempt, if still
 #: queued, is in no lane now and has to come back into one; with ``agent_paused`` not before its agent is resumed.
 _STAYS = frozenset({"gone", "canceled", "expired", "drained"})
-#: Refused by the call's own rules: it comes back at the next moment that they allow, or ends.
-_RULED = frozenset({"window", "per_day", "number_per_day", "unreadable"})
+_TIMES: Mapping[str, Why] = {why: why for why in get_args(Why)}
+#: Refused by the call's own rules, or by those of its tenant and its callee's country (``rules``): it comes back at the next
+#: moment that they allow, or ends.
+_RULED = frozenset({*_TIMES, "unreadable", "rules"})
 
 
 class Wanted(NamedTuple):
@@ -76,9 +78,9 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Not claimed, and nothing was changed but this: for a reason that passes, the attempt counts as not laned. Where the
-    call's own rules forbid a dial now (``window``, ``per_day``, ``number_per_day``, ``unreadable``), it also has a later
-    ``due_at``, or has ended.
+    """Not claimed, and nothing was changed but this: for a reason that passes, the attempt counts as not laned. Where
+    rules forbid a dial now (``window``, ``hours``, ``per_day``, ``number_per_day``, ``rules``, ``unreadable``), it also has
+    a later ``due_at``, or has ended.
     """
 
     reason: RefusalReason
@@ -157,6 +159,7 @@ def _claim_alone(db: Database, params: dict[str, Any]) -> Claimed | Refused | Ex
 def _claim_all(conn: Conn, asked: Sequence[dict[str, Any]]) -> dict[UUID, Claimed]:
     had: dict[UUID, Claimed] = {}
     told: list[dict[str, object]] = []
+    decided: list[tuple[UUID, dict[str, Any]]] = []
     with conn.pipeline():
         conn.execute(_BY_ID)
         # Ids are made in order, so this is the order of their calls, in which everybody locks; a retry's may be another,
@@ -166,11 +169,13 @@ def _claim_all(conn: Conn, asked: Sequence[dict[str, Any]]) -> dict[UUID, Claime
             row = cursor.fetchone()
             if row is None:
                 continue
-            claimed, reason, webhook = _claimed(row, params)
-            if reason is not None:
+            claimed, said, webhook = _claimed(row, params)
+            if not isinstance(said, dict):
                 raise _Forbidden
             had[claimed.attempt_id] = claimed
             told += webhook
+            decided.append((claimed.attempt_id, said))
+        permission.keep(conn, decided)
         _tell(conn, told)
         conn.commit()
     return had
@@ -186,12 +191,14 @@ def _claim(conn: Conn, params: dict[str, Any]) -> Claimed | Refused:
             if refused not in _STAYS and refused not in _RULED:
                 conn.execute(SQL["unlane"], params)
         else:
-            claimed, refused, webhook = _claimed(row, params)
+            claimed, said, webhook = _claimed(row, params)
             pdd_s, clock = claimed.pdd_s, claimed.claimed_at
-            if refused is None:
+            if isinstance(said, dict):
+                permission.keep(conn, [(claimed.attempt_id, said)])
                 _tell(conn, webhook)
                 conn.commit()
                 return claimed
+            refused = said
     if refused in _RULED:
         conn.rollback()
         reschedule_in(conn, [params["attempt_id"]], pdd_s=pdd_s, now=clock, clock=params["clock"], refused=refused)
@@ -204,11 +211,15 @@ def _tell(conn: Conn, rows: Sequence[dict[str, object]]) -> None:
         conn.execute(_OUTBOX["notify"])
 
 
-def _claimed(row: Sequence[Any], params: dict[str, Any]) -> tuple[Claimed, RefusalReason | None, list[dict[str, object]]]:
-    """What the statement claimed, why it may not be all the same, and the webhook to be written of it."""
-    hook, tenant_name, agent_kind, pdd_s, clock, rang, number_rang, *columns = row
+def _claimed(
+    row: Sequence[Any], params: dict[str, Any]
+) -> tuple[Claimed, dict[str, Any] | RefusalReason, list[dict[str, object]]]:
+    """What the statement claimed, the decision that permits it (or why it may not be all the same), and the webhook to be
+    written of it.
+    """
+    hook, tenant_name, agent_kind, pdd_s, clock, rang, number_rang, standing, *columns = row
     call, attempt = Call(*columns[:_CALL_WIDTH]), Attempt(*columns[_CALL_WIDTH:])
-    reason = _forbidden(call, pdd_s, clock, rang or (), number_rang or ())
+    said = _judged(call, agent_kind, standing, pdd_s, clock, rang or (), number_rang or ())
     webhook = []
     if hook is not None:
         webhook = [outbox_row(call, "call.dialing", webhook_body("call.dialing", clock, call, attempt), hook, clock)]
@@ -237,18 +248,26 @@ def _claimed(row: Sequence[Any], params: dict[str, Any]) -> tuple[Claimed, Refus
         claimed_at=clock,
         deadline_at=attempt.deadline_at,
     )
-    return claimed, reason, webhook
+    return claimed, said, webhook
 
 
-def _forbidden(
-    call: Call, pdd_s: float, clock: datetime, rang: Collection[datetime], others: Collection[datetime]
-) -> RefusalReason | None:
-    """What the call's own rules say against a dial at ``clock``, asked of the very row that was claimed: what was worked out
-    before may be old, or another's.
+def _judged(
+    call: Call,
+    agent_kind: str,
+    standing: object,
+    pdd_s: float,
+    clock: datetime,
+    rang: Collection[datetime],
+    others: Collection[datetime],
+) -> dict[str, Any] | RefusalReason:
+    """What the rules say to a dial at ``clock``, asked of the very row that was claimed and of what holds for its tenant
+    now: what was worked out before may be old, or another's. The decision that permits it, or why it is refused.
     """
-    if call.dial_window is None and call.retry is None:
-        return None
     try:
-        return limits_of(call, rules_of(call, RetryRules()), pdd_s, rang, others).against(clock)
+        verdict = permission.judged(call, agent_kind, standing, pdd_s, clock, rang, others)
     except Unreadable:
         return "unreadable"
+    if verdict.permitted:
+        return verdict.as_dict()
+    assert verdict.first is not None
+    return _TIMES.get(verdict.first.rule, "rules")

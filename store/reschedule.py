@@ -1,7 +1,8 @@
 """A queued attempt that may not be dialed now: later, at the first moment its rules allow, or never.
 
-Its window is closed, or its dials of the local day are used up. It waits in the backlog for the next moment; if there is
-none before ``expires_at`` the call ends as expired, and one whose rules cannot be read as blocked, at once.
+Its window is closed, people are not called at this hour, or its dials of the local day are used up. It waits in the backlog
+for the next moment; if there is none before ``expires_at`` the call ends as expired. Where a rule forbids it for ever
+(calls/permission.py), or the rules cannot be read, it ends as blocked at once.
 
 What a claim refused by these rules, and they then allow after all, comes back a little later (AGAIN), never at once: if the
 two looks should ever differ for good, it is seen in the call's events and is no endless loop of permits.
@@ -12,13 +13,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from calls.evidence import End, Evidence, Source, State
+from calls.permission import first, judge
 from calls.retry import RetryRules
+from store import permission
 from store.change import apply_in, ask_past, read_others
 from store.facts import NO_TIMERS
-from store.limits import Past, Unreadable, dials, limits_of, rules_of
+from store.limits import Past, Unreadable, dials
 from store.pool import Conn, Database
 from store.queries import load
 from store.records import recordset
@@ -63,16 +67,22 @@ def reschedule_in(
             return 0
         past = ask_past(conn, [attempt.id for _, attempt in attempts])()
         others = read_others(conn, calls.values(), attempts[0][0])
+        standings = permission.read_standings(conn, [attempt.id for _, attempt in attempts])
         later: list[_Later] = []
+        said: list[tuple[UUID, dict[str, Any]]] = []
         ends: list[Evidence] = []
         for moment, attempt in attempts:
             call = calls[attempt.call_id]
-            decided = _decide(call, attempt, past.get(call.id, []), others.get(call.id, []), pdd_s, moment, now)
+            known = (past.get(call.id, []), others.get(call.id, []))
+            decided, decision = _decide(call, attempt, standings[attempt.id], known, pdd_s, moment, now)
+            if decision is not None:
+                said.append((attempt.id, decision))
             if isinstance(decided, Evidence):
                 ends.append(decided)
             else:
                 later.append(decided if refused is None else _not_at_once(decided, moment, refused))
         _write(conn, later, now)
+        permission.keep(conn, said)
         # It commits; and nothing is asked of rules where an attempt ends that was never dialed.
         apply_in(conn, ends, rules=RetryRules(), timers=NO_TIMERS, now=now)
     return len(ends)
@@ -81,23 +91,28 @@ def reschedule_in(
 def _decide(
     call: Call,
     attempt: Attempt,
-    past: Sequence[Past],
-    others: Sequence[datetime],
+    standing: tuple[str, Any],
+    known: tuple[Sequence[Past], Sequence[datetime]],
     pdd_s: int,
     clock: datetime,
     now: datetime,
-) -> _Later | Evidence:
+) -> tuple[_Later | Evidence, dict[str, Any] | None]:
+    """What becomes of the attempt, and what the rules said of it; None: they could not be asked."""
+    past, others = known
     try:
-        rules = rules_of(call, RetryRules())
-        limits = limits_of(call, rules, pdd_s, dials(past), others)
+        facts = permission.facts_for(call, *standing, pdd_s, dials(past), others)
     except Unreadable as error:
-        return _end(attempt, "blocked", str(error), now)
+        return _end(attempt, "blocked", str(error), now), None
     earliest = max(attempt.due_at, clock)
-    why = limits.against(earliest)
-    opening = limits.first(earliest, call.expires_at)
+    verdict = judge(facts, earliest)
+    decision, why = verdict.as_dict(), None if verdict.first is None else verdict.first.rule
+    if (final := verdict.final) is not None:
+        return _end(attempt, f"blocked_{final.rule}", final.words, now), decision
+    opening = first(facts, earliest, call.expires_at)
     if opening is None:
-        return _end(attempt, "expired", f"{why or 'expires_at'} leaves no moment for a dial before expires_at", now)
-    return _Later(call, attempt, attempt.due_at if why is None else opening.at, opening.until, why)
+        note = f"{why or 'expires_at'} leaves no moment for a dial before expires_at"
+        return _end(attempt, "expired", note, now), decision
+    return _Later(call, attempt, attempt.due_at if why is None else opening.at, opening.until, why), decision
 
 
 def _not_at_once(later: _Later, clock: datetime, refused: str) -> _Later:

@@ -49,6 +49,8 @@ class Call:
     dial_window: Any = None  # as stored; calls.windows.Window.read says whether it can be read
     recording: dict[str, Any] | None = None
     direction: str = "outbound"  # inbound: from_number called to_number, which is one of the tenant's own
+    recipient: Any = None  # where its callee is: calls.places.Recipient.read
+    consent: Any = None  # on what ground it is made: calls.consent.Consent.read
 
     @property
     def ended(self) -> bool:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from uuid import UUID
 
+from lab.liberty import give_the_world
 from store import agents, keys, tenants
 from store.migrate import migrate
 from store.pool import Database, open_database
@@ -267,6 +268,7 @@ class Stack:
     def account(self, name: str, *, webhook_url: str | None = None) -> Account:
         """A new tenant and an API key of it."""
         tenant = tenants.create(self.db, name=name, webhook_url=webhook_url)
+        give_the_world(self.db, tenant.id)
         _, key = keys.create(self.db, tenant_id=tenant.id, name="stack")
         return Account(tenant.id, tenant.name, key)
 

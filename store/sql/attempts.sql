@@ -54,7 +54,8 @@ WITH epoch AS (
     FROM claimed a
     ON CONFLICT (call_id, dedupe) DO NOTHING
 )
--- And when dials were made that may have rung: of the call, and where that is capped, of others to its number.
+-- And when dials were made that may have rung: of the call, and where that is capped, of others to its number. And what the
+-- tenant may.
 SELECT a.hook, a.tenant_name, g.kind, a.pdd_s, coalesce(%(clock)s::timestamptz, statement_timestamp()),
        CASE WHEN a.number > 1 THEN ARRAY(
            SELECT o.claimed_at FROM (
@@ -62,8 +63,9 @@ SELECT a.hook, a.tenant_name, g.kind, a.pdd_s, coalesce(%(clock)s::timestamptz, 
        CASE WHEN c.retry ->> 'number_per_day' IS NOT NULL THEN
            number_rang(c.tenant_id, c.to_number, coalesce(%(clock)s::timestamptz, statement_timestamp()) - %(reach)s::interval,
                        %(attempt_id)s, %(quiet)s) END,
+       {standing},
        {call}, {attempt}
-FROM claimed a JOIN told c ON c.id = a.call_id JOIN agents g ON g.id = a.agent_id;
+FROM claimed a JOIN told c ON c.id = a.call_id JOIN agents g ON g.id = a.agent_id JOIN tenants t ON t.id = c.tenant_id;
 
 -- name: why_refused
 SELECT CASE

@@ -14,6 +14,7 @@ import pytest
 
 from calls.evidence import End, Evidence, Source, State
 from calls.retry import RetryRules
+from lab.liberty import give_the_world
 from settings import Settings
 from store import agents, attempts, calls, carriers, tenants
 from store.pool import Database, open_database
@@ -153,6 +154,7 @@ def enterprise(db: Database, postgres_url: str) -> World:
     """One more, beside all others."""
     number = next(_numbers)
     tenant = tenants.create(db, name=f"acme-{number}-{uuid4().hex[:6]}", webhook_url="https://acme.example/hook")
+    give_the_world(db, tenant.id)
     agent = agents.create(db, tenant_id=tenant.id, name="bot", kind="websocket", url="ws://127.0.0.1:9000/")
     carrier = carriers.put_carrier(db, name=f"c{number}-{uuid4().hex[:6]}", max_channels=10, cps=5)
     carriers.put_endpoint(db, carrier_id=carrier.id, gateway=f"gw{number}-{uuid4().hex[:6]}", address="127.0.0.1:5060")

@@ -15,6 +15,7 @@ from redis import Redis
 from werkzeug.test import TestResponse
 
 from budget.connect import connect
+from lab.liberty import give_the_world
 from settings import Settings
 from store import agents, carriers, keys, tenants
 from store.agents import Agent
@@ -116,6 +117,8 @@ def database(postgres_url: str) -> Iterator[Database]:
 @pytest.fixture(scope="module")
 def world(database: Database) -> World:
     ours, theirs = tenants.create(database, name="ours"), tenants.create(database, name="theirs")
+    for one in (ours, theirs):
+        give_the_world(database, one.id)
     carrier = carriers.put_carrier(database, name="acme", max_channels=10, cps=5)
     carriers.put_route(database, name="germany", prefixes=["49"], carriers=[carrier.id])
     return World(

@@ -1,0 +1,28 @@
+-- name: ask
+-- All that the rules want of a call that is about to be accepted, and where its number leads: one question.
+SELECT (SELECT r.name FROM routes r WHERE r.prefix = ANY(%(prefixes)s) ORDER BY length(r.prefix) DESC, r.name LIMIT 1),
+       (SELECT g.kind FROM agents g WHERE g.id = %(agent_id)s AND g.tenant_id = t.id),
+       {standing}
+FROM tenants t CROSS JOIN (SELECT %(to_number)s::text AS to_number, %(from_number)s::text AS from_number) c
+WHERE t.id = %(tenant_id)s;
+
+-- name: ask_all
+-- The same for many, in their order; routes and agents are few and read once by whoever has many calls.
+SELECT {standing}
+FROM unnest(%(to_numbers)s::text[], %(from_numbers)s::text[]) WITH ORDINALITY AS c(to_number, from_number, position)
+JOIN tenants t ON t.id = %(tenant_id)s
+ORDER BY c.position;
+
+-- name: of_attempts
+-- For attempts whose calls are locked.
+SELECT a.id, g.kind, {standing}
+FROM attempts a JOIN calls c ON c.id = a.call_id JOIN tenants t ON t.id = c.tenant_id JOIN agents g ON g.id = c.agent_id
+WHERE a.id = ANY(%(ids)s);
+
+-- name: keep
+UPDATE attempts a SET decision = n.decision
+FROM jsonb_populate_recordset(NULL::attempts, %(rows)s) n WHERE a.id = n.id;
+
+-- name: decisions
+SELECT a.id, a.decision FROM attempts a JOIN calls c ON c.id = a.call_id
+WHERE c.tenant_id = %(tenant_id)s AND c.id = %(id)s;
