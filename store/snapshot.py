@@ -34,6 +34,8 @@ def snapshot(call: Call) -> dict[str, Any]:
         "max_attempts": call.max_attempts,
         "retry": _retry(call),
         "window": call.dial_window,
+        "recipient": _recipient(call),
+        "consent": call.consent,
         "recording": _recording(call),
         "ring_timeout_s": call.ring_timeout_s,
         "max_duration_s": call.max_duration_s,
@@ -64,6 +66,13 @@ _RETRY = (
 def _retry(call: Call) -> dict[str, Any] | None:
     rules = call.retry
     return None if rules is None else {"max_attempts": call.max_attempts, **{name: rules.get(name) for name in _RETRY}}
+
+
+def _recipient(call: Call) -> dict[str, Any] | None:
+    """What was given; what its tenant's hours were is no business of the call's."""
+    kept = call.recipient if isinstance(call.recipient, dict) else {}
+    given = {name: kept.get(name) for name in ("timezone", "country")}
+    return given if any(given.values()) else None
 
 
 def _recording(call: Call) -> dict[str, Any] | None:

@@ -103,10 +103,25 @@ class RetryAnswer(Answer):
 class WindowAnswer(Answer):
     """When a call may be dialed, by the clock where the phone is."""
 
-    time_zone = _text("IANA time zone", example="Europe/Berlin")
+    time_zone = _text("IANA time zone, or recipient: the callee's own", example="Europe/Berlin")
     days = fields.List(fields.String(metadata={"enum": list(DAYS)}), required=True)
     from_ = _text("from this minute on", data_key="from", example="09:00")
     to = _text("until just before this minute", example="20:00")
+
+
+class RecipientAnswer(Answer):
+    """Where a callee is, as it was given."""
+
+    timezone = _text("IANA time zone", null=True)
+    country = _text("ISO 3166-1", null=True)
+
+
+class ConsentAnswer(Answer):
+    """On what ground a call is made."""
+
+    basis = _text("docs/rules.md has all of them")
+    at = _time("when it was given", null=True)
+    reference = _text("where its proof is", null=True)
 
 
 class AskedRecording(Answer):
@@ -144,6 +159,15 @@ class CallAnswer(Answer):
     )
     window = fields.Nested(
         WindowAnswer, required=True, allow_none=True, metadata={"description": "when it may be dialed; null: at any time"}
+    )
+    recipient = fields.Nested(
+        RecipientAnswer,
+        required=True,
+        allow_none=True,
+        metadata={"description": "where the callee is; null: nothing was given"},
+    )
+    consent = fields.Nested(
+        ConsentAnswer, required=True, allow_none=True, metadata={"description": "null: none was given with the call"}
     )
     recording = fields.Nested(
         AskedRecording, required=True, allow_none=True, metadata={"description": "how it is recorded; null: not at all"}
@@ -248,6 +272,11 @@ class AttemptAnswer(Answer):
     early_at = _time("first 183 with audio", null=True)
     answered_at = _time("answered", null=True)
     ended_at = _time("ended", null=True)
+    decision = fields.Dict(
+        required=True,
+        allow_none=True,
+        metadata={"description": "what the rules said when they were asked last: docs/rules.md; null: they were not asked"},
+    )
 
 
 class AttemptList(Answer):

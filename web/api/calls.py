@@ -9,20 +9,21 @@ from flask import Response, g, url_for
 
 from calls.ids import call_ref
 from crashpoint import crash_point
-from store import calls, tenants
+from store import calls, permission, tenants
 from store.calls import Accepted, NewCall, QueueFull, UnknownAgent
 from store.hangup import OtherAction, request_hangup
 from store.rows import Call, CallEvent
 from store.snapshot import attempt_snapshot, snapshot, stamp
-from web.api import idempotency
+from web.api import dryrun, idempotency
 from web.api.answers import AttemptList, CallAnswer, CallPage, CanceledQueueAnswer, EventList
 from web.api.headers import LOCATION_HEADER, REPLAYED_HEADER
-from web.api.newcall import plan
+from web.api.newcall import weigh
 from web.api.outcome import told_truly
 from web.api.parser import Blueprint
 from web.api.push import lane
 from web.api.requests import CallsQuery, NewCallRequest
 from web.api.respond import answer, page, path_id, refuses
+from web.api.rules_answers import DryRunAnswer
 from web.auth import tenant
 from web.problems import FieldError, invalid, not_found, too_many
 from web.runtime import runtime
@@ -37,21 +38,28 @@ blueprint = Blueprint("calls", __name__, url_prefix="/v1/calls", description="Ca
 
 @blueprint.post("")
 @blueprint.arguments(NewCallRequest)
+@blueprint.arguments(dryrun.PlaceQuery, location="query")
 @blueprint.response(202, CallAnswer, description="Accepted", headers={**LOCATION_HEADER, **REPLAYED_HEADER})
+@blueprint.alt_response(200, schema=DryRunAnswer, description="A dry run: what would happen; nothing was kept")
 @refuses(blueprint, 400, 409, 413, 415, writes=True)
 @blueprint.doc(parameters=[idempotency.PARAMETER], operationId="placeCall")
-def place_call(args: dict[str, Any]) -> Response:
+def place_call(args: dict[str, Any], query: dict[str, Any]) -> Response:
     """Place a call
 
     202 means: kept, and will be dialed as soon as every limit allows, not before `not_before` and not after `expires_at`.
     No answer, or 503 with the code `outcome_unknown`, means: it may or may not have been kept. Sent again with the same
     `Idempotency-Key`, it is carried out once at most. 429 with the code `queue_full` means: your account has as many calls
-    queued as it may, and this one was not kept.
+    queued as it may, and this one was not kept. With `dry_run=true` the answer is 200: what would happen to the call, and
+    why.
     """
     ours = runtime()
     now = ours.now()
+    if query["dry_run"]:
+        dryrun.refuse_key()
+        return dryrun.say(weigh(args, tenant(), ours.settings, ours.database, now))
     key = idempotency.idempotency_key(g.body)
-    new, faults = plan(args, tenant(), ours.settings, ours.database, now)
+    planned = weigh(args, tenant(), ours.settings, ours.database, now)
+    new, faults = planned.new, planned.faults
     if faults and key is None:
         raise invalid(*faults)
 
@@ -148,7 +156,8 @@ def list_attempts(call_id: str) -> Response:
     """Read every dial of a call"""
     call = _own_call(call_id)
     attempts = calls.list_attempts(runtime().database, call.tenant_id, call.id)
-    return answer({"data": [attempt_snapshot(attempt) for attempt in attempts]})
+    said = permission.decisions(runtime().database, call.tenant_id, call.id)
+    return answer({"data": [{**attempt_snapshot(attempt), "decision": said.get(attempt.id)} for attempt in attempts]})
 
 
 @blueprint.post("/<call_id>/actions/hangup")

@@ -1,24 +1,27 @@
-"""From a well-formed request to a call that can be accepted: the checks that need the clock, the routes and the limits."""
+"""From a well-formed request to a call that can be accepted: the checks that need the clock, the routes and the rules."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from calls.lanes import Priority
+from calls.outbound_rules import LOOK_AHEAD
+from calls.permission import Facts, Verdict, facts_of, first, judge
+from calls.places import NOWHERE, Recipient, place_of
 from calls.rules import RetryRules
-from calls.windows import Opening
+from calls.windows import Limits, Opening, Opens, RecipientWindow, Window, zone
 from settings import Settings
-from store import carriers
+from store import permission
 from store.calls import NewCall
+from store.permission import Known
 from store.pool import Database
 from store.tenants import Tenant
 from web.api.recording_fields import recording_for
 from web.problems import FieldError
 
-#: A window that does not open within so long never opens for this call.
-LOOK_AHEAD = timedelta(days=15)
 NEVER_OPEN = (
     "leaves no moment between not_before and expires_at from which the {} s of a dial, time to ring included, end inside;"
     " widen it, or let the call expire later"
@@ -27,27 +30,52 @@ NEVER_OPEN = (
 NO_ROUTE = "none"
 
 
-def plan(
-    args: Mapping[str, Any], tenant: Tenant, settings: Settings, database: Database, now: datetime
-) -> tuple[NewCall, list[FieldError]]:
-    """The call that ``args`` ask for at ``now``, and what speaks against accepting it now (empty: nothing)."""
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A call as it would be accepted, and what speaks against that (empty: nothing); and what was known and said of it."""
+
+    new: NewCall
+    faults: list[FieldError]
+    known: Known
+    verdict: Verdict
+    opening: Opening | None
+
+
+def weigh(args: Mapping[str, Any], tenant: Tenant, settings: Settings, database: Database, now: datetime) -> Plan:
+    """The call that ``args`` ask for at ``now``. What the database knows of it is one question."""
+    known = permission.ask(database, tenant.id, args["agent_id"], args["to"], args["from_"])
+    recording, against = recording_for(args, tenant, settings, database)
+    planned = prepare(args, tenant, settings, now, known, recording)
+    planned.faults.extend(against)
+    return planned
+
+
+def prepare(
+    args: Mapping[str, Any],
+    tenant: Tenant,
+    settings: Settings,
+    now: datetime,
+    known: Known,
+    recording: dict[str, Any] | None,
+) -> Plan:
+    """The same of what is known already: asks nobody, so that many can be prepared after one question."""
     due_at = max(now, args.get("not_before", now))
-    window, rules = args.get("window"), _rules(args, settings)
     ring_timeout_s = args.get("ring_timeout_s", settings.ring_timeout_s)
+    given: Recipient = args.get("recipient", NOWHERE)
+    recipient = replace(given, hours=known.standing.hours, otherwise=known.standing.time_zone)
+    facts = _facts(args, settings, known, recipient, ring_timeout_s)
+    verdict = judge(facts, due_at)
     opening: Opening | None = Opening(due_at)
-    if window is not None:
-        need = timedelta(seconds=settings.pdd_s + ring_timeout_s)
-        opening = window.opening(due_at, need, args.get("expires_at", due_at + LOOK_AHEAD))
+    if not verdict.refusing:
+        opening = first(facts, due_at, args.get("expires_at", due_at + LOOK_AHEAD))
     first_at = due_at if opening is None else opening.at
     expires_at = args.get("expires_at", first_at + timedelta(seconds=settings.default_expires_s))
-    route = carriers.route_for(database, args["to"])
     faults = list(_time_faults(args, settings.max_ahead_s, now, due_at, expires_at))
     faults += _retry_faults(args)
-    recording, against = recording_for(args, tenant, settings, database)
-    faults += against
+    faults += [FieldError(one.pointer, one.code, one.words) for one in verdict.refusing]
     if opening is None and not faults:
-        faults.append(FieldError("/window", "never_open", NEVER_OPEN.format(settings.pdd_s + ring_timeout_s)))
-    if route is None:
+        faults.append(_never(verdict, settings.pdd_s + ring_timeout_s))
+    if known.route is None:
         faults.append(FieldError("/to", "no_route", "no carrier of this system leads to this number"))
     priority: Priority = args.get("priority", "normal")
     new = NewCall(
@@ -55,7 +83,7 @@ def plan(
         agent_id=args["agent_id"],
         to_number=args["to"],
         from_number=args["from_"],
-        route=route or NO_ROUTE,
+        route=known.route or NO_ROUTE,
         due_at=first_at,
         expires_at=expires_at,
         max_attempts=_max_attempts(args, settings),
@@ -66,20 +94,52 @@ def plan(
         agent_variables=args.get("agent_variables", {}),
         client_reference=args.get("client_reference"),
         webhook_url=args.get("webhook_url"),
-        retry=rules,
-        window=window,
+        retry=_rules(args, settings, facts),
+        window=args.get("window"),
         dial_until=None if opening is None else opening.until,
         recording=recording,
+        recipient=recipient,
+        consent=args.get("consent"),
+        decision=verdict.as_dict(),
     )
-    return new, faults
+    return Plan(new, faults, known, verdict, opening)
 
 
-def _rules(args: Mapping[str, Any], settings: Settings) -> RetryRules:
+def _facts(args: Mapping[str, Any], settings: Settings, known: Known, recipient: Recipient, ring_timeout_s: int) -> Facts:
+    """What is known of a call before it is one."""
+    window: Window | RecipientWindow | None = args.get("window")
+    place = place_of(args["to"], recipient)
+    opens: Opens | None = window if isinstance(window, Window) else None
+    if isinstance(window, RecipientWindow) and place.zones:
+        opens = window.at(place.zones)
+    return facts_of(
+        to=args["to"],
+        caller=args["from_"],
+        agent_kind=known.agent_kind or "",
+        standing=known.standing,
+        limits=Limits(zone(settings.recipient_time_zone), timedelta(seconds=settings.pdd_s + ring_timeout_s), opens),
+        recipient=recipient,
+        consent=args.get("consent"),
+        window_is_recipients=isinstance(window, RecipientWindow),
+    )
+
+
+def _never(verdict: Verdict, need_s: int) -> FieldError:
+    """Nothing forbids the call, but no moment that is left is open."""
+    found = verdict.first
+    if found is None or found.rule == "window":
+        return FieldError("/window", "never_open", NEVER_OPEN.format(need_s))
+    return FieldError(found.pointer, "never_open", f"{found.words}; no moment that is left is open")
+
+
+def _rules(args: Mapping[str, Any], settings: Settings, facts: Facts) -> RetryRules:
     """The platform's rules with what the call asks otherwise; its days are those of its window."""
     asked = {name: value for name, value in args.get("retry", {}).items() if name != "max_attempts"}
     window = args.get("window")
-    if window is not None:
+    if isinstance(window, Window):
         asked["time_zone"] = window.zone.key
+    elif window is not None and facts.place.zones:
+        asked["time_zone"] = facts.place.zones[0]
     return RetryRules.of(settings).with_(asked)
 
 

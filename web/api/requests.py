@@ -12,6 +12,7 @@ from web.api.answers import AGENT_KINDS, PRIORITIES, STATUSES
 from web.api.fields import Choice, Fault, Moment, Object, QueryWhole, Reference, Request, Telephone, Text, Whole
 from web.api.recording_fields import RecordingRequest
 from web.api.retry_fields import Part, RetryRequest, WindowRequest
+from web.api.rules_fields import ConsentRequest, RecipientRequest
 from web.api.urls import WEBHOOK_SCHEMES, Url
 
 PAGE_DEFAULT, PAGE_MOST = 50, 200
@@ -42,6 +43,10 @@ class NewCallRequest(Request):
     max_attempts = Whole(1, MAX_ATTEMPTS, metadata={"description": "the same as retry.max_attempts; give one of the two"})
     retry = Part(RetryRequest, metadata={"description": "when it is dialed again, and how often"})
     window = Part(WindowRequest, metadata={"description": "hours in which it may be dialed; else at any time"})
+    recipient = Part(RecipientRequest, metadata={"description": "where the callee is; else where the number's prefix says"})
+    consent = Part(
+        ConsentRequest, metadata={"description": "on what ground it is made; else your account's own, if it has one"}
+    )
     recording = Part(RecordingRequest, metadata={"description": "whether it is recorded; else as your account has it"})
     webhook_url = Url(
         WEBHOOK_SCHEMES,

@@ -7,7 +7,7 @@ from typing import Any
 from marshmallow import fields, post_load, validates_schema
 
 from calls.rules import GAP_MAX_S, GAPS_MAX, MAX_ATTEMPTS, NUMBER_PER_DAY_MAX
-from calls.windows import DAYS, Window, WindowError, minute, zone
+from calls.windows import DAYS, RECIPIENT, RecipientWindow, Window, WindowError, minute, zone
 from web.api.fields import Choice, Coded, Request, Whole, fault
 
 
@@ -44,6 +44,15 @@ class Switch(Coded, fields.Boolean):
         return value
 
 
+class QuerySwitch(Switch):
+    """The same in a query, where everything is text."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> bool:
+        if value not in ("true", "false"):
+            raise self.make_error("type")
+        return bool(value == "true")
+
+
 class Zone(Coded, fields.String):
     """The name of an IANA time zone."""
 
@@ -56,6 +65,15 @@ class Zone(Coded, fields.String):
             return zone(value).key
         except WindowError:
             raise fault("unknown_time_zone", f"must be {self.expected}, written exactly as IANA does") from None
+
+
+class ZoneOrRecipient(Zone):
+    """The same, or the word ``recipient``."""
+
+    expected = "the name of an IANA time zone, such as Europe/Berlin, or recipient"
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
+        return RECIPIENT if value == RECIPIENT else super()._deserialize(value, *args, **kwargs)
 
 
 class TimeOfDay(Coded, fields.String):
@@ -103,7 +121,13 @@ class RetryRequest(Request):
 class WindowRequest(Request):
     """When the call may be dialed, by the clock where the phone is; the ringing has to end inside."""
 
-    time_zone = Zone(required=True, metadata={"description": "IANA time zone of the phone", "example": "Europe/Berlin"})
+    time_zone = ZoneOrRecipient(
+        required=True,
+        metadata={
+            "description": "IANA time zone of the phone; recipient: the callee's own, wherever that is",
+            "example": "Europe/Berlin",
+        },
+    )
     days = Several(
         Choice(DAYS), len(DAYS), metadata={"description": "days of the week; else all of them", "example": list(DAYS[:5])}
     )
@@ -118,6 +142,8 @@ class WindowRequest(Request):
             raise wrong
 
     @post_load
-    def _made(self, data: dict[str, Any], **_: Any) -> Window:
+    def _made(self, data: dict[str, Any], **_: Any) -> Window | RecipientWindow:
         days = frozenset(DAYS.index(day) for day in data.get("days", DAYS))
+        if data["time_zone"] == RECIPIENT:
+            return RecipientWindow(days, data["from_"], data["to"])
         return Window(zone(data["time_zone"]), days, data["from_"], data["to"])
