@@ -17,6 +17,7 @@ from calls.consent import REFERENCE_MAX, Consent
 from calls.destinations import Entry
 from calls.hours import POLICIES
 from calls.numbers import NumberError, parse_caller_id
+from calls.risks import of_country
 from calls.windows import WindowError, zone
 from store.pool import Database
 from store.queries import load
@@ -69,6 +70,9 @@ def allow(db: Database, tenant_id: UUID, entries: Sequence[Entry]) -> TenantRule
     """Adds entries to the tenant's list, or sets those anew that are there. ``ValueError`` for one that is none;
     :class:`NoTenant`.
     """
+    for one in entries:
+        if not one.match.startswith("+") and of_country(one.match) is None:
+            raise ValueError(f"destination: {one.match!r:.40} is neither a country (DE) nor a prefix (+4930, or + for all)")
     given = {one.match: Entry.read(one.match, one.as_dict()).as_dict() for one in entries}
     return _written(db, "put_destinations", {"tenant_id": tenant_id, "entries": Jsonb(given)})
 

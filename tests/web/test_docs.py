@@ -75,7 +75,7 @@ def test_every_route_is_described(app: Flask, spec: dict[str, Any]) -> None:
 
 def test_every_operation_says_what_it_is_and_wants_a_key(spec: dict[str, Any]) -> None:
     names = [operation["operationId"] for _, operation in operations(spec)]
-    assert len(set(names)) == len(names) == 19
+    assert len(set(names)) == len(names) == 20
     assert all(operation["summary"] for _, operation in operations(spec))
     assert spec["security"] == [{"api_key": []}]
     assert spec["components"]["securitySchemes"]["api_key"]["scheme"] == "bearer"
@@ -158,6 +158,9 @@ def _provoke(api: Api, world: World, order: Callable[..., Any], monkeypatch: Any
         api.get(f"/v1/recordings/{known}")
         api.send("DELETE", f"/v1/recordings/{known}")
     assert api.get("/v1/limits").status_code == 200
+    assert api.post("/v1/calls?dry_run=true", order()).status_code == 200
+    assert api.get("/v1/caller_ids").status_code == 200
+    api.get("/v1/caller_ids?limit=x")
     assert api.post("/v1/calls/actions/cancel_queued").status_code == 202
     with world.database.connection() as conn:
         conn.execute(
@@ -171,6 +174,7 @@ def _provoke(api: Api, world: World, order: Callable[..., Any], monkeypatch: Any
             api.get(path, key=key)
             api.post(path, {}, key=key)
         api.get("/v1/limits", key=key)
+        api.get("/v1/caller_ids", key=key)
         api.post("/v1/calls/actions/cancel_queued", key=key)
         for suffix in ("", "/events", "/attempts", "/queue", "/actions", "/actions/any", "/recordings"):
             api.get(f"/v1/calls/{nobody}{suffix}", key=key)

@@ -19,6 +19,7 @@ from trunkline.cli import (
     routes,
     run,
     scopes,
+    tenant_rules,
     tenants,
     why,
 )
@@ -33,6 +34,21 @@ def main() -> None:
     """Trunkline: calls placed by program through FreeSWITCH. Settings come from the environment: trunkline settings."""
 
 
-for subject in (run, make, carriers, gateways, routes, tenants, agents, numbers, scopes, why, doctor, operate, rehearse):
+for subject in (
+    run,
+    make,
+    carriers,
+    gateways,
+    routes,
+    tenants,
+    tenant_rules,
+    agents,
+    numbers,
+    scopes,
+    why,
+    doctor,
+    operate,
+    rehearse,
+):
     for command in subject.COMMANDS:
         main.add_command(command)

@@ -26,6 +26,10 @@ def create_tenant(name: str, webhook_url: str | None, weight: int) -> None:
         made = tenants.create(db, name=name, webhook_url=webhook_url, weight=weight)
     click.echo(f"tenant {made.name} {made.id}")
     click.echo(f"webhook secret whsec_{base64.b64encode(made.webhook_secret).decode()}")
+    click.echo(
+        f"it dials nothing yet: trunkline tenants destinations allow {name} COUNTRY...;"
+        f" trunkline tenants caller-ids add {name} NUMBER"
+    )
 
 
 @click.command("create-key")

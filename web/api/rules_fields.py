@@ -5,42 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from marshmallow import post_load
+from phonenumbers import SUPPORTED_REGIONS
 
 from calls.consent import BASES, REFERENCE_MAX, Consent
 from calls.places import Recipient
-from calls.risks import of_country
-from web.api.fields import Choice, Moment, Request, Text, fault
+from web.api.fields import Choice, Moment, Request, Text
 from web.api.retry_fields import Zone
 
 
-class Country(Text):
+class Country(Choice):
     """ISO 3166-1 alpha-2."""
 
     def __init__(self, **more: Any):
-        super().__init__(
-            maximum=2,
-            minimum=2,
-            pattern="[A-Z]{2}",
-            remedy="must be two capital letters of ISO 3166-1, such as US",
-            **more,
-        )
-
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
-        name = super()._deserialize(value, *args, **kwargs)
-        if of_country(name) is None:
-            raise fault("unknown_country", "must be a country of ISO 3166-1, such as US")
-        return name
-
-
-class NotYet(Text):
-    """A field whose feature is not there: refused by name, whatever it holds."""
-
-    def __init__(self, remedy: str, **more: Any):
-        super().__init__(maximum=1, **more)
-        self._remedy = remedy
-
-    def _deserialize(self, *_: Any, **__: Any) -> str:
-        raise fault("not_supported", self._remedy)
+        super().__init__(sorted(SUPPORTED_REGIONS), **more)
+        self.expected = "a country of ISO 3166-1 in two capital letters, such as US"
 
 
 class RecipientRequest(Request):
@@ -48,10 +26,6 @@ class RecipientRequest(Request):
 
     timezone = Zone(metadata={"description": "IANA time zone of the callee", "example": "America/Chicago"})
     country = Country(metadata={"description": "where the callee is; its rules hold beside those of the number's country"})
-    postal_code = NotYet(
-        "is not looked up here; give timezone",
-        metadata={"description": "not supported: refused, so that nobody relies on it"},
-    )
 
     @post_load
     def _made(self, data: dict[str, Any], **_: Any) -> Recipient:
