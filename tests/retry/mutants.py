@@ -13,6 +13,7 @@ from tests.store import test_call_retries as retries
 from tests.store import test_call_windows as windows
 from tests.store import test_evidence
 from tests.store.conftest import World
+from tests.unit.calls import test_permission as permission
 from tests.unit.calls import test_retry as rules
 from tests.unit.calls import test_windows as clocks
 
@@ -111,6 +112,13 @@ MUTANTS = [
     Mutant("cap of the number forgotten", W, " | self._full(self.number_rang, self.number_per_day)", ""),
     Mutant("the claim does not ask for the window", W, "if self.window is not None and self.window.opening",
            "if False and self.window.opening"),
+    Mutant("nobody asks for the hours", W, "if self.hours is not None and self.hours.opening",
+           "if False and self.hours.opening",
+           permission.test_a_prefix_of_two_zones_is_called_when_both_allow_it),
+    Mutant("one zone of a prefix is enough", W, "if latest == here:", "if True:",
+           permission.test_a_prefix_of_two_zones_is_called_when_both_allow_it),
+    Mutant("hours of the first zone alone", "calls.hours", "for zone in zones)", "for zone in zones[:1])",
+           permission.test_a_prefix_of_two_zones_is_called_when_both_allow_it),
     Mutant("the claim does not ask for the caps", W, "if day in self._full(self.rang, self.per_day):", "if False:"),
     # Nobody but the policy makes an attempt
     Mutant("anybody decides", R, "if seal is not _SEAL:", "if False:", rules.test_nobody_else_makes_a_decision),
@@ -128,9 +136,9 @@ MUTANTS = [
             retries.test_whoever_refused_is_called_once_more_on_another_day_where_the_call_says_so),
     _stored("the dial that just ended is not counted", "store.facts", "rang.append(attempt.claimed_at)", "pass",
             retries.test_a_calls_own_dials_per_day),
-    _stored("the claim trusts what was worked out", "store.claim", "if call.dial_window is None and call.retry is None:",
-            "if True:", lambda world: windows.test_the_rule_itself_is_asked_whatever_was_worked_out_before(world, None)),
-    _stored("unreadable, and dialed", "store.claim", 'return "unreadable"', "return None",
+    _stored("the claim trusts what was worked out", "store.claim", "if verdict.permitted:", "if True:",
+            lambda world: windows.test_the_rule_itself_is_asked_whatever_was_worked_out_before(world, None)),
+    _stored("unreadable, and dialed", "store.claim", 'return "unreadable"', "return {}",
             lambda world: windows.test_what_cannot_be_read_is_never_dialed(world, "dial_window", {}, "window")),
     _stored("past its time, and claimed", "store.attempts",
             "AND (a.dial_until IS NULL OR a.dial_until >= coalesce(%(clock)s::timestamptz, statement_timestamp()))", "",
