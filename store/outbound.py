@@ -26,6 +26,8 @@ from store.records import all_rows, one_row, record
 _SQL = load("outbound")
 #: Digits of a block at least: no operator is given a whole area.
 BLOCK_LEAST = 5
+#: Calls that are looked at to tell what rules end.
+NEWEST = 10_000
 
 
 class NoTenant(LookupError):
@@ -169,10 +171,16 @@ def list_caller_ids(db: Database, tenant_id: UUID, limit: int = 1000, after: str
         return all_rows(conn, CallerId, _SQL["list_caller_ids"], params)
 
 
-def without_rules(db: Database) -> list[tuple[str, int]]:
-    """Tenants for which nothing was ever set, by name, and how many calls each has waiting."""
+def without_rules(db: Database) -> list[tuple[UUID, str]]:
+    """Tenants for which nothing was ever set, by name."""
     with db.connection() as conn:
         return [(row[0], row[1]) for row in conn.execute(_SQL["without_rules"]).fetchall()]
+
+
+def blocked(db: Database) -> list[tuple[str, int]]:
+    """Of the :data:`NEWEST` calls of all tenants: end reason and count of those that a rule ended, the most first."""
+    with db.connection() as conn:
+        return [(row[0], row[1]) for row in conn.execute(_SQL["blocked"], {"limit": NEWEST}).fetchall()]
 
 
 def used(db: Database, tenant_id: UUID, limit: int = 10_000) -> list[tuple[str, str]]:

@@ -35,7 +35,7 @@ def snapshot(call: Call) -> dict[str, Any]:
         "retry": _retry(call),
         "window": call.dial_window,
         "recipient": _recipient(call),
-        "consent": call.consent,
+        "consent": _consent(call),
         "recording": _recording(call),
         "ring_timeout_s": call.ring_timeout_s,
         "max_duration_s": call.max_duration_s,
@@ -73,6 +73,15 @@ def _recipient(call: Call) -> dict[str, Any] | None:
     kept = call.recipient if isinstance(call.recipient, dict) else {}
     given = {name: kept.get(name) for name in ("timezone", "country")}
     return given if any(given.values()) else None
+
+
+def _consent(call: Call) -> dict[str, Any] | None:
+    given = call.consent
+    if not isinstance(given, dict):
+        return None
+    at = given.get("at")
+    told = stamp(datetime.fromisoformat(at)) if isinstance(at, str) else None
+    return {"basis": given.get("basis"), "at": told, "reference": given.get("reference")}
 
 
 def _recording(call: Call) -> dict[str, Any] | None:

@@ -7,18 +7,24 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
+from calls.consent import Consent
 from calls.ids import call_ref
 from calls.numbers import parse_caller_id, parse_destination
+from calls.permission import facts_of, judge
+from calls.windows import Limits, zone
 from settings import get_settings
-from store import calls, carriers
+from store import calls, carriers, permission
 from store.hangup import request_hangup
 from store.pool import Database
 from store.rows import Attempt
 from trunkline.cli.common import agent, tenant
 
 _LOOK_S = 0.2
+#: Whoever runs the command calls a phone of theirs.
+OWN_PHONE = Consent("express", reference="test call of the operator")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +46,7 @@ def place(db: Database, wanted: Wanted, say: Callable[[str], None]) -> bool:
     to, caller = parse_destination(wanted.number), parse_caller_id(wanted.caller)
     owner, whom = tenant(db, wanted.tenant), agent(db, wanted.tenant, wanted.agent)
     now, settings = datetime.now(UTC), get_settings()
+    decision = _permitted(db, wanted, owner.id, whom.id, (to.e164, caller.e164), now)
     with _route(db, wanted, to.e164) as route:
         accepted = calls.accept_call(
             db,
@@ -56,6 +63,8 @@ def place(db: Database, wanted: Wanted, say: Callable[[str], None]) -> bool:
                 max_duration_s=wanted.talk_s,
                 priority="urgent",
                 metadata={"test_call": wanted.carrier},
+                consent=OWN_PHONE,
+                decision=decision,
             ),
             idempotency=None,
             now=now,
@@ -63,6 +72,29 @@ def place(db: Database, wanted: Wanted, say: Callable[[str], None]) -> bool:
         call_id = accepted.call.id
         say(f"{call_ref(call_id)} through {wanted.carrier}")
         return _follow(db, owner.id, call_id, wanted.wait_s, say)
+
+
+def _permitted(
+    db: Database, wanted: Wanted, tenant_id: UUID, agent_id: UUID, numbers: tuple[str, str], now: datetime
+) -> dict[str, Any]:
+    """The decision of the rules that hold for the tenant; ``ValueError`` in their words."""
+    settings = get_settings()
+    known = permission.ask(db, tenant_id, agent_id, *numbers)
+    need = timedelta(seconds=settings.pdd_s + settings.ring_timeout_s)
+    facts = facts_of(
+        to=numbers[0],
+        caller=numbers[1],
+        agent_kind=known.agent_kind or "",
+        standing=known.standing,
+        limits=Limits(zone(settings.recipient_time_zone), need),
+        consent=OWN_PHONE,
+    )
+    verdict = judge(facts, now)
+    if not verdict.permitted:
+        raise ValueError(
+            f"tenant {wanted.tenant} may not place this call: " + "; ".join(one.words for one in verdict.findings)
+        )
+    return verdict.as_dict()
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from calls.lanes import parse_lane
 from settings import Settings
 from store import backlog, carriers, epoch, outcomes, overview, scopes, tenants, witnesses
 from store.pool import Database
+from trunkline import why_rules
 from trunkline.why_words import MOVING, Names, limit, live_columns, number, remedy, span, unfit
 
 #: Tenants with most queued, and of each the longest lanes, that are looked at.
@@ -106,7 +107,7 @@ class _Look:
 
     def __init__(self, settings: Settings, db: Database, redis: Redis, report: Report) -> None:
         self._settings, self._db, self._redis, self.report = settings, db, redis, report
-        self._agents: list[Reason] = []  # paused, and calls wait for them
+        self._agents: list[Reason] = []  # paused, or nothing was set for their tenant, and calls wait for that
         reachable = {one.carrier_id for one in carriers.list_endpoints(db) if one.enabled and one.loaded}
         self._carriers = carriers.list_limits(db)
         self._tenants = {one.id: one for one in tenants.list_tenants(db)}
@@ -129,6 +130,9 @@ class _Look:
         self._paused()
         self._witnesses()
         self._unfit()
+        for what, fix in why_rules.unset(db=self._db, queued=queued):
+            self._agents.append(Reason(what, fix))
+        self.report.notes += why_rules.blocked(self._db)
         try:
             house = explain.house(self._redis)
             report.facts.insert(1, ("Redis", _house_words(house)))

@@ -47,8 +47,12 @@ ORDER BY x.number COLLATE "C", x.rank
 LIMIT %(limit)s;
 
 -- name: without_rules
-SELECT t.name, (SELECT count(*) FROM calls c WHERE c.tenant_id = t.id AND c.status = 'queued') AS queued
-FROM tenants t WHERE NOT EXISTS (SELECT FROM tenant_rules r WHERE r.tenant_id = t.id) ORDER BY t.name;
+SELECT t.id, t.name FROM tenants t WHERE NOT EXISTS (SELECT FROM tenant_rules r WHERE r.tenant_id = t.id) ORDER BY t.name;
+
+-- name: blocked
+-- By end reason, of the newest calls alone: they are found by their ids.
+SELECT n.end_reason, count(*) FROM (SELECT c.status, c.end_reason FROM calls c ORDER BY c.id DESC LIMIT %(limit)s) n
+WHERE n.status = 'blocked' GROUP BY n.end_reason ORDER BY count(*) DESC, n.end_reason;
 
 -- name: used
 -- What a tenant's newest calls dialed and showed.

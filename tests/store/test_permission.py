@@ -62,6 +62,7 @@ def test_what_was_taken_away_while_the_call_waited_ends_it_and_it_says_which_rul
         outbound.update(world.db, world.tenant.id, consent=None)
     assert claim(world, accepted.attempt_id, NOON) == Refused("rules")
     assert end_of(world, accepted) == ("blocked", f"blocked_{rule}")
+    assert dict(outbound.blocked(world.db))[f"blocked_{rule}"] >= 1
     assert [kind for _, kind in world.told(accepted.call.id)] == ["call.queued", "call.blocked"]
     said = decision(world, accepted)
     assert [one["rule"] for one in said["findings"]] == [rule]
@@ -75,13 +76,13 @@ def test_an_account_for_which_nothing_was_ever_set_loses_nothing(world: World) -
     tenant = tenants.create(world.db, name=f"old-{uuid4().hex[:8]}")
     agent = agents.create(world.db, tenant_id=tenant.id, name="bot", kind="announcement", audio="a.wav")
     accepted = waiting(world, tenant_id=tenant.id, agent_id=agent.id)
-    assert (tenant.name, 1) in outbound.without_rules(world.db)
+    assert (tenant.id, tenant.name) in outbound.without_rules(world.db)
     assert claim(world, accepted.attempt_id, NOON) == Refused("rules")
     assert the_queued(world, accepted) == (NOON + UNSET_WAIT, None, False)
     outbound.allow(world.db, tenant.id, [Entry("DE")])
     outbound.update(world.db, tenant.id, hours="none", hours_reason="reminders of appointments alone")
     outbound.put_caller_id(world.db, tenant.id, accepted.call.from_number, how="verified", reference="letter of 3 May")
-    assert tenant.name not in dict(outbound.without_rules(world.db))
+    assert tenant.id not in dict(outbound.without_rules(world.db))
     dialed(world, accepted.attempt_id, NOON + UNSET_WAIT)
 
 

@@ -13,11 +13,11 @@ from redis.exceptions import RedisError
 from budget import checkup as budget_checkup
 from controller import commands, doctor_commands
 from settings import Settings
-from store import carriers, checkup
+from store import backlog, carriers, checkup, outbound
 from store.carriers import Endpoint
 from store.migrate import pending
 from store.pool import Database
-from trunkline.doctor import agents, machine, recordings, servers, switch, trunks
+from trunkline.doctor import agents, machine, recordings, rules, servers, switch, trunks
 from trunkline.doctor.finding import Finding, fail, ok, warn
 from trunkline.switch_line import PasswordRefused, SwitchLine, SwitchSilent
 
@@ -60,6 +60,7 @@ def _house(db: Database, settings: Settings) -> list[Finding]:
     """What the rows say of the other parts."""
     found = judge_switches(checkup.switches(db), settings.switch)
     found += trunks.judge_audio(checkup.deaf(db, datetime.now(UTC) - timedelta(days=1)))
+    found += rules.judge_tenants(outbound.without_rules(db), backlog.all_queued(db))
     return found + agents.agents(checkup.agents(db, agents.MOST))
 
 
