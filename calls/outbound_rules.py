@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from calls.consent import demand
 from calls.destinations import against
@@ -36,10 +37,19 @@ def unset(facts: Facts, at: datetime) -> Iterator[Finding]:
 
 def number(facts: Facts, _: datetime) -> Iterator[Finding]:
     """Emergency, premium, short codes, satellite and the like are never dialed, whatever a tenant is allowed."""
+    refused = _refused(facts.to)
+    if refused is not None:
+        yield Finding("number", refused[0], "/to", refused[1], "call another number")
+
+
+@lru_cache(maxsize=4096)
+def _refused(e164: str) -> tuple[str, str] | None:
+    """Code and words of a number that is never dialed."""
     try:
-        parse_destination(facts.to)
+        parse_destination(e164)
     except NumberError as error:
-        yield Finding("number", error.code, "/to", error.detail.rstrip("."), "call another number")
+        return error.code, error.detail.rstrip(".")
+    return None
 
 
 def destination(facts: Facts, _: datetime) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from calls import outbound_rules
 from calls.consent import Consent
@@ -74,16 +74,16 @@ def judge(facts: Facts, at: datetime) -> Verdict:
     return Verdict(at, ruleset(), facts, findings)
 
 
-def first(facts: Facts, at: datetime, until: datetime) -> Opening | None:
+def first(facts: Facts, at: datetime, until: datetime, said: Verdict | None = None) -> Opening | None:
     """The first moment from ``at`` on, before ``until``, at which every rule permits a dial; None: there is none. The
-    opening's own ``until`` is that of the clock's rules alone.
+    opening's own ``until`` is that of the clock's rules alone. ``said``: what was said at ``at`` already.
     """
     for _ in range(_TURNS):
         if at >= until:
             return None
-        verdict = judge(facts, at)
+        verdict, said = said or judge(facts, at), None
         if verdict.permitted:
-            return facts.limits.first(at, max(until, at + timedelta(microseconds=1)))
+            return facts.limits.first(at, until)
         if verdict.until is None or verdict.until <= at:
             return None
         if any(one.again for one in verdict.findings):

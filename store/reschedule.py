@@ -108,7 +108,7 @@ def _decide(
     decision, why = verdict.as_dict(), None if verdict.first is None else verdict.first.rule
     if (final := verdict.final) is not None:
         return _end(attempt, f"blocked_{final.rule}", final.words, now), decision
-    opening = first(facts, earliest, call.expires_at)
+    opening = first(facts, earliest, call.expires_at, verdict)
     if opening is None:
         note = f"{why or 'expires_at'} leaves no moment for a dial before expires_at"
         return _end(attempt, "expired", note, now), decision

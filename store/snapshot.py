@@ -79,9 +79,11 @@ def _consent(call: Call) -> dict[str, Any] | None:
     given = call.consent
     if not isinstance(given, dict):
         return None
-    at = given.get("at")
-    told = stamp(datetime.fromisoformat(at)) if isinstance(at, str) else None
-    return {"basis": given.get("basis"), "at": told, "reference": given.get("reference")}
+    try:
+        at = stamp(datetime.fromisoformat(given["at"]))
+    except (KeyError, TypeError, ValueError):
+        at = None
+    return {"basis": given.get("basis"), "at": at, "reference": given.get("reference")}
 
 
 def _recording(call: Call) -> dict[str, Any] | None:

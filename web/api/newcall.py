@@ -67,7 +67,7 @@ def prepare(
     verdict = judge(facts, due_at)
     opening: Opening | None = Opening(due_at)
     if not verdict.refusing:
-        opening = first(facts, due_at, args.get("expires_at", due_at + LOOK_AHEAD))
+        opening = first(facts, due_at, args.get("expires_at", due_at + LOOK_AHEAD), verdict)
     first_at = due_at if opening is None else opening.at
     expires_at = args.get("expires_at", first_at + timedelta(seconds=settings.default_expires_s))
     faults = list(_time_faults(args, settings.max_ahead_s, now, due_at, expires_at))
