@@ -12,7 +12,7 @@ from redis import Redis
 from objects.place import Places
 from settings import Settings
 from store.pool import Database
-from web import auth, docs, health, problems, recording_files, requestlog, requestrate
+from web import access, auth, docs, health, problems, recording_files, requestlog, requestrate
 from web.api import actions, agents, calls, limits, queue, recordings
 from web.internal import auth as internal_auth
 from web.internal import cdr
@@ -36,6 +36,7 @@ def create_app(settings: Settings, *, database: Database, redis: Redis, now: Cal
     auth.register(app)
     internal_auth.register(app)
     requestrate.register(app)
+    access.register(app)
     # Postgres away, or too slow to answer: the same to whoever asks.
     problems.register(app, (psycopg.OperationalError, psycopg.InterfaceError))
     health.register(app)
@@ -44,4 +45,5 @@ def create_app(settings: Settings, *, database: Database, redis: Redis, now: Cal
     api = docs.configure(app)
     for room in (calls, actions, agents, limits, queue, recordings):
         api.register_blueprint(room.blueprint)
+    access.require_declared(app)
     return app

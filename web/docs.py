@@ -51,6 +51,25 @@ Every request needs an API key: `Authorization: Bearer tl_...`. Times are RFC 33
 in seconds. The headers `RateLimit-Limit`, `-Remaining` and `-Reset` tell how many requests you may send. What goes wrong
 comes as `application/problem+json` (RFC 9457) with a stable `code`, the fields at fault in `errors` and a `request_id`."""
 
+_SCHEMES = {
+    "api_key": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "tl_",
+        "description": "A tenant's API key. Each operation names the scope that the key needs. May be bound to networks.",
+    },
+    "operator_key": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "tlo_",
+        "description": "A key of those who run the platform: for /v1/operator alone, where no tenant's key is taken.",
+    },
+}
+
+_FORBIDDEN = (
+    "Forbidden. The code says why: `missing_scope`, the key is good but not for this (the scope it lacks is in `scope`), or"
+    " `ip_not_allowed`, the key may not be used from there."
+)
 _TOO_MANY = (
     "Too Many Requests. Nothing was done. The code and `limit.scope` say which limit is reached: `request_rate`, the"
     " requests of your account, or `queue_full`, the calls that it has queued."
@@ -75,6 +94,8 @@ class Api(flask_smorest.Api):  # type: ignore[misc]
         for status in HTTPStatus:
             if status >= 400:
                 response: dict[str, Any] = {"description": status.phrase, "schema": self.ERROR_SCHEMA}
+                if status == HTTPStatus.FORBIDDEN:
+                    response["description"] = _FORBIDDEN
                 if status == HTTPStatus.TOO_MANY_REQUESTS:
                     response |= {"description": _TOO_MANY, "headers": {**RETRY_HEADER, **RATE_HEADERS}}
                 prepare_response(response, self.spec, MEDIA_TYPE)
@@ -95,7 +116,7 @@ def configure(app: Flask) -> Api:
         API_SPEC_OPTIONS={
             "info": {"description": _DESCRIPTION, "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"}},
             "servers": [{"url": "/"}],
-            "components": {"securitySchemes": {"api_key": {"type": "http", "scheme": "bearer", "bearerFormat": "tl_"}}},
+            "components": {"securitySchemes": _SCHEMES},
             "security": [{"api_key": []}],
         },
     )

@@ -16,8 +16,9 @@ from flask import Flask, request, request_finished
 from jsonschema import Draft202012Validator, FormatChecker
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from calls.access import SCOPES
 from calls.ids import recording_ref
-from store import recordings, tenants
+from store import keys, recordings, tenants
 from tests.web.conftest import Api, World
 
 Operation = tuple[str, str]
@@ -78,7 +79,13 @@ def test_every_operation_says_what_it_is_and_wants_a_key(spec: dict[str, Any]) -
     assert len(set(names)) == len(names) == 19
     assert all(operation["summary"] for _, operation in operations(spec))
     assert spec["security"] == [{"api_key": []}]
-    assert spec["components"]["securitySchemes"]["api_key"]["scheme"] == "bearer"
+    schemes = spec["components"]["securitySchemes"]
+    assert {name: scheme["scheme"] for name, scheme in schemes.items()} == {"api_key": "bearer", "operator_key": "bearer"}
+    for (_, path), operation in operations(spec):
+        ((kind, scopes),) = operation["security"][0].items()
+        operators = path.startswith("/v1/operator/")
+        assert (kind, len(scopes)) == (("operator_key", 0) if operators else ("api_key", 1)), path
+        assert set(scopes) <= set(SCOPES)
 
 
 def test_every_described_answer_occurs_and_fits_its_schema(
@@ -92,7 +99,7 @@ def test_every_described_answer_occurs_and_fits_its_schema(
             answers[(request.method, path, response.status_code)] = response
 
     with request_finished.connected_to(note, app):
-        _provoke(api, world, order, monkeypatch)
+        _provoke(api, world, spec, order, monkeypatch)
     expected = {
         (method, path, int(status)): follow(spec, answer)
         for (method, path), operation in operations(spec)
@@ -122,7 +129,7 @@ def _recorded(world: World, call: str) -> str:
     return recording_ref(made.id)
 
 
-def _provoke(api: Api, world: World, order: Callable[..., Any], monkeypatch: Any) -> None:
+def _provoke(api: Api, world: World, spec: dict[str, Any], order: Callable[..., Any], monkeypatch: Any) -> None:
     nobody, anybody, nothing = f"call_{'0' * 32}", f"agent_{'0' * 32}", f"recording_{'0' * 32}"
     agent = {"name": "described", "kind": "announcement", "audio": "a.wav"}
     for path, body in (("/v1/calls", order()), ("/v1/agents", agent)):
@@ -166,31 +173,35 @@ def _provoke(api: Api, world: World, order: Callable[..., Any], monkeypatch: Any
         )
         api.post("/v1/calls", order(), headers={"Idempotency-Key": "held"})
 
+    refuse_everything(api, world, spec, monkeypatch)
+
+
+def refuse_everything(api: Api, world: World, spec: dict[str, Any], monkeypatch: Any) -> None:
+    """Each operation's refusals that come before anything else: no key, another scope, too many, Postgres away."""
+
     def everything(key: str | None) -> None:
-        for path in ("/v1/calls", "/v1/agents"):
-            api.get(path, key=key)
-            api.post(path, {}, key=key)
-        api.get("/v1/limits", key=key)
-        api.post("/v1/calls/actions/cancel_queued", key=key)
-        for suffix in ("", "/events", "/attempts", "/queue", "/actions", "/actions/any", "/recordings"):
-            api.get(f"/v1/calls/{nobody}{suffix}", key=key)
-        api.post(f"/v1/calls/{nobody}/actions/hangup", key=key)
-        api.get(f"/v1/agents/{anybody}", key=key)
-        api.get(f"/v1/recordings/{nothing}", key=key)
-        api.send("DELETE", f"/v1/recordings/{nothing}", key=key)
-        for verb in ("pause_recording", "resume_recording"):
-            api.post(f"/v1/calls/{nobody}/actions/{verb}", key=key)
+        for (method, path), operation in operations(spec):
+            if operation["security"] != [{"operator_key": []}]:
+                more = {"json": {}} if "requestBody" in operation else {}
+                api.send(method, filled(path), key=key, **more)
 
     def away(*_: object) -> None:
         raise psycopg.OperationalError("away")
 
     everything("")
+    for scopes in (("keys:manage",), ("limits:read",)):
+        everything(keys.create(world.database, tenant_id=world.ours.id, scopes=scopes)[1])
     tenants.update(world.database, world.theirs.name, requests_per_s=0.001)
     for _ in range(2):  # the first request of all is one that is allowed
         everything(world.their_key)
     tenants.update(world.database, world.theirs.name, requests_per_s=None)
     monkeypatch.setattr("web.auth.keys.authenticate", away)
     everything(None)
+
+
+def filled(path: str) -> str:
+    """With ids of nobody."""
+    return re.sub(r"{(\w+)}", lambda match: f"{match[1].removesuffix('_id')}_{'0' * 32}", path)
 
 
 def test_the_request_schema_tells_what_is_enforced(api: Api, spec: dict[str, Any], order: Callable[..., Any]) -> None:

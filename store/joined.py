@@ -1,0 +1,38 @@
+"""A transaction in the place of a database: what takes a ``Database`` takes part in a transaction that is open already."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from store.pool import Conn, Database
+
+T = TypeVar("T")
+
+
+class Joined(Database):
+    """Good while ``conn``'s transaction lasts. A part that fails is undone alone; what is kept is for the outer block to say.
+
+    Nothing is tried again in here: a lost connection ends the whole.
+    """
+
+    def __init__(self, conn: Conn) -> None:  # no pool: it is somebody else's connection
+        self._conn = conn
+
+    @contextmanager
+    def connection(self) -> Iterator[Conn]:
+        """The outer connection, in a savepoint."""
+        with self._conn.transaction():
+            yield self._conn
+
+    def run(self, unit: Callable[[Conn], T], *, attempts: int = 1, lost: bool = False) -> T:  # noqa: ARG002
+        """``unit(connection)`` once."""
+        with self.connection() as conn:
+            return unit(conn)
+
+    def fill(self) -> None:
+        """Nothing: there is one connection."""
+
+    def close(self) -> None:
+        """Nothing: it is not ours."""
