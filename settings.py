@@ -57,7 +57,7 @@ class Settings(BaseSettings):
     tenant_max_keys: int = Field(100, ge=1, description="API keys of one tenant in force at the same time, at most")
     trusted_proxies: str = Field(
         "",
-        description="networks (CIDR, by commas) of our own proxies: from them alone X-Forwarded-For is believed; empty: from none",
+        description="networks (CIDR, by commas) of our own proxies: they alone are believed an X-Forwarded-For; empty: none",
     )
 
     # --- CDRs, the second witness ---------------------------------------------------------------------------------

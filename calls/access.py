@@ -55,7 +55,8 @@ def network(text: str) -> Network:
         found = ipaddress.ip_network(text)
     except ValueError:
         raise ValueError(
-            f"{text[:60]!r} is no network: give a CIDR whose host bits are 0, such as 203.0.113.0/24 or 2001:db8::/32, or an address"
+            f"{text[:60]!r} is no network: give a CIDR whose host bits are 0, such as 203.0.113.0/24 or 2001:db8::/32, or an"
+            " address"
         ) from None
     if isinstance(found, ipaddress.IPv6Network) and found.network_address.ipv4_mapped is not None:
         raise ValueError(f"{text[:60]!r} is IPv4 inside IPv6: give it as IPv4")

@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class Joined(Database):
-    """Good while ``conn``'s transaction lasts. A part that fails is undone alone; what is kept is for the outer block to say.
+    """Good while ``conn``'s transaction lasts. A part that fails is undone alone; the outer block decides on the whole.
 
     Nothing is tried again in here: a lost connection ends the whole.
     """

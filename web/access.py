@@ -57,8 +57,8 @@ def require_declared(app: Flask) -> None:
     ]
     if wrong:
         raise RuntimeError(
-            "every route below /v1 names the scope that it needs, as scope=... of @blueprint.get and the others, and 'operator'"
-            f" belongs to {OPERATORS} alone: {', '.join(sorted(wrong))}"
+            "every route below /v1 names the scope that it needs, as scope=... of @blueprint.get and the others, and"
+            f" 'operator' belongs to {OPERATORS} alone: {', '.join(sorted(wrong))}"
         )
 
 

@@ -1,4 +1,5 @@
-"""How many requests a tenant, or an operator's key, may send: counted in Redis for all web processes together, per process while Redis is away.
+"""How many requests a tenant, or an operator's key, may send: counted in Redis for all web processes together, per process
+while Redis is away.
 
 A sliding window: the last window counts by as much of it as still lies within the window's length. Its times are Redis'
 own, so web hosts need not agree on theirs. Every answer to a key that is known carries ``RateLimit-Limit``, ``-Remaining``

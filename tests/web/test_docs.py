@@ -76,7 +76,7 @@ def test_every_route_is_described(app: Flask, spec: dict[str, Any]) -> None:
 
 def test_every_operation_says_what_it_is_and_wants_a_key(spec: dict[str, Any]) -> None:
     names = [operation["operationId"] for _, operation in operations(spec)]
-    assert len(set(names)) == len(names) == 19
+    assert len(set(names)) == len(names) == 24
     assert all(operation["summary"] for _, operation in operations(spec))
     assert spec["security"] == [{"api_key": []}]
     schemes = spec["components"]["securitySchemes"]
@@ -132,7 +132,8 @@ def _recorded(world: World, call: str) -> str:
 def _provoke(api: Api, world: World, spec: dict[str, Any], order: Callable[..., Any], monkeypatch: Any) -> None:
     nobody, anybody, nothing = f"call_{'0' * 32}", f"agent_{'0' * 32}", f"recording_{'0' * 32}"
     agent = {"name": "described", "kind": "announcement", "audio": "a.wav"}
-    for path, body in (("/v1/calls", order()), ("/v1/agents", agent)):
+    key = {"name": "described", "scopes": ["limits:read"]}
+    for path, body in (("/v1/calls", order()), ("/v1/agents", agent), ("/v1/keys", key)):
         api.post(path, data=b"x" * 70_000, content_type="application/json")
         api.post(path, data=b"x", content_type="application/json")
         api.post(path, data=b"x", content_type="text/plain")
@@ -141,6 +142,8 @@ def _provoke(api: Api, world: World, spec: dict[str, Any], order: Callable[..., 
         assert api.get(path).status_code == 200
         api.get(f"{path}?limit=x")
     api.post("/v1/agents", agent)
+    api.post("/v1/keys", key)
+    _provoke_keys(api)
     call = api.get("/v1/calls?limit=1").get_json()["data"][0]["id"]
     made = api.get("/v1/agents?limit=1").get_json()["data"][0]["id"]
     for known in (call, nobody):
@@ -174,6 +177,19 @@ def _provoke(api: Api, world: World, spec: dict[str, Any], order: Callable[..., 
         api.post("/v1/calls", order(), headers={"Idempotency-Key": "held"})
 
     refuse_everything(api, world, spec, monkeypatch)
+
+
+def _provoke_keys(api: Api) -> None:
+    made = api.get("/v1/keys?limit=1").get_json()["data"][0]["id"]
+    for known in (made, f"key_{'0' * 32}"):
+        path = f"/v1/keys/{known}"
+        api.get(path)
+        for data, kind in ((b"x" * 70_000, "application/json"), (b"x", "application/json"), (b"x", "text/plain")):
+            api.post(f"{path}/rotate", data=data, content_type=kind)
+        api.post(f"{path}/rotate", {"unknown": 1})
+        for _ in range(2):
+            api.post(f"{path}/rotate", {})
+        api.send("DELETE", path)
 
 
 def refuse_everything(api: Api, world: World, spec: dict[str, Any], monkeypatch: Any) -> None:
