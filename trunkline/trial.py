@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from uuid import UUID
 
 from calls.ids import call_ref
-from calls.numbers import parse_caller_id, parse_destination
 from settings import get_settings
-from store import calls, carriers
+from store import calls, trial
 from store.hangup import request_hangup
 from store.pool import Database
 from store.rows import Attempt
@@ -37,45 +35,23 @@ class Wanted:
 
 def place(db: Database, wanted: Wanted, say: Callable[[str], None]) -> bool:
     """Whether it was answered. Errors: ``ValueError`` naming what is wrong before anything was dialed."""
-    to, caller = parse_destination(wanted.number), parse_caller_id(wanted.caller)
     owner, whom = tenant(db, wanted.tenant), agent(db, wanted.tenant, wanted.agent)
-    now, settings = datetime.now(UTC), get_settings()
-    with _route(db, wanted, to.e164) as route:
-        accepted = calls.accept_call(
-            db,
-            calls.NewCall(
-                tenant_id=owner.id,
-                agent_id=whom.id,
-                to_number=to.e164,
-                from_number=caller.e164,
-                route=route,
-                due_at=now,
-                expires_at=now + timedelta(seconds=wanted.wait_s),
-                max_attempts=1,
-                ring_timeout_s=settings.ring_timeout_s,
-                max_duration_s=wanted.talk_s,
-                priority="urgent",
-                metadata={"test_call": wanted.carrier},
-            ),
-            idempotency=None,
-            now=now,
-        )
-        call_id = accepted.call.id
-        say(f"{call_ref(call_id)} through {wanted.carrier}")
-        return _follow(db, owner.id, call_id, wanted.wait_s, say)
-
-
-@contextmanager
-def _route(db: Database, wanted: Wanted, e164: str) -> Iterator[str]:
-    """A route of its own for this one number, while the call lasts."""
-    name = f"test-{wanted.carrier}"[:32].replace("_", "-").rstrip("-")
-    if any(route.name == name for route in carriers.list_routes(db)):
-        raise ValueError(f"route {name!r} exists: another test call is under way; if not: trunkline routes remove {name}")
-    carriers.put_route(db, name=name, prefixes=[e164.removeprefix("+")], carriers=[wanted.carrier_id])
-    try:
-        yield name
-    finally:
-        carriers.remove_route(db, name)
+    settings = get_settings()
+    what = trial.Trial(
+        carrier=wanted.carrier,
+        carrier_id=wanted.carrier_id,
+        number=wanted.number,
+        caller=wanted.caller,
+        tenant_id=owner.id,
+        agent_id=whom.id,
+        ring_timeout_s=settings.ring_timeout_s,
+        talk_s=wanted.talk_s,
+        expires_s=wanted.wait_s,
+    )
+    now = datetime.now(UTC)
+    call_id = calls.accept_call(db, trial.prepare(db, what, now), idempotency=None, now=now).call.id
+    say(f"{call_ref(call_id)} through {wanted.carrier}")
+    return _follow(db, owner.id, call_id, wanted.wait_s, say)
 
 
 def _follow(db: Database, tenant_id: UUID, call_id: UUID, wait_s: float, say: Callable[[str], None]) -> bool:

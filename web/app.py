@@ -12,7 +12,7 @@ from redis import Redis
 from objects.place import Places
 from settings import Settings
 from store.pool import Database
-from web import access, auth, docs, health, problems, recording_files, requestlog, requestrate
+from web import access, auth, docs, health, operator, problems, recording_files, requestlog, requestrate
 from web.api import actions, agents, calls, keys, limits, queue, recordings
 from web.internal import auth as internal_auth
 from web.internal import cdr
@@ -45,5 +45,6 @@ def create_app(settings: Settings, *, database: Database, redis: Redis, now: Cal
     api = docs.configure(app)
     for room in (calls, actions, agents, limits, queue, recordings, keys):
         api.register_blueprint(room.blueprint)
+    api.register_blueprint(operator.blueprint)
     access.require_declared(app)
     return app

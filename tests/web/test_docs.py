@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from typing import Any
@@ -76,7 +77,7 @@ def test_every_route_is_described(app: Flask, spec: dict[str, Any]) -> None:
 
 def test_every_operation_says_what_it_is_and_wants_a_key(spec: dict[str, Any]) -> None:
     names = [operation["operationId"] for _, operation in operations(spec)]
-    assert len(set(names)) == len(names) == 24
+    assert len(set(names)) == len(names) == 57
     assert all(operation["summary"] for _, operation in operations(spec))
     assert spec["security"] == [{"api_key": []}]
     schemes = spec["components"]["securitySchemes"]
@@ -91,6 +92,13 @@ def test_every_operation_says_what_it_is_and_wants_a_key(spec: dict[str, Any]) -
 def test_every_described_answer_occurs_and_fits_its_schema(
     app: Flask, api: Api, world: World, spec: dict[str, Any], order: Callable[..., Any], monkeypatch: Any
 ) -> None:
+    with answers_that_fit(app, spec, lambda path: not path.startswith("/v1/operator/")):
+        _provoke(api, world, spec, order, monkeypatch)
+
+
+@contextmanager
+def answers_that_fit(app: Flask, spec: dict[str, Any], chosen: Callable[[str], bool]) -> Iterator[None]:
+    """What is answered in the block is all that is described of the chosen paths, and each answer fits its schema."""
     answers: dict[tuple[str, str, int], Any] = {}
 
     def note(_app: Flask, response: Any) -> None:
@@ -99,11 +107,12 @@ def test_every_described_answer_occurs_and_fits_its_schema(
             answers[(request.method, path, response.status_code)] = response
 
     with request_finished.connected_to(note, app):
-        _provoke(api, world, spec, order, monkeypatch)
+        yield
     expected = {
         (method, path, int(status)): follow(spec, answer)
         for (method, path), operation in operations(spec)
         for status, answer in operation["responses"].items()
+        if chosen(path)
     }
     assert set(answers) == set(expected)
     for operation, answer in expected.items():

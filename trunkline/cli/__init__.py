@@ -12,6 +12,7 @@ from trunkline.cli import (
     carriers,
     doctor,
     gateways,
+    keys,
     make,
     numbers,
     operate,
@@ -33,6 +34,21 @@ def main() -> None:
     """Trunkline: calls placed by program through FreeSWITCH. Settings come from the environment: trunkline settings."""
 
 
-for subject in (run, make, carriers, gateways, routes, tenants, agents, numbers, scopes, why, doctor, operate, rehearse):
+for subject in (
+    run,
+    make,
+    carriers,
+    gateways,
+    routes,
+    tenants,
+    keys,
+    agents,
+    numbers,
+    scopes,
+    why,
+    doctor,
+    operate,
+    rehearse,
+):
     for command in subject.COMMANDS:
         main.add_command(command)

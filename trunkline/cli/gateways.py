@@ -159,32 +159,25 @@ def _report(orders: list[Order], *, as_json: bool) -> None:
 @click.option("--from", "caller", help="the caller id, E.164 [default: the number itself]")
 def preview(carrier: str, number: str, caller: str | None) -> None:
     """How NUMBER (E.164) would be dialed through CARRIER: number rules, gateways, headers, dial string. Nothing is."""
-    from calls import dialing
-    from calls.numbers import parse_caller_id, parse_destination
-    from store import carriers, trunks
+    from store import preview as rules
 
-    to, shown = parse_destination(number), parse_caller_id(caller or number)
     with database() as db:
-        trunk = trunks.get(db, carrier)
-        if trunk is None:
-            raise no_carrier(carrier)
-        ways = [e for e in carriers.list_endpoints(db) if e.carrier_id == trunk.id]
-        route = carriers.route_for(db, to.e164)
-        served = [r for r in carriers.list_routes(db) if r.name == route and trunk.id in r.carriers]
-    click.echo(f"number      {to.e164} ({to.country}, {to.kind}) is written {dialing.dialed(to.e164, trunk)}")
-    click.echo(f"route       {route or 'none'}{'' if served else f', which {carrier} does not serve'}")
+        found = rules.preview(db, carrier, number, caller)
+    if found is None:
+        raise no_carrier(carrier)
+    trunk, ways = found.trunk, found.endpoints
+    click.echo(f"number      {found.number} ({found.country}, {found.kind}) is written {found.written}")
+    click.echo(f"route       {found.route or 'none'}{'' if found.served else f', which {carrier} does not serve'}")
     if not ways:
         click.echo(f"gateway     none: trunkline carriers endpoint {carrier} NAME IP:PORT")
     for way in ways:
         state = "" if way.enabled else ", off"
         click.echo(f"gateway     {way.gateway} -> {way.address} ({trunk.transport}{state})")
-    user = dialing.dialed(to.e164, trunk).replace("#", "%23")
-    address = ways[0].address if ways else "<endpoint>"
-    click.echo(f"INVITE      sip:{user}@{address}")
-    for line in dialing.headers(shown.e164, trunk, address):
+    click.echo(f"INVITE      {found.request_uri}")
+    for line in found.headers:
         click.echo(f"            {line}")
     click.echo(f"codecs      {', '.join(trunk.codecs)}")
-    click.echo(_dial_string(trunk, ways[0].gateway if ways else "gateway", to.e164, shown.e164))
+    click.echo(_dial_string(trunk, ways[0].gateway if ways else "gateway", found.number, found.caller))
 
 
 def _dial_string(trunk: Trunk, gateway: str, number: str, caller: str) -> str:

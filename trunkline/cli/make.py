@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-
 import click
 
+from calls.access import SCOPES
+from trunkline.cli import keys
 from trunkline.cli.common import RATE, carrier_ids, database, tenant
 from trunkline.cli.tenants import checked_webhook_url
 
@@ -33,27 +33,15 @@ def create_tenant(name: str, webhook_url: str | None, weight: int) -> None:
 @click.option("--name", default="", help="what the key is for")
 @click.option("--days", type=click.IntRange(1, 3650), help="valid for so many days [default: until revoked]")
 def create_key(tenant_name: str, name: str, days: int | None) -> None:
-    """Create an API key of TENANT and print it, this once."""
-    from store import keys
-
-    expires_at = None if days is None else datetime.now(UTC) + timedelta(days=days)
-    with database() as db:
-        _, plaintext = keys.create(db, tenant_id=tenant(db, tenant_name).id, name=name, expires_at=expires_at)
-    click.echo(plaintext)
+    """Create an API key of TENANT that may everything, and print it, this once. Less: trunkline keys create."""
+    click.echo(keys.made(tenant_name, name, SCOPES, (), days))
 
 
 @click.command("revoke-key")
 @click.argument("key")
 def revoke_key(key: str) -> None:
     """End an API key at once. KEY: the key itself, or its prefix (the part between tl_ and the next _)."""
-    from store import keys
-
-    parsed = keys.parse_key(key)
-    prefix = key.removeprefix("tl_").split("_", 1)[0] if parsed is None else parsed[0]
-    with database() as db:
-        if not keys.revoke(db, prefix, datetime.now(UTC)):
-            raise ValueError(f"revoke-key: no key with the prefix {prefix!r} is in force")
-    click.echo(f"tl_{prefix}_... is revoked")
+    keys.revoked(key)
 
 
 @click.command("create-agent")
