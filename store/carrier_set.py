@@ -9,7 +9,7 @@ from typing import Any
 from calls.trunk import Trunk
 from store import carriers, trunks
 from store.carriers import CarrierLimits
-from store.joined import Joined
+from store.joined import join
 from store.pool import Database
 from store.queries import load
 from store.tenants import NameTaken
@@ -28,8 +28,7 @@ def change(db: Database, name: str, changes: Mapping[str, Any]) -> CarrierLimits
     limits = {field: value for field, value in changes.items() if field not in SIP}
     if "auth" in sip and "invite_cost" in limits:
         sip["invite_cost"] = limits.pop("invite_cost")
-    with db.connection() as conn:
-        joined = Joined(conn)
+    with join(db) as joined:
         if sip and trunks.update(joined, name, **sip) is None:
             return None
         return carriers.update(joined, name, **limits)
@@ -37,8 +36,8 @@ def change(db: Database, name: str, changes: Mapping[str, Any]) -> CarrierLimits
 
 def create(db: Database, *, name: str, max_channels: int, cps: float, **more: Any) -> CarrierLimits:
     """A carrier that there is not yet; ``more`` as ``carriers.put_carrier``'s. Errors: ``NameTaken``, and its."""
-    with db.connection() as conn:
-        conn.execute(_SQL["lock_name"], {"name": name})
-        if conn.execute(_SQL["exists"], {"name": name}).fetchone() is not None:
+    with join(db) as joined:
+        joined.conn.execute(_SQL["lock_name"], {"name": name})
+        if joined.conn.execute(_SQL["exists"], {"name": name}).fetchone() is not None:
             raise NameTaken(f"name: a carrier {name!r} exists already: change it, or choose another name")
-        return carriers.put_carrier(Joined(conn), name=name, max_channels=max_channels, cps=cps, **more)
+        return carriers.put_carrier(joined, name=name, max_channels=max_channels, cps=cps, **more)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from store import audit
-from store.joined import Joined
-from store.pool import Conn, Database
+from store.joined import Joined, join
+from store.pool import Database
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,15 +18,14 @@ class Change:
 
     actor: str
     database: Joined
-    _conn: Conn
 
     def note(self, action: str, subject: str, data: Mapping[str, Any]) -> None:
         """What was done: ``<kind>.<verb>``, to ``<kind>:<name>``, with what; no secret."""
-        audit.record(self._conn, actor=self.actor, action=action, subject=subject, data=data)
+        audit.record(self.database.conn, actor=self.actor, action=action, subject=subject, data=data)
 
 
 @contextmanager
 def changing(db: Database, actor: str) -> Iterator[Change]:
     """A transaction, kept when the block ends without an error."""
-    with db.connection() as conn:
-        yield Change(actor, Joined(conn), conn)
+    with join(db) as joined:
+        yield Change(actor, joined)

@@ -17,8 +17,13 @@ class Joined(Database):
     Nothing is tried again in here: a lost connection ends the whole.
     """
 
-    def __init__(self, conn: Conn) -> None:  # no pool: it is somebody else's connection
+    def __init__(self, conn: Conn) -> None:  # no pool: it is somebody else's connection; made by join()
         self._conn = conn
+
+    @property
+    def conn(self) -> Conn:
+        """The connection, in its transaction."""
+        return self._conn
 
     @contextmanager
     def connection(self) -> Iterator[Conn]:
@@ -36,3 +41,11 @@ class Joined(Database):
 
     def close(self) -> None:
         """Nothing: it is not ours."""
+
+
+@contextmanager
+def join(db: Database) -> Iterator[Joined]:
+    """One transaction for all that takes what is yielded: kept when the block ends without an error."""
+    # Begun here: psycopg would otherwise commit at the end of the first part, taking that for the outermost.
+    with db.connection() as conn, conn.transaction():
+        yield Joined(conn)

@@ -14,6 +14,7 @@ from werkzeug.exceptions import NotFound
 
 from web.api.answers import ProblemAnswer
 from web.api.headers import RATE_HEADERS, RETRY_HEADER
+from web.api.parser import Blueprint as Room
 from web.api.respond import WRITE
 from web.problems import MEDIA_TYPE
 
@@ -82,10 +83,34 @@ _UNSURE = (
 
 
 class Api(flask_smorest.Api):  # type: ignore[misc]
-    """flask-smorest with our problems in place of its errors, documented only where they occur."""
+    """flask-smorest with our problems in place of its errors, documented only where they occur.
+
+    A room is described when somebody reads the description, not when the application is made: it costs more than all else
+    of its start together.
+    """
 
     DEFAULT_ERROR_RESPONSE_NAME = None
     ERROR_SCHEMA = ProblemAnswer
+    _left: list[Room]
+
+    @property
+    def spec(self) -> Any:
+        """The description of every room that was registered."""
+        left, self._left = self._left, []
+        for blueprint in left:
+            blueprint.register_views_in_doc(self, self._app, self._spec, name=blueprint.name, parameters=None)
+            self._spec.tag({"name": blueprint.name, "description": blueprint.description})
+        return self._spec
+
+    @spec.setter
+    def spec(self, spec: Any) -> None:
+        self._spec, self._left = spec, []
+
+    def register_blueprint(self, blueprint: Room) -> None:
+        """Serve the room's routes."""
+        self._app.extensions["flask-smorest"]["blp_name_to_api"][blueprint.name] = self
+        self._app.register_blueprint(blueprint)
+        self._left.append(blueprint)
 
     def _register_error_handlers(self) -> None:
         """None: web.problems handles every failure of the app."""
