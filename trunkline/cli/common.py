@@ -95,16 +95,24 @@ def changing() -> Iterator[Change]:
     """A change of the database and its line in the audit ledger, kept when the block ends without an error."""
     from store import changes
 
-    with database() as db, changes.changing(db, f"cli:{_user()}") as change:
+    with database() as db, changes.changing(db, actor()) as change:
         yield change
 
 
-def _user() -> str:
+def note(db: Database, action: str, subject: str, data: Mapping[str, Any]) -> None:
+    """A line in the audit ledger of what is about to be done in several transactions."""
+    from store import changes
+
+    with changes.changing(db, actor()) as change:
+        change.note(action, subject, data)
+
+
+def actor() -> str:
     """Who sits at the terminal, as far as the system knows."""
     try:
-        return getpass.getuser()
+        return f"cli:{getpass.getuser()}"
     except (OSError, KeyError):
-        return f"uid-{os.getuid()}"
+        return f"cli:uid-{os.getuid()}"
 
 
 class _None:

@@ -11,7 +11,7 @@ from uuid import UUID
 import click
 
 from trunkline.cli.carriers import carriers_group
-from trunkline.cli.common import JSON_OPTION, carrier_ids, database, no_carrier, show
+from trunkline.cli.common import JSON_OPTION, carrier_ids, changing, database, no_carrier, note, show
 
 if TYPE_CHECKING:
     from calls.trunk import Trunk
@@ -39,16 +39,20 @@ def endpoint(carrier: str, name: str, address: str | None, off: bool, remove: bo
     """
     from store import trunks
 
-    with database() as db:
-        (carrier_id,) = carrier_ids(db, [carrier])
+    with changing() as change:
+        (carrier_id,) = carrier_ids(change.database, [carrier])
         if remove:
-            if not trunks.remove_endpoint(db, carrier, name):
+            if not trunks.remove_endpoint(change.database, carrier, name):
                 raise ValueError(f"carrier {carrier} has no endpoint {name!r}: see trunkline carriers show {carrier}")
+            change.note("endpoint.removed", f"carrier:{carrier}", {"endpoint": name})
             click.echo(f"endpoint {name} of {carrier} is removed; its gateways go when their calls are over")
             return
         if address is None:
             raise ValueError("carriers endpoint: give its ADDRESS, a literal ip:port")
-        made = trunks.put_endpoint(db, carrier_id=carrier_id, carrier=carrier, name=name, address=address, enabled=not off)
+        made = trunks.put_endpoint(
+            change.database, carrier_id=carrier_id, carrier=carrier, name=name, address=address, enabled=not off
+        )
+        change.note("endpoint.put", f"carrier:{carrier}", {"endpoint": name, "address": address, "enabled": not off})
     click.echo(f"endpoint {made.name} of {carrier} -> {made.address}; now: trunkline carriers apply")
 
 
@@ -89,6 +93,7 @@ def apply(renew: tuple[str, ...], wait_s: float) -> None:
 
     with database() as db:
         carrier_ids(db, renew)
+        note(db, "gateways.apply", "gateways:all", {"renew": renew})
         made = gateways.plan(db, datetime.now(UTC), renew=renew)
         for version in made:
             click.echo(f"{version.gateway} -> {version.params['proxy']}")
