@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 _NUMBER = re.compile(r"\+[0-9]{6,15}\b")
-_API_KEY = re.compile(r"\btl_([a-z0-9]{8,16})_[A-Za-z0-9_-]+")
+_API_KEY = re.compile(r"\b(tl|tl_test|tlo)_([a-z0-9]{8,16})_[A-Za-z0-9_-]+")
 _SECRET = re.compile(r"\bwhsec_[A-Za-z0-9+/=_-]+")
 _ADDRESS_PASSWORD = re.compile(r"(://[^\s:/@]*):[^\s@/]+@")
 #: What a LogRecord has anyway; anything else came in by ``extra=`` and is written out.
@@ -20,7 +20,7 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 def mask(text: str) -> str:
     """``text`` with phone numbers, API keys, webhook secrets and passwords in addresses made unreadable."""
     text = _NUMBER.sub(lambda match: f"{match[0][:3]}{'*' * (len(match[0]) - 5)}{match[0][-2:]}", text)
-    text = _API_KEY.sub(r"tl_\1_***", text)
+    text = _API_KEY.sub(r"\1_\2_***", text)
     text = _SECRET.sub("whsec_***", text)
     return _ADDRESS_PASSWORD.sub(r"\1:***@", text)
 

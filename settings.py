@@ -13,6 +13,7 @@ from functools import lru_cache
 from pydantic import AliasChoices, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from calls.access import networks
 from calls.windows import zone
 
 
@@ -51,6 +52,12 @@ class Settings(BaseSettings):
     )
     requests_per_s: float = Field(
         50.0, ge=0.001, le=10_000, description="API requests/s of one tenant; a tenant's own requests_per_s goes before it"
+    )
+    operator_requests_per_s: float = Field(20.0, ge=0.001, le=10_000, description="API requests/s of one operator's key")
+    tenant_max_keys: int = Field(100, ge=1, description="API keys of one tenant in force at the same time, at most")
+    trusted_proxies: str = Field(
+        "",
+        description="networks (CIDR, by commas) of our own proxies: they alone are believed an X-Forwarded-For; empty: none",
     )
 
     # --- CDRs, the second witness ---------------------------------------------------------------------------------
@@ -295,6 +302,12 @@ class Settings(BaseSettings):
     def ack_limit_s(self) -> float:
         """s; an originate acknowledged later than this after its slot may have left outside of J."""
         return (self.jitter_ms - self.round_trip_ms) / 1000
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, text: str) -> str:
+        networks(one.strip() for one in text.split(",") if one.strip())
+        return text
 
     @field_validator("recipient_time_zone")
     @classmethod

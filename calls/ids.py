@@ -1,6 +1,7 @@
 """Identifiers: UUID version 7 inside, a reference that names its kind outside.
 
-Calls are shown as ``call_<32 hex>``, agents as ``agent_<32 hex>``, recordings as ``recording_<32 hex>``. An attempt is shown
+Calls are shown as ``call_<32 hex>``, agents as ``agent_<32 hex>``, recordings as ``recording_<32 hex>``,
+keys as ``key_<32 hex>``, tenants as ``tenant_<32 hex>``. An attempt is shown
 as a plain UUID, because that is what the switch's console and the carrier's support desk see.
 """
 
@@ -12,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
-RefKind = Literal["call", "agent", "recording"]
+RefKind = Literal["call", "agent", "recording", "key", "tenant"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _HEX = re.compile(r"[0-9a-f]{32}")
@@ -56,6 +57,16 @@ def agent_ref(agent_id: UUID) -> str:
 def recording_ref(recording_id: UUID) -> str:
     """``recording_<32 hex>``."""
     return f"recording_{recording_id.hex}"
+
+
+def key_ref(key_id: UUID) -> str:
+    """``key_<32 hex>``."""
+    return f"key_{key_id.hex}"
+
+
+def tenant_ref(tenant_id: UUID) -> str:
+    """``tenant_<32 hex>``."""
+    return f"tenant_{tenant_id.hex}"
 
 
 def parse_ref(kind: RefKind, text: str) -> UUID:

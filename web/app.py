@@ -12,8 +12,8 @@ from redis import Redis
 from objects.place import Places
 from settings import Settings
 from store.pool import Database
-from web import auth, docs, health, problems, recording_files, requestlog, requestrate
-from web.api import actions, agents, caller_ids, calls, limits, queue, recordings
+from web import access, auth, docs, health, operator, problems, recording_files, requestlog, requestrate
+from web.api import actions, agents, caller_ids, calls, keys, limits, queue, recordings
 from web.internal import auth as internal_auth
 from web.internal import cdr
 from web.redisgate import RedisGate
@@ -36,12 +36,15 @@ def create_app(settings: Settings, *, database: Database, redis: Redis, now: Cal
     auth.register(app)
     internal_auth.register(app)
     requestrate.register(app)
+    access.register(app)
     # Postgres away, or too slow to answer: the same to whoever asks.
     problems.register(app, (psycopg.OperationalError, psycopg.InterfaceError))
     health.register(app)
     app.register_blueprint(cdr.blueprint)
     app.register_blueprint(recording_files.blueprint)
     api = docs.configure(app)
-    for room in (calls, actions, agents, caller_ids, limits, queue, recordings):
+    for room in (calls, actions, agents, caller_ids, limits, queue, recordings, keys):
         api.register_blueprint(room.blueprint)
+    api.register_blueprint(operator.blueprint)
+    access.require_declared(app)
     return app

@@ -1,4 +1,8 @@
-"""API keys: who asks. ``Authorization: Bearer tl_<prefix>_<secret>``; only a hash of the secret is stored."""
+"""Who asks: ``Authorization: Bearer tl_<prefix>_<secret>`` of a tenant, ``tlo_...`` of an operator. Only hashes are stored.
+
+A tenant's key opens nothing of the operator's, an operator's nothing of a tenant's. What the key may do, and from where:
+web/access.py.
+"""
 
 from __future__ import annotations
 
@@ -7,26 +11,30 @@ from typing import cast
 
 from flask import Flask, g, request
 
-from store import keys
+from store import keys, operator_keys
+from store.key_text import Given, read
+from store.keys import KeyInUse
+from store.operator_keys import OperatorKey
 from store.tenants import Tenant
+from web.access import OPERATORS, REALM, is_guarded, require_place
 from web.problems import Problem
 from web.runtime import runtime
 
 _BEARER = re.compile(r"[Bb]earer +([!-~]{1,200})")
-_REALM = 'Bearer realm="trunkline"'
-#: Path prefix that needs a key, and what below it does not.
-_GUARDED = "/v1/"
-_OPEN = ("/v1/docs", "/v1/openapi.json")
 
 
 def register(app: Flask) -> None:
     """Demand a key on every /v1 address that exists, except the documentation."""
 
     def check() -> None:
-        path = request.path
-        if request.endpoint is None or not path.startswith(_GUARDED) or path.startswith(_OPEN):
+        if request.endpoint is None or not is_guarded(request.path):
             return
-        g.tenant = _authenticate(request.headers.get("Authorization"))
+        operators = request.path.startswith(OPERATORS)
+        given = _given(request.headers.get("Authorization"), operators=operators)
+        if operators:
+            g.operator = _operator(given)
+        else:
+            g.tenant, g.key = _tenant(given)
 
     app.before_request(check)
 
@@ -36,23 +44,53 @@ def tenant() -> Tenant:
     return cast(Tenant, g.tenant)
 
 
-def _authenticate(header: str | None) -> Tenant:
+def key() -> KeyInUse:
+    """The tenant's key that this request came with: its id, prefix, scopes and mode."""
+    return cast(KeyInUse, g.key)
+
+
+def operator() -> OperatorKey:
+    """The operator's key that this request came with."""
+    return cast(OperatorKey, g.operator)
+
+
+def _given(header: str | None, *, operators: bool) -> Given | None:
+    """The key as it was sent; None: it cannot be one. Refused when there is none, or one of the other kind."""
+    word = "tlo_" if operators else "tl_"
     if header is None:
-        raise _unauthorized("missing_api_key", "Send your API key as 'Authorization: Bearer tl_...'.", _REALM)
+        raise _unauthorized("missing_api_key", f"Send your API key as 'Authorization: Bearer {word}...'.", REALM)
     match = _BEARER.fullmatch(header)
-    parsed = keys.parse_key(match[1]) if match is not None else None
-    found = None
-    if parsed is not None:
-        prefix, secret_hash = parsed
-        found = keys.authenticate(runtime().database, prefix, secret_hash, runtime().now())
+    given = read(match[1]) if match is not None else None
+    if given is not None and (given.kind == "operator") != operators:
+        # Said of the text alone: whether such a key exists is not looked up.
+        whose = "an operator's address: send an operator's key" if operators else "a tenant's address: send a tenant's key"
+        raise _unauthorized("wrong_key_kind", f"This is {whose}, which begins with {word}.", _invalid())
+    return given
+
+
+def _tenant(given: Given | None) -> tuple[Tenant, KeyInUse]:
+    found = keys.authenticate(runtime().database, given, runtime().now()) if given is not None else None
     if found is None:
-        # One answer for malformed, unknown, revoked and expired: a guesser learns nothing.
-        raise _unauthorized(
-            "bad_api_key",
-            "This API key is not valid. Check that it is complete and not revoked.",
-            f'{_REALM}, error="invalid_token"',
-        )
+        raise _bad_key()
+    require_place(found[1].allowed_ips)
     return found
+
+
+def _operator(given: Given | None) -> OperatorKey:
+    found = operator_keys.authenticate(runtime().database, given, runtime().now()) if given is not None else None
+    if found is None:
+        raise _bad_key()
+    require_place(found.allowed_ips)
+    return found
+
+
+def _bad_key() -> Problem:
+    # One answer for malformed, unknown, revoked and expired: a guesser learns nothing.
+    return _unauthorized("bad_api_key", "This API key is not valid. Check that it is complete and not revoked.", _invalid())
+
+
+def _invalid() -> str:
+    return f'{REALM}, error="invalid_token"'
 
 
 def _unauthorized(code: str, detail: str, challenge: str) -> Problem:

@@ -14,6 +14,7 @@ from werkzeug.exceptions import NotFound
 
 from web.api.answers import ProblemAnswer
 from web.api.headers import RATE_HEADERS, RETRY_HEADER
+from web.api.parser import Blueprint as Room
 from web.api.respond import WRITE
 from web.problems import MEDIA_TYPE
 
@@ -51,6 +52,25 @@ Every request needs an API key: `Authorization: Bearer tl_...`. Times are RFC 33
 in seconds. The headers `RateLimit-Limit`, `-Remaining` and `-Reset` tell how many requests you may send. What goes wrong
 comes as `application/problem+json` (RFC 9457) with a stable `code`, the fields at fault in `errors` and a `request_id`."""
 
+_SCHEMES = {
+    "api_key": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "tl_",
+        "description": "A tenant's API key. Each operation names the scope that the key needs. May be bound to networks.",
+    },
+    "operator_key": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "tlo_",
+        "description": "A key of those who run the platform: for /v1/operator alone, where no tenant's key is taken.",
+    },
+}
+
+_FORBIDDEN = (
+    "Forbidden. The code says why: `missing_scope`, the key is good but not for this (the scope it lacks is in `scope`), or"
+    " `ip_not_allowed`, the key may not be used from there."
+)
 _TOO_MANY = (
     "Too Many Requests. Nothing was done. The code and `limit.scope` say which limit is reached: `request_rate`, the"
     " requests of your account, or `queue_full`, the calls that it has queued."
@@ -63,10 +83,34 @@ _UNSURE = (
 
 
 class Api(flask_smorest.Api):  # type: ignore[misc]
-    """flask-smorest with our problems in place of its errors, documented only where they occur."""
+    """flask-smorest with our problems in place of its errors, documented only where they occur.
+
+    A room is described when somebody reads the description, not when the application is made: it costs more than all else
+    of its start together.
+    """
 
     DEFAULT_ERROR_RESPONSE_NAME = None
     ERROR_SCHEMA = ProblemAnswer
+    _left: list[Room]
+
+    @property
+    def spec(self) -> Any:
+        """The description of every room that was registered."""
+        left, self._left = self._left, []
+        for blueprint in left:
+            blueprint.register_views_in_doc(self, self._app, self._spec, name=blueprint.name, parameters=None)
+            self._spec.tag({"name": blueprint.name, "description": blueprint.description})
+        return self._spec
+
+    @spec.setter
+    def spec(self, spec: Any) -> None:
+        self._spec, self._left = spec, []
+
+    def register_blueprint(self, blueprint: Room) -> None:
+        """Serve the room's routes."""
+        self._app.extensions["flask-smorest"]["blp_name_to_api"][blueprint.name] = self
+        self._app.register_blueprint(blueprint)
+        self._left.append(blueprint)
 
     def _register_error_handlers(self) -> None:
         """None: web.problems handles every failure of the app."""
@@ -75,6 +119,8 @@ class Api(flask_smorest.Api):  # type: ignore[misc]
         for status in HTTPStatus:
             if status >= 400:
                 response: dict[str, Any] = {"description": status.phrase, "schema": self.ERROR_SCHEMA}
+                if status == HTTPStatus.FORBIDDEN:
+                    response["description"] = _FORBIDDEN
                 if status == HTTPStatus.TOO_MANY_REQUESTS:
                     response |= {"description": _TOO_MANY, "headers": {**RETRY_HEADER, **RATE_HEADERS}}
                 prepare_response(response, self.spec, MEDIA_TYPE)
@@ -95,7 +141,7 @@ def configure(app: Flask) -> Api:
         API_SPEC_OPTIONS={
             "info": {"description": _DESCRIPTION, "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"}},
             "servers": [{"url": "/"}],
-            "components": {"securitySchemes": {"api_key": {"type": "http", "scheme": "bearer", "bearerFormat": "tl_"}}},
+            "components": {"securitySchemes": _SCHEMES},
             "security": [{"api_key": []}],
         },
     )

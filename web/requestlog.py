@@ -28,7 +28,7 @@ def register(app: Flask) -> None:
         response.headers.setdefault("Cache-Control", "no-store")
         response.headers["X-Content-Type-Options"] = "nosniff"
         level = logging.DEBUG if request.path in _QUIET else logging.INFO
-        tenant = g.get("tenant")
+        tenant, key, operator = g.get("tenant"), g.get("key"), g.get("operator")
         log.log(
             level,
             "request",
@@ -39,6 +39,8 @@ def register(app: Flask) -> None:
                 "status": response.status_code,
                 "ms": round((time.monotonic() - g.started) * 1000, 1),
                 "tenant": tenant.name if tenant is not None else None,
+                "key": key.prefix if key is not None else None,
+                "operator": operator.name if operator is not None else None,
             },
         )
         return response

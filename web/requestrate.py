@@ -1,4 +1,5 @@
-"""How many requests a tenant may send: counted in Redis for all web processes together, per process while Redis is away.
+"""How many requests a tenant, or an operator's key, may send: counted in Redis for all web processes together, per process
+while Redis is away.
 
 A sliding window: the last window counts by as much of it as still lies within the window's length. Its times are Redis'
 own, so web hosts need not agree on theirs. Every answer to a key that is known carries ``RateLimit-Limit``, ``-Remaining``
@@ -20,6 +21,7 @@ from limits.strategies import SlidingWindowCounterRateLimiter
 from redis import Redis
 
 from budget.scripts import PREFIX
+from store.operator_keys import OperatorKey
 from store.tenants import Tenant
 from web.problems import too_many
 from web.redisgate import RedisGate
@@ -60,12 +62,12 @@ class RequestRates:
         self._own = SlidingWindowCounterRateLimiter(MemoryStorage())
         self._gate = gate
 
-    def hit(self, tenant_id: UUID, requests_per_s: float) -> Rate:
-        """Count one request of the tenant, unless it is one too many; raises nothing."""
+    def hit(self, asker: UUID, requests_per_s: float) -> Rate:
+        """Count one request of the tenant (or operator's key), unless it is one too many; raises nothing."""
         item = window(requests_per_s)
         return self._gate.ask(
-            lambda: _hit(self._shared, item, tenant_id.hex, shared=True),
-            lambda: _hit(self._own, item, tenant_id.hex, shared=False),
+            lambda: _hit(self._shared, item, asker.hex, shared=True),
+            lambda: _hit(self._own, item, asker.hex, shared=False),
         )
 
 
@@ -88,14 +90,18 @@ def register(app: Flask) -> None:
 
     def check() -> None:
         tenant: Tenant | None = g.get("tenant")
-        if tenant is None:
+        operator: OperatorKey | None = g.get("operator")
+        asker = tenant or operator
+        if asker is None:
             return
-        g.rate = rate = runtime().rates.hit(tenant.id, requests_per_s(tenant))
+        most = runtime().settings.operator_requests_per_s if tenant is None else requests_per_s(tenant)
+        g.rate = rate = runtime().rates.hit(asker.id, most)
         if not rate.allowed:
+            whose = "this operator's key" if tenant is None else "your account"
             raise too_many(
                 "request_rate",
-                f"These are too many requests: {rate.limit} in {rate.window_s} s are allowed for your account.",
-                name=tenant.name,
+                f"These are too many requests: {rate.limit} in {rate.window_s} s are allowed for {whose}.",
+                name=asker.name,
                 limit=rate.limit,
                 current=rate.limit - rate.remaining,
                 retry_after_s=rate.reset_s,

@@ -21,6 +21,13 @@ ON CONFLICT (name) DO UPDATE SET
     inbound_reserved = excluded.inbound_reserved
 RETURNING {limits};
 
+-- name: lock_name
+-- Of those who would create the same one, one does.
+SELECT pg_advisory_xact_lock(hashtextextended('carrier:' || %(name)s::text, 0));
+
+-- name: exists
+SELECT FROM carriers WHERE name = %(name)s;
+
 -- name: update_carrier
 -- Only what is named: what is not in the changes keeps the row's own value.
 UPDATE carriers k SET (max_channels, cps, window_ms, jitter_ms, linger_ms, invite_cost, pdd_s, paused, account, source_ip,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from uuid import uuid4
 
@@ -25,26 +26,30 @@ def test_tenants(world: World) -> None:
     assert not tenants.set_paused(world.db, uuid4(), True)
 
 
+def in_use(key: keys.ApiKey) -> keys.KeyInUse:
+    return keys.KeyInUse(key.id, key.prefix, key.name, frozenset(key.scopes), key.mode, key.allowed_ips, key.expires_at)
+
+
 def test_a_key_opens_its_tenant_alone(world: World) -> None:
     key, plaintext = keys.create(world.db, tenant_id=world.tenant.id, name="ci")
     parsed = keys.parse_key(plaintext)
     assert parsed is not None
-    prefix, secret_hash = parsed
-    assert keys.authenticate(world.db, prefix, secret_hash, T0) == world.tenant
-    assert keys.authenticate(world.db, prefix, b"\x00" * 32, T0) is None
-    assert keys.authenticate(world.db, "nosuchprefix", secret_hash, T0) is None
+    assert keys.authenticate(world.db, parsed, T0) == (world.tenant, in_use(key))
+    assert keys.authenticate(world.db, replace(parsed, secret_hash=b"\x00" * 32), T0) is None
+    assert keys.authenticate(world.db, replace(parsed, prefix="nosuchprefix"), T0) is None
+    assert keys.authenticate(world.db, replace(parsed, kind="test"), T0) is None
     assert plaintext.split("_")[2] not in str(world.rows("SELECT api_keys::text FROM api_keys"))
     assert keys.revoke(world.db, key.prefix, at(1))
     assert not keys.revoke(world.db, key.prefix, at(1))
-    assert keys.authenticate(world.db, prefix, secret_hash, at(2)) is None
+    assert keys.authenticate(world.db, parsed, at(2)) is None
 
 
 def test_a_key_ends_in_time(world: World) -> None:
     _, plaintext = keys.create(world.db, tenant_id=world.tenant.id, expires_at=at(60))
     parsed = keys.parse_key(plaintext)
     assert parsed is not None
-    assert keys.authenticate(world.db, *parsed, at(59)) == world.tenant
-    assert keys.authenticate(world.db, *parsed, at(60)) is None
+    assert keys.authenticate(world.db, parsed, at(59)) is not None
+    assert keys.authenticate(world.db, parsed, at(60)) is None
 
 
 def test_last_use_is_kept_to_the_minute(world: World) -> None:
@@ -52,7 +57,7 @@ def test_last_use_is_kept_to_the_minute(world: World) -> None:
     parsed = keys.parse_key(plaintext)
     assert parsed is not None
     for seconds, expected in ((0, T0), (30, T0), (61, T0 + timedelta(seconds=61))):
-        keys.authenticate(world.db, *parsed, at(seconds))
+        keys.authenticate(world.db, parsed, at(seconds))
         (shown,) = keys.list_keys(world.db, world.tenant.id)
         assert (shown.id, shown.last_used_at) == (key.id, expected)
 

@@ -157,7 +157,9 @@ def clock() -> Clock:
 @pytest.fixture
 def app(settings: Callable[..., Settings], world: World, redis: Redis, clock: Clock) -> Flask:
     # The tests ask faster than a customer would.
-    return create_app(settings(requests_per_s=10_000), database=world.database, redis=redis, now=clock)
+    return create_app(
+        settings(requests_per_s=10_000, operator_requests_per_s=10_000), database=world.database, redis=redis, now=clock
+    )
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from typing import Any
@@ -16,8 +17,9 @@ from flask import Flask, request, request_finished
 from jsonschema import Draft202012Validator, FormatChecker
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from calls.access import SCOPES
 from calls.ids import recording_ref
-from store import recordings, tenants
+from store import keys, recordings, tenants
 from tests.web.conftest import Api, World
 
 Operation = tuple[str, str]
@@ -75,15 +77,28 @@ def test_every_route_is_described(app: Flask, spec: dict[str, Any]) -> None:
 
 def test_every_operation_says_what_it_is_and_wants_a_key(spec: dict[str, Any]) -> None:
     names = [operation["operationId"] for _, operation in operations(spec)]
-    assert len(set(names)) == len(names) == 20
+    assert len(set(names)) == len(names) == 58
     assert all(operation["summary"] for _, operation in operations(spec))
     assert spec["security"] == [{"api_key": []}]
-    assert spec["components"]["securitySchemes"]["api_key"]["scheme"] == "bearer"
+    schemes = spec["components"]["securitySchemes"]
+    assert {name: scheme["scheme"] for name, scheme in schemes.items()} == {"api_key": "bearer", "operator_key": "bearer"}
+    for (_, path), operation in operations(spec):
+        ((kind, scopes),) = operation["security"][0].items()
+        operators = path.startswith("/v1/operator/")
+        assert (kind, len(scopes)) == (("operator_key", 0) if operators else ("api_key", 1)), path
+        assert set(scopes) <= set(SCOPES)
 
 
 def test_every_described_answer_occurs_and_fits_its_schema(
     app: Flask, api: Api, world: World, spec: dict[str, Any], order: Callable[..., Any], monkeypatch: Any
 ) -> None:
+    with answers_that_fit(app, spec, lambda path: not path.startswith("/v1/operator/")):
+        _provoke(api, world, spec, order, monkeypatch)
+
+
+@contextmanager
+def answers_that_fit(app: Flask, spec: dict[str, Any], chosen: Callable[[str], bool]) -> Iterator[None]:
+    """What is answered in the block is all that is described of the chosen paths, and each answer fits its schema."""
     answers: dict[tuple[str, str, int], Any] = {}
 
     def note(_app: Flask, response: Any) -> None:
@@ -92,11 +107,12 @@ def test_every_described_answer_occurs_and_fits_its_schema(
             answers[(request.method, path, response.status_code)] = response
 
     with request_finished.connected_to(note, app):
-        _provoke(api, world, order, monkeypatch)
+        yield
     expected = {
         (method, path, int(status)): follow(spec, answer)
         for (method, path), operation in operations(spec)
         for status, answer in operation["responses"].items()
+        if chosen(path)
     }
     assert set(answers) == set(expected)
     for operation, answer in expected.items():
@@ -122,10 +138,11 @@ def _recorded(world: World, call: str) -> str:
     return recording_ref(made.id)
 
 
-def _provoke(api: Api, world: World, order: Callable[..., Any], monkeypatch: Any) -> None:
+def _provoke(api: Api, world: World, spec: dict[str, Any], order: Callable[..., Any], monkeypatch: Any) -> None:
     nobody, anybody, nothing = f"call_{'0' * 32}", f"agent_{'0' * 32}", f"recording_{'0' * 32}"
     agent = {"name": "described", "kind": "announcement", "audio": "a.wav"}
-    for path, body in (("/v1/calls", order()), ("/v1/agents", agent)):
+    key = {"name": "described", "scopes": ["limits:read"]}
+    for path, body in (("/v1/calls", order()), ("/v1/agents", agent), ("/v1/keys", key)):
         api.post(path, data=b"x" * 70_000, content_type="application/json")
         api.post(path, data=b"x", content_type="application/json")
         api.post(path, data=b"x", content_type="text/plain")
@@ -134,6 +151,8 @@ def _provoke(api: Api, world: World, order: Callable[..., Any], monkeypatch: Any
         assert api.get(path).status_code == 200
         api.get(f"{path}?limit=x")
     api.post("/v1/agents", agent)
+    api.post("/v1/keys", key)
+    _provoke_keys(api)
     call = api.get("/v1/calls?limit=1").get_json()["data"][0]["id"]
     made = api.get("/v1/agents?limit=1").get_json()["data"][0]["id"]
     for known in (call, nobody):
@@ -169,32 +188,48 @@ def _provoke(api: Api, world: World, order: Callable[..., Any], monkeypatch: Any
         )
         api.post("/v1/calls", order(), headers={"Idempotency-Key": "held"})
 
+    refuse_everything(api, world, spec, monkeypatch)
+
+
+def _provoke_keys(api: Api) -> None:
+    made = api.get("/v1/keys?limit=1").get_json()["data"][0]["id"]
+    for known in (made, f"key_{'0' * 32}"):
+        path = f"/v1/keys/{known}"
+        api.get(path)
+        for data, kind in ((b"x" * 70_000, "application/json"), (b"x", "application/json"), (b"x", "text/plain")):
+            api.post(f"{path}/rotate", data=data, content_type=kind)
+        api.post(f"{path}/rotate", {"unknown": 1})
+        for _ in range(2):
+            api.post(f"{path}/rotate", {})
+        api.send("DELETE", path)
+
+
+def refuse_everything(api: Api, world: World, spec: dict[str, Any], monkeypatch: Any) -> None:
+    """Each operation's refusals that come before anything else: no key, another scope, too many, Postgres away."""
+
     def everything(key: str | None) -> None:
-        for path in ("/v1/calls", "/v1/agents"):
-            api.get(path, key=key)
-            api.post(path, {}, key=key)
-        api.get("/v1/limits", key=key)
-        api.get("/v1/caller_ids", key=key)
-        api.post("/v1/calls/actions/cancel_queued", key=key)
-        for suffix in ("", "/events", "/attempts", "/queue", "/actions", "/actions/any", "/recordings"):
-            api.get(f"/v1/calls/{nobody}{suffix}", key=key)
-        api.post(f"/v1/calls/{nobody}/actions/hangup", key=key)
-        api.get(f"/v1/agents/{anybody}", key=key)
-        api.get(f"/v1/recordings/{nothing}", key=key)
-        api.send("DELETE", f"/v1/recordings/{nothing}", key=key)
-        for verb in ("pause_recording", "resume_recording"):
-            api.post(f"/v1/calls/{nobody}/actions/{verb}", key=key)
+        for (method, path), operation in operations(spec):
+            if operation["security"] != [{"operator_key": []}]:
+                more = {"json": {}} if "requestBody" in operation else {}
+                api.send(method, filled(path), key=key, **more)
 
     def away(*_: object) -> None:
         raise psycopg.OperationalError("away")
 
     everything("")
+    for scopes in (("keys:manage",), ("limits:read",)):
+        everything(keys.create(world.database, tenant_id=world.ours.id, scopes=scopes)[1])
     tenants.update(world.database, world.theirs.name, requests_per_s=0.001)
     for _ in range(2):  # the first request of all is one that is allowed
         everything(world.their_key)
     tenants.update(world.database, world.theirs.name, requests_per_s=None)
     monkeypatch.setattr("web.auth.keys.authenticate", away)
     everything(None)
+
+
+def filled(path: str) -> str:
+    """With ids of nobody."""
+    return re.sub(r"{(\w+)}", lambda match: f"{match[1].removesuffix('_id')}_{'0' * 32}", path)
 
 
 def test_the_request_schema_tells_what_is_enforced(api: Api, spec: dict[str, Any], order: Callable[..., Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from trunkline.cli.common import JSON_OPTION, agent, database, show, tenant
+from trunkline.cli.common import JSON_OPTION, agent, changing, database, show, tenant
 
 COLUMNS = ("name", "state", "held", "kind", "leads_to", "id")
 
@@ -58,8 +58,9 @@ def change(tenant_name: str, name: str, *, paused: bool) -> None:
     """Write it and say what is now."""
     from store import agents
 
-    with database() as db:
-        agents.set_paused(db, agent(db, tenant_name, name).id, paused)
+    with changing() as change:
+        agents.set_paused(change.database, agent(change.database, tenant_name, name).id, paused)
+        change.note("agent.changed", f"agent:{tenant_name}/{name}", {"paused": paused})
     click.echo(f"agent {tenant_name}/{name}: {'paused' if paused else 'on'}")
 
 

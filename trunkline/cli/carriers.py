@@ -9,7 +9,18 @@ from typing import Any
 import click
 
 from trunkline.cli import trunk_options
-from trunkline.cli.common import COUNT_OR_NONE, JSON_OPTION, RATE, TEXT_OR_NONE, OrNone, changed, database, no_carrier, show
+from trunkline.cli.common import (
+    COUNT_OR_NONE,
+    JSON_OPTION,
+    RATE,
+    TEXT_OR_NONE,
+    OrNone,
+    changed,
+    changing,
+    database,
+    no_carrier,
+    show,
+)
 
 COLUMNS = (
     "name", "state", "channels", "cps", "window_ms", "invite_cost", "account", "source_ip", "urgent_share", "bulk_floor",
@@ -136,18 +147,13 @@ def resume(name: str) -> None:
 
 def change(name: str, changes: dict[str, Any]) -> None:
     """Write the changes and say what is now."""
-    from store import carriers, trunks
+    from store import carrier_set
 
-    sip = {field: value for field, value in changes.items() if field in trunk_options.FIELDS}
-    if "auth" in sip and "invite_cost" in changes:
-        sip["invite_cost"] = changes.pop("invite_cost")
-    limits = {field: value for field, value in changes.items() if field not in sip}
-    with database() as db:
-        if sip and trunks.update(db, name, **sip) is None:
+    with changing() as change:
+        carrier = carrier_set.change(change.database, name, changes)
+        if carrier is None:
             raise no_carrier(name)
-        carrier = carriers.update(db, name, **limits)
-    if carrier is None:
-        raise no_carrier(name)
+        change.note("carrier.changed", f"carrier:{name}", changes)
     state = "paused" if carrier.paused else "on"
     click.echo(
         f"carrier {carrier.name}: {carrier.max_channels} channels, {carrier.cps:g} CPS in {carrier.window_ms} ms, {state}"

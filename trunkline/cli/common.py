@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import math
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
     from store.agents import Agent
     from store.carriers import CarrierLimits
+    from store.changes import Change
     from store.tenants import Tenant
 
     ParamType = click.ParamType[Any]
@@ -85,6 +88,31 @@ def database() -> Iterator[Database]:
     psycopg.connect(settings.database_url, connect_timeout=FIRST_CONNECTION_S).close()
     with open_database(settings, "cli", cooperative=False, wait_s=FIRST_CONNECTION_S) as db:
         yield db
+
+
+@contextmanager
+def changing() -> Iterator[Change]:
+    """A change of the database and its line in the audit ledger, kept when the block ends without an error."""
+    from store import changes
+
+    with database() as db, changes.changing(db, actor()) as change:
+        yield change
+
+
+def note(db: Database, action: str, subject: str, data: Mapping[str, Any]) -> None:
+    """A line in the audit ledger of what is about to be done in several transactions."""
+    from store import changes
+
+    with changes.changing(db, actor()) as change:
+        change.note(action, subject, data)
+
+
+def actor() -> str:
+    """Who sits at the terminal, as far as the system knows."""
+    try:
+        return f"cli:{getpass.getuser()}"
+    except (OSError, KeyError):
+        return f"cli:uid-{os.getuid()}"
 
 
 class _None:

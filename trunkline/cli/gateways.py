@@ -11,7 +11,7 @@ from uuid import UUID
 import click
 
 from trunkline.cli.carriers import carriers_group
-from trunkline.cli.common import JSON_OPTION, carrier_ids, database, no_carrier, show
+from trunkline.cli.common import JSON_OPTION, carrier_ids, changing, database, no_carrier, note, show
 
 if TYPE_CHECKING:
     from calls.trunk import Trunk
@@ -39,16 +39,20 @@ def endpoint(carrier: str, name: str, address: str | None, off: bool, remove: bo
     """
     from store import trunks
 
-    with database() as db:
-        (carrier_id,) = carrier_ids(db, [carrier])
+    with changing() as change:
+        (carrier_id,) = carrier_ids(change.database, [carrier])
         if remove:
-            if not trunks.remove_endpoint(db, carrier, name):
+            if not trunks.remove_endpoint(change.database, carrier, name):
                 raise ValueError(f"carrier {carrier} has no endpoint {name!r}: see trunkline carriers show {carrier}")
+            change.note("endpoint.removed", f"carrier:{carrier}", {"endpoint": name})
             click.echo(f"endpoint {name} of {carrier} is removed; its gateways go when their calls are over")
             return
         if address is None:
             raise ValueError("carriers endpoint: give its ADDRESS, a literal ip:port")
-        made = trunks.put_endpoint(db, carrier_id=carrier_id, carrier=carrier, name=name, address=address, enabled=not off)
+        made = trunks.put_endpoint(
+            change.database, carrier_id=carrier_id, carrier=carrier, name=name, address=address, enabled=not off
+        )
+        change.note("endpoint.put", f"carrier:{carrier}", {"endpoint": name, "address": address, "enabled": not off})
     click.echo(f"endpoint {made.name} of {carrier} -> {made.address}; now: trunkline carriers apply")
 
 
@@ -89,6 +93,7 @@ def apply(renew: tuple[str, ...], wait_s: float) -> None:
 
     with database() as db:
         carrier_ids(db, renew)
+        note(db, "gateways.apply", "gateways:all", {"renew": renew})
         made = gateways.plan(db, datetime.now(UTC), renew=renew)
         for version in made:
             click.echo(f"{version.gateway} -> {version.params['proxy']}")
@@ -159,32 +164,25 @@ def _report(orders: list[Order], *, as_json: bool) -> None:
 @click.option("--from", "caller", help="the caller id, E.164 [default: the number itself]")
 def preview(carrier: str, number: str, caller: str | None) -> None:
     """How NUMBER (E.164) would be dialed through CARRIER: number rules, gateways, headers, dial string. Nothing is."""
-    from calls import dialing
-    from calls.numbers import parse_caller_id, parse_destination
-    from store import carriers, trunks
+    from store import preview as rules
 
-    to, shown = parse_destination(number), parse_caller_id(caller or number)
     with database() as db:
-        trunk = trunks.get(db, carrier)
-        if trunk is None:
-            raise no_carrier(carrier)
-        ways = [e for e in carriers.list_endpoints(db) if e.carrier_id == trunk.id]
-        route = carriers.route_for(db, to.e164)
-        served = [r for r in carriers.list_routes(db) if r.name == route and trunk.id in r.carriers]
-    click.echo(f"number      {to.e164} ({to.country}, {to.kind}) is written {dialing.dialed(to.e164, trunk)}")
-    click.echo(f"route       {route or 'none'}{'' if served else f', which {carrier} does not serve'}")
+        found = rules.preview(db, carrier, number, caller)
+    if found is None:
+        raise no_carrier(carrier)
+    trunk, ways = found.trunk, found.endpoints
+    click.echo(f"number      {found.number} ({found.country}, {found.kind}) is written {found.written}")
+    click.echo(f"route       {found.route or 'none'}{'' if found.served else f', which {carrier} does not serve'}")
     if not ways:
         click.echo(f"gateway     none: trunkline carriers endpoint {carrier} NAME IP:PORT")
     for way in ways:
         state = "" if way.enabled else ", off"
         click.echo(f"gateway     {way.gateway} -> {way.address} ({trunk.transport}{state})")
-    user = dialing.dialed(to.e164, trunk).replace("#", "%23")
-    address = ways[0].address if ways else "<endpoint>"
-    click.echo(f"INVITE      sip:{user}@{address}")
-    for line in dialing.headers(shown.e164, trunk, address):
+    click.echo(f"INVITE      {found.request_uri}")
+    for line in found.headers:
         click.echo(f"            {line}")
     click.echo(f"codecs      {', '.join(trunk.codecs)}")
-    click.echo(_dial_string(trunk, ways[0].gateway if ways else "gateway", to.e164, shown.e164))
+    click.echo(_dial_string(trunk, ways[0].gateway if ways else "gateway", found.number, found.caller))
 
 
 def _dial_string(trunk: Trunk, gateway: str, number: str, caller: str) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import click
 
-from trunkline.cli.common import RATE, carrier_ids, database, tenant
+from calls.access import SCOPES
+from trunkline.cli import keys
+from trunkline.cli.common import RATE, carrier_ids, changing, tenant
 from trunkline.cli.tenants import checked_webhook_url
 
 
@@ -22,8 +24,9 @@ def create_tenant(name: str, webhook_url: str | None, weight: int) -> None:
 
     if webhook_url is not None:
         checked_webhook_url(webhook_url)
-    with database() as db:
-        made = tenants.create(db, name=name, webhook_url=webhook_url, weight=weight)
+    with changing() as change:
+        made = tenants.create(change.database, name=name, webhook_url=webhook_url, weight=weight)
+        change.note("tenant.created", f"tenant:{name}", {"webhook_url": webhook_url, "weight": weight})
     click.echo(f"tenant {made.name} {made.id}")
     click.echo(f"webhook secret whsec_{base64.b64encode(made.webhook_secret).decode()}")
     click.echo(
@@ -37,27 +40,15 @@ def create_tenant(name: str, webhook_url: str | None, weight: int) -> None:
 @click.option("--name", default="", help="what the key is for")
 @click.option("--days", type=click.IntRange(1, 3650), help="valid for so many days [default: until revoked]")
 def create_key(tenant_name: str, name: str, days: int | None) -> None:
-    """Create an API key of TENANT and print it, this once."""
-    from store import keys
-
-    expires_at = None if days is None else datetime.now(UTC) + timedelta(days=days)
-    with database() as db:
-        _, plaintext = keys.create(db, tenant_id=tenant(db, tenant_name).id, name=name, expires_at=expires_at)
-    click.echo(plaintext)
+    """Create an API key of TENANT that may everything, and print it, this once. Less: trunkline keys create."""
+    click.echo(keys.made(tenant_name, name, SCOPES, (), days))
 
 
 @click.command("revoke-key")
 @click.argument("key")
 def revoke_key(key: str) -> None:
     """End an API key at once. KEY: the key itself, or its prefix (the part between tl_ and the next _)."""
-    from store import keys
-
-    parsed = keys.parse_key(key)
-    prefix = key.removeprefix("tl_").split("_", 1)[0] if parsed is None else parsed[0]
-    with database() as db:
-        if not keys.revoke(db, prefix, datetime.now(UTC)):
-            raise ValueError(f"revoke-key: no key with the prefix {prefix!r} is in force")
-    click.echo(f"tl_{prefix}_... is revoked")
+    keys.revoked(key)
 
 
 @click.command("create-agent")
@@ -72,15 +63,16 @@ def create_agent(tenant_name: str, name: str, url: str | None, audio: str | None
 
     if (url is None) == (audio is None):
         raise ValueError("create-agent: give either --url or --audio")
-    with database() as db:
+    with changing() as change:
         agent = agents.create(
-            db,
-            tenant_id=tenant(db, tenant_name).id,
+            change.database,
+            tenant_id=tenant(change.database, tenant_name).id,
             name=name,
             kind="websocket" if url is not None else "announcement",
             url=url,
             audio=audio,
         )
+        change.note("agent.created", f"agent:{tenant_name}/{name}", {"url": url, "audio": audio})
     click.echo(agent_ref(agent.id))
 
 
@@ -106,18 +98,18 @@ def create_carrier(
     """Create a carrier, or set all that one allows anew. To change one number: carriers set."""
     from store import carriers
 
-    with database() as db:
-        carrier = carriers.put_carrier(
-            db,
-            name=name,
-            max_channels=channels,
-            cps=cps,
-            window_ms=window_ms,
-            invite_cost=invite_cost,
-            pdd_s=pdd_s,
-            jitter_ms=jitter_ms,
-            linger_ms=linger_ms,
-        )
+    allows: dict[str, Any] = {
+        "max_channels": channels,
+        "cps": cps,
+        "window_ms": window_ms,
+        "invite_cost": invite_cost,
+        "pdd_s": pdd_s,
+        "jitter_ms": jitter_ms,
+        "linger_ms": linger_ms,
+    }
+    with changing() as change:
+        carrier = carriers.put_carrier(change.database, name=name, **allows)
+        change.note("carrier.put", f"carrier:{name}", allows)
     click.echo(f"carrier {carrier.name} {carrier.id}")
 
 
@@ -130,9 +122,13 @@ def create_endpoint(carrier: str, gateway: str, address: str, disabled: bool) ->
     """Create or change an endpoint of CARRIER: the sofia GATEWAY that leads to its literal ADDRESS, ip:port."""
     from store import carriers
 
-    with database() as db:
-        (carrier_id,) = carrier_ids(db, [carrier])
-        endpoint = carriers.put_endpoint(db, carrier_id=carrier_id, gateway=gateway, address=address, enabled=not disabled)
+    with changing() as change:
+        (carrier_id,) = carrier_ids(change.database, [carrier])
+        endpoint = carriers.put_endpoint(
+            change.database, carrier_id=carrier_id, gateway=gateway, address=address, enabled=not disabled
+        )
+        data = {"gateway": gateway, "address": address, "enabled": not disabled}
+        change.note("endpoint.put", f"carrier:{carrier}", data)
     click.echo(f"endpoint {endpoint.gateway} -> {endpoint.address}")
 
 
@@ -144,9 +140,11 @@ def create_route(name: str, prefixes: tuple[str, ...], names: tuple[str, ...]) -
     """Create or replace the route NAME: which numbers go to which carriers, each before the next. More: routes set."""
     from store import carriers
 
-    with database() as db:
-        tiers = [carriers.Serving(carrier_id, tier=tier) for tier, carrier_id in enumerate(carrier_ids(db, names), 1)]
-        carriers.put_route(db, name=name, prefixes=prefixes, carriers=tiers)
+    with changing() as change:
+        ids = carrier_ids(change.database, names)
+        tiers = [carriers.Serving(carrier_id, tier=tier) for tier, carrier_id in enumerate(ids, 1)]
+        carriers.put_route(change.database, name=name, prefixes=prefixes, carriers=tiers)
+        change.note("route.put", f"route:{name}", {"prefixes": prefixes, "carriers": names})
     click.echo(f"route {name}: {', '.join(prefix or 'every number' for prefix in prefixes)} -> {', '.join(names)}")
 
 

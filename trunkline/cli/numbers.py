@@ -6,7 +6,7 @@ from datetime import UTC
 
 import click
 
-from trunkline.cli.common import JSON_OPTION, agent, carrier_ids, database, show, tenant
+from trunkline.cli.common import JSON_OPTION, agent, carrier_ids, changing, database, show, tenant
 
 COLUMNS = ("number", "tenant", "agent", "state", "pool", "carrier")
 
@@ -54,11 +54,11 @@ def add(tenant_name: str, number: str, agent_name: str, carrier_name: str | None
     """Give NUMBER (E.164) to TENANT, or change what becomes of its calls: what is not given is none."""
     from store import numbers
 
-    with database() as db:
-        theirs = agent(db, tenant_name, agent_name)
-        its = None if carrier_name is None else carrier_ids(db, [carrier_name])[0]
+    with changing() as change:
+        theirs = agent(change.database, tenant_name, agent_name)
+        its = None if carrier_name is None else carrier_ids(change.database, [carrier_name])[0]
         did = numbers.put(
-            db,
+            change.database,
             number=e164(number),
             tenant_id=theirs.tenant_id,
             agent_id=theirs.id,
@@ -66,6 +66,8 @@ def add(tenant_name: str, number: str, agent_name: str, carrier_name: str | None
             pool=pool,
             enabled=not off,
         )
+        data = {"tenant": tenant_name, "agent": agent_name, "carrier": carrier_name, "pool": pool, "enabled": not off}
+        change.note("number.put", f"number:{did.number}", data)
     click.echo(f"number {did.number}: {did.tenant_name}/{did.agent_name}, {'on' if did.enabled else 'off'}")
 
 
@@ -75,10 +77,10 @@ def remove(number: str) -> None:
     """NUMBER is nobody's any more; calls that are up go on."""
     from store import numbers
 
-    with database() as db:
-        gone = numbers.remove(db, e164(number))
-    if not gone:
-        raise ValueError(f"number: {number} is nobody's: see trunkline numbers list")
+    with changing() as change:
+        if not numbers.remove(change.database, e164(number)):
+            raise ValueError(f"number: {number} is nobody's: see trunkline numbers list")
+        change.note("number.removed", f"number:{number}", {})
     click.echo(f"number {number} removed")
 
 

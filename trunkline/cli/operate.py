@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from settings import get_settings
-from trunkline.cli.common import agent, carrier_ids, database, tenant
+from trunkline.cli.common import actor, agent, carrier_ids, database, note, tenant
 
 if TYPE_CHECKING:
     from store.kill import Target
@@ -57,10 +57,13 @@ def back(db: Database, switch: str) -> None:
 
 def change(db: Database, switch: str, now: datetime | None) -> datetime | None:
     """As ``store.switches.drain``; ``ValueError`` with the remedy."""
-    from store import switches
+    from store import changes, switches
 
     try:
-        return switches.drain(db, switch, now)
+        with changes.changing(db, actor()) as done:
+            since = switches.drain(done.database, switch, now)
+            done.note("switch.undrained" if now is None else "switch.drained", f"switch:{switch}", {})
+            return since
     except LookupError:
         raise ValueError(f"there is no switch {switch!r}: trunkline why lists those that were ever seen") from None
 
@@ -117,6 +120,7 @@ def kill(
         if not yes:
             count = rows.live(db, target)
             click.confirm(f"Hang up {count} live calls of {what}, and dial nothing new of it?", abort=True)
+        note(db, "calls.killed", what.replace(" ", ":"), {"cancel_queued": cancel_queued})
         stop()
         if cancel_queued:
             _cancel_queued(db, tenant_name)
@@ -193,6 +197,7 @@ def take_budget(yes: bool) -> None:
             click.confirm(
                 f"Close the budget of scripts version {truth.scripts} and open one of version {VERSION}?", abort=True
             )
+        note(db, "budget.taken", f"budget:{truth.epoch}", {"scripts": VERSION, "from": truth.scripts})
         epoch.bump(db, truth.epoch, None, VERSION)
     click.echo(f"the budget is closed; a feeder of scripts version {VERSION} opens it")
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from trunkline.cli.common import JSON_OPTION, ParamType, carrier_ids, database, show
+from trunkline.cli.common import JSON_OPTION, ParamType, carrier_ids, changing, database, show
 
 COLUMNS = ("name", "prefix", "tier", "carrier", "weight", "price")
 
@@ -81,10 +81,11 @@ def set_route(name: str, prefixes: tuple[str, ...], served: tuple[Served, ...]) 
     from store import carriers
 
     plain = ["" if prefix == "*" else prefix for prefix in prefixes]
-    with database() as db:
-        ids = carrier_ids(db, [one.name for one in served])
+    with changing() as change:
+        ids = carrier_ids(change.database, [one.name for one in served])
         order = [carriers.Serving(id_, one.tier, one.weight, one.price) for id_, one in zip(ids, served, strict=True)]
-        carriers.put_route(db, name=name, prefixes=plain, carriers=order)
+        carriers.put_route(change.database, name=name, prefixes=plain, carriers=order)
+        change.note("route.put", f"route:{name}", {"prefixes": plain, "carriers": [one._asdict() for one in served]})
     leads = ", ".join(one.name for one in sorted(served, key=lambda one: (one.tier, -one.weight)))
     click.echo(f"route {name}: {', '.join(prefix or 'every number' for prefix in plain)} -> {leads}")
 
@@ -95,9 +96,10 @@ def remove_route(name: str) -> None:
     """Take the route NAME away: new calls to its numbers are refused, waiting ones wait until it is set again."""
     from store import carriers
 
-    with database() as db:
-        if not carriers.remove_route(db, name):
+    with changing() as change:
+        if not carriers.remove_route(change.database, name):
             raise ValueError(f"there is no route {name!r}: see trunkline routes list")
+        change.note("route.removed", f"route:{name}", {})
     click.echo(f"route {name} is removed")
 
 

@@ -9,7 +9,7 @@ from uuid import UUID
 import click
 
 from store.pool import Database
-from trunkline.cli.common import COUNT_OR_NONE, JSON_OPTION, RATE_OR_NONE, changed, database, show, tenant
+from trunkline.cli.common import COUNT_OR_NONE, JSON_OPTION, RATE_OR_NONE, changed, changing, database, show, tenant
 
 COLUMNS = ("scope", "tenant", "channels", "cps", "window_ms", "weight")
 
@@ -53,8 +53,9 @@ def set_scope(scope: str, **options: Any) -> None:
     from store import scopes
 
     changes = changed("scopes set", options)
-    with database() as db:
-        done = scopes.update(db, named(db, scope), **changes)
+    with changing() as change:
+        done = scopes.update(change.database, named(change.database, scope), **changes)
+        change.note("limit.changed", f"limit:{done.scope}", changes)
     channels = "any number of" if done.max_channels is None else done.max_channels
     rate = "any" if done.cps is None else f"{done.cps:g}"
     click.echo(f"scope {done.scope}: {channels} channels, {rate} CPS in {done.window_ms} ms")
@@ -66,9 +67,10 @@ def remove_scope(scope: str) -> None:
     """Take every limit off SCOPE."""
     from store import scopes
 
-    with database() as db:
-        if not scopes.remove(db, named(db, scope)):
+    with changing() as change:
+        if not scopes.remove(change.database, named(change.database, scope)):
             raise ValueError(f"scope: {scope!r} has no limits: see trunkline scopes list")
+        change.note("limit.removed", f"limit:{scope}", {})
     click.echo(f"scope {scope} has no limits any more")
 
 

@@ -15,6 +15,7 @@ from trunkline.cli.common import (
     RATE_OR_NONE,
     TEXT_OR_NONE,
     changed,
+    changing,
     database,
     show,
     tenant,
@@ -104,10 +105,11 @@ def cancel_queued(name: str) -> None:
     """Cancel all calls that tenant NAME has queued. None of them is dialed from now on; they end within moments."""
     from store import backlog, tenants
 
-    with database() as db:
-        found = tenant(db, name)
-        count = backlog.queued(db, found.id)
-        mark = tenants.cancel_queued(db, found.id, datetime.now(UTC))
+    with changing() as change:
+        found = tenant(change.database, name)
+        count = backlog.queued(change.database, found.id)
+        mark = tenants.cancel_queued(change.database, found.id, datetime.now(UTC))
+        change.note("tenant.queue_canceled", f"tenant:{name}", {"queued": count})
     assert mark is not None
     click.echo(f"tenant {name}: {count} queued, all accepted until {mark:%Y-%m-%d %H:%M:%S} UTC are canceled")
 
@@ -116,11 +118,12 @@ def change(name: str, changes: dict[str, Any]) -> None:
     """Write the changes and say what is now."""
     from store import tenants
 
-    with database() as db:
-        done = tenants.update(db, name, **changes)
+    with changing() as change:
+        done = tenants.update(change.database, name, **changes)
         if done is None:
-            tenant(db, name)
+            tenant(change.database, name)
             return
+        change.note("tenant.changed", f"tenant:{name}", changes)
     click.echo(f"tenant {done.name}: weight {done.weight}, {'paused' if done.paused else 'on'}")
 
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields
 from typing import Any
 
 import click
 
-from calls.trunk import Trunk
 from trunkline.cli.common import TEXT_OR_NONE, OrNone
 
 FORMATS = click.Choice(["plus", "double_zero", "digits", "national"])
@@ -36,8 +34,6 @@ _OPTIONS = (
     click.option("--media-timeout", "media_timeout_s", type=click.IntRange(10, 3600), help="s; without audio: hung up"),
     click.option("--reject", "rejects", multiple=True, help="CODE:CLASS:TEXT, one each; replaces all; none"),
 )
-#: What they set; invite_cost is a limit as well.
-FIELDS = frozenset(field.name for field in fields(Trunk)) - {"id", "name", "invite_cost"}
 
 
 def sip_options(command: Callable[..., Any]) -> Callable[..., Any]:

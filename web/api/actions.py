@@ -30,7 +30,7 @@ _RESULTS = {
 }
 
 
-@blueprint.get("/<call_id>/actions")
+@blueprint.get("/<call_id>/actions", scope="calls:read")
 @blueprint.response(200, ActionList)
 @refuses(blueprint, 404)
 @blueprint.doc(operationId="listCallActions")
@@ -42,7 +42,7 @@ def list_actions(call_id: str) -> Response:
     return answer({"data": [_show(one) for one in commands.list_actions(ours.database, tenant().id, wanted)]})
 
 
-@blueprint.get("/<call_id>/actions/<action_id>")
+@blueprint.get("/<call_id>/actions/<action_id>", scope="calls:read")
 @blueprint.response(200, ActionAnswer)
 @refuses(blueprint, 404)
 @blueprint.doc(operationId="getCallAction")

@@ -24,7 +24,7 @@ from web.runtime import runtime
 blueprint = Blueprint("agents", __name__, url_prefix="/v1/agents", description="Who talks to whoever answers")
 
 
-@blueprint.post("")
+@blueprint.post("", scope="agents:write")
 @blueprint.arguments(NewAgentRequest)
 @blueprint.response(201, AgentAnswer, headers=LOCATION_HEADER)
 @refuses(blueprint, 400, 409, 413, 415, writes=True)
@@ -47,7 +47,7 @@ def create_agent(args: dict[str, Any]) -> Response:
     return answer(_show(agent), 201, {"Location": url_for("agents.get_agent", agent_id=agent_ref(agent.id))})
 
 
-@blueprint.get("")
+@blueprint.get("", scope="agents:read")
 @blueprint.arguments(AgentsQuery, location="query")
 @blueprint.response(200, AgentPage)
 @refuses(blueprint)
@@ -60,7 +60,7 @@ def list_agents(query: dict[str, Any]) -> Response:
     return page(below[: limit + 1], limit, _show)
 
 
-@blueprint.get("/<agent_id>")
+@blueprint.get("/<agent_id>", scope="agents:read")
 @blueprint.response(200, AgentAnswer)
 @refuses(blueprint, 404)
 @blueprint.doc(operationId="getAgent")

@@ -85,6 +85,7 @@ class ProblemAnswer(Answer):
     errors = fields.List(fields.Nested(FieldErrorAnswer))
     retry_after_s = fields.Integer(metadata={"description": "s; as in Retry-After"})
     limit = fields.Nested(ReachedLimitAnswer, metadata={"description": "of a 429"})
+    scope = fields.String(metadata={"description": "of a 403 missing_scope: what the key lacks"})
 
 
 class RetryAnswer(Answer):

@@ -31,7 +31,7 @@ class CallerIdsQuery(PageQuery):
     )
 
 
-@blueprint.get("")
+@blueprint.get("", scope="calls:read")
 @blueprint.arguments(CallerIdsQuery, location="query")
 @blueprint.response(200, CallerIdPage)
 @refuses(blueprint)

@@ -36,7 +36,7 @@ _CANCEL_AGAIN = "Ask again: then what was accepted meanwhile is canceled too."
 blueprint = Blueprint("calls", __name__, url_prefix="/v1/calls", description="Calls, their events and their attempts")
 
 
-@blueprint.post("")
+@blueprint.post("", scope="calls:write")
 @blueprint.arguments(NewCallRequest)
 @blueprint.arguments(dryrun.PlaceQuery, location="query")
 @blueprint.response(202, CallAnswer, description="Accepted", headers={**LOCATION_HEADER, **REPLAYED_HEADER})
@@ -110,7 +110,7 @@ def _accept(new: NewCall, key: calls.IdempotencyKey | None, respond: Callable[[C
         raise invalid(FieldError("/agent_id", "unknown_agent", "there is no such agent for this API key")) from None
 
 
-@blueprint.get("")
+@blueprint.get("", scope="calls:read")
 @blueprint.arguments(CallsQuery, location="query")
 @blueprint.response(200, CallPage)
 @refuses(blueprint)
@@ -125,7 +125,7 @@ def list_calls(query: dict[str, Any]) -> Response:
     return page(found, limit, snapshot)
 
 
-@blueprint.get("/<call_id>")
+@blueprint.get("/<call_id>", scope="calls:read")
 @blueprint.response(200, CallAnswer)
 @refuses(blueprint, 404)
 @blueprint.doc(operationId="getCall")
@@ -134,7 +134,7 @@ def get_call(call_id: str) -> Response:
     return answer(snapshot(_own_call(call_id)))
 
 
-@blueprint.get("/<call_id>/events")
+@blueprint.get("/<call_id>/events", scope="calls:read")
 @blueprint.response(200, EventList)
 @refuses(blueprint, 404)
 @blueprint.doc(operationId="listCallEvents")
@@ -148,7 +148,7 @@ def list_events(call_id: str) -> Response:
     return answer({"data": [_event(event) for event in events]})
 
 
-@blueprint.get("/<call_id>/attempts")
+@blueprint.get("/<call_id>/attempts", scope="calls:read")
 @blueprint.response(200, AttemptList)
 @refuses(blueprint, 404)
 @blueprint.doc(operationId="listCallAttempts")
@@ -160,7 +160,7 @@ def list_attempts(call_id: str) -> Response:
     return answer({"data": [{**attempt_snapshot(attempt), "decision": said.get(attempt.id)} for attempt in attempts]})
 
 
-@blueprint.post("/<call_id>/actions/hangup")
+@blueprint.post("/<call_id>/actions/hangup", scope="calls:write")
 @blueprint.response(202, CallAnswer, description="Accepted", headers=LOCATION_HEADER)
 @refuses(blueprint, 400, 404, 409, writes=True)
 @blueprint.doc(parameters=[idempotency.PARAMETER], operationId="hangUpCall")
@@ -189,7 +189,7 @@ def hang_up(call_id: str) -> Response:
         return answer(snapshot(_own_call(call_id)), 202, location)
 
 
-@blueprint.post("/actions/cancel_queued")
+@blueprint.post("/actions/cancel_queued", scope="calls:write")
 @blueprint.response(202, CanceledQueueAnswer, description="Accepted")
 @refuses(blueprint, writes=True)
 @blueprint.doc(operationId="cancelQueuedCalls")

@@ -21,7 +21,7 @@ from web.runtime import runtime
 blueprint = Blueprint("limits", __name__, url_prefix="/v1/limits", description="What your account may do")
 
 
-@blueprint.get("")
+@blueprint.get("", scope="limits:read")
 @blueprint.response(200, LimitList)
 @refuses(blueprint)
 @blueprint.doc(operationId="listLimits")

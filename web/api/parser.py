@@ -10,6 +10,7 @@ from flask import Request, g
 from marshmallow import RAISE, Schema, ValidationError
 from webargs.flaskparser import FlaskParser
 
+from web.access import Needed, declare, security
 from web.api.fields import Fault
 from web.api.headers import RATE_HEADERS
 from web.jsonbody import pointer, read_json
@@ -40,9 +41,24 @@ class StrictParser(FlaskParser):
 
 
 class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
-    """flask-smorest's blueprint on the strict parser."""
+    """flask-smorest's blueprint on the strict parser. Each route names the scope that it needs: web.access asks for it."""
 
     ARGUMENTS_PARSER = StrictParser()
+
+    def add_url_rule(
+        self,
+        rule: str,
+        endpoint: str | None = None,
+        view_func: Any = None,
+        *args: Any,
+        scope: Needed | None = None,
+        **more: Any,
+    ) -> None:
+        """As flask-smorest's. Without ``scope`` the application is not made (web.access.require_declared)."""
+        if scope is not None:
+            view_func = self.alt_response(403, response="FORBIDDEN")(self.doc(security=security(scope))(view_func))
+            declare(view_func, scope)
+        super().add_url_rule(rule, endpoint, view_func, *args, **more)
 
     def response(self, status: int, schema: type[Schema], **options: Any) -> Callable[[View], View]:
         """As flask-smorest's, with the headers that every answer has."""
@@ -52,9 +68,11 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
 
     if TYPE_CHECKING:  # flask-smorest has no annotations; its decorators keep what they are put on
 
-        def get(self, rule: str, **options: Any) -> Callable[[View], View]: ...
-        def post(self, rule: str, **options: Any) -> Callable[[View], View]: ...
-        def delete(self, rule: str, **options: Any) -> Callable[[View], View]: ...
+        def get(self, rule: str, *, scope: Needed, **options: Any) -> Callable[[View], View]: ...
+        def post(self, rule: str, *, scope: Needed, **options: Any) -> Callable[[View], View]: ...
+        def put(self, rule: str, *, scope: Needed, **options: Any) -> Callable[[View], View]: ...
+        def patch(self, rule: str, *, scope: Needed, **options: Any) -> Callable[[View], View]: ...
+        def delete(self, rule: str, *, scope: Needed, **options: Any) -> Callable[[View], View]: ...
         def arguments(self, schema: type[Schema], **options: Any) -> Callable[[View], View]: ...
         def alt_response(self, status: int, **options: Any) -> Callable[[View], View]: ...
         def doc(self, **members: Any) -> Callable[[View], View]: ...

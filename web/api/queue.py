@@ -121,7 +121,7 @@ def _picture(now: float, spans: list[place.Span]) -> Picture:
     return Picture(now, holds, arriving, dialed, whole)
 
 
-@blueprint.get("/<call_id>/queue")
+@blueprint.get("/<call_id>/queue", scope="calls:read")
 @blueprint.response(200, QueueAnswer)
 @refuses(blueprint, 404, 409)
 @blueprint.doc(operationId="getCallQueue")

@@ -26,7 +26,7 @@ blueprint = Blueprint("recordings", __name__, url_prefix="/v1", description="Wha
 _ASK_AGAIN = "Ask again: asking twice changes nothing."
 
 
-@blueprint.get("/calls/<call_id>/recordings")
+@blueprint.get("/calls/<call_id>/recordings", scope="recordings:read")
 @blueprint.response(200, RecordingList)
 @refuses(blueprint, 404)
 @blueprint.doc(operationId="listCallRecordings")
@@ -41,7 +41,7 @@ def list_recordings(call_id: str) -> Response:
     return answer({"data": [show(one) for one in recordings.list_recordings(ours.database, tenant().id, wanted)]})
 
 
-@blueprint.get("/recordings/<recording_id>")
+@blueprint.get("/recordings/<recording_id>", scope="recordings:read")
 @blueprint.response(200, RecordingAnswer)
 @refuses(blueprint, 404)
 @blueprint.doc(operationId="getRecording")
@@ -56,7 +56,7 @@ def get_recording(recording_id: str) -> Response:
     return answer(show(found))
 
 
-@blueprint.delete("/recordings/<recording_id>")
+@blueprint.delete("/recordings/<recording_id>", scope="recordings:write")
 @blueprint.response(202, RecordingAnswer, description="Accepted")
 @refuses(blueprint, 404, writes=True)
 @blueprint.doc(operationId="deleteRecording")
@@ -74,7 +74,7 @@ def delete_recording(recording_id: str) -> Response:
     return answer(show(found), 202)
 
 
-@blueprint.post("/calls/<call_id>/actions/pause_recording")
+@blueprint.post("/calls/<call_id>/actions/pause_recording", scope="calls:write")
 @blueprint.response(202, CallAnswer, description="Accepted", headers=LOCATION_HEADER)
 @refuses(blueprint, 400, 404, 409, writes=True)
 @blueprint.doc(parameters=[idempotency.PARAMETER], operationId="pauseRecording")
@@ -88,7 +88,7 @@ def pause(call_id: str) -> Response:
     return _ask(call_id, "pause_recording")
 
 
-@blueprint.post("/calls/<call_id>/actions/resume_recording")
+@blueprint.post("/calls/<call_id>/actions/resume_recording", scope="calls:write")
 @blueprint.response(202, CallAnswer, description="Accepted", headers=LOCATION_HEADER)
 @refuses(blueprint, 400, 404, 409, writes=True)
 @blueprint.doc(parameters=[idempotency.PARAMETER], operationId="resumeRecording")

@@ -1,0 +1,56 @@
+"""/v1/operator: the platform as its operators run it, for operators' keys alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from store.changes import Change
+from web import auth
+from web.access import OPERATOR
+from web.api import changes
+from web.api.parser import Blueprint
+from web.problems import FieldError, Problem, invalid
+
+blueprint = Blueprint(
+    "operator",
+    __name__,
+    url_prefix="/v1/operator",
+    description="The platform as its operators run it. Only operators' keys (`tlo_...`) are taken here.",
+)
+
+NEEDS = OPERATOR
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+LOOK_FIRST = "Look (GET) whether it was done before you send it again."
+ASK_AGAIN = "Ask again: asking twice changes nothing."
+
+
+def actor() -> str:
+    """Who asks, as the audit ledger has it."""
+    return f"operator:{auth.operator().name}"
+
+
+@contextmanager
+def changing(remedy: str = ASK_AGAIN) -> Iterator[Change]:
+    """A change of the platform and its line in the ledger. What the store refuses (``ValueError``) is a 422 in its words."""
+    try:
+        with changes.changing(actor(), remedy) as change:
+            yield change
+    except ValueError as error:
+        if type(error) is not ValueError:
+            raise  # one that a caller knows by its type
+        text = " ".join(str(error).split())
+        raise invalid(FieldError("", "not_possible", text)) from error
+
+
+def named(kind: str, text: str) -> str:
+    """A name in a path; one that nothing can have is answered like one that nothing has: 404."""
+    if _NAME.fullmatch(text) is None:
+        raise missing(kind, text)
+    return text
+
+
+def missing(kind: str, name: str) -> Problem:
+    """404: there is none of that name."""
+    return Problem(404, "not_found", f"There is no {kind} {name[:80]!r}.")

@@ -1,0 +1,56 @@
+"""Fields that only operators send, and the pieces of their answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from marshmallow import fields
+
+from web.api.answers import Answer
+from web.api.fields import Coded, Text, fault
+
+
+class Amount(Coded, fields.Float):
+    """A JSON number from ``minimum`` to ``maximum``; no "5", no true."""
+
+    def __init__(self, minimum: float, maximum: float, **more: Any):
+        super().__init__(metadata={"minimum": minimum, "maximum": maximum, **more.pop("metadata", {})}, **more)
+        self._minimum, self._maximum = minimum, maximum
+        self.expected = f"a number from {minimum:g} to {maximum:g}"
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self.make_error("type")
+        if not self._minimum <= value <= self._maximum:
+            raise fault("out_of_range", f"must be {self.expected}")
+        return float(value)
+
+
+def name(maximum: int = 63, **more: Any) -> Text:
+    """A name as tenants, carriers and routes have it."""
+    pattern = f"[a-z0-9][a-z0-9_-]{{0,{maximum - 1}}}"
+    return Text(maximum=maximum, pattern=pattern, remedy="must be lower-case letters, digits, _ and -", **more)
+
+
+def text(description: str, *, null: bool = False, **metadata: Any) -> fields.String:
+    return fields.String(required=True, allow_none=null, metadata={"description": description, **metadata})
+
+
+def time(description: str, *, null: bool = True) -> fields.String:
+    return text(description, null=null, format="date-time")
+
+
+def whole(description: str, *, null: bool = False) -> fields.Integer:
+    return fields.Integer(required=True, allow_none=null, metadata={"description": description})
+
+
+def amount(description: str, *, null: bool = False) -> fields.Float:
+    return fields.Float(required=True, allow_none=null, metadata={"description": description})
+
+
+def truth(description: str) -> fields.Boolean:
+    return fields.Boolean(required=True, metadata={"description": description})
+
+
+def several(member: type[Answer]) -> fields.List[Any]:
+    return fields.List(fields.Nested(member), required=True)

@@ -1,0 +1,85 @@
+"""/v1/operator/switches: which there are, and taking one out of service in order."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from flask import Response
+
+from store import overview, switches
+from store.overview import Switch
+from store.snapshot import stamp
+from web.api.answers import Answer
+from web.api.respond import answer, refuses
+from web.operator.blueprint import NEEDS, blueprint, changing, missing, named
+from web.operator.fields import amount, several, text, time, whole
+from web.runtime import runtime
+
+
+class SwitchAnswer(Answer):
+    """A switch that a controller has spoken for."""
+
+    name = text("unique, and how paths name it")
+    seen_at = time("last heard of")
+    seen_ago_s = amount("s; how long ago, by the database's clock", null=True)
+    drained_at = time("since then nothing new is dialed on it; null: it is in service")
+    calls = whole("being dialed, ringing or talked on there")
+
+
+class SwitchList(Answer):
+    """Every switch there ever was, by name."""
+
+    data = several(SwitchAnswer)
+
+
+@blueprint.get("/switches", scope=NEEDS)
+@blueprint.response(200, SwitchList)
+@refuses(blueprint)
+@blueprint.doc(operationId="operatorListSwitches")
+def list_switches() -> Response:
+    """List switches"""
+    return answer({"data": [show(one) for one in overview.switches(runtime().database)]})
+
+
+@blueprint.post("/switches/<switch>/actions/drain", scope=NEEDS)
+@blueprint.response(202, SwitchAnswer, description="Accepted")
+@refuses(blueprint, 404, writes=True)
+@blueprint.doc(operationId="operatorDrainSwitch")
+def drain_switch(switch: str) -> Response:
+    """Drain a switch
+
+    Nothing new is dialed on it; calls that are up there end by themselves, what is queued leaves by other switches. `calls`
+    tells how many are left. Asking again changes nothing.
+    """
+    return _change(switch, runtime().now(), "switch.drained")
+
+
+@blueprint.post("/switches/<switch>/actions/undrain", scope=NEEDS)
+@blueprint.response(202, SwitchAnswer, description="Accepted")
+@refuses(blueprint, 404, writes=True)
+@blueprint.doc(operationId="operatorUndrainSwitch")
+def undrain_switch(switch: str) -> Response:
+    """Put a switch back into service"""
+    return _change(switch, None, "switch.undrained")
+
+
+def _change(switch: str, now: datetime | None, action: str) -> Response:
+    with changing() as change:
+        try:
+            switches.drain(change.database, named("switch", switch), now)
+        except LookupError:
+            raise missing("switch", switch) from None
+        change.note(action, f"switch:{switch}", {})
+    return answer(next(show(one) for one in overview.switches(runtime().database) if one.name == switch), 202)
+
+
+def show(one: Switch) -> dict[str, Any]:
+    """The switch as it is answered."""
+    return {
+        "name": one.name,
+        "seen_at": stamp(one.seen_at),
+        "seen_ago_s": None if one.ago is None else round(max(0.0, one.ago.total_seconds()), 3),
+        "drained_at": stamp(one.drained_at),
+        "calls": one.calls,
+    }
