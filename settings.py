@@ -28,6 +28,13 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("DATABASE_URL", "database_url"),
         description="libpq address of Postgres, the truth",
     )
+    web_database_url: str = Field(
+        "",
+        repr=False,
+        validation_alias=AliasChoices("WEB_DATABASE_URL", "web_database_url"),
+        description="libpq address by which web serves tenants' requests: a login that owns nothing and is a member of"
+        " trunkline_web; empty: DATABASE_URL",
+    )
     redis_url: str = Field(
         "redis://127.0.0.1:6379/0",
         validation_alias=AliasChoices("REDIS_URL", "redis_url"),

@@ -12,12 +12,14 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any, TypeVar
+from uuid import UUID
 
 import psycopg
 from psycopg import _queries, errors
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.pq import PipelineStatus
 from psycopg.rows import TupleRow
 from psycopg_pool import ConnectionPool, PoolTimeout
 
@@ -47,6 +49,12 @@ _PASSING_CLASSES = frozenset({"08", "40", "53", "57", "58"})
 _PASSING = frozenset({"55P03", "25P03", "25P04", "25006"})
 
 log = logging.getLogger("trunkline.store")
+
+
+#: The role in which tenants' requests run (migration 0017): no owner, no superuser, bound by row level security.
+WEB_ROLE = "trunkline_web"
+#: Until the transaction ends it is one tenant's.
+_BIND = b"SELECT set_config('role', 'trunkline_web', true), set_config('trunkline.tenant', %s, true)"
 
 
 class NotCooperative(RuntimeError):
@@ -104,17 +112,34 @@ def conninfo(settings: Settings, role: str, *, statement_timeout_ms: int | None 
 class Database:
     """A pool with a name. Close it at the end of the process."""
 
-    def __init__(self, pool: ConnectionPool[Conn]) -> None:
+    def __init__(self, pool: ConnectionPool[Conn], tenant_id: UUID | None = None) -> None:
         self._pool = pool
+        self._tenant_id = tenant_id
+
+    def of_tenant(self, tenant_id: UUID) -> Database:
+        """The same pool for one tenant's requests: of what is a tenant's, each transaction sees that one's alone."""
+        return Database(self._pool, tenant_id)
 
     @contextmanager
-    def connection(self) -> Iterator[Conn]:
+    def connection(self, *, pipelined: bool = False) -> Iterator[Conn]:
         """A live connection and one transaction: committed at the end of the block, rolled back on an exception.
 
-        Errors: ``psycopg_pool.PoolTimeout`` (a ``psycopg.OperationalError``) when none is free in time.
+        The block of a tenant's database must not commit in its middle and go on: what follows would be nobody's.
+        ``pipelined``: the block works in pipeline mode (:func:`pipeline`), so that a tenant's begins without a round trip
+        of its own. Errors: ``psycopg_pool.PoolTimeout`` (a ``psycopg.OperationalError``) when none is free in time.
         """
         with self._pool.connection() as conn:
-            yield conn
+            if self._tenant_id is None:
+                yield conn
+            elif pipelined:
+                with conn.pipeline():
+                    conn.execute(_BIND, (str(self._tenant_id),))
+                    yield conn
+            else:
+                # In one round trip with the BEGIN, which would be one of its own anyway.
+                with conn.pipeline():
+                    conn.execute(_BIND, (str(self._tenant_id),))
+                yield conn
 
     def fill(self) -> None:
         """Opens all the connections that there may be; each is closed again when it has had nothing to do for long.
@@ -125,7 +150,7 @@ class Database:
             for _ in range(self._pool.max_size):
                 taken.enter_context(self._pool.connection())
 
-    def run(self, unit: Callable[[Conn], T], *, attempts: int = 5, lost: bool = True) -> T:
+    def run(self, unit: Callable[[Conn], T], *, attempts: int = 5, lost: bool = True, pipelined: bool = False) -> T:
         """``unit(connection)`` in one transaction, again after a deadlock, a serialization failure or a lost connection.
 
         ``unit`` must be idempotent: a connection lost at COMMIT does not tell whether it was committed. Give
@@ -136,7 +161,7 @@ class Database:
         doubt: Exception | None = None
         for tried in range(1, attempts + 1):
             try:
-                with self.connection() as conn:
+                with self.connection(pipelined=pipelined) as conn:
                     return unit(conn)
             except ROLLED_BACK as error:
                 if tried == attempts:
@@ -164,6 +189,11 @@ class Database:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def pipeline(conn: Conn) -> AbstractContextManager[object]:
+    """Pipeline mode for a block; nothing where it is on already, for ending it twice costs a round trip more."""
+    return conn.pipeline() if conn.pgconn.pipeline_status == PipelineStatus.OFF else nullcontext()
 
 
 def _is_lost(error: Exception) -> bool:
