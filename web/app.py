@@ -42,11 +42,8 @@ def create_app(
     app.url_map.strict_slashes = True
     app.url_map.merge_slashes = False
     gate = RedisGate()
-    rates, places = RequestRates(redis, gate), Places(settings)
-    install(
-        app.extensions,
-        Runtime(settings, database, redis, now, gate, rates, places, system=database, tenants=tenants or database),
-    )
+    rates, places, bound = RequestRates(redis, gate), Places(settings), tenants or database
+    install(app.extensions, Runtime(settings, database, redis, now, gate, rates, places, system=database, tenants=bound))
     requestlog.register(app)
     auth.register(app)
     internal_auth.register(app)

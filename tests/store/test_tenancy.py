@@ -171,7 +171,7 @@ WRITES = {
     "another's attempt": "INSERT INTO attempts (id, call_id, number, lane, due_at, created_at)"
     " VALUES (gen_random_uuid(), %(call)s, 9, 'dial.normal.' || replace(%(own)s::text, '-', '') || '.all', now(), now())",
     "an attempt in another's lane": "INSERT INTO attempts (id, call_id, number, lane, due_at, created_at)"
-    " VALUES (gen_random_uuid(), %(own_call)s, 9, 'dial.bulk.' || replace(%(other)s::text, '-', '') || '.all', now(), now())",
+    " VALUES (gen_random_uuid(), %(own_call)s, 9, 'dial.bulk.' || replace(%(other)s::text, '-', '') || '.a', now(), now())",
     "another's webhook": "INSERT INTO outbox (id, tenant_id, call_id, sequence, type, body, url)"
     " VALUES (gen_random_uuid(), %(other)s, %(call)s, 99, 'x', '{}', 'x')",
     "a call given away": "UPDATE calls SET tenant_id = %(other)s WHERE id = %(own_call)s",
