@@ -1,9 +1,9 @@
 """Hostile values through the API's own checks and into every ESL builder; what a socket got beyond one command each.
 
-Each value is given to a field of a request, as the API checks its body, and to a parameter of a builder of commands, past the
-API. What the API accepts goes into everything that takes text. Whatever a builder lets through is written by the link's own
-connection to a TCP socket, whose bytes are read by a reader that shares nothing with the builders (bench/_hostile.py): as many
-commands as were written, each of the same words, headers and variables as that builder's command for good values.
+Each value is given to a field of a request, as the API checks its body, and to a parameter of a builder of commands, past
+the API. What the API accepts goes into everything that takes text. Whatever a builder lets through is written by the link's
+own connection to a TCP socket, whose bytes are read by a reader that shares nothing with the builders (bench/_hostile.py):
+as many commands as were written, each of the same words, headers and variables as that builder's command for good values.
 """
 
 from __future__ import annotations
