@@ -22,7 +22,7 @@ from crashpoint import crash_point
 from store import backlog
 from store.backlog import QueueFull
 from store.outbox import outbox_row
-from store.pool import Conn, Database, pipeline
+from store.pool import Conn, Database
 from store.queries import load
 from store.records import clean, one_row, recordset
 from store.rows import Call, queued_attempt
@@ -132,7 +132,7 @@ def accept_call(
         return _accept(conn, call, new, idempotency, now, respond, max_queued)
 
     try:
-        return db.run(unit, attempts=3, pipelined=True)
+        return db.run(unit, attempts=3)
     except (errors.UniqueViolation, QueueFull) as refusal:
         if isinstance(refusal, QueueFull) and tries == 1:
             raise
@@ -198,7 +198,7 @@ def _accept(
     respond: Callable[[Call], dict[str, Any]],
     max_queued: int,
 ) -> Accepted:
-    with pipeline(conn):
+    with conn.pipeline():
         known = _same_key(conn, call, idempotency, now) if idempotency else None
         context = conn.execute(_SQL["context"], {"tenant_id": call.tenant_id, "agent_id": call.agent_id})
         waiting = backlog.ask(conn, call.tenant_id)

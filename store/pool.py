@@ -12,14 +12,14 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, TypeVar
 from uuid import UUID
 
 import psycopg
 from psycopg import _queries, errors
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg.pq import PipelineStatus
+from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 from psycopg_pool import ConnectionPool, PoolTimeout
 
@@ -54,7 +54,7 @@ log = logging.getLogger("trunkline.store")
 #: The role in which tenants' requests run (migration 0017): no owner, no superuser, bound by row level security.
 WEB_ROLE = "trunkline_web"
 #: Until the transaction ends it is one tenant's.
-_BIND = b"SELECT set_config('role', 'trunkline_web', true), set_config('trunkline.tenant', %s, true)"
+_BIND = b"BEGIN; SELECT set_config('role', 'trunkline_web', true), set_config('trunkline.tenant', '%s', true)"
 
 
 class NotCooperative(RuntimeError):
@@ -121,25 +121,18 @@ class Database:
         return Database(self._pool, tenant_id)
 
     @contextmanager
-    def connection(self, *, pipelined: bool = False) -> Iterator[Conn]:
+    def connection(self) -> Iterator[Conn]:
         """A live connection and one transaction: committed at the end of the block, rolled back on an exception.
 
         The block of a tenant's database must not commit in its middle and go on: what follows would be nobody's.
-        ``pipelined``: the block works in pipeline mode (:func:`pipeline`), so that a tenant's begins without a round trip
-        of its own. Errors: ``psycopg_pool.PoolTimeout`` (a ``psycopg.OperationalError``) when none is free in time.
+        Errors: ``psycopg_pool.PoolTimeout`` (a ``psycopg.OperationalError``) when none is free in time.
         """
         with self._pool.connection() as conn:
             if self._tenant_id is None:
                 yield conn
-            elif pipelined:
-                with conn.pipeline():
-                    conn.execute(_BIND, (str(self._tenant_id),))
-                    yield conn
             else:
-                # In one round trip with the BEGIN, which would be one of its own anyway.
-                with conn.pipeline():
-                    conn.execute(_BIND, (str(self._tenant_id),))
-                yield conn
+                with _bound(conn, self._tenant_id):
+                    yield conn
 
     def fill(self) -> None:
         """Opens all the connections that there may be; each is closed again when it has had nothing to do for long.
@@ -150,7 +143,7 @@ class Database:
             for _ in range(self._pool.max_size):
                 taken.enter_context(self._pool.connection())
 
-    def run(self, unit: Callable[[Conn], T], *, attempts: int = 5, lost: bool = True, pipelined: bool = False) -> T:
+    def run(self, unit: Callable[[Conn], T], *, attempts: int = 5, lost: bool = True) -> T:
         """``unit(connection)`` in one transaction, again after a deadlock, a serialization failure or a lost connection.
 
         ``unit`` must be idempotent: a connection lost at COMMIT does not tell whether it was committed. Give
@@ -161,7 +154,7 @@ class Database:
         doubt: Exception | None = None
         for tried in range(1, attempts + 1):
             try:
-                with self.connection(pipelined=pipelined) as conn:
+                with self.connection() as conn:
                     return unit(conn)
             except ROLLED_BACK as error:
                 if tried == attempts:
@@ -191,9 +184,23 @@ class Database:
         self.close()
 
 
-def pipeline(conn: Conn) -> AbstractContextManager[object]:
-    """Pipeline mode for a block; nothing where it is on already, for ending it twice costs a round trip more."""
-    return conn.pipeline() if conn.pgconn.pipeline_status == PipelineStatus.OFF else nullcontext()
+@contextmanager
+def _bound(conn: Conn, tenant_id: UUID) -> Iterator[None]:
+    """One transaction of the tenant's. Its BEGIN is ours, so that what binds it costs no round trip of its own."""
+    conn.autocommit = True
+    try:
+        conn.execute(_BIND % str(tenant_id).encode(), prepare=False)
+        yield
+        conn.commit()
+    except BaseException:
+        with suppress(psycopg.Error):
+            conn.rollback()
+        raise
+    finally:
+        if conn.info.transaction_status == TransactionStatus.IDLE:
+            conn.autocommit = False
+        else:
+            conn.close()  # broken off in the middle: nobody else may have it so
 
 
 def _is_lost(error: Exception) -> bool:
