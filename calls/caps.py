@@ -62,8 +62,8 @@ LIMITS = ("calls_per_minute", "number_per_day", "minutes_per_day", "spend_per_da
 class Used:
     """How much of it is used at ``moment``, without the dial in question. ``dials``: of the last minute, oldest first;
     ``number_dials``: of the day, to its number, that may have rung; ``seconds`` and ``micros`` of the day, what is reserved
-    included; ``running``: calls on the line that were dialed today. ``reserve_s`` and ``reserve_micros`` (None: its prefix has
-    no price) are what the dial itself counts with; ``new_prefixes``: when those of the last hour were new.
+    included; ``running``: calls on the line that were dialed today. ``reserve_s`` and ``reserve_micros`` (None: its prefix
+    has no price) are what the dial itself counts with; ``new_prefixes``: when those of the last hour were new.
     """
 
     caps: Caps

@@ -2,8 +2,8 @@
 
 ``hash = SHA-256(previous || canonical)``; ``previous`` is the hash of the entry before, 32 zero bytes for the first.
 ``canonical`` is UTF-8 JSON without spaces, names sorted, of ``place``, ``id``, ``at`` (RFC 3339, UTC, microseconds),
-``actor``, ``action``, ``subject``, ``data`` and ``personal`` (hex, or null): HMAC-SHA256 of the canonical personal data under
-a salt that is kept, and erased, with it.
+``actor``, ``action``, ``subject``, ``data`` and ``personal`` (hex, or null): HMAC-SHA256 of the canonical personal data
+under a salt that is kept, and erased, with it.
 """
 
 from __future__ import annotations

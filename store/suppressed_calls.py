@@ -1,7 +1,7 @@
 """The calls to numbers that are suppressed now: those that wait are canceled, those that are dialed or ring are hung up.
 
-A conversation that is under way goes on: it may be the one in which the wish was told. Locks as everywhere: calls by id, then
-attempts by id.
+A conversation that is under way goes on: it may be the one in which the wish was told. Locks as everywhere: calls by id,
+then attempts by id.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """``new`` of the numbers were not suppressed before; ``ended``: calls that were canceled, or are being hung up, so far."""
+    """``new`` of the numbers were not suppressed before; ``ended``: calls canceled, or being hung up, so far."""
 
     new: int
     known: int

@@ -149,9 +149,9 @@ def test_of_many_who_write_and_seal_at_once_there_is_one_chain_without_a_gap(wor
 
 
 def test_an_entry_of_a_transaction_that_was_rolled_back_never_was(world: World) -> None:
-    with pytest.raises(ZeroDivisionError), world.db.connection() as conn:
+    with world.db.connection() as conn:
         audit.record(conn, actor="a", action="b", subject="c", data={})
-        raise ZeroDivisionError
+        conn.rollback()
     put(world)
     seal_all(world)
     assert audit.verify(world.db).sealed == 1
