@@ -104,11 +104,11 @@ LANGUAGE sql IMMUTABLE AS $$
         ELSE (((seconds + increment_s - 1) / increment_s) * increment_s * minute_micros + 59) / 60 END
 $$;
 
--- How much of its caps the tenant has used at "moment", for a dial of that attempt, which is put down as one of them: whoever
--- then finds it forbidden rolls back. NULL: the tenant has none. Volatile on purpose: it looks after it has the tenant's
--- turn, and so sees what whoever had the turn before has committed.
+-- How much of its caps the tenant has used at "moment", for a dial of that attempt. With "take" it is put down as one of them,
+-- and whoever then finds it forbidden rolls back. NULL: the tenant has none. Volatile on purpose: it looks after it has the
+-- tenant's turn, and so sees what whoever had the turn before has committed.
 CREATE FUNCTION take_caps(
-    of_tenant uuid, of_attempt uuid, of_number text, longest_s integer, moment timestamptz, quiet text[],
+    of_tenant uuid, of_attempt uuid, of_number text, longest_s integer, moment timestamptz, take boolean, quiet text[],
     prefix_digits integer, settle_after interval, known_for interval
 ) RETURNS jsonb LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
@@ -120,37 +120,43 @@ DECLARE
     of_prefix text := substr(of_number, 2, prefix_digits);
     fresh boolean;
 BEGIN
-    SELECT * INTO caps FROM tenant_caps k WHERE k.tenant_id = of_tenant FOR UPDATE;
-    IF NOT FOUND THEN
+    IF take THEN
+        SELECT * INTO caps FROM tenant_caps k WHERE k.tenant_id = of_tenant FOR UPDATE;
+    ELSE
+        SELECT * INTO caps FROM tenant_caps k WHERE k.tenant_id = of_tenant;
+    END IF;
+    IF caps.tenant_id IS NULL THEN
         RETURN NULL;
     END IF;
     today := (moment AT TIME ZONE caps.time_zone)::date;
     reserve := least(caps.reserve_s, longest_s);
     SELECT * INTO price FROM prices p
     WHERE p.prefix IN (SELECT substr(of_number, 2, n) FROM generate_series(0, 15) n) ORDER BY length(p.prefix) DESC LIMIT 1;
-    PERFORM settle_caps(of_tenant, moment - settle_after);
-    found := caps_used(of_tenant, of_attempt, of_number, moment, today, quiet);
     fresh := NOT EXISTS (SELECT FROM cap_prefixes x
                          WHERE x.tenant_id = of_tenant AND x.prefix = of_prefix AND x.last_at > moment - known_for);
-    INSERT INTO cap_uses AS u (attempt_id, tenant_id, number, at, day, reserve_s, minute_micros, attempt_micros, increment_s)
-    VALUES (of_attempt, of_tenant, of_number, moment, today, reserve, coalesce(price.minute_micros, 0),
-            coalesce(price.attempt_micros, 0), coalesce(price.increment_s, 60))
-    ON CONFLICT (attempt_id) DO UPDATE SET
-        at = EXCLUDED.at, day = EXCLUDED.day, reserve_s = EXCLUDED.reserve_s, minute_micros = EXCLUDED.minute_micros,
-        attempt_micros = EXCLUDED.attempt_micros, increment_s = EXCLUDED.increment_s, seconds = NULL, micros = NULL;
-    found := found || jsonb_build_object(
+    IF take THEN
+        PERFORM settle_caps(of_tenant, moment - settle_after);
+    END IF;
+    found := caps_used(of_tenant, of_attempt, of_number, moment, today, quiet) || jsonb_build_object(
         'new_prefix', fresh,
         'new_prefixes', ARRAY(SELECT x.first_at FROM cap_prefixes x
-                              WHERE x.tenant_id = of_tenant AND x.first_at > moment - interval '1 hour' ORDER BY 1));
-    INSERT INTO cap_prefixes AS x VALUES (of_tenant, of_prefix, moment, moment)
-    ON CONFLICT (tenant_id, prefix) DO UPDATE SET
-        first_at = CASE WHEN fresh THEN EXCLUDED.first_at ELSE x.first_at END, last_at = EXCLUDED.last_at
-    WHERE fresh OR x.last_at < moment - interval '1 hour';
-    RETURN found || jsonb_build_object(
+                              WHERE x.tenant_id = of_tenant AND x.first_at > moment - interval '1 hour' ORDER BY 1),
         'reserve_s', reserve,
-        'priced', price.prefix IS NOT NULL,
         'reserve_micros', CASE WHEN price.prefix IS NOT NULL THEN
             call_micros(reserve, price.minute_micros, price.attempt_micros, price.increment_s) END);
+    IF take THEN
+        INSERT INTO cap_uses (attempt_id, tenant_id, number, at, day, reserve_s, minute_micros, attempt_micros, increment_s)
+        VALUES (of_attempt, of_tenant, of_number, moment, today, reserve, coalesce(price.minute_micros, 0),
+                coalesce(price.attempt_micros, 0), coalesce(price.increment_s, 60))
+        ON CONFLICT (attempt_id) DO UPDATE SET
+            at = EXCLUDED.at, day = EXCLUDED.day, reserve_s = EXCLUDED.reserve_s, minute_micros = EXCLUDED.minute_micros,
+            attempt_micros = EXCLUDED.attempt_micros, increment_s = EXCLUDED.increment_s, seconds = NULL, micros = NULL;
+        INSERT INTO cap_prefixes AS x VALUES (of_tenant, of_prefix, moment, moment)
+        ON CONFLICT (tenant_id, prefix) DO UPDATE SET
+            first_at = CASE WHEN fresh THEN EXCLUDED.first_at ELSE x.first_at END, last_at = EXCLUDED.last_at
+        WHERE fresh OR x.last_at < moment - interval '1 hour';
+    END IF;
+    RETURN found;
 END $$;
 
 -- What the tenant has used at "moment": the caps themselves, when dials of the last minute and (with a number) of the day to
