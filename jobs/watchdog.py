@@ -22,7 +22,7 @@ from calls.watch import PROBES as PROBES
 from crashpoint import crash_point
 from jobs.stop import stop_on_signals
 from settings import Settings
-from store import attempts, backlog, calls, commands
+from store import attempts, audit, backlog, calls, commands, decisions, suppressions
 from store.attempts import Condition, Overdue
 from store.pool import Database, open_database
 from store.queue import clock
@@ -116,12 +116,20 @@ class Watchdog:
         self._looked = clock()
         # The feeder does it too, but not while Redis is away, and calls are accepted then as ever.
         backlog.fold(self._db)
+        self._keep_books(now)
         if self._looked >= self._forget_at:
             self._forget_at = self._looked + FORGET_EVERY_S
             before = now - timedelta(seconds=self._settings.idempotency_ttl_s) - FORGET_MARGIN
             if calls.forget_keys(self._db, before, FORGET_BATCH) == FORGET_BATCH:
                 self._forget_at = self._looked  # there may be more: at the next look
         return ended
+
+
+    def _keep_books(self, now: datetime) -> None:
+        """What was suppressed is looked after once more; what was done, and decided of dials, goes into the ledger."""
+        suppressions.settle(self._db, now)
+        decisions.record(self._db)
+        audit.seal(self._db)
 
 
 def main(settings: Settings) -> None:

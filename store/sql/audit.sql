@@ -47,22 +47,3 @@ FROM audit_entries e
 WHERE e.personal_id = p.id AND p.erased_at IS NULL
   AND (e.id = %(id)s OR p.data @> %(holding)s::jsonb)
 RETURNING e.id;
-
--- name: read_until
-SELECT read_id, until_id, until_xid <= pg_snapshot_xmin(pg_current_snapshot()) FROM audit_read;
-
--- name: last_event
--- First the number, then (in a statement of its own) the transactions: whoever had drawn a number until now had begun.
-SELECT CASE WHEN is_called THEN last_value ELSE last_value - 1 END FROM call_events_id_seq;
-
--- name: read_further
-UPDATE audit_read SET read_id = %(read_id)s, until_id = %(until_id)s, until_xid = pg_snapshot_xmax(pg_current_snapshot());
-
--- name: read_so_far
-UPDATE audit_read SET read_id = %(read_id)s;
-
--- name: decisions
-SELECT e.id, e.attempt_id, e.type, e.at, e.data
-FROM call_events e
-WHERE e.id > %(after)s AND e.id <= %(until)s AND e.type = ANY(%(types)s)
-ORDER BY e.id;
