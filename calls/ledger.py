@@ -87,7 +87,12 @@ def hash_personal(salt: bytes, personal: Mapping[str, Any]) -> bytes:
 
 def hash_entry(entry: Entry, place: int, previous: bytes) -> bytes:
     """The entry's hash at that place behind that hash."""
-    shown = {
+    return hashlib.sha256(previous + canonical(shown(entry, place))).digest()
+
+
+def shown(entry: Entry, place: int) -> dict[str, Any]:
+    """All of the entry that is hashed."""
+    return {
         "place": place,
         "id": str(entry.id),
         "at": stamp(entry.at),
@@ -97,7 +102,6 @@ def hash_entry(entry: Entry, place: int, previous: bytes) -> bytes:
         "data": entry.data,
         "personal": None if entry.personal_hash is None else entry.personal_hash.hex(),
     }
-    return hashlib.sha256(previous + canonical(shown)).digest()
 
 
 def seal(entries: Iterable[Entry], place: int, previous: bytes) -> Iterator[tuple[UUID, int, bytes, bytes]]:

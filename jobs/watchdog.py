@@ -124,7 +124,6 @@ class Watchdog:
                 self._forget_at = self._looked  # there may be more: at the next look
         return ended
 
-
     def _keep_books(self, now: datetime) -> None:
         """What was suppressed is looked after once more; what was done, and decided of dials, goes into the ledger."""
         suppressions.settle(self._db, now)

@@ -198,6 +198,22 @@ def _check_personal(db: Database, batch: list[Entry], found: list[Fault]) -> int
     return erased
 
 
+def export(db: Database, after: int = 0, *, personal: bool = False) -> Iterator[dict[str, Any]]:
+    """Each sealed entry behind ``after``, in order, with all that its hash is made of. ``personal``: and what of it is
+    personal, with its salt, where it was not erased.
+    """
+    for entry in sealed(db, after):
+        assert entry.previous is not None
+        assert entry.hash is not None
+        line = {**ledger.shown(entry, entry.place or 0), "previous": entry.previous.hex(), "hash": entry.hash.hex()}
+        if personal and entry.personal_id is not None:
+            with db.connection() as conn:
+                row = conn.execute(_SQL["personal"], {"ids": [entry.personal_id]}).fetchone()
+            if row is not None and row[1] is not None:
+                line |= {"personal_salt": bytes(row[1]).hex(), "personal_data": row[2]}
+        yield line
+
+
 def list_entries(
     db: Database,
     limit: int,

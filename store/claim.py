@@ -40,6 +40,10 @@ _TIMES: Mapping[str, Why] = {why: why for why in get_args(Why)}
 _RULED = frozenset({*_TIMES, "unreadable", "rules"})
 
 
+#: Of every claim. ``together``: among others in one transaction, where no tenant with caps is claimed.
+_ALWAYS: dict[str, Any] = {**ASKED, "reach": REACH, "take": True}
+
+
 class Wanted(NamedTuple):
     """A claim to be made: an attempt under its permit, for the carrier that granted it; ``duty`` as :func:`claim` has it."""
 
@@ -145,10 +149,6 @@ def _params(wanted: Wanted, switch: str, pdd_s: int, clock: datetime | None) -> 
         "pdd_s": pdd_s,
         "duty": wanted.duty,
         "clock": clock,
-        **ASKED,
-        "reach": REACH,
-        "take": True,
-        "together": False,
     }
 
 
@@ -168,7 +168,7 @@ def _claim_all(conn: Conn, asked: Sequence[dict[str, Any]]) -> dict[UUID, Claime
         # Ids are made in order, so this is the order of their calls, in which everybody locks; a retry's may be another,
         # and if ever two then wait for each other, Postgres ends one of them and it is done again.
         rows = [
-            (params, conn.execute(SQL["claim"], {**params, "together": True}))
+            (params, conn.execute(SQL["claim"], {**_ALWAYS, "together": True, **params}))
             for params in sorted(asked, key=lambda p: p["attempt_id"])
         ]
         for params, cursor in rows:
@@ -190,7 +190,7 @@ def _claim_all(conn: Conn, asked: Sequence[dict[str, Any]]) -> dict[UUID, Claime
 def _claim(conn: Conn, params: dict[str, Any]) -> Claimed | Refused:
     with conn.pipeline():
         conn.execute(_BY_ID)
-        row = conn.execute(SQL["claim"], params).fetchone()
+        row = conn.execute(SQL["claim"], {**_ALWAYS, "together": False, **params}).fetchone()
         if row is None:
             why = conn.execute(SQL["why_refused"], params).fetchone()
             refused, pdd_s, clock = ("gone", params["pdd_s"], None) if why is None else why

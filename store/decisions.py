@@ -1,5 +1,5 @@
-"""What the rules decided of each attempt that was dialed, or that they ended, goes into the ledger: its hash and the attempt's
-id, some hundred in one entry.
+"""What the rules decided of each attempt that was dialed, or that they ended, goes into the ledger: its hash and the
+attempt's id, some hundred in one entry.
 
 Read is from the calls' events, behind whoever writes them, so a claim pays nothing for it. None is left out: of what is
 numbered up to a mark everything is committed, or never will be, once the transactions are over that were under way when the

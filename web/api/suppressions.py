@@ -63,8 +63,8 @@ def create_suppression(args: dict[str, Any]) -> Response:
     """Suppress a number
 
     From now on none of your calls goes there: those that wait are canceled, those that are being dialed or ring are hung up,
-    and new ones are refused with the code `suppressed`. A conversation that is under way goes on. Asking again gives the entry
-    that is there.
+    and new ones are refused with the code `suppressed`. A conversation that is under way goes on. Asking again gives the
+    entry that is there.
     """
     ours = runtime()
     now, account = ours.now(), tenant()
