@@ -98,6 +98,20 @@ def record(
     conn.execute(_SQL["record"], params)
 
 
+def note(
+    db: Database,
+    *,
+    actor: str,
+    action: str,
+    subject: str,
+    data: Mapping[str, Any],
+    personal: Mapping[str, Any] | None = None,
+) -> None:
+    """:func:`record` in a transaction of its own, for what is no change of the database."""
+    with db.connection() as conn:
+        record(conn, actor=actor, action=action, subject=subject, data=data, personal=personal)
+
+
 def seal(db: Database) -> int:
     """Give the entries that have none a place and a hash, in the order of their ids, up to :data:`BATCH`; returns how many.
 

@@ -7,7 +7,7 @@ SELECT read_id, until_id, until_xid <= pg_snapshot_xmin(pg_current_snapshot()) F
 
 -- name: last_event
 -- First the number, then (in a statement of its own) the transactions: who had drawn one by then had begun to write.
-SELECT CASE WHEN is_called THEN last_value ELSE last_value - 1 END FROM call_events_id_seq;
+SELECT coalesce(pg_sequence_last_value('call_events_id_seq'::regclass), 0);
 
 -- name: read_further
 UPDATE audit_read SET until_id = %(until_id)s, until_xid = pg_snapshot_xmax(pg_current_snapshot());

@@ -43,7 +43,7 @@ class _ListParser(StrictParser):
     """A body may be as large as a list of numbers is."""
 
     def load_json(self, req: Any, *_: Any, **__: Any) -> Any:
-        g.body = read_json(req, IMPORT_BYTES)
+        g.body = read_json(req, IMPORT_BYTES if req.path.endswith("/import") else None)
         return g.body
 
 
