@@ -21,6 +21,8 @@ KNOWN_FOR = timedelta(days=30)
 SETTLE_AFTER = timedelta(minutes=5)
 #: A day's cap that calls on the line have reserved may have room again when one of them ends: asked again after so long.
 LOOK_AGAIN = timedelta(seconds=15)
+#: A day's cap holds all calls when less than this part of it is left; what is dearer than that is held by itself.
+LITTLE = 20
 _MINUTE, _HOUR = timedelta(minutes=1), timedelta(hours=1)
 MICROS = 1_000_000
 
@@ -93,7 +95,7 @@ class Used:
             running=found["running"],
             next_day=when(found["next_day"]),
             reserve_s=found.get("reserve_s", 0),
-            reserve_micros=found.get("reserve_micros"),
+            reserve_micros=found.get("reserve_micros", 0),
             new_prefix=found.get("new_prefix", False),
             new_prefixes=[when(at) for at in found.get("new_prefixes", ())],
         )
@@ -127,14 +129,14 @@ def _spend(used: Used) -> Held | None:
     most = used.caps.spend_per_day
     if most is None or used.micros + (used.reserve_micros or 0) <= most:
         return None
-    return Held("spend_per_day", most, used.micros, _day(used), all_calls=True)
+    return Held("spend_per_day", most, used.micros, _day(used), all_calls=_little(used.reserve_micros or 0, most))
 
 
 def _minutes(used: Used) -> Held | None:
     most = used.caps.minutes_per_day
     if most is None or used.seconds + used.reserve_s <= most * 60:
         return None
-    return Held("minutes_per_day", most, -(-used.seconds // 60), _day(used), all_calls=True)
+    return Held("minutes_per_day", most, -(-used.seconds // 60), _day(used), all_calls=_little(used.reserve_s, most * 60))
 
 
 def _rate(used: Used, at: datetime) -> Held | None:
@@ -159,6 +161,11 @@ def _prefix(used: Used, at: datetime) -> Held | None:
         return None
     until = recent[len(recent) - most] + _HOUR if most else used.moment + _HOUR
     return Held("new_prefixes", most, len(recent), until, all_calls=False)
+
+
+def _little(reserve: int, most: int) -> bool:
+    """What is left does not take this dial, and this dial is little: so next to nothing is left, for any call."""
+    return reserve * LITTLE <= most
 
 
 def _day(used: Used) -> datetime:

@@ -14,6 +14,8 @@ from calls.verdict import Facts, Finding
 
 #: How long a call waits whose tenant's caps cannot be read.
 UNREADABLE_WAIT = timedelta(minutes=5)
+#: Code of a finding that holds of every call of the tenant: until it passes nothing of it is laned.
+USED_UP = "cap_used_up"
 _OPERATOR = "whoever operates this system can change that"
 _WORDS: dict[str, str] = {
     "calls_per_minute": "the account's calls per minute are used up",
@@ -57,4 +59,5 @@ def _finding(found: Held) -> Finding:
         detail = "the account's spend is capped, and there is no price for this number"
         return Finding("no_price", "no_price", "/to", detail, _OPERATOR)
     detail = f"{_WORDS[found.cap]} ({found.current} of {found.limit})"
-    return Finding(found.cap, found.cap, "/to", detail, f"it waits; {_OPERATOR}", found.until)
+    code = USED_UP if found.all_calls else "cap_reached"
+    return Finding(found.cap, code, "/to", detail, f"it waits; {_OPERATOR}", found.until)

@@ -16,6 +16,7 @@ from psycopg import errors
 from psycopg.types.json import Jsonb
 
 from calls.caps import KNOWN_FOR, LIMITS, PREFIX_DIGITS, SETTLE_AFTER, Caps, Used
+from calls.guard_rules import USED_UP
 from store import audit
 from store.limits import QUIET
 from store.pool import Conn, Database
@@ -31,9 +32,7 @@ ASKED: dict[str, Any] = {
     "settle_after": SETTLE_AFTER,
     "known_for": KNOWN_FOR,
 }
-#: Findings that hold every call of the tenant: until they pass nothing of it is laned.
-_HOLDING = frozenset({"calls_per_minute", "minutes_per_day", "spend_per_day"})
-_PASSING = [*sorted(_HOLDING), "new_prefixes", "tenant_number_per_day"]
+_PASSING = ["calls_per_minute", "minutes_per_day", "new_prefixes", "spend_per_day", "tenant_number_per_day"]
 #: Calls that wait for a cap, brought back in one transaction when caps are changed.
 PORTION = 500
 _NOBODY = UUID(int=0)
@@ -110,7 +109,7 @@ def hold_in(conn: Conn, attempts: Sequence[tuple[UUID, UUID]], said: Mapping[UUI
     until: dict[UUID, datetime] = {}
     for tenant_id, attempt_id in attempts:
         for finding in said.get(attempt_id, {}).get("findings", ()):
-            if finding["rule"] in _HOLDING and finding["until"] is not None:
+            if finding["code"] == USED_UP and finding["until"] is not None:
                 passes = datetime.fromisoformat(finding["until"])
                 until[tenant_id] = max(until.get(tenant_id, passes), passes)
     if until:

@@ -62,6 +62,17 @@ def test_spend_counts_what_the_dial_itself_may_come_to() -> None:
     assert (found.cap, found.limit, found.current, found.until) == ("spend_per_day", 10_000, 9001, MIDNIGHT)
 
 
+def test_a_days_cap_holds_all_calls_when_next_to_nothing_of_it_is_left() -> None:
+    for reserve, everybody in ((500, True), (501, False)):
+        found = held(used(Caps(spend_per_day=10_000), micros=9900, reserve_micros=reserve), NOON)
+        assert found is not None
+        assert found.all_calls == everybody
+    for most, everybody in ((20, True), (19, False)):
+        found = held(used(Caps(minutes_per_day=most), seconds=most * 60), NOON)
+        assert found is not None
+        assert found.all_calls == everybody
+
+
 def test_without_a_price_a_capped_spend_lets_nothing_through() -> None:
     found = held(used(Caps(spend_per_day=10**12), reserve_micros=None), NOON)
     assert found is not None
