@@ -8,6 +8,7 @@ What calls cost: store/prices.py.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -94,12 +95,18 @@ def set_caps(db: Database, tenant_id: UUID, *, actor: str, **changes: object) ->
     return caps
 
 
-def used(db: Database, tenant_id: UUID, clock: datetime | None = None) -> Used | None:
-    """How much of its caps the tenant has used; None: it has none. ``clock`` None: the database's."""
+def used(db: Database, tenant_id: UUID, clock: datetime | None = None, *, least: bool = False) -> Used | None:
+    """How much of its caps the tenant has used; None: it has none. ``clock`` None: the database's. ``least``: and what the
+    cheapest dial would count with, which is for operators: a tenant's request sees no prices.
+    """
     with db.connection() as conn:
         params = {"tenant_id": tenant_id, "nobody": _NOBODY, "quiet": QUIET, "clock": clock}
         row = conn.execute(_SQL["used"], params).fetchone()
-    return None if row is None else Used.read(row[0])
+        cheapest = conn.execute(_SQL["least"], params).fetchone() if least else None
+    if row is None:
+        return None
+    found = Used.read(row[0])
+    return found if cheapest is None else replace(found, reserve_micros=cheapest[0])
 
 
 def hold_in(conn: Conn, attempts: Sequence[tuple[UUID, UUID]], said: Mapping[UUID, Mapping[str, Any]]) -> None:

@@ -14,7 +14,7 @@ from trunkline.why_words import span
 def used_up(db: Database, queued: Mapping[UUID, int], names: Mapping[UUID, str]) -> Iterator[tuple[str, str]]:
     """What holds, and what to do: for each tenant that has something queued and a cap that lets none of it through now."""
     for tenant_id in caps.all_caps(db):
-        used = caps.used(db, tenant_id) if tenant_id in queued else None
+        used = caps.used(db, tenant_id, least=True) if tenant_id in queued else None
         found = None if used is None else held(used, used.moment)
         if used is None or found is None or found.until is None:
             continue

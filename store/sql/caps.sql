@@ -7,14 +7,17 @@ SELECT tenant_id, calls_per_minute, number_per_day, minutes_per_day, spend_per_d
 FROM tenant_caps;
 
 -- name: used
--- As it is now, for whoever asks how much is left; no dial is meant, but the cheapest that there may be.
+-- As it is now, for whoever asks how much is left; no dial is meant.
 SELECT caps_used(k.tenant_id, %(nobody)s, '', m.moment, (m.moment AT TIME ZONE k.time_zone)::date, %(quiet)s)
-       || jsonb_build_object('reserve_s', k.reserve_s, 'reserve_micros', (
-           SELECT min(call_micros(k.reserve_s, p.minute_micros, p.attempt_micros, p.increment_s)) FROM prices p),
-           'new_prefixes', ARRAY(
+       || jsonb_build_object('reserve_s', k.reserve_s, 'new_prefixes', ARRAY(
            SELECT x.first_at FROM cap_prefixes x
            WHERE x.tenant_id = k.tenant_id AND x.first_at > m.moment - interval '1 hour' ORDER BY 1))
 FROM tenant_caps k CROSS JOIN (SELECT coalesce(%(clock)s::timestamptz, statement_timestamp()) AS moment) m
+WHERE k.tenant_id = %(tenant_id)s;
+
+-- name: least
+-- The least that a dial counts with.
+SELECT min(call_micros(k.reserve_s, p.minute_micros, p.attempt_micros, p.increment_s)) FROM tenant_caps k CROSS JOIN prices p
 WHERE k.tenant_id = %(tenant_id)s;
 
 -- name: ensure
