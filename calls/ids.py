@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
-RefKind = Literal["call", "agent", "recording", "key", "tenant"]
+RefKind = Literal["call", "agent", "recording", "key", "tenant", "suppression"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _HEX = re.compile(r"[0-9a-f]{32}")
@@ -67,6 +67,11 @@ def key_ref(key_id: UUID) -> str:
 def tenant_ref(tenant_id: UUID) -> str:
     """``tenant_<32 hex>``."""
     return f"tenant_{tenant_id.hex}"
+
+
+def suppression_ref(suppression_id: UUID) -> str:
+    """``suppression_<32 hex>``."""
+    return f"suppression_{suppression_id.hex}"
 
 
 def parse_ref(kind: RefKind, text: str) -> UUID:

@@ -77,7 +77,7 @@ def test_every_route_is_described(app: Flask, spec: dict[str, Any]) -> None:
 
 def test_every_operation_says_what_it_is_and_wants_a_key(spec: dict[str, Any]) -> None:
     names = [operation["operationId"] for _, operation in operations(spec)]
-    assert len(set(names)) == len(names) == 58
+    assert len(set(names)) == len(names) == 63
     assert all(operation["summary"] for _, operation in operations(spec))
     assert spec["security"] == [{"api_key": []}]
     schemes = spec["components"]["securitySchemes"]
@@ -138,6 +138,23 @@ def _recorded(world: World, call: str) -> str:
     return recording_ref(made.id)
 
 
+def _suppress(api: Api) -> None:
+    one = {"number": "+4930999991", "source": "described"}
+    several = {"numbers": ["+4930999992", "none"], "source": "described", "obtained_at": "2026-03-01T00:00:00Z"}
+    for path, body, too_large in (("", one, 70_000), ("/import", several, 1_100_000)):
+        api.post(f"/v1/suppressions{path}", data=b"x" * too_large, content_type="application/json")
+        api.post(f"/v1/suppressions{path}", data=b"x", content_type="application/json")
+        api.post(f"/v1/suppressions{path}", data=b"x", content_type="text/plain")
+        api.post(f"/v1/suppressions{path}", {})
+        assert api.post(f"/v1/suppressions{path}", body).status_code in (200, 201)
+    (made, *_) = api.get("/v1/suppressions").get_json()["data"]
+    api.get("/v1/suppressions?limit=x")
+    for known in (made["id"], f"suppression_{'0' * 32}"):
+        api.get(f"/v1/suppressions/{known}")
+        api.send("DELETE", f"/v1/suppressions/{known}?reason=described")
+        api.send("DELETE", f"/v1/suppressions/{known}")
+
+
 def _provoke(api: Api, world: World, spec: dict[str, Any], order: Callable[..., Any], monkeypatch: Any) -> None:
     nobody, anybody, nothing = f"call_{'0' * 32}", f"agent_{'0' * 32}", f"recording_{'0' * 32}"
     agent = {"name": "described", "kind": "announcement", "audio": "a.wav"}
@@ -178,6 +195,7 @@ def _provoke(api: Api, world: World, spec: dict[str, Any], order: Callable[..., 
         api.send("DELETE", f"/v1/recordings/{known}")
     assert api.get("/v1/limits").status_code == 200
     assert api.post("/v1/calls?dry_run=true", order()).status_code == 200
+    _suppress(api)
     assert api.get("/v1/caller_ids").status_code == 200
     api.get("/v1/caller_ids?limit=x")
     assert api.post("/v1/calls/actions/cancel_queued").status_code == 202
