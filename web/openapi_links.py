@@ -1,0 +1,97 @@
+"""Links: from what an answer holds to the operations that take it. Found by the addresses, not written down one by one.
+
+The operation GET .../{thing_id} tells which schema a thing has. Whoever answers with that schema, or a list of it, leads to
+every operation that has {thing_id} in its address; whoever has {thing_id} in its own address leads to the others, too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+Document = dict[str, Any]
+
+_PARAMETER = re.compile(r"{(\w+)}")
+_METHODS = ("get", "post", "put", "patch", "delete")
+
+
+def add_links(document: Document) -> None:
+    """Put ``links`` into every answer of success."""
+    targets = [(path, operation) for path, operation in _operations(document) if "operationId" in operation]
+    things = _things(document)
+    for path, operation in targets:
+        for status, response in operation["responses"].items():
+            if not status.startswith("2") or "$ref" in response:
+                continue
+            links = dict(_links(document, things, targets, path, operation, response))
+            if links:
+                response.setdefault("links", {}).update(links)
+
+
+def _operations(document: Document) -> Iterator[tuple[str, Document]]:
+    for path, item in document["paths"].items():
+        yield from ((path, item[method]) for method in _METHODS if method in item)
+
+
+def _things(document: Document) -> dict[str, str]:
+    """Name of a schema -> the parameter that is its id."""
+    found = {}
+    for path, item in document["paths"].items():
+        match = re.fullmatch(r".*/{(\w+)}", path)
+        if match is not None and "get" in item:
+            schema = _schema(item["get"]["responses"].get("200", {}))
+            if schema is not None:
+                found[schema] = match[1]
+    return found
+
+
+def _schema(response: Document) -> str | None:
+    body = response.get("content", {}).get("application/json", {}).get("schema", {})
+    reference = body.get("$ref")
+    return reference.rpartition("/")[2] if reference is not None else None
+
+
+def _links(
+    document: Document,
+    things: dict[str, str],
+    targets: list[tuple[str, Document]],
+    path: str,
+    operation: Document,
+    response: Document,
+) -> Iterator[tuple[str, Document]]:
+    known = {name: f"$request.path.{name}" for name in _PARAMETER.findall(path)}
+    schema = _schema(response)
+    listed = schema is not None and _listed(document, schema)
+    if schema in things:
+        known[things[schema]] = "$response.body#/id"
+    elif listed and listed in things:
+        known[things[listed]] = "$response.body#/data/0/id"
+    for there, target in targets:
+        needed = _PARAMETER.findall(there)
+        if needed and set(needed) <= known.keys() and (target is not operation or schema in things):
+            yield (
+                target["operationId"],
+                {
+                    "operationId": target["operationId"],
+                    "description": target.get("summary", ""),
+                    "parameters": {name: known[name] for name in needed},
+                },
+            )
+    if any(parameter["name"] == "starting_after" for parameter in operation.get("parameters", [])):
+        here = {name: known[name] for name in _PARAMETER.findall(path)}
+        yield (
+            "nextPage",
+            {
+                "operationId": operation["operationId"],
+                "description": "The next page, where next_cursor is not null",
+                "parameters": {**here, "starting_after": "$response.body#/next_cursor"},
+            },
+        )
+
+
+def _listed(document: Document, schema: str) -> str | None:
+    """What a page or a list is a list of."""
+    data = document["components"]["schemas"][schema].get("properties", {}).get("data", {})
+    reference = data.get("items", {}).get("$ref")
+    return reference.rpartition("/")[2] if reference is not None else None
