@@ -4,6 +4,7 @@ so that a route added later has them without anybody thinking of it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
@@ -19,6 +20,7 @@ METHODS = ("get", "post", "put", "patch", "delete")
 _REQUEST_ID = {"description": "the request's id; leads to the log", "schema": {"type": "string"}}
 _RETRY_AFTER = {"description": "s; not before", "schema": {"type": "integer"}}
 _CHALLENGE = {"description": "how to authenticate", "schema": {"type": "string"}}
+_ID = re.compile(r"([a-z_]+_)[0-9a-f]{32}")
 _PATH_WORDS = {"call_id": "the call", "action_id": "the action, or the Idempotency-Key it was asked under"}
 #: By the name under which a refusal is described once for all operations.
 _STATUS = {status.name: status.value for status in HTTPStatus if status >= 400}
@@ -64,6 +66,9 @@ def _complete_parameter(parameter: Document, examples: Examples) -> None:
     if parameter["in"] == "path":
         parameter.setdefault("description", _PATH_WORDS.get(name, f"the {name.removesuffix('_id').replace('_', ' ')}"))
         parameter.setdefault("example", examples.path_id(name))
+        found = _ID.fullmatch(parameter["example"])
+        if found is not None:
+            schema.setdefault("pattern", f"^{found[1]}[0-9a-f]{{32}}$")
     elif not {"example", "examples"} & (parameter.keys() | schema.keys()):
         parameter["example"] = examples.answer(schema)
 

@@ -1,7 +1,8 @@
 """Links: from what an answer holds to the operations that take it. Found by the addresses, not written down one by one.
 
 The operation GET .../{thing_id} tells which schema a thing has. Whoever answers with that schema, or a list of it, leads to
-every operation that has {thing_id} in its address; whoever has {thing_id} in its own address leads to the others, too.
+every operation that has {thing_id} in its address, or whose body has to name a thing_id; whoever has {thing_id} in its own
+address leads to the others, too.
 """
 
 from __future__ import annotations
@@ -78,6 +79,13 @@ def _links(
                     "parameters": {name: known[name] for name in needed},
                 },
             )
+    for _, target in targets:
+        body = _named_in_body(document, target, known)
+        if body:
+            yield (
+                target["operationId"],
+                {"operationId": target["operationId"], "description": target.get("summary", ""), "requestBody": body},
+            )
     if any(parameter["name"] == "starting_after" for parameter in operation.get("parameters", [])):
         here = {name: known[name] for name in _PARAMETER.findall(path)}
         yield (
@@ -88,6 +96,16 @@ def _links(
                 "parameters": {**here, "starting_after": "$response.body#/next_cursor"},
             },
         )
+
+
+def _named_in_body(document: Document, target: Document, known: dict[str, str]) -> Document | None:
+    """The target's example with what is known of the things that its body has to name."""
+    body = target.get("requestBody", {}).get("content", {}).get("application/json", {})
+    schema, example = body.get("schema", {}), body.get("example")
+    if "$ref" in schema:
+        schema = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    named = {name: known[name] for name in schema.get("required", []) if name in known}
+    return {**example, **named} if named and isinstance(example, dict) else None
 
 
 def _listed(document: Document, schema: str) -> str | None:
