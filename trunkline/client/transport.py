@@ -98,11 +98,13 @@ class Transport:
         url = self._base + path + (f"?{urlencode(query)}" if query else "")
         again = method in _READS or idempotency_key is not None
         last: ApiError | None = None
+        why: object = "the answer did not arrive"
         tries = 0
         while True:
             left_s = until - self._clock()
             if left_s <= 0:
-                raise DeadlineExceeded(f"no answer to {method} {path} in time", idempotency_key=idempotency_key, last=last)
+                text = f"no answer to {method} {path} in time: {why}"
+                raise DeadlineExceeded(text, idempotency_key=idempotency_key, last=last)
             pause_s = random.uniform(0, min(PAUSE_MOST_S, PAUSE_FIRST_S * 2.0**tries))
             tries += 1
             try:
@@ -114,10 +116,11 @@ class Transport:
                     raise Unreachable(f"{method} {path}: {error}") from error
                 if not again and not isinstance(error, (NewConnectionError, ConnectTimeoutError)):
                     raise Unreachable(f"{method} {path} may have been carried out: {error}") from error
+                why = error
             else:
                 if isinstance(answer, Answer):
                     return answer
-                last = answer
+                last = why = answer
                 if not _may_repeat(answer, again=again):
                     raise answer
                 pause_s = max(pause_s, answer.retry_after_s or 0.0)
