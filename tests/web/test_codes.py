@@ -26,6 +26,7 @@ _SAYS: dict[str, tuple[str, int]] = {
     "fault": ("fields", 0),
     "Fault": ("fields", 0),
     "NumberError": ("fields", 0),
+    "Finding": ("fields", 1),
 }
 #: Where the code is a variable: file and function -> where it comes from is looked at in this way.
 _PASSED_ON = {
@@ -78,7 +79,7 @@ def _used() -> tuple[dict[str, set[str]], set[tuple[str, str]]]:
     """List -> its codes in use, and the places where a code is a variable."""
     used: dict[str, set[str]] = {"problems": set(), "fields": set()}
     passed: set[tuple[str, str]] = set()
-    for path in [*sorted((ROOT / "web").rglob("*.py")), ROOT / "calls" / "numbers.py"]:
+    for path in [*sorted((ROOT / "web").rglob("*.py")), *sorted((ROOT / "calls").glob("*.py"))]:
         for kind, code, function in _said(path):
             if code:
                 used[kind].add(code)
