@@ -35,15 +35,17 @@ def _operations(document: Document) -> Iterator[tuple[str, Document]]:
         yield from ((path, item[method]) for method in _METHODS if method in item)
 
 
-def _things(document: Document) -> dict[str, str]:
-    """Name of a schema -> the parameter that is its id."""
-    found = {}
+def _things(document: Document) -> dict[str, tuple[str, str]]:
+    """Name of a schema -> the parameter that tells one from the other, and the member that it stands in."""
+    found: dict[str, tuple[str, str]] = {}
     for path, item in document["paths"].items():
         match = re.fullmatch(r".*/{(\w+)}", path)
         if match is not None and "get" in item:
             schema = _schema(item["get"]["responses"].get("200", {}))
             if schema is not None:
-                found[schema] = match[1]
+                members = document["components"]["schemas"][schema].get("properties", {})
+                name = next((one for one in (match[1], "name") if one in members), "id")
+                found.setdefault(schema, (match[1], "id" if match[1].endswith("_id") else name))
     return found
 
 
@@ -55,7 +57,7 @@ def _schema(response: Document) -> str | None:
 
 def _links(
     document: Document,
-    things: dict[str, str],
+    things: dict[str, tuple[str, str]],
     targets: list[tuple[str, Document]],
     path: str,
     operation: Document,
@@ -65,27 +67,24 @@ def _links(
     schema = _schema(response)
     listed = schema is not None and _listed(document, schema)
     if schema in things:
-        known[things[schema]] = "$response.body#/id"
+        parameter, member = things[schema]
+        known[parameter] = f"$response.body#/{member}"
     elif listed and listed in things:
-        known[things[listed]] = "$response.body#/data/0/id"
+        parameter, member = things[listed]
+        known[parameter] = f"$response.body#/data/0/{member}"
     for there, target in targets:
         needed = _PARAMETER.findall(there)
-        if needed and set(needed) <= known.keys() and (target is not operation or schema in things):
-            yield (
-                target["operationId"],
-                {
-                    "operationId": target["operationId"],
-                    "description": target.get("summary", ""),
-                    "parameters": {name: known[name] for name in needed},
-                },
-            )
-    for _, target in targets:
         body = _named_in_body(document, target, known)
+        if not set(needed) <= known.keys() or not (needed or body) or _keys(document, target) != _keys(document, operation):
+            continue
+        if target is operation and schema not in things:
+            continue
+        link: Document = {"operationId": target["operationId"], "description": target.get("summary", "")}
+        if needed:
+            link["parameters"] = {name: known[name] for name in needed}
         if body:
-            yield (
-                target["operationId"],
-                {"operationId": target["operationId"], "description": target.get("summary", ""), "requestBody": body},
-            )
+            link["requestBody"] = body
+        yield target["operationId"], link
     if any(parameter["name"] == "starting_after" for parameter in operation.get("parameters", [])):
         here = {name: known[name] for name in _PARAMETER.findall(path)}
         yield (
@@ -96,6 +95,11 @@ def _links(
                 "parameters": {**here, "starting_after": "$response.body#/next_cursor"},
             },
         )
+
+
+def _keys(document: Document, operation: Document) -> set[str]:
+    """The kinds of key that open the operation: who has one of them can go along the link."""
+    return {kind for way in operation.get("security", document.get("security", [])) for kind in way}
 
 
 def _named_in_body(document: Document, target: Document, known: dict[str, str]) -> Document | None:

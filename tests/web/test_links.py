@@ -52,7 +52,12 @@ class Walk:
 
     def __init__(self, api: Api, spec: dict[str, Any]) -> None:
         self.api, self.spec = api, spec
-        self.described = {described["operationId"]: (*operation, described) for operation, described in operations(spec)}
+        #: What a tenant's key opens.
+        self.described = {
+            described["operationId"]: (*operation, described)
+            for operation, described in operations(spec)
+            if any("api_key" in way for way in described.get("security", spec["security"]))
+        }
 
     def ask(self, operation_id: str, parameters: dict[str, str], body: Any) -> Step | None:
         method, path, described = self.described[operation_id]
@@ -102,7 +107,7 @@ def test_every_link_can_be_gone_along(api: Api, world: World, order: Callable[..
         step = waiting.popleft()
         seen.setdefault(step.operation_id, set()).update(step.links)
         for name, link in step.links.items():
-            if (step.operation_id, name) in gone:
+            if (step.operation_id, name) in gone or link["operationId"] not in walk.described:
                 continue
             try:
                 _value(link.get("parameters", {}), step)
