@@ -99,7 +99,8 @@ def _links(
 
 def _keys(document: Document, operation: Document) -> set[str]:
     """The kinds of key that open the operation: who has one of them can go along the link."""
-    return {kind for way in operation.get("security", document.get("security", [])) for kind in way}
+    ways: list[Document] = operation.get("security") or document.get("security") or []
+    return {kind for way in ways for kind in way}
 
 
 def _named_in_body(document: Document, target: Document, known: dict[str, str]) -> Document | None:
@@ -108,7 +109,7 @@ def _named_in_body(document: Document, target: Document, known: dict[str, str]) 
     schema, example = body.get("schema", {}), body.get("example")
     if "$ref" in schema:
         schema = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
-    named = {name: known[name] for name in schema.get("required", []) if name in known}
+    named = {name: known[name] for name in schema.get("required", []) if name in known and name.endswith("_id")}
     return {**example, **named} if named and isinstance(example, dict) else None
 
 
