@@ -33,6 +33,11 @@ workers = 2
 continue-on-failure = true
 warnings = false
 
+# Any text is a name, so a number in its place in the address is no fault; who is not there is 404 anyway.
+[[operations]]
+include-path-regex = "{{(?!\\\\w+_id}})"
+checks = {{ negative_data_rejection = {{ enabled = false }} }}
+
 [dictionaries]
 callee = {{ values = ["{to}"] }}
 caller = {{ values = ["{caller}"] }}
@@ -106,7 +111,9 @@ def test_the_server_is_as_it_is_described(
         check=False,
     )
     print(done.stdout)
-    assert done.returncode == 0, done.stdout + done.stderr
+    # A fault of ours is told without its reason; the reason is in the server's log.
+    faults = [line for line in server.log.read_text().splitlines() if '"unhandled error"' in line]
+    assert done.returncode == 0, "\n".join([done.stdout, done.stderr, *faults])
     _was_worth_it(server)
 
 
