@@ -37,6 +37,12 @@ _PASSED_ON = {
     ("web/api/fields.py", "fault"),
     ("web/api/fields.py", "make_error"),  # _CODES, below
     ("web/api/fields.py", "_deserialize"),  # NumberError's own code
+    ("web/api/keys.py", "refused"),  # _CODES, below
+    ("web/api/newcall.py", "prepare"),  # a Finding's own
+    ("web/operator/trials.py", "place_test_call"),
+    ("calls/outbound_rules.py", "number"),  # NumberError's own
+    ("calls/outbound_rules.py", "destination"),  # below
+    ("calls/outbound_rules.py", "times"),  # below
     ("web/api/parser.py", "_field_errors"),  # a Fault's own, else "invalid"
     ("calls/numbers.py", "_judge"),  # _REFUSED_KINDS, below
 }
@@ -87,9 +93,12 @@ def _used() -> tuple[dict[str, set[str]], set[tuple[str, str]]]:
                 passed.add((path.relative_to(ROOT).as_posix(), function))
     from calls import numbers
     from web import problems
-    from web.api import fields
+    from web.api import fields, keys
 
     used["problems"] |= {code for code, _ in problems._BY_STATUS.values()} | {problems._REFUSED[0]}
+    used["problems"] |= set(keys._CODES.values())
+    used["fields"] |= set(re.findall(r'"(destination_\w+)"', (ROOT / "calls" / "destinations.py").read_text()))
+    used["fields"] |= {"per_day", "number_per_day"}  # calls.rules.DayCaps
     used["fields"] |= {*fields._CODES.values(), "invalid"}
     used["fields"] |= {code for code, _ in numbers._REFUSED_KINDS.values()}
     return used, passed

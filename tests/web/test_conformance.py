@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from calls.ids import agent_ref
-from store import tenants
+from store import operator_keys, tenants
 from tests.web.conftest import FROM, TO, Api, World
 from tests.web.served import Server
 
@@ -119,7 +119,7 @@ def test_the_server_is_as_it_is_described(
 
 def _keys(world: World) -> dict[str, str]:
     """A key for each security scheme of the description."""
-    return {"api_key": world.our_key}
+    return {"api_key": world.our_key, "operator_key": operator_keys.create(world.database, name="conform")[1]}
 
 
 def _calls_of_every_status(world: World, api: Api, order: Callable[..., Any]) -> None:
