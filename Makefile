@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint audit bench chaos up
+.PHONY: help venv demo test lint audit bench chaos conform up
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -56,6 +56,10 @@ bench: venv  ## the list of measurements, or one: NAME=dial (ARGS="--json --chec
 chaos: venv  ## 5,000 calls while every process is killed and some are paused (ARGS="--calls 500"), then every crash point
 	@$(BIN)/python -m tests.chaos $(ARGS)
 	@TRUNKLINE_CHAOS=all $(BIN)/python -m pytest tests/chaos --ignore tests/chaos/test_chaos.py
+
+conform: venv  ## every answer of the API against its description, at length (EXAMPLES=200 SEED=1)
+	@TRUNKLINE_CONFORM_EXAMPLES=$(or $(EXAMPLES),100) TRUNKLINE_CONFORM_SEED=$(or $(SEED),$$(date +%s)) \
+	  $(BIN)/python -m pytest -s tests/web/test_conformance.py $(ARGS)
 
 up: venv  ## the Procfile's processes, with the settings of the environment (DATABASE_URL, REDIS_URL, TRUNKLINE_*)
 	@$(BIN)/trunkline up $(ARGS)

@@ -19,6 +19,7 @@ from store.pool import Database, open_database
 from tests.system.house import jobs_done
 from trunkline.api import Api
 from trunkline.children import wait_until
+from trunkline.client import Client
 from trunkline.stack import Stack
 
 pytestmark = pytest.mark.system
@@ -34,6 +35,7 @@ class Caller:
     def __init__(self, stack: Stack, name: str) -> None:
         self.account = stack.account(name)
         self.api = Api(stack.api, self.account.key)
+        self.client = Client(stack.api, self.account.key)
         self.agent = agent_ref(stack.reference_agent(self.account))
 
     def post(self, to: str, **more: object) -> str:
@@ -101,12 +103,16 @@ def test_what_the_carrier_says_is_what_the_caller_reads(stack: Stack) -> None:
         "+12125550104": ("failed", "bad_number", 404),
         "+12125550109": ("completed", "hangup", 200),
     }
-    calls = {caller.post(to, max_attempts=1): expected for to, expected in told.items()}
+    client = caller.client
+    calls = {
+        client.place_call(to=to, from_="+12025550100", agent_id=caller.agent, max_attempts=1).id: expected
+        for to, expected in told.items()
+    }
     for call, (status, reason, code) in calls.items():
-        ended = caller.wait_status(call, "completed", "failed", "busy", "no_answer")
-        assert (ended["status"], ended["end_reason"]) == (status, reason)
+        ended = client.wait_for_end(call, timeout_s=15)
+        assert (ended.status, ended.end_reason) == (status, reason)
         if status != "completed":
-            assert ended["sip_code"] == code
+            assert ended.sip_code == code
     verdict = judge(stack.arrivals("lab_a"))
     assert verdict.violations == []
 
@@ -115,14 +121,14 @@ def test_a_hangup_by_the_caller_reaches_the_phone(stack: Stack) -> None:
     caller = Caller(stack, "initech")
     call = caller.post(SILENT_CALLEE)
     caller.wait_status(call, "in_progress")
-    answer = caller.api.post(f"{call}/actions/hangup", {})
-    assert answer.status in (200, 202), answer
-    ended = caller.wait_status(call, "completed")
-    assert ended["hangup_by"] == "customer"
-    (attempt,) = caller.see(call, "/attempts")["data"]
+    client, call_id = caller.client, call.rpartition("/")[2]
+    client.hang_up(call_id)
+    ended = client.wait_for_end(call_id, timeout_s=15)
+    assert (ended.status, ended.hangup_by) == ("completed", "customer")
+    (attempt,) = client.attempts(call_id)
 
     def at_the_carrier() -> set[str]:
-        return {fact["k"] for fact in read_log(stack.arrivals("lab_a")) if fact.get("call_id") == attempt["id"]}
+        return {fact["k"] for fact in read_log(stack.arrivals("lab_a")) if fact.get("call_id") == attempt.id}
 
     wait_until("the BYE at the carrier", lambda: "bye" in at_the_carrier(), timeout_s=5)
 

@@ -21,6 +21,7 @@ from calls.access import SCOPES
 from calls.ids import recording_ref
 from store import keys, recordings, tenants
 from tests.web.conftest import Api, World
+from web.codes import codes
 
 Operation = tuple[str, str]
 
@@ -77,8 +78,9 @@ def test_every_route_is_described(app: Flask, spec: dict[str, Any]) -> None:
 
 def test_every_operation_says_what_it_is_and_wants_a_key(spec: dict[str, Any]) -> None:
     names = [operation["operationId"] for _, operation in operations(spec)]
-    assert len(set(names)) == len(names) == 63
+    assert len(set(names)) == len(names)
     assert all(operation["summary"] for _, operation in operations(spec))
+    assert all(operation.get("tags") for _, operation in operations(spec))
     assert spec["security"] == [{"api_key": []}]
     schemes = spec["components"]["securitySchemes"]
     assert {name: scheme["scheme"] for name, scheme in schemes.items()} == {"api_key": "bearer", "operator_key": "bearer"}
@@ -124,6 +126,68 @@ def answers_that_fit(app: Flask, spec: dict[str, Any], chosen: Callable[[str], b
         for header in answer.get("headers", {}):
             if header != "Idempotent-Replayed":
                 assert header in response.headers, operation
+
+
+def test_every_example_fits_its_schema(spec: dict[str, Any]) -> None:
+    """Requests, answers and refusals all have one, and parameters."""
+    components = {"schemas": closed(spec)}
+
+    def judge(schema: dict[str, Any], example: Any, where: Any) -> None:
+        faults = Draft202012Validator({**schema, "components": components}, format_checker=FormatChecker()).iter_errors(
+            example
+        )
+        assert [fault.message for fault in faults] == [], where
+
+    for operation, described in operations(spec):
+        bodies = list(described.get("requestBody", {}).get("content", {}).values())
+        for status, answer in described["responses"].items():
+            found = follow(spec, answer)
+            assert "X-Request-Id" in found["headers"], (operation, status)
+            for body in found["content"].values():
+                bodies.append(body)
+                if int(status) >= 400:
+                    told = {example["value"]["code"] for example in body["examples"].values()}
+                    assert told <= {code.code for code in codes().of_status(int(status))}
+                    assert told, (operation, status)
+        for body in bodies:
+            examples = [body["example"]] if "example" in body else [one["value"] for one in body["examples"].values()]
+            assert examples, operation
+            for example in examples:
+                judge(body["schema"], example, operation)
+        for parameter in [*described.get("parameters", []), *spec["paths"][operation[1]].get("parameters", [])]:
+            assert parameter.get("description") or parameter["name"] == "limit", (operation, parameter["name"])
+            schema = parameter["schema"]
+            judge(
+                schema,
+                parameter.get("example", schema.get("example", schema.get("default"))),
+                (operation, parameter["name"]),
+            )
+
+
+def test_links_lead_from_each_thing_to_what_can_be_done_with_it(spec: dict[str, Any]) -> None:
+    by_id = {described["operationId"]: (operation, described) for operation, described in operations(spec)}
+
+    def links(operation_id: str) -> dict[str, Any]:
+        (answer,) = [one for status, one in by_id[operation_id][1]["responses"].items() if status.startswith("2")]
+        found: dict[str, Any] = answer["links"]
+        return found
+
+    assert {"getCall", "listCallEvents", "listCallAttempts", "hangUpCall", "getCallQueue"} <= links("placeCall").keys()
+    assert links("placeCall")["hangUpCall"]["parameters"] == {"call_id": "$response.body#/id"}
+    assert links("listCalls")["getCall"]["parameters"] == {"call_id": "$response.body#/data/0/id"}
+    assert links("listCallActions")["getCallAction"]["parameters"] == {
+        "call_id": "$request.path.call_id",
+        "action_id": "$response.body#/data/0/id",
+    }
+    led_to = {name for operation_id in by_id for name in _links_of(spec, by_id[operation_id][1])}
+    for operation_id, ((_, path), _) in by_id.items():
+        if "{" in path:
+            assert operation_id in led_to, f"no link leads to {operation_id}"
+
+
+def _links_of(spec: dict[str, Any], described: dict[str, Any]) -> Iterator[str]:
+    for answer in described["responses"].values():
+        yield from (link["operationId"] for link in follow(spec, answer).get("links", {}).values())
 
 
 def _recorded(world: World, call: str) -> str:
@@ -242,6 +306,12 @@ def refuse_everything(api: Api, world: World, spec: dict[str, Any], monkeypatch:
         everything(world.their_key)
     tenants.update(world.database, world.theirs.name, requests_per_s=None)
     monkeypatch.setattr("web.auth.keys.authenticate", away)
+    everything(None)
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr("web.auth.keys.authenticate", broken)
     everything(None)
 
 

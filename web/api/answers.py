@@ -76,7 +76,7 @@ class ReachedLimitAnswer(Answer):
 class ProblemAnswer(Answer):
     """RFC 9457 problem."""
 
-    type = _text("urn:trunkline:problem:<code>")
+    type = _text("/v1/docs/errors#<code>: where the code is explained", format="uri-reference")
     title = _text("the HTTP status in words")
     status = _whole("the HTTP status")
     detail = _text("what went wrong and what to do")
