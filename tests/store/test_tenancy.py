@@ -26,7 +26,7 @@ from trunkline.servers import Server
 #: migration (docs/security.md).
 PLATFORM = {
     "budget_epoch", "callers_refused", "carrier_health", "carrier_orders", "carriers", "cdr_strangers", "endpoints",
-    "gateway_loads", "gateway_states", "gateway_versions", "routes", "schema_migrations", "switches",
+    "gateway_loads", "gateway_states", "gateway_versions", "operator_keys", "routes", "schema_migrations", "switches",
 }  # fmt: skip
 
 
