@@ -89,6 +89,7 @@ def test_an_account_is_paced_for_the_dearest_and_least_steady_of_its_carriers(
 def test_limits_of_all_kinds_hold_and_go_when_they_are_removed(
     world: World, feeder: Feeder, redis: Redis, options: Settings
 ) -> None:
+    change(world, cps=1000)  # whose pace refuses nobody here, however quick the machine
     tenant = f"tenant:{world.tenant.id}"
     first, second = waiting(world), waiting(world)
     unhurried = options.model_copy(update={"popped_deadline_s": 3600.0})
