@@ -7,8 +7,10 @@ there.
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 from flask import Flask, g
@@ -19,6 +21,7 @@ T = TypeVar("T")
 SHARE, LONGEST_S = 3.0, 0.02
 
 _under_way = 0
+_uncollected = 0
 
 
 def register(app: Flask) -> None:
@@ -36,6 +39,22 @@ def register(app: Flask) -> None:
 
     app.before_request(begin)
     app.teardown_request(end)
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Around work that makes very many objects and keeps them until its end: the collector of cycles would walk them all,
+    again and again, and stop everybody for hundreds of milliseconds. What is made inside must be free when the block ends.
+    """
+    global _uncollected
+    _uncollected += 1
+    gc.disable()
+    try:
+        yield
+    finally:
+        _uncollected -= 1
+        if not _uncollected:
+            gc.enable()
 
 
 def breather() -> Callable[[], None]:

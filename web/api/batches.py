@@ -28,7 +28,7 @@ from web.api.outcome import told_truly
 from web.api.parser import Blueprint
 from web.api.respond import answer, page, path_id, refuses
 from web.auth import tenant
-from web.breath import breather
+from web.breath import breather, uncollected
 from web.problems import not_found, too_many
 from web.runtime import runtime
 
@@ -59,6 +59,11 @@ def place_batch() -> Response:
     No row accepted for other reasons is 422. With an `Idempotency-Key` it is safe to send it again: the same answer, or the
     batch, once.
     """
+    with uncollected():
+        return _placed()
+
+
+def _placed() -> Response:
     ours, account = runtime(), tenant()
     breathe = breather()
     body = read_batch(request, ours.settings, breathe)
