@@ -49,6 +49,8 @@ class Settings(BaseSettings):
     web_host: str = Field("127.0.0.1", description="address the API listens on")
     web_port: int = Field(8080, ge=0, le=65535, description="port the API listens on")
     max_body_bytes: int = Field(65_536, ge=1024, description="bytes; a larger request body is refused (413)")
+    batch_max_rows: int = Field(10_000, ge=1, le=10_000, description="calls in one POST /v1/batches, at most")
+    batch_max_bytes: int = Field(8 << 20, ge=1024, description="bytes; a larger body of POST /v1/batches is refused (413)")
     max_metadata_bytes: int = Field(16_384, ge=0, description="bytes; metadata as compact JSON, at most")
     max_variables_bytes: int = Field(16_384, ge=0, description="bytes; agent_variables as compact JSON, at most")
     idempotency_ttl_s: int = Field(72 * 3600, ge=3600, description="s; how long an Idempotency-Key is remembered")

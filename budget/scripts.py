@@ -26,7 +26,7 @@ HEAD = ("lib", "scope", "names", "changes", "order", "lease")
 GRANT = ("lib", "grant/ask", "grant/plain", "scope", None, "grant/here", "grant/choose", "grant/take", "grant")
 SELDOM = ("names", "changes", "order", "grant/seldom")
 #: These know nothing of ours but names and time.
-BARE = frozenset({"job_begin", "job_end"})
+BARE = frozenset({"job_begin", "job_end", "requests"})
 #: Clients of a rehearsal.
 _VIRTUAL: WeakSet[Redis] = WeakSet()
 _CLOCK = "local t = call('TIME')"

@@ -1,8 +1,8 @@
 """Identifiers: UUID version 7 inside, a reference that names its kind outside.
 
-Calls are shown as ``call_<32 hex>``, agents as ``agent_<32 hex>``, recordings as ``recording_<32 hex>``,
-keys as ``key_<32 hex>``, tenants as ``tenant_<32 hex>``. An attempt is shown
-as a plain UUID, because that is what the switch's console and the carrier's support desk see.
+Calls are shown as ``call_<32 hex>``, batches of them as ``batch_<32 hex>``, agents as ``agent_<32 hex>``, recordings as
+``recording_<32 hex>``, keys as ``key_<32 hex>``, tenants as ``tenant_<32 hex>``. An attempt is shown as a plain UUID,
+because that is what the switch's console and the carrier's support desk see.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
-RefKind = Literal["call", "agent", "recording", "key", "tenant", "suppression"]
+RefKind = Literal["call", "batch", "agent", "recording", "key", "tenant", "suppression"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _HEX = re.compile(r"[0-9a-f]{32}")
@@ -47,6 +47,11 @@ def new_uuid7() -> UUID:
 def call_ref(call_id: UUID) -> str:
     """``call_<32 hex>``."""
     return f"call_{call_id.hex}"
+
+
+def batch_ref(batch_id: UUID) -> str:
+    """``batch_<32 hex>``."""
+    return f"batch_{batch_id.hex}"
 
 
 def agent_ref(agent_id: UUID) -> str:

@@ -22,7 +22,7 @@ from calls.watch import PROBES as PROBES
 from crashpoint import crash_point
 from jobs.stop import stop_on_signals
 from settings import Settings
-from store import attempts, audit, backlog, calls, commands, decisions, suppressions
+from store import attempts, audit, backlog, batches, calls, commands, decisions, request_keys, suppressions
 from store.attempts import Condition, Overdue
 from store.pool import Database, open_database
 from store.queue import clock
@@ -43,7 +43,7 @@ FORGET_MARGIN = timedelta(hours=1)
 
 def sweep(db: Database, settings: Settings, now: datetime) -> int:
     """One look: ends for what stayed silent, for what expired in the queue and for some of what was canceled with a tenant's
-    whole queue; questions for what is newly overdue.
+    whole queue or a batch; questions for what is newly overdue.
 
     Returns how many attempts it ended. Raises psycopg.Error when Postgres is away.
     """
@@ -55,7 +55,8 @@ def sweep(db: Database, settings: Settings, now: datetime) -> int:
             commands.ask(db, row, now, now + timedelta(seconds=settings.probe_grace_s))
             crash_point("watchdog.asked")
     ended += _over(db, settings, attempts.list_expired(db, now, BATCH), watch.expired, now)
-    return ended + _over(db, settings, attempts.list_condemned(db, settings.cancel_batch), watch.canceled, now)
+    ended += _over(db, settings, attempts.list_condemned(db, settings.cancel_batch), watch.canceled, now)
+    return ended + _over(db, settings, batches.list_condemned(db, settings.cancel_batch), watch.canceled, now)
 
 
 def _conclude(db: Database, settings: Settings, silent: Sequence[Overdue], now: datetime) -> int:
@@ -122,7 +123,8 @@ class Watchdog:
         if self._looked >= self._forget_at:
             self._forget_at = self._looked + FORGET_EVERY_S
             before = now - timedelta(seconds=self._settings.idempotency_ttl_s) - FORGET_MARGIN
-            if calls.forget_keys(self._db, before, FORGET_BATCH) == FORGET_BATCH:
+            forgotten = [forget(self._db, before, FORGET_BATCH) for forget in (calls.forget_keys, request_keys.forget)]
+            if FORGET_BATCH in forgotten:
                 self._forget_at = self._looked  # there may be more: at the next look
         return ended
 

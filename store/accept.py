@@ -123,7 +123,7 @@ def accept_call(
     :class:`UnknownTenant`, ``ValueError`` (priority, route), ``psycopg.errors.CheckViolation`` (what validation let
     through).
     """
-    call = _queued(new, now)
+    call = queued_call(new, now)
     tries = 0
 
     def unit(conn: Conn) -> Accepted:
@@ -149,7 +149,8 @@ def accept_call(
         return Accepted(stored, new.attempt_id, stored.lane, None)
 
 
-def _queued(new: NewCall, now: datetime) -> Call:
+def queued_call(new: NewCall, now: datetime, batch_id: UUID | None = None) -> Call:
+    """The call as a row, before what the database knows of its tenant (:func:`placed`). ``batch_id``: posted with others."""
     return Call(
         id=new.id,
         tenant_id=new.tenant_id,
@@ -186,7 +187,23 @@ def _queued(new: NewCall, now: datetime) -> Call:
         dial_window=None if new.window is None else new.window.as_dict(),
         recipient=None if new.recipient is None else new.recipient.as_dict(),
         consent=None if new.consent is None else new.consent.as_dict(),
+        batch_id=batch_id,
     )
+
+
+def placed(
+    call: Call, hook: str | None, canceled_before: datetime | None, clock: datetime, now: datetime
+) -> tuple[Call, str | None]:
+    """The call as it is written, and where its webhooks go. ``hook``: the tenant's address, ``clock``: the database's."""
+    url = call.webhook_url or hook
+    created_at, due_at = call.created_at, call.due_at
+    if canceled_before is not None and created_at <= canceled_before:
+        # Accepted after all was canceled, by a host whose clock is behind: the mark is not meant for it.
+        created_at = canceled_before + timedelta(microseconds=1)
+    if due_at <= now:
+        # Due at once, by the clock that the claim will go by: one of ours that is ahead must not delay it.
+        due_at = min(due_at, clock)
+    return replace(call, sequence=1 if url else 0, created_at=created_at, due_at=due_at), url
 
 
 def _accept(
@@ -209,19 +226,13 @@ def _accept(
         row = context.fetchone()
         if row is None:
             raise UnknownTenant(f"tenant_id: there is no tenant {call.tenant_id}")
-        hook, agent_paused, clock, canceled_before = row
+        hook, agent_paused, clock, canceled_before, entered = row
         if agent_paused is None:
             raise UnknownAgent("agent_id: no such agent: create it first or use the id of one of yours")
-        backlog.refuse_if_full(conn, call.tenant_id, waiting(), max_queued)
-        url = call.webhook_url or hook
-        call = replace(call, sequence=1 if url else 0)
-        if canceled_before is not None and call.created_at <= canceled_before:
-            # Accepted after all was canceled, by a host whose clock is behind: the mark is not meant for it.
-            call = replace(call, created_at=canceled_before + timedelta(microseconds=1))
-        if call.due_at <= now:
-            # Due at once, by the clock that the claim will go by: one of ours that is ahead must not delay it.
-            call = replace(call, due_at=min(call.due_at, clock))
-        conn.execute(_SQL["accept"], _columns(call, new))
+        queue = waiting() if entered else backlog.after_batch(conn, call.tenant_id)
+        backlog.refuse_if_full(conn, call.tenant_id, queue, max_queued)
+        call, url = placed(call, hook, canceled_before, clock, now)
+        conn.execute(_SQL["accept"], columns(call, new))
         if url:
             attempt = queued_attempt(new.attempt_id, call, number=1, due_at=call.due_at, now=now, dial_until=new.dial_until)
             body = webhook_body("call.queued", now, call, attempt)
@@ -240,7 +251,7 @@ def _accept(
                 },
             )
         crash_point("accept.written")
-        conn.commit()
+        conn.execute("COMMIT")  # with what is under way, in the round trip that ends the pipeline; conn.commit() is one more
     return Accepted(call, new.attempt_id, call.lane, None, held=agent_paused)
 
 
@@ -283,7 +294,8 @@ def _replay(
     return Accepted(stored, latest[0], stored.lane, None if call_id == call.id else response)
 
 
-def _columns(call: Call, new: NewCall) -> dict[str, object]:
+def columns(call: Call, new: NewCall) -> dict[str, object]:
+    """What is written of the call and of its first attempt, by name."""
     return {
         **{name: getattr(call, name) for name in Call.__dataclass_fields__},
         "metadata": Jsonb(call.metadata),

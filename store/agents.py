@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -79,6 +80,13 @@ def get(db: Database, tenant_id: UUID, agent_id: UUID) -> Agent | None:
     """The tenant's agent; None also when it is another tenant's."""
     with db.connection() as conn:
         return one_row(conn, Agent, _SQL["get"], {"tenant_id": tenant_id, "id": agent_id})
+
+
+def get_several(db: Database, tenant_id: UUID, ids: Collection[UUID]) -> dict[UUID, Agent]:
+    """Those of the ids that are the tenant's agents."""
+    with db.connection() as conn:
+        found = all_rows(conn, Agent, _SQL["get_several"], {"tenant_id": tenant_id, "ids": list(ids)})
+    return {agent.id: agent for agent in found}
 
 
 def get_by_name(db: Database, tenant_id: UUID, name: str) -> Agent | None:

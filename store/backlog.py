@@ -17,6 +17,7 @@ from store.pool import Conn, Database
 from store.queries import load
 
 _SQL = load("backlog")
+_BATCHES = load("batches")
 
 #: Between the two moments from which is told how fast a queue empties: a rate older than three of it is not used.
 SAMPLE = timedelta(seconds=15)
@@ -26,7 +27,8 @@ RETRY_UNKNOWN_S = 5
 RETRY_LONGEST_S = 3600
 #: More than can be accepted at the same time for one tenant. Only so near to the bound do those who accept take turns.
 NEAR = 200
-
+#: A batch that leaves less room than this keeps others out until it is committed: as much as ten batches at once.
+MARGIN = NEAR + 100_000
 
 #: Deltas folded after which the table is vacuumed.
 VACUUM_AFTER = 10_000
@@ -121,6 +123,26 @@ def ask(conn: Conn, tenant_id: UUID, *, now: datetime | None = None) -> Callable
         return None if row is None else Backlog(*row)
 
     return answer
+
+
+def near(found: Backlog, more: int, default: int) -> bool:
+    """Whether ``more`` attempts of one transaction would leave the tenant less room than MARGIN."""
+    limit = default if found.max_queued is None else found.max_queued
+    return found.queued + more > limit - MARGIN
+
+
+def room(conn: Conn, tenant_id: UUID, default: int) -> tuple[int, QueueFull]:
+    """How many more attempts of the tenant fit now, and how to say that no more do."""
+    found = look_in(conn, tenant_id)
+    assert found is not None, "the tenant was seen in this transaction"
+    limit = default if found.max_queued is None else found.max_queued
+    return limit - found.queued, QueueFull(limit, found.queued, found.leaving_per_s)
+
+
+def after_batch(conn: Conn, tenant_id: UUID) -> Backlog | None:
+    """Wait until a batch of the tenant's that may fill its queue up is committed, and look again."""
+    conn.execute(_BATCHES["enter_beside"], {"tenant_id": tenant_id})
+    return look_in(conn, tenant_id)
 
 
 def refuse_if_full(conn: Conn, tenant_id: UUID, found: Backlog | None, default: int) -> None:

@@ -293,6 +293,12 @@ def route_for(db: Database, e164: str) -> str | None:
     return None if row is None else str(row[0])
 
 
+def routes_by_prefix(db: Database) -> dict[str, str]:
+    """By prefix (digits) the name of the route that :func:`route_for` would take for the numbers of which none is longer."""
+    with db.connection() as conn:
+        return {str(row[0]): str(row[1]) for row in conn.execute(_SQL["routes_by_prefix"])}
+
+
 def set_paused(db: Database, carrier_id: UUID, paused: bool) -> bool:
     """Stop or allow new dials through the carrier, at once (the claim looks). False: no such carrier."""
     with db.connection() as conn:

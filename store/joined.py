@@ -31,6 +31,11 @@ class Joined(Database):
         with self._conn.transaction():
             yield self._conn
 
+    @contextmanager
+    def look(self) -> Iterator[Conn]:
+        """The outer connection: what is asked is asked in its transaction."""
+        yield self._conn
+
     def run(self, unit: Callable[[Conn], T], *, attempts: int = 1, lost: bool = False) -> T:  # noqa: ARG002
         """``unit(connection)`` once."""
         with self.connection() as conn:

@@ -201,7 +201,7 @@ def authenticate(db: Database, given: Given, now: datetime, admit: Admit = anywh
     ``admit`` is given the networks of a key that is good, and raises where it may not be used: that is no use of it. The
     secret's hash is compared in constant time. last_used_at is kept to the minute, so a busy key is not a hot row.
     """
-    with db.connection() as conn, conn.cursor(row_factory=dict_row) as cursor:
+    with db.look() as conn, conn.cursor(row_factory=dict_row) as cursor:
         row = cursor.execute(_SQL["find"], {"prefix": given.prefix, "mode": given.kind, "now": now}).fetchone()
         if row is None or not hmac.compare_digest(bytes(row.pop("secret_hash")), given.secret_hash):
             return None

@@ -8,6 +8,7 @@ server), in an idle transaction by five times that, on a dead network by TCP_TIM
 
 from __future__ import annotations
 
+import _socket
 import logging
 import random
 import time
@@ -25,6 +26,7 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 
 from settings import Settings, process_name
 from store.migrate import session_name
+from store.waiting import EagerConnection
 
 T = TypeVar("T")
 Conn = psycopg.Connection[TupleRow]
@@ -134,6 +136,17 @@ class Database:
                 with _bound(conn, self._tenant_id):
                     yield conn
 
+    @contextmanager
+    def look(self) -> Iterator[Conn]:
+        """A live connection on which each statement is a transaction of its own: for one question, in one round trip."""
+        with self._pool.connection() as conn:
+            conn.autocommit = True
+            try:
+                yield conn
+            finally:
+                if not conn.closed:
+                    conn.autocommit = False
+
     def fill(self) -> None:
         """Opens all the connections that there may be; each is closed again when it has had nothing to do for long.
 
@@ -236,6 +249,22 @@ def is_transient(error: Exception) -> bool:
     return state[:2] in _PASSING_CLASSES or state in _PASSING
 
 
+def _check(conn: Conn) -> None:
+    """Raise ``psycopg.OperationalError`` if the server has ended the connection. It says so, or closes it: then there is
+    something to read where there should be nothing, and the server is asked. Else that round trip is saved.
+    """
+    peeked = _socket.socket(fileno=conn.fileno())  # the plain one: gevent's would be told to the hub
+    try:
+        peeked.recv(1, _socket.MSG_PEEK | _socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return
+    except OSError:
+        pass
+    finally:
+        peeked.detach()
+    ConnectionPool.check_connection(conn)
+
+
 def open_database(
     settings: Settings, role: str, *, cooperative: bool, wait_s: float = 0.0, warm: Callable[[Conn], None] | None = None
 ) -> Database:
@@ -251,14 +280,14 @@ def open_database(
     kwargs: dict[str, Any] = {"prepare_threshold": 2}
     pool: ConnectionPool[Conn] = ConnectionPool(
         conninfo(settings, role),
-        connection_class=psycopg.Connection[TupleRow],
+        connection_class=EagerConnection if cooperative else psycopg.Connection[TupleRow],
         kwargs=kwargs,
         min_size=1,
         max_size=settings.db_pool_size,
         timeout=settings.db_pool_timeout_s,
         reconnect_timeout=RECONNECT_S,
         # Without it more than half of the checkouts after a server restart hand out a dead connection.
-        check=ConnectionPool.check_connection,
+        check=_check,
         configure=warm,
         name=role,
         open=True,

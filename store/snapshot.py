@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from calls.ids import agent_ref, call_ref
+from calls.ids import agent_ref, batch_ref, call_ref
 from store.rows import Attempt, Call
 
 
@@ -46,6 +46,7 @@ def snapshot(call: Call) -> dict[str, Any]:
         "answered_at": stamp(call.answered_at),
         "ended_at": stamp(call.ended_at),
         "client_reference": call.client_reference,
+        "batch_id": None if call.batch_id is None else batch_ref(call.batch_id),
         "metadata": call.metadata,
         "sequence": call.sequence,
     }

@@ -7,6 +7,7 @@ web/access.py.
 from __future__ import annotations
 
 import re
+from collections.abc import Hashable
 from typing import cast
 
 from flask import Flask, g, request
@@ -16,11 +17,14 @@ from store.key_text import Given, read
 from store.keys import KeyInUse
 from store.operator_keys import OperatorKey
 from store.tenants import Tenant
-from web.access import OPERATORS, REALM, is_guarded, require_place
+from web.access import OPERATORS, REALM, client_address, is_guarded, require_place
 from web.problems import Problem
 from web.runtime import runtime
+from web.sharing import Sharing
 
 _BEARER = re.compile(r"[Bb]earer +([!-~]{1,200})")
+#: Many requests at once with one key, from one address, are one question.
+_asking: Sharing[Hashable, tuple[Tenant, KeyInUse] | None] = Sharing()
 
 
 def register(app: Flask) -> None:
@@ -69,11 +73,17 @@ def _given(header: str | None, *, operators: bool) -> Given | None:
 
 
 def _tenant(given: Given | None) -> tuple[Tenant, KeyInUse]:
-    ours = runtime()
-    found = keys.authenticate(ours.database, given, ours.now(), require_place) if given is not None else None
+    found = None if given is None else _find(given)
     if found is None:
         raise _bad_key()
     return found
+
+
+def _find(given: Given) -> tuple[Tenant, KeyInUse] | None:
+    ours = runtime()
+    # The address belongs to the question: where the key may be used from is judged by it.
+    question = (ours.database, given, client_address())
+    return _asking.ask(question, lambda: keys.authenticate(ours.database, given, ours.now(), require_place))
 
 
 def _operator(given: Given | None) -> OperatorKey:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from flask import Request
@@ -21,7 +23,7 @@ MAX_DEPTH = 32
 _MAX_INTEGER_DIGITS = 40
 
 
-class _Malformed(ValueError):
+class Malformed(ValueError):
     """The text is not the JSON we take; the message says why."""
 
 
@@ -31,28 +33,39 @@ def read_json(request: Request, most: int | None = None) -> Any:
     Raises ``Problem`` 415 (not JSON, or compressed), 400 (malformed), 422 (a character or depth we cannot keep), and
     werkzeug's ``RequestEntityTooLarge`` (413) where it is larger.
     """
+    text = read_text(request, runtime().settings.max_body_bytes if most is None else most)
+    with told():
+        value = DECODER.decode(text)
+    check_content(value)
+    return value
+
+
+def read_text(request: Request, most: int) -> str:
+    """The body as text. Raises as :func:`read_json` does, 413 over ``most`` bytes."""
     if request.mimetype != "application/json" or request.headers.get("Content-Encoding", "identity") != "identity":
         raise Problem(415, "unsupported_media_type", "Send the body as application/json, uncompressed.")
-    most = runtime().settings.max_body_bytes if most is None else most
-    request.max_content_length = most + 1
+    request.max_content_length = most + 1  # what Content-Length says is refused before it is read
     data = request.get_data()
     if len(data) > most:
         # Without a Content-Length werkzeug cuts the body at its limit and says nothing.
         raise RequestEntityTooLarge
     try:
-        text = data.decode("utf-8")
+        return data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise _malformed(f"the body is not UTF-8 at byte {error.start}") from None
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Around the work of :data:`DECODER`: what it meets is told as ``Problem`` 400."""
     try:
-        value = json.loads(text, object_pairs_hook=_object, parse_constant=_constant, parse_float=_float, parse_int=_integer)
+        yield
     except json.JSONDecodeError as error:
         raise _malformed(f"{error.msg} at line {error.lineno}, column {error.colno}") from None
-    except _Malformed as error:
+    except Malformed as error:
         raise _malformed(str(error)) from None
     except RecursionError:
         raise _malformed(f"nested deeper than {MAX_DEPTH} levels") from None
-    _check_content(value)
-    return value
 
 
 def pointer(*steps: str | int) -> str:
@@ -69,31 +82,38 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(members) != len(pairs):
         seen: set[str] = set()
         twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise _Malformed(f"the name {twice[:64]!r} appears twice in one object")
+        raise Malformed(f"the name {twice[:64]!r} appears twice in one object")
     return members
 
 
 def _constant(text: str) -> NoReturn:
-    raise _Malformed(f"{text} is not a JSON number")
+    raise Malformed(f"{text} is not a JSON number")
 
 
 def _float(text: str) -> float | int:
     """In the one form that Postgres gives back, so that a replayed answer equals the first one to the byte."""
     value = float(text)
     if not math.isfinite(value):
-        raise _Malformed("a number is beyond the range of a double")
+        raise Malformed("a number is beyond the range of a double")
     # Where repr turns to 1e+16, jsonb writes the digits out; minus zero is zero there.
     return int(value) if abs(value) >= 1e16 else value + 0.0
 
 
 def _integer(text: str) -> int:
     if len(text) > _MAX_INTEGER_DIGITS:
-        raise _Malformed(f"an integer has more than {_MAX_INTEGER_DIGITS} digits")
+        raise Malformed(f"an integer has more than {_MAX_INTEGER_DIGITS} digits")
     return int(text)
 
 
-def _check_content(value: Any) -> None:
-    """Iterative on purpose: the depth it refuses must not be able to exhaust the stack."""
+#: json's own, with our rules.
+DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, parse_float=_float, parse_int=_integer)
+
+
+def check_content(value: Any) -> None:
+    """Raise ``Problem`` 422 for a character or a depth that we cannot keep.
+
+    Iterative on purpose: the depth it refuses must not be able to exhaust the stack.
+    """
     waiting: list[tuple[tuple[str | int, ...], Any]] = [((), value)]
     while waiting:
         steps, item = waiting.pop()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from threading import BoundedSemaphore
 from typing import TypeVar
 
 from redis.exceptions import RedisError
@@ -13,6 +14,8 @@ T = TypeVar("T")
 
 #: s; after a failure Redis is left alone for so long.
 HOLD_S = 2.0
+#: Questions under way in one process, at most: with more than Redis' client has connections it would seem to be away.
+AT_ONCE = 64
 
 log = logging.getLogger("trunkline.web")
 
@@ -23,11 +26,19 @@ class RedisGate:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._shut_until: float | None = None
+        self._places = BoundedSemaphore(AT_ONCE)
 
     def ask(self, question: Callable[[], T], otherwise: Callable[[], T]) -> T:
         """What Redis answers to ``question``; what ``otherwise`` says while it is away. Raises no ``RedisError``."""
         if not self._may_pass():
             return otherwise()
+        tries = self._shut_until is not None
+        with self._places:
+            if self._shut_until is not None and not tries:
+                return otherwise()  # it turned out to be away while this one waited for a place
+            return self._ask(question, otherwise)
+
+    def _ask(self, question: Callable[[], T], otherwise: Callable[[], T]) -> T:
         try:
             answer = question()
         except RedisError as error:

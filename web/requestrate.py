@@ -16,11 +16,11 @@ from uuid import UUID
 
 from flask import Flask, Response, g
 from limits import RateLimitItemPerSecond
-from limits.storage import MemoryStorage, RedisStorage
+from limits.storage import MemoryStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 from redis import Redis
 
-from budget.scripts import PREFIX
+from budget.requests import count
 from store.operator_keys import OperatorKey
 from store.tenants import Tenant
 from web.problems import too_many
@@ -54,11 +54,10 @@ def window(requests_per_s: float) -> RateLimitItemPerSecond:
 
 
 class RequestRates:
-    """Counts requests; one per process, sharing its connections to Redis."""
+    """Counts requests; one per process, sharing its connections to Redis. One round trip."""
 
     def __init__(self, redis: Redis, gate: RedisGate) -> None:
-        shared = RedisStorage("redis://", connection_pool=redis.connection_pool, key_prefix=f"{PREFIX}requests")
-        self._shared = SlidingWindowCounterRateLimiter(shared)
+        self._redis = redis
         self._own = SlidingWindowCounterRateLimiter(MemoryStorage())
         self._gate = gate
 
@@ -66,18 +65,21 @@ class RequestRates:
         """Count one request of the tenant (or operator's key), unless it is one too many; raises nothing."""
         item = window(requests_per_s)
         return self._gate.ask(
-            lambda: _hit(self._shared, item, asker.hex, shared=True),
-            lambda: _hit(self._own, item, asker.hex, shared=False),
+            lambda: _rate(item, *count(self._redis, asker.hex, item.amount, item.get_expiry()), shared=True),
+            lambda: self._hit(item, asker.hex),
         )
 
+    def _hit(self, item: RateLimitItemPerSecond, key: str) -> Rate:
+        allowed = self._own.hit(item, key)
+        stats = self._own.get_window_stats(item, key)
+        return _rate(item, allowed, stats.remaining, stats.reset_time - time.time(), shared=False)
 
-def _hit(limiter: SlidingWindowCounterRateLimiter, item: RateLimitItemPerSecond, key: str, *, shared: bool) -> Rate:
-    allowed = limiter.hit(item, key)
-    stats = limiter.get_window_stats(item, key)
+
+def _rate(item: RateLimitItemPerSecond, allowed: bool, remaining: int, reset_s: float, *, shared: bool) -> Rate:
     # Another one may have taken the rest, or left it, since the hit.
-    remaining = min(stats.remaining, item.amount - 1) if allowed else 0
-    reset_s = max(1, math.ceil(stats.reset_time - time.time()))
-    return Rate(allowed, item.amount, item.get_expiry(), remaining, min(reset_s, item.get_expiry()), shared)
+    left = min(remaining, item.amount - 1) if allowed else 0
+    reset = min(max(1, math.ceil(reset_s)), item.get_expiry())
+    return Rate(allowed, item.amount, item.get_expiry(), left, reset, shared)
 
 
 def requests_per_s(tenant: Tenant) -> float:

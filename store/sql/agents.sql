@@ -9,6 +9,9 @@ RETURNING {agent};
 -- name: get
 SELECT {agent} FROM agents g WHERE g.tenant_id = %(tenant_id)s AND g.id = %(id)s;
 
+-- name: get_several
+SELECT {agent} FROM agents g WHERE g.tenant_id = %(tenant_id)s AND g.id = ANY(%(ids)s);
+
 -- name: get_by_name
 SELECT {agent} FROM agents g WHERE g.tenant_id = %(tenant_id)s AND g.name = %(name)s;
 

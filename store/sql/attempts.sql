@@ -13,6 +13,7 @@ WITH epoch AS (
       -- Of a tenant with caps the claims come one after the other, each in a transaction of its own.
       AND NOT (%(together)s AND t.capped)
       AND (t.canceled_before IS NULL OR c.created_at > t.canceled_before)
+      AND NOT EXISTS (SELECT FROM batches b WHERE b.id = c.batch_id AND b.canceled_at IS NOT NULL)
       AND c.expires_at > coalesce(%(clock)s::timestamptz, statement_timestamp())
       AND NOT EXISTS (SELECT FROM agents g WHERE g.id = c.agent_id AND g.paused)
       AND NOT EXISTS (SELECT FROM switches s WHERE s.name = %(switch)s AND s.drained_at IS NOT NULL)
@@ -73,6 +74,8 @@ FROM claimed a JOIN told c ON c.id = a.call_id JOIN agents g ON g.id = a.agent_i
 SELECT CASE
     WHEN c.cancel_requested OR c.status = 'canceled' THEN 'canceled'
     WHEN NOT c.ended AND c.created_at <= t.canceled_before AND a.state = 'queued' THEN 'canceled'
+    WHEN NOT c.ended AND a.state = 'queued'
+         AND EXISTS (SELECT FROM batches b WHERE b.id = c.batch_id AND b.canceled_at IS NOT NULL) THEN 'canceled'
     WHEN a.state <> 'queued' THEN 'not_queued'
     WHEN c.expires_at <= coalesce(%(clock)s::timestamptz, statement_timestamp()) THEN 'expired'
     WHEN a.due_at > coalesce(%(clock)s::timestamptz, statement_timestamp()) THEN 'not_due'

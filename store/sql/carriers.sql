@@ -72,5 +72,8 @@ FROM routes ORDER BY name, prefix, tier, weight DESC, carrier_id;
 -- name: route_for
 SELECT name FROM routes WHERE prefix = ANY(%(prefixes)s) ORDER BY length(prefix) DESC, name LIMIT 1;
 
+-- name: routes_by_prefix
+SELECT prefix, min(name) FROM routes GROUP BY prefix;
+
 -- name: set_paused
 UPDATE carriers SET paused = %(paused)s WHERE id = %(id)s;

@@ -19,7 +19,7 @@ WITH RECURSIVE first AS (
 SELECT lane FROM first WHERE due_at <= coalesce(%(clock)s::timestamptz, statement_timestamp());
 
 -- name: refill
--- The first of each lane, in order. "Gone": the call has expired or was canceled with its tenant's whole queue. "Held": its
+-- The first of each lane, in order. "Gone": the call has expired or was canceled with its tenant's whole queue or its batch. "Held": its
 -- agent is paused. "Closed": its window is, so no claim would take it. The calls are looked up one by one (OFFSET 0 keeps it
 -- so), because there are few of them and many others.
 SELECT w.position::integer, f.id, w.lane, c.gone, c.held, f.closed
@@ -36,7 +36,8 @@ CROSS JOIN LATERAL (
 ) f
 CROSS JOIN LATERAL (
     SELECT k.expires_at <= coalesce(%(clock)s::timestamptz, statement_timestamp())
-        OR coalesce(k.created_at <= (SELECT t.canceled_before FROM tenants t WHERE t.id = k.tenant_id), false) AS gone,
+        OR coalesce(k.created_at <= (SELECT t.canceled_before FROM tenants t WHERE t.id = k.tenant_id), false)
+        OR coalesce((SELECT b.canceled_at IS NOT NULL FROM batches b WHERE b.id = k.batch_id), false) AS gone,
         coalesce((SELECT g.paused FROM agents g WHERE g.id = k.agent_id), false) AS held
     FROM calls k WHERE k.id = f.call_id OFFSET 0
 ) c;

@@ -6,10 +6,11 @@ t.requests_per_s::float8 AS requests_per_s, t.canceled_before, t.created_at, t.r
 t.recording_notice, t.recording_days, t.held_until
 
 -- part: covered
--- The tenant canceled all it had queued after this call was accepted: what of it is not over is not dialed any more, though
--- nobody has written that into the call yet. A call that ended in another way had nothing left to cancel.
+-- The tenant canceled all it had queued after this call was accepted, or the call's batch: what of it is not over is not dialed
+-- any more, though nobody has written that into the call yet. A call that ended in another way had nothing left to cancel.
 (c.status IN ('queued', 'dialing', 'ringing', 'in_progress', 'canceled')
- AND EXISTS (SELECT FROM tenants ct WHERE ct.id = c.tenant_id AND c.created_at <= ct.canceled_before))
+ AND (EXISTS (SELECT FROM tenants ct WHERE ct.id = c.tenant_id AND c.created_at <= ct.canceled_before)
+      OR EXISTS (SELECT FROM batches cb WHERE cb.id = c.batch_id AND cb.canceled_at IS NOT NULL)))
 
 -- part: call
 c.id, c.tenant_id, c.agent_id, c.to_number, c.from_number, c.priority, c.route, c.lane,
@@ -17,7 +18,7 @@ CASE WHEN c.status = 'ringing' AND c.early THEN 'early' ELSE c.status END AS sta
 c.end_reason, c.sip_code, c.q850_cause, c.hangup_by, c.answered_by, c.attempt_count, c.max_attempts, c.ring_timeout_s,
 c.max_duration_s, c.cancel_requested OR {covered} AS cancel_requested, c.due_at, c.expires_at, c.metadata, c.agent_variables, c.client_reference,
 c.webhook_url, c.sequence, c.created_at, c.answered_at, c.ended_at, c.retry, c.dial_window, c.recording, c.direction, c.recipient,
-c.consent
+c.consent, c.batch_id
 
 -- part: attempt
 a.id, a.call_id, a.number, a.lane, a.state, a.due_at, a.deadline_at, a.probes, a.pushed_epoch, a.pushed_at, a.switch,

@@ -91,6 +91,23 @@ def posted(scene: Scene) -> None:
     scene.owed.append(lambda: scene.ids.append(scene.house.insist(*order)))
 
 
+def posted_together(scene: Scene) -> None:
+    """The API dies over a batch, which is sent again under its key when it runs again: its calls are there once."""
+    orders, keys = zip(*(scene.house.order(ending) for ending in (BUSY, PLAIN, BUSY, NOT_FOUND)), strict=True)
+    body = {"calls": [*orders, {**orders[0], "to": "112"}]}
+    assert scene.house.try_request("POST", "/v1/batches", body, keys[0]) is None, "answered, and was to die"
+
+    def again() -> None:
+        placed = scene.house.insist_batch(body, keys[0])
+        assert (placed["accepted"], placed["refused"]) == (4, 1)
+        scene.ids += [row["call_id"] for row in placed["calls"] if row["call_id"]]
+        listed = scene.house.api.get("/v1/calls?limit=100").body["data"]
+        numbers = [order["to"] for order in orders]
+        assert sorted(call["id"] for call in listed if call["to"] in numbers) == sorted(scene.ids)
+
+    scene.owed.append(again)
+
+
 def hung_up(scene: Scene) -> None:
     """A call that talks and one that rings are to be hung up."""
     scene.post(TALKS_ON, RINGS_ON)
@@ -197,6 +214,8 @@ POINTS = (
     Point("accept.written", "web", posted),
     Point("web.committed", "web", posted, ci=True),
     Point("web.laned", "web", posted),
+    Point("batch.written", "web", posted_together, ci=True),
+    Point("batch.committed", "web", posted_together),
     Point("web.hangup_asked", "web", wish_unanswered),
     # The feeder.
     Point("feeder.pushed", "feeder", calls),

@@ -99,6 +99,9 @@ def test_backends_ended_under_the_pool_cost_no_checkout(db: Database, world: Wor
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
         " WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )
+    # Told to end is not ended; from then on the end can be seen without asking.
+    gone = "SELECT 1 FROM pg_stat_activity WHERE pid = ANY(%s)"
+    wait_for(lambda: not world.rows(gone, list(before)))
     after = set(results(together(*[checkout] * 8)))
     assert before
     assert before.isdisjoint(after)
@@ -295,3 +298,42 @@ def test_a_commit_whose_answer_was_lost_is_not_told_as_nothing(private: servers.
         with pytest.raises(PoolTimeout) as nothing:
             db.run(unit, attempts=2)
         assert not may_be_committed(nothing.value)
+
+
+def test_one_question_is_one_transaction_of_its_own(db: Database, world: World) -> None:
+    with db.look() as conn:
+        first = conn.execute("SELECT txid_current()").fetchone()
+        second = conn.execute("SELECT txid_current()").fetchone()
+    assert first != second
+    with db.connection() as conn:
+        assert not conn.autocommit
+        conn.execute("UPDATE tenants SET weight = 9 WHERE id = %s", [world.tenant.id])
+        conn.rollback()
+    assert world.rows("SELECT weight FROM tenants WHERE id = %s", world.tenant.id) == [(1,)]
+
+
+def test_what_is_ready_is_taken_without_asking_the_hub(postgres_url: str) -> None:
+    """A transaction of ten statements sent together; the hub is asked when an answer has to be waited for."""
+    ran = in_process(f"""
+        from gevent import monkey; monkey.patch_all()
+        import select
+        asked = 0
+        class Counted(select.poll):
+            def poll(self, *args):
+                global asked
+                asked += 1
+                return super().poll(*args)
+        select.poll = Counted
+        from settings import Settings
+        from store.pool import open_database
+        settings = Settings.model_validate({{"database_url": {postgres_url!r}}})
+        with open_database(settings, "test", cooperative=True, wait_s=10) as db:
+            for _ in range(3):
+                asked = 0
+                with db.connection() as conn, conn.pipeline():
+                    rows = [conn.execute("SELECT %s::integer", [n]) for n in range(10)]
+                    told = [row.fetchone()[0] for row in rows]
+        assert told == list(range(10)), told
+        print(asked)
+    """)
+    assert 1 <= int(ran.stdout) <= 9, ran.stdout + ran.stderr

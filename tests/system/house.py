@@ -74,6 +74,19 @@ class House:
             assert time.monotonic() < deadline, answer
             time.sleep(0.1)
 
+    def insist_batch(self, body: dict[str, object], key: str) -> dict[str, Any]:
+        """Posts a batch again and again until it is accepted; the answer."""
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            answer = self.try_request("POST", "/v1/batches", body, key)
+            if answer is not None and answer.status == 202:
+                placed: dict[str, Any] = answer.body
+                self.posted += [row["call_id"] for row in placed["calls"] if row["call_id"]]
+                return placed
+            assert answer is None or answer.status in (409, 429, 500, 503), answer
+            assert time.monotonic() < deadline, answer
+            time.sleep(0.1)
+
     def hang_up(self, call: str) -> None:
         """Asks for it; the wish is on record when this returns."""
         answer = self.api.post(f"/v1/calls/{call}/actions/hangup", {})

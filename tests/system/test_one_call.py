@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import http.client
+import json
+import socket
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import redis
@@ -16,7 +21,7 @@ from lab.judge import judge, read_log
 from settings import Settings
 from store import agents, tenants
 from store.pool import Database, open_database
-from tests.system.house import jobs_done
+from tests.system.house import House, jobs_done
 from trunkline.api import Api
 from trunkline.children import wait_until
 from trunkline.client import Client
@@ -183,3 +188,49 @@ def database(stack: Stack) -> Iterator[Database]:
     settings = Settings.model_validate({"database_url": stack.database_url})
     with open_database(settings, "test", cooperative=False, wait_s=10) as opened:
         yield opened
+
+
+def test_a_thousand_equal_requests_under_one_key_are_one_call(stack: Stack) -> None:
+    """All of them are there before the first is answered; each answer is a documented one."""
+    house = House(stack, "thousand")
+    tenants.update(stack.db, "thousand", requests_per_s=10_000)
+    body, key = house.order()
+    before = house.invites("lab_a")
+    answers = at_once(stack.api, house.account.key, key, body, 1000)
+    assert {status for status, _, _ in answers} <= {202, 409}
+    taken = [(headers, told) for status, headers, told in answers if status == 202]
+    assert sum("idempotent-replayed" not in headers for headers, _ in taken) == 1
+    assert len({told for _, told in taken}) == 1
+    refused = [(headers, json.loads(told)) for status, headers, told in answers if status == 409]
+    assert {(headers["retry-after"], told["code"]) for headers, told in refused} <= {("1", "idempotency_in_flight")}
+    (call,) = house.listed()
+    house.wait_ended([call["id"]])
+    assert house.invites("lab_a") == before + 1
+    assert house.insist(body, key) == call["id"]
+
+
+def at_once(
+    base: str, api_key: str, key: str, body: dict[str, object], count: int
+) -> list[tuple[int, dict[str, str], bytes]]:
+    """(status, headers, body) of each of so many equal requests, all sent before any answer is read."""
+    address = urlsplit(base)
+    text = json.dumps(body)
+    sent = (
+        f"POST /v1/calls HTTP/1.1\r\nHost: {address.netloc}\r\nAuthorization: Bearer {api_key}\r\nIdempotency-Key: {key}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(text)}\r\nConnection: close\r\n\r\n{text}"
+    ).encode()
+    with contextlib.ExitStack() as open_ones:
+        sockets = [
+            open_ones.enter_context(socket.create_connection((address.hostname or "", address.port or 0), timeout=60))
+            for _ in range(count)
+        ]
+        for one in sockets:
+            one.sendall(sent)
+        answers = []
+        for one in sockets:
+            reply = http.client.HTTPResponse(one)
+            reply.begin()
+            headers = {name.lower(): value for name, value in reply.getheaders()}
+            answers.append((reply.status, headers, reply.read()))
+            reply.close()
+        return answers

@@ -220,6 +220,7 @@ def _suppress(api: Api) -> None:
 
 def _provoke(api: Api, world: World, spec: dict[str, Any], order: Callable[..., Any], monkeypatch: Any) -> None:
     nobody, anybody, nothing = f"call_{'0' * 32}", f"agent_{'0' * 32}", f"recording_{'0' * 32}"
+    none = f"batch_{'0' * 32}"
     agent = {"name": "described", "kind": "announcement", "audio": "a.wav"}
     key = {"name": "described", "scopes": ["limits:read"]}
     for path, body in (("/v1/calls", order()), ("/v1/agents", agent), ("/v1/keys", key)):
@@ -233,6 +234,17 @@ def _provoke(api: Api, world: World, spec: dict[str, Any], order: Callable[..., 
     api.post("/v1/agents", agent)
     api.post("/v1/keys", key)
     _provoke_keys(api)
+    api.post("/v1/batches", data=b" " * (9 << 20), content_type="application/json")
+    api.post("/v1/batches", data=b"x", content_type="application/json")
+    api.post("/v1/batches", data=b"x", content_type="text/plain")
+    api.post("/v1/batches", {})
+    batch = api.post("/v1/batches", {"calls": [order(), order(to="112")]})
+    assert batch.status_code == 202
+    for known in (batch.get_json()["id"], none):
+        api.get(f"/v1/batches/{known}")
+        api.post(f"/v1/batches/{known}/cancel")
+    api.get("/v1/batches")
+    api.get("/v1/batches?limit=x")
     call = api.get("/v1/calls?limit=1").get_json()["data"][0]["id"]
     made = api.get("/v1/agents?limit=1").get_json()["data"][0]["id"]
     for known in (call, nobody):
@@ -267,7 +279,12 @@ def _provoke(api: Api, world: World, spec: dict[str, Any], order: Callable[..., 
             "SELECT pg_advisory_xact_lock(hashtextextended('held', hashtextextended(%s::uuid::text, 0)))",
             (world.ours.id,),
         )
+        conn.execute(
+            "SELECT pg_advisory_xact_lock(hashtextextended('held', hashtextextended(%s || %s::uuid::text, 0)))",
+            ("POST /v1/batches", world.ours.id),
+        )
         api.post("/v1/calls", order(), headers={"Idempotency-Key": "held"})
+        api.post("/v1/batches", {"calls": [order()]}, headers={"Idempotency-Key": "held"})
 
     refuse_everything(api, world, spec, monkeypatch)
 

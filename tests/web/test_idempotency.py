@@ -124,3 +124,22 @@ def test_in_flight_is_told(api: Api, world: World, order: Order) -> None:
         response = keyed(api, order(), "busy")
         assert (response.status_code, response.headers["Retry-After"]) == (409, "1")
     assert keyed(api, order(), "busy").status_code == 202
+
+
+def test_an_agent_is_created_once_too(api: Api, world: World) -> None:
+    body, once = {"name": "once", "kind": "announcement", "audio": "a.wav"}, {"Idempotency-Key": "agent-once"}
+    first = api.post("/v1/agents", body, headers=once)
+    before = world.counts()
+    again = api.post("/v1/agents", body, headers=once)
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert again.get_data() == first.get_data()
+    assert (again.headers["Location"], again.headers["Idempotent-Replayed"]) == (first.headers["Location"], "true")
+    other = api.post("/v1/agents", {**body, "name": "another"}, headers=once)
+    assert (other.status_code, other.get_json()["code"]) == (422, "idempotency_mismatch")
+    assert world.counts() == before
+    # Refusals are not remembered: the name is taken, and with another one the key is as good as new.
+    taken = {"Idempotency-Key": "agent-taken"}
+    assert api.post("/v1/agents", body, headers=taken).status_code == 409
+    assert api.post("/v1/agents", {**body, "name": "another"}, headers=taken).status_code == 201
+    # A key belongs to what was asked.
+    assert api.post("/v1/calls", {}, headers=once).get_json()["code"] == "invalid_request"

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Response, url_for
+from flask import Response, g, url_for
 
 from calls.ids import agent_ref
 from store import agents
 from store.agents import Agent
+from store.pool import Database
 from store.snapshot import stamp
 from store.tenants import NameTaken
+from web.api import idempotency
 from web.api.answers import AgentAnswer, AgentPage
-from web.api.headers import LOCATION_HEADER
+from web.api.headers import LOCATION_HEADER, REPLAYED_HEADER
+from web.api.once import once
 from web.api.outcome import told_truly
 from web.api.parser import Blueprint
 from web.api.requests import AgentsQuery, NewAgentRequest
@@ -26,21 +29,25 @@ blueprint = Blueprint("agents", __name__, url_prefix="/v1/agents", description="
 
 @blueprint.post("", scope="agents:write")
 @blueprint.arguments(NewAgentRequest)
-@blueprint.response(201, AgentAnswer, headers=LOCATION_HEADER)
+@blueprint.response(201, AgentAnswer, headers={**LOCATION_HEADER, **REPLAYED_HEADER})
 @refuses(blueprint, 400, 409, 413, 415, writes=True)
-@blueprint.doc(operationId="createAgent")
+@blueprint.doc(parameters=[idempotency.PARAMETER], operationId="createAgent")
 def create_agent(args: dict[str, Any]) -> Response:
     """Create an agent"""
+    with told_truly("Send it again: if it was, the answer is 409 name_taken, or under the same Idempotency-Key the agent."):
+        return once(g.body, lambda database: _created(database, args))
+
+
+def _created(database: Database, args: dict[str, Any]) -> Response:
     try:
-        with told_truly("Send it again: if it was, the answer is 409 name_taken."):
-            agent = agents.create(
-                runtime().database,
-                tenant_id=tenant().id,
-                name=args["name"],
-                kind=args["kind"],
-                url=args.get("url"),
-                audio=args.get("audio"),
-            )
+        agent = agents.create(
+            database,
+            tenant_id=tenant().id,
+            name=args["name"],
+            kind=args["kind"],
+            url=args.get("url"),
+            audio=args.get("audio"),
+        )
     except NameTaken:
         detail = "you have an agent of this name already; choose another name"
         raise Problem(409, "name_taken", "name: " + detail, [FieldError("/name", "name_taken", detail)]) from None

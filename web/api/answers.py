@@ -185,6 +185,7 @@ class CallAnswer(Answer):
     answered_at = _time("answered", null=True)
     ended_at = _time("ended", null=True)
     client_reference = _text("yours", null=True)
+    batch_id = _text("the batch it was posted with; null: alone", null=True)
     metadata = fields.Dict(required=True, metadata={"description": "yours; returned as sent"})
     sequence = _whole("of the last webhook about this call")
 

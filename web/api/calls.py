@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from flask import Response, g, url_for
@@ -16,7 +17,9 @@ from store.rows import Call, CallEvent
 from store.snapshot import attempt_snapshot, snapshot, stamp
 from web.api import dryrun, idempotency
 from web.api.answers import AttemptList, CallAnswer, CallPage, CanceledQueueAnswer, EventList
+from web.api.flights import only_one
 from web.api.headers import LOCATION_HEADER, REPLAYED_HEADER
+from web.api.lookups import Lookups
 from web.api.newcall import weigh
 from web.api.outcome import told_truly
 from web.api.parser import Blueprint
@@ -56,9 +59,15 @@ def place_call(args: dict[str, Any], query: dict[str, Any]) -> Response:
     now = ours.now()
     if query["dry_run"]:
         dryrun.refuse_key()
-        return dryrun.say(weigh(args, tenant(), ours.settings, ours.database, now))
+        return dryrun.say(weigh(args, tenant(), ours.settings, Lookups(ours.database, tenant().id), now))
     key = idempotency.idempotency_key(g.body)
-    planned = weigh(args, tenant(), ours.settings, ours.database, now)
+    with only_one(tenant().id, "POST /v1/calls", None if key is None else key.key):
+        return _placed(args, key, now)
+
+
+def _placed(args: dict[str, Any], key: calls.IdempotencyKey | None, now: datetime) -> Response:
+    ours = runtime()
+    planned = weigh(args, tenant(), ours.settings, Lookups(ours.database, tenant().id), now)
     new, faults = planned.new, planned.faults
     if faults and key is None:
         raise invalid(*faults)
@@ -121,7 +130,14 @@ def list_calls(query: dict[str, Any]) -> Response:
     New calls never move the pages that follow a cursor.
     """
     limit = query["limit"]
-    found = calls.list_calls(runtime().database, tenant().id, limit + 1, query.get("starting_after"), query.get("status"))
+    found = calls.list_calls(
+        runtime().database,
+        tenant().id,
+        limit + 1,
+        query.get("starting_after"),
+        query.get("status"),
+        batch_id=query.get("batch_id"),
+    )
     return page(found, limit, snapshot)
 
 

@@ -36,6 +36,14 @@ def idempotency_key(body: Any) -> IdempotencyKey | None:
 
     Raises ``Problem`` 400 for a malformed key.
     """
+    if HEADER not in request.headers:
+        return None
+    canonical = json.dumps([request.method, request.path, body], sort_keys=True, separators=(",", ":"))
+    return key_of(hashlib.sha256(canonical.encode()).digest())
+
+
+def key_of(fingerprint: bytes) -> IdempotencyKey | None:
+    """The request's key, or None. Raises ``Problem`` 400 for a malformed one."""
     values = request.headers.getlist(HEADER)
     if not values:
         return None
@@ -47,8 +55,6 @@ def idempotency_key(body: Any) -> IdempotencyKey | None:
             f"{HEADER}: give one value of 1 to 255 visible ASCII characters.",
             [FieldError(HEADER, "bad_format", "one value of 1 to 255 visible ASCII characters", "header")],
         )
-    canonical = json.dumps([request.method, request.path, body], sort_keys=True, separators=(",", ":"))
-    fingerprint = hashlib.sha256(canonical.encode()).digest()
     return IdempotencyKey(values[0], fingerprint, runtime().settings.idempotency_ttl_s)
 
 

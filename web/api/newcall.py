@@ -14,11 +14,10 @@ from calls.places import NOWHERE, Recipient, numbered, place_of
 from calls.rules import RetryRules
 from calls.windows import Limits, Opening, Opens, RecipientWindow, Window, zone
 from settings import Settings
-from store import permission
 from store.calls import NewCall
 from store.permission import Known
-from store.pool import Database
 from store.tenants import Tenant
+from web.api.lookups import Lookups
 from web.api.recording_fields import recording_for
 from web.problems import FieldError
 
@@ -41,11 +40,12 @@ class Plan:
     opening: Opening | None
 
 
-def weigh(args: Mapping[str, Any], tenant: Tenant, settings: Settings, database: Database, now: datetime) -> Plan:
-    """The call that ``args`` ask for at ``now``. What the database knows of it is one question."""
-    known = permission.ask(database, tenant.id, args["agent_id"], args["to"], args["from_"])
-    recording, against = recording_for(args, tenant, settings, database)
-    planned = prepare(args, tenant, settings, now, known, recording)
+def weigh(args: Mapping[str, Any], tenant: Tenant, settings: Settings, lookups: Lookups, now: datetime) -> Plan:
+    """The call that ``args`` ask for at ``now``. What the database knows of it is asked by ``lookups``: one question, and of
+    the rows of a batch one for many.
+    """
+    recording, against = recording_for(args, tenant, settings, lookups)
+    planned = prepare(args, tenant, settings, now, lookups.known(args), recording)
     planned.faults.extend(against)
     return planned
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import flask_smorest
@@ -21,10 +22,19 @@ View = TypeVar("View", bound=Callable[..., Any])
 _PLACES: dict[str, Place] = {"json": "pointer", "query": "parameter", "headers": "header"}
 
 
+@cache
+def _schema(of: type[Schema]) -> Schema:
+    return of()
+
+
 class StrictParser(FlaskParser):
     """Strict JSON, no unknown field or query parameter, no parameter given twice."""
 
     DEFAULT_UNKNOWN_BY_LOCATION = {"json": RAISE, "query": RAISE}
+
+    def _get_schema(self, argmap: Any, req: Request) -> Schema:
+        """webargs makes one for each request; ours keep nothing, so one of each class will do."""
+        return _schema(argmap) if isinstance(argmap, type) else super()._get_schema(argmap, req)
 
     def load_json(self, req: Request, *_: Any, **__: Any) -> Any:
         g.body = read_json(req)
@@ -81,20 +91,25 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
 def _field_errors(by_location: Mapping[str, Any]) -> Iterator[FieldError]:
     for location, messages in by_location.items():
         place = _PLACES[location]
-        for steps, message in _leaves((), messages):
-            # marshmallow files what concerns the whole object under _schema.
-            steps = tuple(step for step in steps if step != "_schema")
-            where = pointer(*steps) if place == "pointer" else ".".join(str(step) for step in steps)
-            code = message.code if isinstance(message, Fault) else "invalid"
-            yield FieldError(where, code, str(message), place)
+        yield from faults_of(messages, place)
 
 
-def _leaves(steps: tuple[str | int, ...], messages: Any) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+def faults_of(messages: Any, place: Place = "pointer", below: tuple[str | int, ...] = ()) -> Iterator[FieldError]:
+    """marshmallow's messages as faults; those of a body are told to lie ``below`` these steps of it."""
+    for steps, message in leaves(below, messages):
+        # marshmallow files what concerns the whole object under _schema.
+        steps = tuple(step for step in steps if step != "_schema")
+        where = pointer(*steps) if place == "pointer" else ".".join(str(step) for step in steps)
+        code = message.code if isinstance(message, Fault) else "invalid"
+        yield FieldError(where, code, str(message), place)
+
+
+def leaves(steps: tuple[str | int, ...], messages: Any) -> Iterator[tuple[tuple[str | int, ...], Any]]:
     if isinstance(messages, dict):
         for step, below in messages.items():
-            yield from _leaves((*steps, step), below)
+            yield from leaves((*steps, step), below)
     elif isinstance(messages, list):
         for message in messages:
-            yield from _leaves(steps, message)
+            yield from leaves(steps, message)
     else:
         yield steps, messages

@@ -10,10 +10,9 @@ from marshmallow import ValidationError, validates_schema
 
 from calls.recording import usual_start
 from settings import Settings
-from store import agents
-from store.pool import Database
 from store.tenants import Tenant
 from web.api.fields import Choice, Fault, Request, Text
+from web.api.lookups import Lookups
 from web.api.retry_fields import Switch
 from web.problems import FieldError
 
@@ -50,7 +49,7 @@ class RecordingRequest(Request):
 
 
 def recording_for(
-    args: Mapping[str, Any], tenant: Tenant, settings: Settings, database: Database
+    args: Mapping[str, Any], tenant: Tenant, settings: Settings, lookups: Lookups
 ) -> tuple[dict[str, Any] | None, list[FieldError]]:
     """What the call is to be recorded like (None: not at all), and what speaks against accepting it."""
     asked: Mapping[str, Any] | None = args.get("recording")
@@ -64,12 +63,12 @@ def recording_for(
     default = usual or ("after_notice" if tenant.recording_allowed == "after_notice" else "answer")
     start = asked.get("start") or ("after_notice" if "notice" in asked else default)
     notice = asked.get("notice", tenant.recording_notice) if start == "after_notice" else None
-    faults = list(_faults(start, notice, tenant, settings, database, args["agent_id"]))
+    faults = list(_faults(start, notice, tenant, settings, lookups, args["agent_id"]))
     return {"start": start, "notice": notice, "days": tenant.recording_days or settings.recording_days}, faults
 
 
 def _faults(
-    start: str, notice: str | None, tenant: Tenant, settings: Settings, database: Database, agent_id: UUID
+    start: str, notice: str | None, tenant: Tenant, settings: Settings, lookups: Lookups, agent_id: UUID
 ) -> Iterator[FieldError]:
     if not settings.records:
         yield FieldError(
@@ -80,7 +79,7 @@ def _faults(
     elif start == "answer" and tenant.recording_allowed == "after_notice":
         yield FieldError("/recording/start", "not_allowed", "your account records after a notice only; send after_notice")
     elif start == "after_notice" and notice is None:
-        agent = agents.get(database, tenant.id, agent_id)
+        agent = lookups.agent(agent_id)
         if agent is not None and agent.kind == "announcement":
             yield FieldError(
                 "/recording/notice", "required", "an announcement gives no notice itself; name the file that is to be played"

@@ -101,6 +101,7 @@ class CallsQuery(PageQuery):
 
     starting_after = Reference("call", metadata={"description": "next_cursor of the page before"})
     status = Choice(STATUSES, metadata={"description": "only calls that are there now"})
+    batch_id = Reference("batch", metadata={"description": "only calls of this batch"})
 
 
 class AgentsQuery(PageQuery):

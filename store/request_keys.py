@@ -1,0 +1,116 @@
+"""Idempotency keys of requests that make something else than one call: what the first request was answered, to the byte.
+
+A key belongs to its tenant and to a scope, the method and path of the request. Whoever works under a key holds its lock
+until its transaction ends, and writes the answer down in that transaction: so there is an answer exactly if the work stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from store.accept import IdempotencyInFlight, IdempotencyKey, IdempotencyMismatch
+from store.joined import Joined
+from store.pool import Conn, Database
+from store.queries import load
+
+_SQL = load("request_keys")
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What a request was answered: ``body`` as it was sent, ``location`` the header, None: it had none."""
+
+    status: int
+    location: str | None
+    body: bytes
+
+
+def ask(conn: Conn, tenant_id: UUID, scope: str, key: IdempotencyKey, now: datetime) -> Callable[[], Remembered | None]:
+    """Take the key's lock until the transaction ends, and ask for an earlier answer, in the caller's pipeline; the result
+    waits for both. It raises :class:`IdempotencyInFlight` where another holds the lock, :class:`IdempotencyMismatch` where
+    the answer was to another body.
+    """
+    params = _params(tenant_id, scope, key, now)
+    lock = conn.execute(_SQL["try"], params)
+    earlier = conn.execute(_SQL["find"], params)
+
+    def answer() -> Remembered | None:
+        got = lock.fetchone()
+        if got is None or not got[0]:
+            raise IdempotencyInFlight("Idempotency-Key: a request with this key is in flight: repeat it in a second")
+        return _same(earlier.fetchone(), key)
+
+    return answer
+
+
+def once(
+    db: Database,
+    tenant_id: UUID,
+    scope: str,
+    key: IdempotencyKey,
+    now: datetime,
+    work: Callable[[Database], Remembered],
+) -> tuple[Remembered, bool]:
+    """What ``work`` answers, done and remembered in one transaction; or the answer of an earlier request, and True. Raises
+    as :func:`ask` does, and what ``work`` raises, which is then undone.
+    """
+
+    def unit(conn: Conn) -> tuple[Remembered, bool]:
+        earlier = ask(conn, tenant_id, scope, key, now)()
+        if earlier is not None:
+            return earlier, True
+        answer = work(Joined(conn))
+        remember(conn, tenant_id, scope, key, answer, now)
+        return answer, False
+
+    return db.run(unit, attempts=3)
+
+
+def find(db: Database, tenant_id: UUID, scope: str, key: IdempotencyKey, now: datetime) -> Remembered | None:
+    """An earlier answer, if there is one already; raises :class:`IdempotencyMismatch`. None proves nothing: ask under the
+    lock before anything is done.
+    """
+    with db.connection() as conn:
+        return _same(conn.execute(_SQL["find"], _params(tenant_id, scope, key, now)).fetchone(), key)
+
+
+def remember(conn: Conn, tenant_id: UUID, scope: str, key: IdempotencyKey, answer: Remembered, now: datetime) -> None:
+    """Write down, in the transaction of the work, what it is answered. The key's lock is held."""
+    conn.execute(
+        _SQL["remember"],
+        {
+            "tenant_id": tenant_id,
+            "scope": scope,
+            "key": key.key,
+            "fingerprint": key.fingerprint,
+            "status": answer.status,
+            "location": answer.location,
+            "body": answer.body,
+            "now": now,
+        },
+    )
+
+
+def forget(db: Database, before: datetime, limit: int) -> int:
+    """Delete answers older than ``before``, the oldest first, at most ``limit``; returns how many."""
+    with db.connection() as conn:
+        return conn.execute(_SQL["forget"], {"before": before, "limit": limit}).rowcount
+
+
+def _params(tenant_id: UUID, scope: str, key: IdempotencyKey, now: datetime) -> dict[str, object]:
+    return {"tenant_id": tenant_id, "scope": scope, "key": key.key, "since": now - timedelta(seconds=key.ttl_s)}
+
+
+def _same(row: tuple[object, ...] | None, key: IdempotencyKey) -> Remembered | None:
+    if row is None:
+        return None
+    fingerprint, status, location, body = row
+    assert isinstance(fingerprint, bytes | memoryview)
+    assert isinstance(status, int)
+    assert isinstance(body, bytes | memoryview)
+    if bytes(fingerprint) != key.fingerprint:
+        raise IdempotencyMismatch("Idempotency-Key: it was used for a request with another body: use a new key")
+    return Remembered(status, None if location is None else str(location), bytes(body))
