@@ -175,6 +175,7 @@ def accept(
         "sequence": 0 if line.hook is None else 1,
         "direction": "inbound",
         "recording": line.recorded(terms.recording_days),
+        "recording_ids": [],
     }
     params = {
         **known,

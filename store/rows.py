@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -51,6 +51,8 @@ class Call:
     direction: str = "outbound"  # inbound: from_number called to_number, which is one of the tenant's own
     recipient: Any = None  # where its callee is: calls.places.Recipient.read
     consent: Any = None  # on what ground it is made: calls.consent.Consent.read
+    answered_by_ms: int | None = None  # ms from the answer to the verdict
+    recording_ids: list[UUID] = field(default_factory=list)
 
     @property
     def ended(self) -> bool:
@@ -106,6 +108,8 @@ class Attempt:
     dial_until: datetime | None = None
     said: str | None = None
     inbound: bool = False
+    agent_heard_at: datetime | None = None  # the callee began to hear the agent
+    carrier: str | None = None  # the carrier's name
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
 
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.server import ServerConnection
@@ -58,7 +57,6 @@ class Conversation:
         self._fork: ServerConnection | None = None
         self._fork_up = asyncio.Event()
         self._fork_lost = asyncio.Event()
-        self._loop = asyncio.get_running_loop()
 
     # --- the life of it ------------------------------------------------------------------------------------------
 
@@ -221,8 +219,7 @@ class Conversation:
             self._hang_up()
 
     def _on_sound(self, at: float) -> None:
-        age = self._loop.time() - at
-        self._leg.note("relay.first_audio", at=datetime.now(UTC) - timedelta(seconds=age))
+        self._leg.heard(at)
 
     # --- the switch's side ---------------------------------------------------------------------------------------
 

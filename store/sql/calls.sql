@@ -46,19 +46,6 @@ SELECT {call} FROM calls c WHERE c.tenant_id = %(tenant_id)s AND c.id = %(id)s;
 -- name: latest_attempt
 SELECT id FROM attempts WHERE call_id = %(call_id)s ORDER BY number DESC LIMIT 1;
 
--- name: list
-SELECT {call} FROM calls c
-WHERE c.tenant_id = %(tenant_id)s
-  AND c.id < coalesce(%(before)s::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
-ORDER BY c.id DESC LIMIT %(limit)s;
-
--- name: list_by_status
-SELECT {call} FROM calls c
-WHERE c.tenant_id = %(tenant_id)s AND c.status = CASE %(status)s::text WHEN 'early' THEN 'ringing' ELSE %(status)s::text END
-  AND (c.status <> 'ringing' OR c.early = (%(status)s::text = 'early'))
-  AND c.id < coalesce(%(before)s::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
-ORDER BY c.id DESC LIMIT %(limit)s;
-
 -- name: list_events
 SELECT e.id, e.call_id, e.attempt_id, e.source, e.type, e.at, e.data, e.recorded_at
 FROM call_events e JOIN calls c ON c.id = e.call_id

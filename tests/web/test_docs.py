@@ -117,8 +117,8 @@ def answers_that_fit(app: Flask, spec: dict[str, Any], chosen: Callable[[str], b
     assert set(answers) == set(expected)
     for operation, answer in expected.items():
         response = answers[operation]
-        (media_type,) = answer["content"]
-        assert response.mimetype == media_type, operation
+        media_type = response.mimetype
+        assert media_type in answer["content"], operation
         schema = {**answer["content"][media_type]["schema"], "components": {"schemas": closed(spec)}}
         Draft202012Validator(schema, format_checker=FormatChecker()).validate(response.get_json())
         for header in answer.get("headers", {}):

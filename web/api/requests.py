@@ -6,6 +6,7 @@ from typing import Any
 
 from marshmallow import ValidationError, validates_schema
 
+from calls.cause_table import END_REASONS
 from calls.numbers import parse_caller_id, parse_destination
 from calls.rules import MAX_ATTEMPTS
 from web.api.answers import AGENT_KINDS, PRIORITIES, STATUSES
@@ -97,10 +98,29 @@ class PageQuery(Request):
 
 
 class CallsQuery(PageQuery):
-    """Which calls."""
+    """Which calls: those of which all that is given is true."""
 
-    starting_after = Reference("call", metadata={"description": "next_cursor of the page before"})
+    starting_after = Reference(
+        "call", metadata={"description": "only calls older than this: next_cursor of the page before"}
+    )
+    ending_before = Reference("call", metadata={"description": "only calls newer than this, the nearest ones"})
     status = Choice(STATUSES, metadata={"description": "only calls that are there now"})
+    to = Text(
+        maximum=16,
+        pattern="[+][1-9][0-9]{5,14}",
+        remedy="must be an E.164 number; in an address + is written %2B",
+        metadata={"description": "only calls to this number; write + as %2B"},
+    )
+    end_reason = Choice(tuple(END_REASONS), metadata={"description": "only calls that ended for this reason"})
+    agent_id = Reference("agent", metadata={"description": "only calls of this agent"})
+    client_reference = Text(maximum=255, metadata={"description": "only calls that you gave this name"})
+    created_after = Moment(metadata={"description": "only calls accepted then or later; write + as %2B"})
+    created_before = Moment(metadata={"description": "only calls accepted before then"})
+
+    @validates_schema(skip_on_field_errors=True)
+    def _one_direction(self, data: dict[str, Any], **_: Any) -> None:
+        if "starting_after" in data and "ending_before" in data:
+            raise ValidationError({"ending_before": [Fault("conflict", "give starting_after or ending_before, not both")]})
 
 
 class AgentsQuery(PageQuery):
