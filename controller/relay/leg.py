@@ -149,3 +149,7 @@ class Talk(Protocol):
     def on_played(self, playback: str, response: str, at: float) -> None:
         """The playback of this id is over; ``response`` is the switch's word on it."""
         ...
+
+    def on_others_played(self, at: float) -> None:
+        """A file that was asked for by others is over."""
+        ...

@@ -77,7 +77,7 @@ def test_every_route_is_described(app: Flask, spec: dict[str, Any]) -> None:
 
 def test_every_operation_says_what_it_is_and_wants_a_key(spec: dict[str, Any]) -> None:
     names = [operation["operationId"] for _, operation in operations(spec)]
-    assert len(set(names)) == len(names) == 58
+    assert len(set(names)) == len(names) == 61
     assert all(operation["summary"] for _, operation in operations(spec))
     assert spec["security"] == [{"api_key": []}]
     schemes = spec["components"]["securitySchemes"]
@@ -172,6 +172,18 @@ def _provoke(api: Api, world: World, spec: dict[str, Any], order: Callable[..., 
         for verb in ("pause_recording", "resume_recording"):
             for key in (verb, "other", "other", "not one"):
                 api.post(f"/v1/calls/{known}/actions/{verb}", headers={"Idempotency-Key": key})
+    bot = api.post("/v1/agents", {"name": "bot", "kind": "websocket", "url": "wss://bot.example.com/"}).get_json()["id"]
+    talked = api.post("/v1/calls", order(agent_id=bot)).get_json()["id"]
+    _recorded(world, talked)
+    for known in (talked, call, nobody):
+        for verb, body in (("dtmf", {"digits": "1"}), ("play", {"audio": "a.wav"})):
+            where = f"/v1/calls/{known}/actions/{verb}"
+            api.post(where, data=b"x" * 70_000, content_type="application/json")
+            api.post(where, data=b"x", content_type="application/json")
+            api.post(where, data=b"x", content_type="text/plain")
+            api.post(where, {})
+            api.post(where, body)
+        api.post(f"/v1/calls/{known}/actions/transfer")
     api.post(f"/v1/calls/{recorded}/actions/hangup", headers={"Idempotency-Key": "other"})
     for known in (made_there, nothing):
         api.get(f"/v1/recordings/{known}")

@@ -98,6 +98,9 @@ class ProblemAnswer(Answer):
     retry_after_s = fields.Integer(metadata={"description": "s; as in Retry-After"})
     limit = fields.Nested(ReachedLimitAnswer, metadata={"description": "of a 429"})
     scope = fields.String(metadata={"description": "of a 403 missing_scope: what the key lacks"})
+    call_status = fields.String(
+        metadata={"description": "of a 409 not_in_progress: where the call is", "enum": list(STATUSES)}
+    )
 
 
 class RetryAnswer(Answer):
@@ -241,20 +244,28 @@ class EventList(Answer):
     data = fields.List(fields.Nested(EventAnswer), required=True)
 
 
-ACTION_RESULTS = ("hung_up", "canceled", "paused", "resumed", "ended", "already_ended", "refused")
+ACTION_RESULTS = (
+    "hung_up", "canceled", "paused", "resumed", "sent", "played", "cut_short", "not_played", "too_late", "ended",
+    "already_ended", "refused",
+)  # fmt: skip
 
 
 class ActionAnswer(Answer):
     """Something that was asked of a call."""
 
     id = _text("the action")
-    type = _text("what was asked", enum=["hangup", "pause_recording", "resume_recording"])
+    type = _text("what was asked", enum=["hangup", "pause_recording", "resume_recording", "dtmf", "play"])
     requested_by = _text("who asked", enum=["customer", "agent", "operator", "platform"])
     idempotency_key = _text("the Idempotency-Key it was asked under", null=True)
     attempt_id = _text("the attempt that it concerns")
-    status = _text("whether it was carried out", enum=["requested", "done"])
+    status = _text(
+        "whether it was carried out; playing: the switch has the file, and its end is waited for",
+        enum=["requested", "playing", "done"],
+    )
     result = _text(
-        "what came of it. canceled: the call was waiting and was not dialed; ended: it was over before it came to that",
+        "what came of it. canceled: the call was waiting and was not dialed; sent: the switch presses the keys; played: to"
+        " its end; cut_short: the call ended first; not_played: the switch could not; too_late: it could not be carried out"
+        " in time; ended: the call was over before it came to that, or before it was known",
         null=True,
         enum=[*ACTION_RESULTS, None],
     )

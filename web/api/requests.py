@@ -91,6 +91,36 @@ class NewAgentRequest(Request):
             raise ValidationError(faults)
 
 
+class DtmfRequest(Request):
+    """Keys to press."""
+
+    digits = Text(
+        maximum=32,
+        pattern="[0-9A-D*#w]{1,32}",
+        remedy="must be 1 to 32 of 0-9 A-D * # and w, a pause of half a second",
+        required=True,
+        metadata={"description": "keys towards the callee: 0-9 A-D * #; w: a pause of half a second", "example": "1w42#"},
+    )
+    tone_ms = Whole(60, 1000, metadata={"description": "ms; how long each key is pressed", "default": 250})
+
+    @validates_schema(skip_on_field_errors=True)
+    def _presses(self, data: dict[str, Any], **_: Any) -> None:
+        if not data["digits"].strip("w"):
+            raise ValidationError({"digits": [Fault("bad_format", "must hold a key, not only pauses")]})
+
+
+class PlayRequest(Request):
+    """A file to play."""
+
+    audio = Text(
+        maximum=104,
+        pattern="[A-Za-z0-9_-]{1,100}[.]wav",
+        remedy="must be the name of a .wav file in the announcement directory, without a path",
+        required=True,
+        metadata={"description": "file in the announcement directory", "example": "hold_on.wav"},
+    )
+
+
 class PageQuery(Request):
     """Where in a list, and how much of it."""
 
