@@ -9,8 +9,9 @@ COMMENT ON COLUMN calls.answered_by_ms IS 'ms from the answer to the verdict in 
 ALTER TABLE agents ADD COLUMN archived_at timestamptz;
 COMMENT ON COLUMN agents.archived_at IS 'put away by its tenant: takes no new call; NULL: it is in use';
 
--- A name is taken only by an agent that is in use: ALTER TABLE ... DROP CONSTRAINT would be a thing for later, so an agent
--- that is put away gets another name instead.
+-- A name is taken by an agent that is in use, and free again when that is put away. Agents are few.
+CREATE UNIQUE INDEX agents_name ON agents (tenant_id, name) WHERE archived_at IS NULL;
+ALTER TABLE agents DROP CONSTRAINT agents_tenant_id_name_key;
 
 -- NOT VALID: what is there was valid under the narrower rule.
 ALTER TABLE call_commands

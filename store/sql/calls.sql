@@ -20,7 +20,7 @@ DELETE FROM idempotency_keys WHERE created_at < %(before)s AND (tenant_id, key) 
     ORDER BY created_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED);
 
 -- name: context
-SELECT t.webhook_url, (SELECT g.paused FROM agents g WHERE g.id = %(agent_id)s AND g.tenant_id = t.id), statement_timestamp(),
+SELECT t.webhook_url, (SELECT g.paused FROM agents g WHERE g.id = %(agent_id)s AND g.tenant_id = t.id AND g.archived_at IS NULL), statement_timestamp(),
        t.canceled_before
 FROM tenants t WHERE t.id = %(tenant_id)s;
 

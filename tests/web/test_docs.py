@@ -77,7 +77,7 @@ def test_every_route_is_described(app: Flask, spec: dict[str, Any]) -> None:
 
 def test_every_operation_says_what_it_is_and_wants_a_key(spec: dict[str, Any]) -> None:
     names = [operation["operationId"] for _, operation in operations(spec)]
-    assert len(set(names)) == len(names) == 61
+    assert len(set(names)) == len(names) == 63
     assert all(operation["summary"] for _, operation in operations(spec))
     assert spec["security"] == [{"api_key": []}]
     schemes = spec["components"]["securitySchemes"]
@@ -165,6 +165,15 @@ def _provoke(api: Api, world: World, spec: dict[str, Any], order: Callable[..., 
         api.get(f"/v1/calls/{known}/queue")
     for known in (made, anybody):
         api.get(f"/v1/agents/{known}")
+        where = f"/v1/agents/{known}"
+        api.send("PATCH", where, data=b"x" * 70_000, content_type="application/json")
+        api.send("PATCH", where, data=b"x", content_type="application/json")
+        api.send("PATCH", where, data=b"x", content_type="text/plain")
+        api.send("PATCH", where, json={})
+        api.send("PATCH", where, json={"name": "another"})
+        api.send("PATCH", where, json={"name": "greeter"})
+    for known in (made, anybody):
+        api.send("DELETE", f"/v1/agents/{known}")
     recorded = api.post("/v1/calls", order()).get_json()["id"]
     made_there = _recorded(world, recorded)
     for known in (recorded, call, nobody):
@@ -175,6 +184,7 @@ def _provoke(api: Api, world: World, spec: dict[str, Any], order: Callable[..., 
     bot = api.post("/v1/agents", {"name": "bot", "kind": "websocket", "url": "wss://bot.example.com/"}).get_json()["id"]
     talked = api.post("/v1/calls", order(agent_id=bot)).get_json()["id"]
     _recorded(world, talked)
+    api.send("DELETE", f"/v1/agents/{bot}")
     for known in (talked, call, nobody):
         for verb, body in (("dtmf", {"digits": "1"}), ("play", {"audio": "a.wav"})):
             where = f"/v1/calls/{known}/actions/{verb}"

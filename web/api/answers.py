@@ -331,6 +331,7 @@ class AgentAnswer(Answer):
     audio = _text("announcement: file", null=True)
     paused = fields.Boolean(required=True, metadata={"description": "true: its calls wait until it is resumed"})
     created_at = _time("created")
+    archived_at = _time("put away: it takes no call any more; null: it is in use", null=True)
 
 
 class AgentPage(Answer):

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from marshmallow import ValidationError, validates_schema
 
 from calls.cause_table import END_REASONS
 from calls.numbers import parse_caller_id, parse_destination
 from calls.rules import MAX_ATTEMPTS
-from web.api.answers import AGENT_KINDS, PRIORITIES, STATUSES
+from web.api.answers import PRIORITIES, STATUSES
 from web.api.fields import Choice, Fault, Moment, Object, QueryWhole, Reference, Request, Telephone, Text, Whole
 from web.api.recording_fields import RecordingRequest
 from web.api.retry_fields import Part, RetryRequest, WindowRequest
@@ -21,6 +22,11 @@ PAGE_DEFAULT, PAGE_MOST = 50, 200
 
 class NewCallRequest(Request):
     """One call to place."""
+
+    REFUSED: ClassVar[Mapping[str, str]] = {
+        "number_pool_id": "number pools are not there yet; give the number to show as from",
+        "screening": "machines are not told from people yet; leave it out: whoever answers is put through to the agent",
+    }
 
     to = Telephone(parse_destination, required=True, metadata={"description": "number to dial", "example": "+4930123456"})
     from_ = Telephone(
@@ -55,40 +61,6 @@ class NewCallRequest(Request):
         metadata={"description": "where this call's webhooks go; else your account's address"},
     )
     client_reference = Text(maximum=255, metadata={"description": "yours; returned in answers and webhooks"})
-
-
-class NewAgentRequest(Request):
-    """One agent to create: ``websocket`` needs ``url``, ``announcement`` needs ``audio``."""
-
-    name = Text(
-        maximum=63,
-        pattern="[a-z0-9][a-z0-9-]{0,62}",
-        remedy="must be lower-case letters, digits and -, not starting with -",
-        required=True,
-    )
-    kind = Choice(AGENT_KINDS, required=True)
-    url = Url(("wss", "ws"), "agent_allow_private", metadata={"description": "websocket: your server"})
-    audio = Text(
-        maximum=104,
-        pattern="[A-Za-z0-9_-]{1,100}[.]wav",
-        remedy="must be the name of a .wav file in the announcement directory, without a path",
-        metadata={"description": "announcement: file name"},
-    )
-
-    @validates_schema(skip_on_field_errors=False, pass_original=True)
-    def _fits_kind(self, data: dict[str, Any], sent: dict[str, Any], **_: Any) -> None:
-        wanted = {"websocket": "url", "announcement": "audio"}
-        needed = wanted.get(data.get("kind", ""))
-        if needed is None:
-            return
-        faults: dict[str, list[str]] = {}
-        for field in wanted.values():
-            if field == needed and field not in sent:
-                faults[field] = [Fault("required", f"is required for kind {data['kind']}")]
-            if field != needed and field in sent:
-                faults[field] = [Fault("not_allowed", f"belongs to no agent of kind {data['kind']}; leave it out")]
-        if faults:
-            raise ValidationError(faults)
 
 
 class DtmfRequest(Request):
@@ -151,9 +123,3 @@ class CallsQuery(PageQuery):
     def _one_direction(self, data: dict[str, Any], **_: Any) -> None:
         if "starting_after" in data and "ending_before" in data:
             raise ValidationError({"ending_before": [Fault("conflict", "give starting_after or ending_before, not both")]})
-
-
-class AgentsQuery(PageQuery):
-    """Which agents."""
-
-    starting_after = Reference("agent", metadata={"description": "next_cursor of the page before"})
