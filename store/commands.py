@@ -7,7 +7,7 @@ attempt that ends are closed with it (result ``ended``).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -39,7 +39,7 @@ class Command:
     args: dict[str, Any]
     requested_by: str
     created_at: datetime
-    age_s: float = 0.0
+    age_s: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
