@@ -65,13 +65,15 @@ def request_action(
 
     Errors: :class:`store.hangup.OtherAction` when that name was given to another action.
     """
-    return db.run(lambda conn: _request(conn, tenant_id, call_id, verb, dict(args), by, now, action))
+    id_ = new_uuid7()
+    return db.run(lambda conn: _request(conn, tenant_id, call_id, id_, verb, dict(args), by, now, action))
 
 
 def _request(
     conn: Conn,
     tenant_id: UUID,
     call_id: UUID,
+    id_: UUID,
     verb: Verb,
     args: dict[str, Any],
     by: str,
@@ -82,13 +84,12 @@ def _request(
     if locked is None:
         return Asked("not_found")
     ended, agent_kind, status = locked
-    if action is not None:
-        known = conn.execute(_SQL["find_action"], {"call_id": call_id, "action": action}).fetchone()
-        if known is not None:
-            same_verb(known[1], verb)
-            if known[2] != args:
-                raise OtherAction(f"an action of this name was another {verb}")
-            return Asked("requested", known[0])
+    known = conn.execute(_SQL["find_action"], {"call_id": call_id, "id": id_, "action": action}).fetchone()
+    if known is not None:
+        same_verb(known[1], verb)
+        if known[2] != args:
+            raise OtherAction(f"an action of this name was another {verb}")
+        return Asked("requested", known[0])
     latest = conn.execute(_HANGUP["lock_latest"], {"call_id": call_id}).fetchone()
     assert latest is not None, "a call has at least one attempt"
     attempt_id, state, switch = latest
@@ -97,7 +98,7 @@ def _request(
     if verb == "play" and agent_kind == "announcement":
         return Asked("announcement")
     params = {
-        "id": new_uuid7(),
+        "id": id_,
         "call_id": call_id,
         "attempt_id": attempt_id,
         "switch": switch,

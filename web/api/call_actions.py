@@ -60,7 +60,7 @@ def play(args: dict[str, Any], call_id: str) -> Response:
 
 
 @blueprint.post("/<call_id>/actions/transfer", scope="calls:write")
-@refuses(blueprint, 404, 422)
+@refuses(blueprint, 404, 422, writes=True)
 @blueprint.doc(operationId="transferCall")
 def transfer(call_id: str) -> Response:
     """Transfer a call: not there yet
