@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 _MS = timedelta(milliseconds=1)
 
@@ -30,8 +29,7 @@ class Seen(Protocol):
     def ended_at(self) -> datetime | None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Timings:
+class Timings(NamedTuple):
     """Milliseconds; None: not known, or not over yet.
 
     ``queue_ms``: from when it might first be dialed to when it was. ``pdd_ms``: from then to the first sign of the far end
@@ -55,11 +53,11 @@ def timings(seen: Seen) -> Timings:
     dialed = None if seen.inbound else seen.claimed_at
     signs = [at for at in (seen.early_at, seen.ringing_at, seen.answered_at) if at is not None]
     return Timings(
-        queue_ms=_between(seen.due_at, dialed),
-        pdd_ms=_between(dialed, min(signs, default=None)),
-        ring_ms=_between(seen.ringing_at or seen.early_at, seen.answered_at or seen.ended_at),
-        talk_ms=_between(seen.answered_at, seen.ended_at),
-        agent_connect_ms=_between(seen.answered_at, seen.agent_heard_at),
+        _between(seen.due_at, dialed),
+        _between(dialed, min(signs, default=None)),
+        _between(seen.ringing_at or seen.early_at, seen.answered_at or seen.ended_at),
+        _between(seen.answered_at, seen.ended_at),
+        _between(seen.answered_at, seen.agent_heard_at),
     )
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from calls.ids import agent_ref, call_ref, recording_ref
-from calls.timings import NONE, Timings, timings
+from calls.timings import NONE, timings
 from store.rows import Attempt, Call
 
 
@@ -36,7 +36,7 @@ def snapshot(call: Call, dial: Attempt | None = None) -> dict[str, Any]:
         "sip_code": call.sip_code,
         "q850_cause": call.q850_cause,
         "carrier": None if dial is None else dial.carrier,
-        **_timings(NONE if dial is None else timings(dial)),
+        **(NONE if dial is None else timings(dial))._asdict(),
         "attempt_count": call.attempt_count,
         "max_attempts": call.max_attempts,
         "retry": _retry(call),
@@ -57,10 +57,6 @@ def snapshot(call: Call, dial: Attempt | None = None) -> dict[str, Any]:
         "metadata": call.metadata,
         "sequence": call.sequence,
     }
-
-
-def _timings(took: Timings) -> dict[str, Any]:
-    return {name: getattr(took, name) for name in Timings.__dataclass_fields__}
 
 
 #: What of a call's rules is its enterprise's business; the rest is the platform's.
@@ -119,7 +115,7 @@ def attempt_snapshot(attempt: Attempt) -> dict[str, Any]:
         "sip_phrase": attempt.sip_phrase,
         "hangup_by": attempt.hangup_by,
         "carrier": attempt.carrier,
-        **_timings(timings(attempt)),
+        **timings(attempt)._asdict(),
         "due_at": stamp(attempt.due_at),
         "dialed_at": stamp(attempt.claimed_at),
         "ringing_at": stamp(attempt.ringing_at),
