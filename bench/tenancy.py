@@ -13,7 +13,7 @@ from uuid import UUID
 
 from bench import Ratio, Report, alternate
 from settings import Settings
-from store import agents, calls, tenants
+from store import agents, call_list, calls, tenants
 from store.calls import NewCall
 from store.migrate import migrate
 from store.pool import Database, open_database
@@ -48,13 +48,13 @@ def _measure(owner: Database, bound: Database, tenant_id: UUID, agent_id: UUID) 
     def accept(db: Database) -> None:
         calls.accept_call(db, _new(tenant_id, agent_id), idempotency=None, now=datetime.now(UTC))
 
-    known = calls.list_calls(owner, tenant_id, 1, None, None)[0].id
+    known = call_list.page(owner, tenant_id, 1, call_list.Filters()).calls[0].call.id
 
     def read(db: Database) -> None:
         calls.get_call(db, tenant_id, known)
 
     def page(db: Database) -> None:
-        calls.list_calls(db, tenant_id, PAGE, None, None)
+        call_list.page(db, tenant_id, PAGE, call_list.Filters())
 
     def events(db: Database) -> None:
         calls.list_events(db, tenant_id, known)

@@ -18,6 +18,7 @@ from calls import watch
 from calls.evidence import Evidence, State
 from controller import commands
 from controller.board import Board
+from controller.call_actions import CallActions, is_for_the_callee
 from controller.esl import EslError
 from controller.reconcile import Reconciler
 from controller.recording import RecordingWishes, is_for_recording
@@ -44,6 +45,7 @@ class CommandRunner(Rounds):
         self._reconciler = reconciler
         self._writer = writer
         self._recording = RecordingWishes(board)
+        self._actions = CallActions(board)
         self._after = UUID(int=0)  # the last of an operator's that was looked at
 
     def round(self) -> None:
@@ -63,6 +65,7 @@ class CommandRunner(Rounds):
         that neither the switch nor its carriers are stormed, and nobody else's waits behind them.
         """
         self._recording.begin()
+        self._actions.begin()
         open_rows = rows.list_open(self._board.db, self._board.settings.switch)
         if not open_rows:
             return
@@ -99,6 +102,10 @@ class CommandRunner(Rounds):
             return
         if is_for_recording(row):
             if (result := self._recording.carry_out(row)) is not None:
+                self._finish(row, result)
+            return
+        if is_for_the_callee(row):
+            if (result := self._actions.carry_out(row)) is not None:
                 self._finish(row, result)
             return
         if row.verb != "hangup":

@@ -10,7 +10,7 @@ from uuid import UUID
 from psycopg import errors
 
 from calls.ids import new_uuid7
-from store.pool import Database
+from store.pool import Conn, Database
 from store.queries import load
 from store.records import all_rows, one_row
 from store.tenants import NameTaken
@@ -30,6 +30,11 @@ class Agent:
     audio: str | None
     paused: bool  # its calls wait
     created_at: datetime
+    archived_at: datetime | None = None  # it takes no new call
+
+
+class AgentInUse(RuntimeError):
+    """It cannot be archived now; the text says what uses it."""
 
 
 def create(
@@ -76,8 +81,46 @@ def create(
     return agent
 
 
+def change(
+    db: Database,
+    tenant_id: UUID,
+    agent_id: UUID,
+    *,
+    name: str | None = None,
+    url: str | None = None,
+    audio: str | None = None,
+) -> Agent | None:
+    """The tenant's agent with what is given, for calls that begin to ring from now on. None: no such agent in use.
+
+    ``url`` and ``audio`` only as they belong to its kind. Errors: :class:`store.tenants.NameTaken`.
+    """
+    params = {"tenant_id": tenant_id, "id": agent_id, "name": name, "url": url, "audio": audio}
+    try:
+        return db.run(lambda conn: one_row(conn, Agent, _SQL["change"], params))
+    except errors.UniqueViolation as error:
+        raise NameTaken(f"name: the tenant has an agent {name!r} already: choose another name") from error
+
+
+def archive(db: Database, tenant_id: UUID, agent_id: UUID, now: datetime) -> Agent | None:
+    """Let the tenant's agent take no new call; again: nothing more. None: no such agent. Errors: :class:`AgentInUse`."""
+
+    def unit(conn: Conn) -> Agent | None:
+        known = one_row(conn, Agent, _SQL["lock"], {"tenant_id": tenant_id, "id": agent_id})
+        if known is None or known.archived_at is not None:
+            return known
+        uses = conn.execute(_SQL["uses"], {"id": agent_id}).fetchone()
+        assert uses is not None
+        if uses[0]:
+            raise AgentInUse("Calls of this agent wait or are up: let them end, or cancel them.")
+        if uses[1] is not None:
+            raise AgentInUse(f"The number {uses[1]} leads to this agent: let it lead to another one first.")
+        return one_row(conn, Agent, _SQL["archive"], {"id": agent_id, "now": now})
+
+    return db.run(unit)
+
+
 def get(db: Database, tenant_id: UUID, agent_id: UUID) -> Agent | None:
-    """The tenant's agent; None also when it is another tenant's."""
+    """The tenant's agent, an archived one too; None also when it is another tenant's."""
     with db.connection() as conn:
         return one_row(conn, Agent, _SQL["get"], {"tenant_id": tenant_id, "id": agent_id})
 
@@ -90,13 +133,13 @@ def get_several(db: Database, tenant_id: UUID, ids: Collection[UUID]) -> dict[UU
 
 
 def get_by_name(db: Database, tenant_id: UUID, name: str) -> Agent | None:
-    """The tenant's agent of that name, or None."""
+    """The tenant's agent of that name that is in use, or None."""
     with db.connection() as conn:
         return one_row(conn, Agent, _SQL["get_by_name"], {"tenant_id": tenant_id, "name": name})
 
 
 def list_agents(db: Database, tenant_id: UUID) -> list[Agent]:
-    """The tenant's agents by name."""
+    """The tenant's agents that are in use, by name."""
     with db.connection() as conn:
         return all_rows(conn, Agent, _SQL["list"], {"tenant_id": tenant_id})
 

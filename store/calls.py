@@ -39,7 +39,6 @@ __all__ = [
     "forget_keys",
     "get_call",
     "list_attempts",
-    "list_calls",
     "list_events",
     "request_hangup",
 ]
@@ -51,24 +50,6 @@ def get_call(db: Database, tenant_id: UUID, call_id: UUID) -> Call | None:
     """The tenant's call; None also when it is another tenant's."""
     with db.connection() as conn:
         return one_row(conn, Call, _SQL["get"], {"tenant_id": tenant_id, "id": call_id})
-
-
-def list_calls(
-    db: Database,
-    tenant_id: UUID,
-    limit: int,
-    before: UUID | None = None,
-    status: str | None = None,
-    *,
-    batch_id: UUID | None = None,
-) -> list[Call]:
-    """The tenant's calls, newest first, at most ``limit``, only those older than ``before`` (a call id), only those of the
-    batch, where one is named.
-    """
-    params = {"tenant_id": tenant_id, "limit": limit, "before": before, "status": status, "batch_id": batch_id}
-    query = "list" if status is None else "list_by_status"
-    with db.connection() as conn:
-        return all_rows(conn, Call, _SQL["list_of_batch" if batch_id is not None else query], params)
 
 
 def list_events(db: Database, tenant_id: UUID, call_id: UUID) -> list[CallEvent]:

@@ -7,7 +7,7 @@ attempt that ends are closed with it (result ``ended``).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -27,8 +27,8 @@ ALIVE = "alive"
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """``verb``: hangup, pause_recording, resume_recording (``requested_by`` customer, agent, operator or platform) or probe
-    (``requested_by`` watchdog).
+    """``verb``: hangup, pause_recording, resume_recording, dtmf, play (``requested_by`` customer, agent, operator or
+    platform) or probe (``requested_by`` watchdog). ``age_s``: since it was asked, by the database's clock.
     """
 
     id: UUID
@@ -39,13 +39,15 @@ class Command:
     args: dict[str, Any]
     requested_by: str
     created_at: datetime
+    age_s: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
     """What was asked of a call. ``action``: its asker's own name for it. ``done_at`` None: it is still to be carried out;
     ``result``: ``killed`` (the channel was hung up), ``ended`` (the call was over before it came to that), ``already ended``
-    (when it was asked for), ``canceled`` (it waited, and was never dialed), ``paused``, ``resumed``, ``refused: ...``.
+    (when it was asked for), ``canceled`` (it waited, and was never dialed), ``paused``, ``resumed``, ``refused: ...``, or
+    one of store.call_actions. ``begun_at``: the switch has the file that is to be played.
     """
 
     id: UUID
@@ -54,6 +56,7 @@ class Action:
     requested_by: str
     action: str | None
     created_at: datetime
+    begun_at: datetime | None
     done_at: datetime | None
     result: str | None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -175,6 +175,7 @@ def accept(
         "sequence": 0 if line.hook is None else 1,
         "direction": "inbound",
         "recording": line.recorded(terms.recording_days),
+        "recording_ids": [],
     }
     params = {
         **known,
@@ -195,9 +196,10 @@ def accept(
             there = conn.execute(_SQL["known"], params)
         made = written.fetchone()
         if made is not None and line.hook is not None:
-            now, expires_at = made
+            now, expires_at, carrier = made
             call = Call(**{**known, "status_at": now, "due_at": now, "created_at": now, "expires_at": expires_at})
-            attempt = queued_attempt(offer.attempt_id, call, number=1, due_at=now, now=now)
+            queued = queued_attempt(offer.attempt_id, call, number=1, due_at=now, now=now)
+            attempt = replace(queued, inbound=True, carrier=carrier)
             body = webhook_body("call.received", now, call, attempt)
             conn.execute(_OUTBOX["insert"], {"rows": recordset([outbox_row(call, "call.received", body, line.hook, now)])})
             conn.execute(_OUTBOX["notify"])

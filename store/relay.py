@@ -55,7 +55,8 @@ def agent_for(db: Database, attempt_id: UUID) -> RelayCall | None:
 def note(db: Database, attempt_id: UUID, kind: str, at: datetime, data: Mapping[str, object]) -> bool:
     """A fact the relay saw (agent connected, first agent audio ...) as an event of the call; once per kind and time.
 
-    False: no such attempt, or noted already. It changes no state.
+    False: no such attempt, or noted already. It changes no state; the attempt keeps the time of ``relay.first_audio``,
+    unless ``data`` holds ``resumed``.
     """
     params = {
         "attempt_id": attempt_id,

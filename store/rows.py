@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -52,6 +52,8 @@ class Call:
     recipient: Any = None  # where its callee is: calls.places.Recipient.read
     consent: Any = None  # on what ground it is made: calls.consent.Consent.read
     batch_id: UUID | None = None  # posted with others; None: alone
+    answered_by_ms: int | None = None  # ms from the answer to the verdict
+    recording_ids: list[UUID] = field(default_factory=list)
 
     @property
     def ended(self) -> bool:
@@ -107,6 +109,8 @@ class Attempt:
     dial_until: datetime | None = None
     said: str | None = None
     inbound: bool = False
+    agent_heard_at: datetime | None = None  # the callee began to hear the agent
+    carrier: str | None = None  # the carrier's name
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from calls.ids import agent_ref, batch_ref, call_ref
+from calls.ids import agent_ref, batch_ref, call_ref, recording_ref
+from calls.timings import NONE, timings
 from store.rows import Attempt, Call
 
 
@@ -14,8 +15,11 @@ def stamp(at: datetime | None) -> str | None:
     return None if at is None else at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def snapshot(call: Call) -> dict[str, Any]:
-    """The whole call as JSON types. ``agent_variables`` stay inside: they are the agent's business, and large."""
+def snapshot(call: Call, dial: Attempt | None = None) -> dict[str, Any]:
+    """The whole call as JSON types. ``agent_variables`` stay inside: they are the agent's business, and large.
+
+    ``dial``: the attempt that was answered, else the call's latest; None: of a call that was never dialed.
+    """
     return {
         "id": call_ref(call.id),
         "direction": call.direction,
@@ -28,8 +32,11 @@ def snapshot(call: Call) -> dict[str, Any]:
         "end_reason": call.end_reason,
         "hangup_by": call.hangup_by,
         "answered_by": call.answered_by,
+        "answered_by_ms": call.answered_by_ms,
         "sip_code": call.sip_code,
         "q850_cause": call.q850_cause,
+        "carrier": None if dial is None else dial.carrier,
+        **(NONE if dial is None else timings(dial))._asdict(),
         "attempt_count": call.attempt_count,
         "max_attempts": call.max_attempts,
         "retry": _retry(call),
@@ -37,6 +44,7 @@ def snapshot(call: Call) -> dict[str, Any]:
         "recipient": _recipient(call),
         "consent": _consent(call),
         "recording": _recording(call),
+        "recording_ids": [recording_ref(id_) for id_ in call.recording_ids],
         "ring_timeout_s": call.ring_timeout_s,
         "max_duration_s": call.max_duration_s,
         "cancel_requested": call.cancel_requested,
@@ -107,20 +115,27 @@ def attempt_snapshot(attempt: Attempt) -> dict[str, Any]:
         "sip_code": attempt.sip_code,
         "sip_phrase": attempt.sip_phrase,
         "hangup_by": attempt.hangup_by,
+        "carrier": attempt.carrier,
+        **timings(attempt)._asdict(),
         "due_at": stamp(attempt.due_at),
         "dialed_at": stamp(attempt.claimed_at),
         "ringing_at": stamp(attempt.ringing_at),
         "early_at": stamp(attempt.early_at),
         "answered_at": stamp(attempt.answered_at),
+        "agent_heard_at": stamp(attempt.agent_heard_at),
         "ended_at": stamp(attempt.ended_at),
     }
 
 
-def webhook_body(kind: str, at: datetime, call: Call, attempt: Attempt) -> dict[str, Any]:
-    """Standard Webhooks body ``{type, timestamp, data}``; ``call.sequence`` must be the one of this event."""
+def webhook_body(kind: str, at: datetime, call: Call, attempt: Attempt, latest: Attempt | None = None) -> dict[str, Any]:
+    """Standard Webhooks body ``{type, timestamp, data}``; ``call.sequence`` must be the one of this event.
+
+    ``attempt`` is what it is about; ``latest``, the call's latest one, None where that is the same.
+    """
+    dial = attempt if latest is None or attempt.answered_at is not None else latest
     return {
         "type": kind,
         "timestamp": stamp(at),
         "api_version": "v1",
-        "data": {**snapshot(call), "attempt": attempt_snapshot(attempt)},
+        "data": {**snapshot(call, dial), "attempt": attempt_snapshot(attempt)},
     }

@@ -212,7 +212,7 @@ class CallWork:
             self.call = replace(self.call, **changes)
             return
         self.call = replace(self.call, sequence=self.call.sequence + 1, **changes)
-        body = webhook_body(kind, context.now, self.call, attempt)
+        body = webhook_body(kind, context.now, self.call, attempt, self.latest)
         self.outbox.append(outbox_row(self.call, kind, body, self.hook, context.now))
 
     def _log(self, attempt: Attempt, kind: str, dedupe: str, context: Context, data: dict[str, object]) -> None:

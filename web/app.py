@@ -13,7 +13,7 @@ from objects.place import Places
 from settings import Settings
 from store.pool import Database
 from web import access, auth, breath, docs, health, operator, problems, recording_files, requestlog, requestrate
-from web.api import actions, agents, batches, caller_ids, calls, keys, limits, queue, recordings, suppressions
+from web.api import actions, agents, batches, call_actions, caller_ids, calls, keys, limits, queue, recordings, suppressions
 from web.internal import auth as internal_auth
 from web.internal import cdr
 from web.redisgate import RedisGate
@@ -56,7 +56,7 @@ def create_app(
     app.register_blueprint(cdr.blueprint)
     app.register_blueprint(recording_files.blueprint)
     api = docs.configure(app)
-    for room in (calls, batches, actions, agents, caller_ids, limits, queue, recordings, keys, suppressions):
+    for room in (calls, batches, actions, call_actions, agents, caller_ids, limits, queue, recordings, keys, suppressions):
         api.register_blueprint(room.blueprint)
     api.register_blueprint(operator.blueprint)
     access.require_declared(app)

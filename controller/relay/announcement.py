@@ -83,10 +83,13 @@ class Announcement:
     def on_dtmf(self, digit: str, duration_ms: int | None) -> None:
         """Nobody listens."""
 
-    def on_playback(self, playback: str, at: float) -> None:  # noqa: ARG002
+    def on_playback(self, playback: str, at: float) -> None:
         """The callee hears it."""
         if self._audio and playback.endswith("/" + self._audio):
-            self._leg.note("relay.first_audio")
+            self._leg.heard(at)
+
+    def on_others_played(self, at: float) -> None:
+        """None is: the end of the announcement is the end of the call."""
 
     def on_played(self, playback: str, response: str, at: float) -> None:  # noqa: ARG002
         """The end of the call, for better or worse."""

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import psycopg
 
-from store import commands, queue, recordings
+from store import call_actions, commands, queue, recordings
 from store import relay as rows
 from store.pool import Database
 
@@ -57,6 +57,10 @@ class Book(Protocol):
         """Record how far the recording of the attempt is; never waits."""
         ...
 
+    def played(self, attempt: UUID, action: UUID, result: str) -> None:
+        """Record what came of a file that was asked for (store.call_actions); never waits."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class _Wish:
@@ -79,7 +83,14 @@ class _Recorded:
     at: datetime
 
 
-_Item = _Note | _Wish | _Recorded
+@dataclass(frozen=True, slots=True)
+class _Played:
+    attempt: UUID
+    action: UUID
+    result: str
+
+
+_Item = _Note | _Wish | _Recorded | _Played
 _STEPS: dict[Step, Callable[[Database, UUID, datetime], object]] = {
     "expected": recordings.expect,
     "started": recordings.started,
@@ -90,6 +101,8 @@ _STEPS: dict[Step, Callable[[Database, UUID, datetime], object]] = {
 def _write(db: Database, item: _Item) -> None:
     if isinstance(item, _Recorded):
         _STEPS[item.step](db, item.attempt, item.at)
+    elif isinstance(item, _Played):
+        call_actions.played(db, item.attempt, item.action, item.result, datetime.now(UTC))
     elif isinstance(item, _Wish):
         commands.add(db, item.attempt, None, "hangup", item.by, now=datetime.now(UTC))
     else:
@@ -125,6 +138,9 @@ class StoreBook:
 
     def recording(self, attempt: UUID, step: Step, at: datetime) -> None:
         self._put(_Recorded(attempt, step, at), f"recording {step}")
+
+    def played(self, attempt: UUID, action: UUID, result: str) -> None:
+        self._put(_Played(attempt, action, result), "played")
 
     def _put(self, item: _Item, what: str) -> None:
         try:

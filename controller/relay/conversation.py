@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.server import ServerConnection
@@ -51,6 +51,7 @@ class Conversation:
         self._uplink = Uplink(settings.relay_prebuffer_frames)
         self._downlink = Downlink(leg.attempt, leg.parts.switch, leg.parts.files, settings, self._on_mark, self._on_sound)
         self._downlink.on_doubt = recorder.on_doubt
+        self._announcements = Path(settings.announcement_dir) if settings.announcement_dir else None
         self._agent: ClientConnection | None = None
         self._ready = asyncio.Event()
         self._texts: asyncio.Queue[str] = asyncio.Queue(1000)  # to the agent
@@ -58,7 +59,6 @@ class Conversation:
         self._fork: ServerConnection | None = None
         self._fork_up = asyncio.Event()
         self._fork_lost = asyncio.Event()
-        self._loop = asyncio.get_running_loop()
 
     # --- the life of it ------------------------------------------------------------------------------------------
 
@@ -221,8 +221,7 @@ class Conversation:
             self._hang_up()
 
     def _on_sound(self, at: float) -> None:
-        age = self._loop.time() - at
-        self._leg.note("relay.first_audio", at=datetime.now(UTC) - timedelta(seconds=age))
+        self._leg.heard(at)
 
     # --- the switch's side ---------------------------------------------------------------------------------------
 
@@ -310,7 +309,13 @@ class Conversation:
         self._say(protocol.dtmf(digit, duration_ms))
 
     def on_playback(self, playback: str, at: float) -> None:
-        self._downlink.started(playback, at)
+        if self._announcements is not None and Path(playback).parent == self._announcements:
+            self._downlink.hold(at)  # but for the notice, which is before the agent may be heard
+        else:
+            self._downlink.started(playback, at)
+
+    def on_others_played(self, at: float) -> None:
+        self._downlink.release(at)
 
     def on_played(self, playback: str, response: str, at: float) -> None:
         if self._recorder.on_played(playback, response):

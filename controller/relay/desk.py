@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -14,8 +15,10 @@ from controller.frames import Event, text_of
 from controller.relay.book import BookClosed
 from controller.relay.drain import kept_elsewhere
 from controller.relay.leg import Ending, Parts
+from controller.relay.recorder import PLAYED as FILE_PLAYED
 from controller.relay.session import CallSession
 from controller.relay.switch import Switch, SwitchDown, answered_at
+from store.call_actions import CUT_SHORT, NOT_PLAYED, PLAYED, TAG
 
 log = logging.getLogger(__name__)
 
@@ -91,8 +94,24 @@ class Desk:
                 # Also of a call that this relay does not carry, or not any more: the file is closed after the hangup.
                 if _is_ours(event, attempt) and attempt_of(text_of(event, "Record-File-Path") or "") == attempt:
                     self._parts.book.recording(attempt, "started" if name == "RECORD_START" else "stopped", _when(event))
-            case name if session is not None and name is not None:
-                self._pass_on(session, name, event)
+            case name:
+                if name == "CHANNEL_EXECUTE_COMPLETE":
+                    self._of_an_action(attempt, event)
+                if session is not None and name is not None:
+                    self._pass_on(session, name, event)
+
+    def _of_an_action(self, attempt: UUID, event: Event) -> None:
+        """The end of a file that was asked for, also in a call that this relay does not carry."""
+        playback = text_of(event, "Application-UUID") or ""
+        if not playback.startswith(TAG):
+            return
+        response = text_of(event, "Application-Response") or "no word"
+        if text_of(event, "Answer-State") == "hangup":
+            result = CUT_SHORT  # the switch calls that played too
+        else:
+            result = PLAYED if response == FILE_PLAYED else f"{NOT_PLAYED}: {response}"
+        with suppress(ValueError):
+            self._parts.book.played(attempt, UUID(playback.removeprefix(TAG)), result)
 
     def _pass_on(self, session: CallSession, name: str, event: Event) -> None:
         talk = session.talk
@@ -118,6 +137,9 @@ class Desk:
             case "CHANNEL_EXECUTE_COMPLETE":
                 playback = text_of(event, "Application-UUID")
                 if text_of(event, "Application") == "playback" and playback is not None:
+                    if playback.startswith(TAG):
+                        talk.on_others_played(self._clock() - _age(event))
+                        return
                     talk.on_played(playback, text_of(event, "Application-Response") or "", self._clock() - _age(event))
             case "CUSTOM":
                 if text_of(event, "Event-Subclass") == "mod_audio_fork::connect_failed":

@@ -52,6 +52,7 @@ class Downlink:
         self._sent: dict[str, _Sent] = {}  # by the id the switch calls the playback by
         #: Called when something that was sent is not known to have been heard, before the marks behind it are reported.
         self.on_doubt: Callable[[], None] = lambda: None
+        self._break_after = False  # what was cleared lies on the switch behind what others play
         self._kick = asyncio.Event()
         self._clock = asyncio.get_running_loop().time
 
@@ -77,15 +78,30 @@ class Downlink:
         self._report(self._player.mark(None))
 
     def clear(self) -> None:
-        """Silence now: the switch breaks what it plays and forgets what it holds."""
+        """Silence now: the switch breaks what it plays and forgets what it holds; what others play goes on to its end."""
         cleared = self._player.clear()
-        if cleared.outstanding:
+        if cleared.outstanding and self._player.held:
+            self._break_after = True
+        elif cleared.outstanding:
             self._switch.break_all(self._attempt)
         for sent in self._sent.values():
             self._files.remove(self._attempt, sent.path)
         self._sent.clear()
         for name in cleared.marks:
             self._on_mark(name, False)
+
+    def hold(self, at: float) -> None:
+        """The switch plays a file that others asked for; the agent's audio waits behind it."""
+        self._player.hold(at)
+        self._kick.set()
+
+    def release(self, at: float) -> None:
+        """That is over."""
+        if self._break_after:
+            self._break_after = False
+            self._switch.break_all(self._attempt)
+        self._player.release(at)
+        self._kick.set()
 
     def started(self, playback: str, at: float) -> None:
         """The switch began to play ``playback`` (its Event-UUID or path) at ``at``."""
@@ -110,6 +126,9 @@ class Downlink:
         """Hand out chunks in time, until cancelled."""
         while True:
             now = self._clock()
+            if self._player.held_over(now):
+                log.warning("attempt %s: nobody said that what others play is over", self._attempt)
+                self.release(now)
             over, marks = self._player.overdue(now)
             if over:
                 self.on_doubt()

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -102,6 +102,13 @@ class Leg:
         """Wait for the end. (Awaiting ``over`` itself would let a cancelled waiter cancel it for everybody.)"""
         return await asyncio.shield(self.over)
 
+    def heard(self, at: float) -> None:
+        """The callee began to hear the agent at ``at`` (event loop's clock). What this relay did not hear from the answer on
+        is marked: it may not be the first.
+        """
+        age = timedelta(seconds=asyncio.get_running_loop().time() - at)
+        self.note("relay.first_audio", {"resumed": True} if self.resumed else None, at=datetime.now(UTC) - age)
+
     def note(self, type_: str, data: Mapping[str, Any] | None = None, at: datetime | None = None) -> None:
         """Record a fact of the call."""
         self.parts.book.note(self.attempt, type_, at or datetime.now(UTC), data or {})
@@ -141,4 +148,8 @@ class Talk(Protocol):
 
     def on_played(self, playback: str, response: str, at: float) -> None:
         """The playback of this id is over; ``response`` is the switch's word on it."""
+        ...
+
+    def on_others_played(self, at: float) -> None:
+        """A file that was asked for by others is over."""
         ...

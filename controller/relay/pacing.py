@@ -19,6 +19,8 @@ OVERDUE_S = 2.0
 _START_S = 0.02
 #: The switch holds at most 256 private events per channel; we stay far away from that.
 _MAX_OUTSTANDING = 16
+#: s; nothing that others play holds the agent up for longer, should its end not be heard of.
+HOLD_MAX_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,7 @@ class Player:
         self._last_feed = 0.0
         self._number = 0
         self._open = False
+        self._held_until: float | None = None
 
     @property
     def outstanding(self) -> int:
@@ -81,6 +84,25 @@ class Player:
     def open(self) -> None:
         """The callee answered: audio may go out. Before, it is only gathered."""
         self._open = True
+
+    @property
+    def held(self) -> bool:
+        """Something else plays."""
+        return self._held_until is not None
+
+    def held_over(self, now: float) -> bool:
+        """It has been held for as long as may be."""
+        return self._held_until is not None and now >= self._held_until
+
+    def hold(self, now: float) -> None:
+        """Something else plays, before what waits on the switch: nothing is handed out or overdue until it is over."""
+        if self._open:
+            self._held_until = now + HOLD_MAX_S
+
+    def release(self, now: float) -> None:
+        """It is over: what waited on the switch plays now."""
+        self._held_until = None
+        self._reckon(now)
 
     def feed(self, pcm: bytes, now: float) -> bool:
         """Take in whole samples. False when the buffer is full: then nothing of ``pcm`` was taken."""
@@ -111,7 +133,7 @@ class Player:
 
     def _due_size(self, now: float) -> int:
         have = len(self._buffer)
-        if not self._open or not have or len(self._sent) >= _MAX_OUTSTANDING:
+        if not self._open or self.held or not have or len(self._sent) >= _MAX_OUTSTANDING:
             return 0
         left = self._dry_at - now
         if left <= 0:
@@ -125,6 +147,8 @@ class Player:
 
     def wake_at(self, now: float) -> float | None:
         """When to ask :meth:`due` and :meth:`overdue` again if nothing else happens; None: only when fed or told."""
+        if self._held_until is not None:
+            return self._held_until
         times = []
         if self._open and self._buffer and len(self._sent) < _MAX_OUTSTANDING:
             left = self._dry_at - now
@@ -151,17 +175,23 @@ class Player:
             self._played = chunk.ends_at
             if chunk.number == number:
                 break
-        # The next one starts where this one ended, unless it came too late for that: reckon its and the later ends
-        # anew, so that no error adds up.
+        self._reckon(at)
+        return over, self._reached()
+
+    def _reckon(self, at: float) -> None:
+        """The next one starts at ``at``, where what was before it ended, unless it came too late for that: its and the later
+        ends are reckoned anew, so that no error adds up.
+        """
         end = at
         for sent in self._sent:
             end = sent.end = max(end, sent.at) + sent.chunk.seconds
         self._dry_at = end
-        return over, self._reached()
 
     def overdue(self, now: float) -> tuple[list[int], list[str | None]]:
         """Chunks whose end should have been heard of long ago count as played; as :meth:`finished`."""
-        over = []
+        over: list[int] = []
+        if self.held:
+            return over, []
         while self._sent and now - self._sent[0].end >= OVERDUE_S:
             chunk = self._sent.popleft().chunk
             over.append(chunk.number)

@@ -69,6 +69,9 @@ class CalleeMedia:
         self._endpoint.start()
         self.port = self._endpoint.address[1]
         self.packets_heard = 0
+        self.keys = ""  # pressed towards the callee
+        self._last_key = b""
+        self._keys_file = None if record_dir is None else record_dir / f"{call_id}.keys"
         self._heard: deque[bytes] = deque(maxlen=_HEARD_FRAMES)
         self._file = None
         if record_dir is not None:
@@ -114,6 +117,8 @@ class CalleeMedia:
             self._file.close()
 
     def _received(self, data: bytes, _peer: Address, stamp: int) -> None:
+        if len(data) >= 16 and data[1] & 0x7F == self._dtmf_payload:
+            self._key(data)
         if len(data) <= 12 or data[1] & 0x7F != 0:
             return
         self.packets_heard += 1
@@ -123,6 +128,16 @@ class CalleeMedia:
             self._ear.hear(sound, stamp)
         if self._file is not None:
             self._file.write(sound)
+
+    def _key(self, data: bytes) -> None:
+        """The end of an event, which comes three times under one timestamp."""
+        stamp, code, end = data[4:8], data[12], data[13] & 0x80
+        if not end or stamp == self._last_key or code >= len(_DTMF):
+            return
+        self._last_key = stamp
+        self.keys += _DTMF[code]
+        if self._keys_file is not None:
+            self._keys_file.write_text(self.keys)
 
     def _beat(self) -> None:
         if not self._peer[1]:

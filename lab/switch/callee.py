@@ -23,6 +23,7 @@ class Callee:
         self.speech = "silent"
         self.dtmf = ""
         self.pressed = ""
+        self.received = ""  # keys pressed towards them; w: a pause
         self._frames: dict[int, tuple[bytes, ...]] = {}
         self._at = 0
         self._timers: list[asyncio.TimerHandle] = []
@@ -54,6 +55,10 @@ class Callee:
         self.pressed += digit
         digits = [("DTMF-Digit", digit), ("DTMF-Duration", "1600"), ("DTMF-Source", "RTP")]
         self._channel.fire("DTMF", back=digits, verbose=False)
+
+    def receive(self, keys: str) -> None:
+        """Keys that the other side presses."""
+        self.received += keys
 
     def advance(self) -> None:
         self._at += 1

@@ -1,5 +1,5 @@
 -- part: agent
-g.id, g.tenant_id, g.name, g.kind, g.url, g.audio, g.paused, g.created_at
+g.id, g.tenant_id, g.name, g.kind, g.url, g.audio, g.paused, g.created_at, g.archived_at
 
 -- name: create
 INSERT INTO agents AS g (id, tenant_id, name, kind, url, audio)
@@ -13,10 +13,26 @@ SELECT {agent} FROM agents g WHERE g.tenant_id = %(tenant_id)s AND g.id = %(id)s
 SELECT {agent} FROM agents g WHERE g.tenant_id = %(tenant_id)s AND g.id = ANY(%(ids)s);
 
 -- name: get_by_name
-SELECT {agent} FROM agents g WHERE g.tenant_id = %(tenant_id)s AND g.name = %(name)s;
+SELECT {agent} FROM agents g WHERE g.tenant_id = %(tenant_id)s AND g.name = %(name)s AND g.archived_at IS NULL;
 
 -- name: list
-SELECT {agent} FROM agents g WHERE g.tenant_id = %(tenant_id)s ORDER BY g.name;
+SELECT {agent} FROM agents g WHERE g.tenant_id = %(tenant_id)s AND g.archived_at IS NULL ORDER BY g.name;
 
 -- name: set_paused
 UPDATE agents SET paused = %(paused)s WHERE id = %(id)s;
+
+-- name: change
+UPDATE agents g SET name = coalesce(%(name)s, g.name), url = coalesce(%(url)s, g.url), audio = coalesce(%(audio)s, g.audio)
+WHERE g.tenant_id = %(tenant_id)s AND g.id = %(id)s AND g.archived_at IS NULL
+RETURNING {agent};
+
+-- name: lock
+-- Whoever writes a call of it holds the row, so that call is seen.
+SELECT {agent} FROM agents g WHERE g.tenant_id = %(tenant_id)s AND g.id = %(id)s FOR UPDATE;
+
+-- name: uses
+SELECT EXISTS (SELECT FROM calls c WHERE c.agent_id = %(id)s AND NOT c.ended),
+       (SELECT n.number FROM numbers n WHERE n.agent_id = %(id)s ORDER BY n.number LIMIT 1);
+
+-- name: archive
+UPDATE agents g SET archived_at = %(now)s WHERE g.id = %(id)s RETURNING {agent};

@@ -21,8 +21,9 @@ DELETE FROM idempotency_keys WHERE created_at < %(before)s AND (tenant_id, key) 
 
 -- name: context
 -- The lock is free but while a batch of the tenant's may fill its queue up (store/batches.py).
-SELECT t.webhook_url, (SELECT g.paused FROM agents g WHERE g.id = %(agent_id)s AND g.tenant_id = t.id), statement_timestamp(),
-       t.canceled_before,
+SELECT t.webhook_url,
+       (SELECT g.paused FROM agents g WHERE g.id = %(agent_id)s AND g.tenant_id = t.id AND g.archived_at IS NULL),
+       statement_timestamp(), t.canceled_before,
        pg_try_advisory_xact_lock_shared(hashtextextended('queue batch', hashtextextended(t.id::text, 0)))
 FROM tenants t WHERE t.id = %(tenant_id)s;
 
@@ -47,28 +48,6 @@ SELECT {call} FROM calls c WHERE c.tenant_id = %(tenant_id)s AND c.id = %(id)s;
 
 -- name: latest_attempt
 SELECT id FROM attempts WHERE call_id = %(call_id)s ORDER BY number DESC LIMIT 1;
-
--- name: list
-SELECT {call} FROM calls c
-WHERE c.tenant_id = %(tenant_id)s
-  AND c.id < coalesce(%(before)s::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
-ORDER BY c.id DESC LIMIT %(limit)s;
-
--- name: list_by_status
-SELECT {call} FROM calls c
-WHERE c.tenant_id = %(tenant_id)s AND c.status = CASE %(status)s::text WHEN 'early' THEN 'ringing' ELSE %(status)s::text END
-  AND (c.status <> 'ringing' OR c.early = (%(status)s::text = 'early'))
-  AND c.id < coalesce(%(before)s::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
-ORDER BY c.id DESC LIMIT %(limit)s;
-
--- name: list_of_batch
-SELECT {call} FROM calls c
-WHERE c.batch_id = %(batch_id)s AND c.tenant_id = %(tenant_id)s
-  AND (%(status)s::text IS NULL
-       OR c.status = CASE %(status)s::text WHEN 'early' THEN 'ringing' ELSE %(status)s::text END
-          AND (c.status <> 'ringing' OR c.early = (%(status)s::text = 'early')))
-  AND c.id < coalesce(%(before)s::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
-ORDER BY c.batch_id, c.id DESC LIMIT %(limit)s;
 
 -- name: list_events
 SELECT e.id, e.call_id, e.attempt_id, e.source, e.type, e.at, e.data, e.recorded_at

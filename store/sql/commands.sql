@@ -1,14 +1,18 @@
 -- part: command
-m.id, m.call_id, m.attempt_id, split_part(m.switch, ' ', 1) AS switch, m.verb, m.args, m.requested_by, m.created_at
+m.id, m.call_id, m.attempt_id, split_part(m.switch, ' ', 1) AS switch, m.verb, m.args, m.requested_by, m.created_at,
+extract(epoch FROM statement_timestamp() - m.created_at)::float8 AS age_s
 
 -- name: list_open
--- Wishes for a recording stand apart: store/sql/recording_actions.sql.
+-- Wishes for a recording, and for the callee, stand apart: store/sql/recording_actions.sql, call_actions.sql. What the switch
+-- has begun is nobody's to do again.
 SELECT {command} FROM call_commands m
-WHERE m.done_at IS NULL AND (m.switch IN (%(switch)s, %(switch)s::text || ' recording') OR m.switch IS NULL) ORDER BY m.id;
+WHERE m.done_at IS NULL AND m.begun_at IS NULL
+  AND (m.switch IN (%(switch)s, %(switch)s::text || ' recording', %(switch)s::text || ' action') OR m.switch IS NULL)
+ORDER BY m.id;
 
 -- name: list_actions
 -- What was asked of a call by people and agents; the watchdog's questions are none of theirs.
-SELECT m.id, m.attempt_id, m.verb, m.requested_by, m.action, m.created_at, m.done_at, m.result
+SELECT m.id, m.attempt_id, m.verb, m.requested_by, m.action, m.created_at, m.begun_at, m.done_at, m.result
 FROM call_commands m JOIN calls c ON c.id = m.call_id
 WHERE c.tenant_id = %(tenant_id)s AND m.call_id = %(call_id)s AND m.verb <> 'probe'
   AND (%(action)s::text IS NULL OR m.action = %(action)s OR m.id::text = %(action)s)

@@ -15,7 +15,7 @@ SELECT e.carrier_id, e.address, k.counts_inbound FROM endpoints e JOIN carriers 
 
 -- name: accept
 -- Nothing when the attempt is there already: it was offered twice, or a controller before this one has taken it. Else when it
--- was received and when it expires.
+-- was received, when it expires, and its carrier's name.
 WITH moment AS (
     SELECT coalesce(%(clock)s::timestamptz, statement_timestamp()) AS now
 ), new_call AS (
@@ -39,7 +39,7 @@ WITH moment AS (
     INSERT INTO call_events (call_id, attempt_id, dedupe, source, type, at, data)
     SELECT c.id, %(attempt_id)s, 'received', %(source)s, 'call.received', c.created_at, %(data)s FROM new_call c
 )
-SELECT created_at, expires_at FROM new_call;
+SELECT c.created_at, c.expires_at, (SELECT k.name FROM carriers k WHERE k.id = %(carrier_id)s) FROM new_call c;
 
 -- name: known
 SELECT call_id, state, fence FROM attempts WHERE id = %(attempt_id)s;

@@ -9,7 +9,7 @@ numbers n JOIN tenants t ON t.id = n.tenant_id JOIN agents g ON g.id = n.agent_i
 -- Only an agent of the same tenant, and never another tenant's number.
 INSERT INTO numbers AS n (number, tenant_id, agent_id, carrier_id, pool, enabled)
 SELECT %(number)s, g.tenant_id, g.id, %(carrier_id)s, %(pool)s, %(enabled)s
-FROM agents g WHERE g.id = %(agent_id)s AND g.tenant_id = %(tenant_id)s
+FROM agents g WHERE g.id = %(agent_id)s AND g.tenant_id = %(tenant_id)s AND g.archived_at IS NULL
 ON CONFLICT (number) DO UPDATE SET
     agent_id = excluded.agent_id, carrier_id = excluded.carrier_id, pool = excluded.pool, enabled = excluded.enabled
 WHERE n.tenant_id = excluded.tenant_id;

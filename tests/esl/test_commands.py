@@ -73,6 +73,8 @@ def test_originate_without_a_fork_and_with_one_codec() -> None:
         (commands.uuid_dump(A), f"api uuid_dump {A}"),
         (commands.uuid_break(A), f"api uuid_break {A} all"),
         (commands.uuid_send_dtmf(A, "12#*AD"), f"api uuid_send_dtmf {A} 12#*AD"),
+        (commands.uuid_send_dtmf(A, "1w2", 100), f"api uuid_send_dtmf {A} 1w2@100"),
+        (commands.uuid_setvar(A, "trunkline_action", str(A)), f"api uuid_setvar {A} trunkline_action {A}"),
         (commands.show_channels(), "api show channels as json"),
         (commands.status(), "api status"),
         (commands.version(), "api version"),
@@ -325,7 +327,7 @@ def test_every_builder_is_tried() -> None:
 @given(data=st.data())
 def test_hostile_builders(name: str, builder: Callable[..., Command], data: st.DataObject) -> None:
     good: dict[str, Any] = {
-        "attempt_id": A, "realm": "trunkline", "fence": 1, "cause": "USER_BUSY", "digits": "1", "tag": "t",
+        "attempt_id": A, "realm": "trunkline", "fence": 1, "cause": "USER_BUSY", "digits": "1", "tone_ms": 100, "tag": "t",
         "path": "/a/b", "under": ["/a"], "url": FORK, "bugname": "b", "rate": 8000, "gateway": "g",
         "user": "", "password": "p", "events": ["DTMF"], "subclasses": ["sofia::gateway_state"], "value": "agent",
         "name": {"uuid_setvar": "trunkline_hangup_by", "uuid_getvar": "accountcode", "global_getvar": "hostname",

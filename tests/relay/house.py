@@ -66,6 +66,7 @@ class MemoryBook:
     ended: set[UUID] = field(default_factory=set)
     wishes: list[tuple[UUID, str]] = field(default_factory=list)  # hangups put on record
     steps: list[Step] = field(default_factory=list)  # of recordings
+    results: dict[UUID, str] = field(default_factory=dict)  # of files that were asked for, by action
 
     async def agent_for(self, attempt: UUID) -> RelayCall | None:
         await asyncio.sleep(0)
@@ -86,6 +87,9 @@ class MemoryBook:
         self.steps.append(step)
         if step == "started":
             self.calls[attempt] = replace(self.calls[attempt], recording_state="recording")
+
+    def played(self, attempt: UUID, action: UUID, result: str) -> None:
+        self.results[action] = result
 
     def types(self) -> list[str]:
         return [type_ for _, type_, _ in self.notes]

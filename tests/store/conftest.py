@@ -16,7 +16,7 @@ from calls.evidence import End, Evidence, Source, State
 from calls.retry import RetryRules
 from lab.liberty import give_the_world
 from settings import Settings
-from store import agents, attempts, calls, carriers, tenants
+from store import agents, attempts, call_list, calls, carriers, tenants
 from store.pool import Database, open_database
 from store.rows import Attempt, Call
 
@@ -30,6 +30,12 @@ _numbers = count(1)
 def at(seconds: float) -> datetime:
     """T0 + seconds."""
     return T0 + timedelta(seconds=seconds)
+
+
+def listed(db: Database, tenant_id: UUID, limit: int, before: UUID | None = None, status: str | None = None) -> list[Call]:
+    """The tenant's calls, newest first, only those older than ``before``."""
+    page = call_list.page(db, tenant_id, limit, call_list.Filters(status=status), after=before)
+    return [shown.call for shown in page.calls]
 
 
 @dataclass

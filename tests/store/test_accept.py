@@ -16,7 +16,7 @@ from store.calls import Accepted, IdempotencyInFlight, IdempotencyKey, Idempoten
 from store.queries import shared_parts as parts
 from store.rows import Attempt, Call
 from store.snapshot import snapshot
-from tests.store.conftest import T0, World, at
+from tests.store.conftest import T0, World, at, listed
 from tests.store.threads import results, together
 
 
@@ -62,13 +62,13 @@ def test_another_tenants_agent_is_unknown(world: World) -> None:
         world.accept(agent_id=theirs.id)
     with pytest.raises(calls.UnknownTenant):
         world.accept(tenant_id=uuid4())
-    assert calls.list_calls(world.db, world.tenant.id, 10) == []
+    assert listed(world.db, world.tenant.id, 10) == []
 
 
 def test_what_validation_let_through_leaves_no_trace(world: World) -> None:
     with pytest.raises(psycopg.errors.CheckViolation):
         calls.accept_call(world.db, world.new(to_number="112"), idempotency=key(), now=T0)
-    assert calls.list_calls(world.db, world.tenant.id, 10) == []
+    assert listed(world.db, world.tenant.id, 10) == []
     assert world.rows("SELECT 1 FROM outbox WHERE tenant_id = %s", world.tenant.id) == []
     # The key is free for the corrected request.
     assert calls.accept_call(world.db, world.new(), idempotency=key(), now=T0).replay is None
@@ -93,7 +93,7 @@ def test_same_key_same_body_is_answered_as_the_first_time(world: World) -> None:
     again = calls.accept_call(world.db, world.new(), idempotency=key(), now=at(100))
     assert again.replay == {"id": str(first.call.id), "extra": 1}
     assert (again.call.id, again.attempt_id) == (first.call.id, first.attempt_id)
-    assert len(calls.list_calls(world.db, world.tenant.id, 10)) == 1
+    assert len(listed(world.db, world.tenant.id, 10)) == 1
 
 
 def test_same_key_other_body_is_refused(world: World) -> None:
@@ -171,7 +171,7 @@ def test_racing_requests_with_one_key_make_one_call(world: World) -> None:
     answered = results([item for item in found if not isinstance(item, IdempotencyInFlight)])
     assert len([item for item in answered if item.replay is None]) == 1
     assert len(answered) + len(refused) == 12
-    assert {item.call.id for item in answered} == {call.id for call in calls.list_calls(world.db, world.tenant.id, 50)}
+    assert {item.call.id for item in answered} == {call.id for call in listed(world.db, world.tenant.id, 50)}
 
 
 def test_a_key_in_work_is_in_flight(world: World) -> None:
@@ -191,7 +191,7 @@ def test_reading_is_the_tenants_own(world: World) -> None:
     assert calls.get_call(world.db, stranger, accepted.call.id) is None
     assert calls.list_attempts(world.db, stranger, accepted.call.id) == []
     assert calls.list_events(world.db, stranger, accepted.call.id) == []
-    assert calls.list_calls(world.db, stranger, 10) == []
+    assert listed(world.db, stranger, 10) == []
     assert calls.request_hangup(world.db, stranger, accepted.call.id, "customer", at(1)).kind == "not_found"
     assert world.call(accepted.call.id).status == "queued"
 
@@ -199,10 +199,10 @@ def test_reading_is_the_tenants_own(world: World) -> None:
 def test_pages_are_newest_first_and_whole(world: World) -> None:
     ids = [world.accept().call.id for _ in range(5)]
     calls.request_hangup(world.db, world.tenant.id, ids[2], "customer", at(1))
-    first = calls.list_calls(world.db, world.tenant.id, 2)
-    second = calls.list_calls(world.db, world.tenant.id, 10, before=first[-1].id)
+    first = listed(world.db, world.tenant.id, 2)
+    second = listed(world.db, world.tenant.id, 10, before=first[-1].id)
     assert [call.id for call in [*first, *second]] == ids[::-1]
-    assert [call.id for call in calls.list_calls(world.db, world.tenant.id, 10, status="canceled")] == [ids[2]]
+    assert [call.id for call in listed(world.db, world.tenant.id, 10, status="canceled")] == [ids[2]]
 
 
 def test_rows_have_the_columns_order(world: World) -> None:

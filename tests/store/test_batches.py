@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
 
 from calls.evidence import State
-from store import attempts, backlog, batches, calls, laning, request_keys, tenants
+from store import attempts, backlog, batches, call_list, calls, laning, request_keys, tenants
 from store.attempts import Claimed, Refused
 from store.batch_rows import pause
 from store.batches import AcceptedBatch, Fitted, NewBatch, Under
@@ -41,7 +42,8 @@ def accept(world: World, new: NewBatch | int = 3, **more: Any) -> AcceptedBatch:
 def of(world: World, done: AcceptedBatch) -> list[calls.Call]:
     assert done.answer.location is not None
     batch_id = done.answer.location[-32:]
-    return sorted(calls.list_calls(world.db, world.tenant.id, 100, batch_id=batch_id), key=lambda call: call.id)  # type: ignore[arg-type]
+    found = call_list.page(world.db, world.tenant.id, 100, call_list.Filters(batch_id=UUID(batch_id)))
+    return sorted((shown.call for shown in found.calls), key=lambda call: call.id)
 
 
 def test_its_calls_are_written_as_single_ones_are(world: World) -> None:

@@ -9,7 +9,7 @@ import pytest
 from calls.evidence import State
 from store import attempts, calls, tenants
 from store.attempts import Claimed, Refused
-from tests.store.conftest import World, at
+from tests.store.conftest import World, at, listed
 
 
 def cancel(world: World, seconds: float) -> None:
@@ -25,8 +25,8 @@ def test_what_was_queued_is_not_dialed_and_says_so(world: World) -> None:
         assert world.claim(one.attempt_id, now=at(20)) == Refused("canceled")
         call = world.call(one.call.id)
         assert (call.status, call.cancel_requested) == ("queued", True)
-    assert all(call.cancel_requested for call in calls.list_calls(world.db, world.tenant.id, 10))
-    assert all(call.cancel_requested for call in calls.list_calls(world.db, world.tenant.id, 10, status="queued"))
+    assert all(call.cancel_requested for call in listed(world.db, world.tenant.id, 10))
+    assert all(call.cancel_requested for call in listed(world.db, world.tenant.id, 10, status="queued"))
     # Final: nobody lanes them again. Ending one of them in the usual way is possible still.
     assert calls.request_hangup(world.db, world.tenant.id, before[0].call.id, "customer", at(21)).kind == "canceled"
     call = world.call(before[0].call.id)

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from calls.evidence import Evidence, Source, State
 from calls.ids import new_uuid7
 from calls.retry import RetryRules, Stop, apply_retry_policy
-from store import attempts, calls
+from store import attempts
 from store.attempts import Applied
 from store.facts import call_facts, facts_of
 from store.work import CallWork, Context
-from tests.store.conftest import RULES, TIMERS, World, at
+from tests.store.conftest import RULES, TIMERS, World, at, listed
 from tests.store.threads import results, together, wait_for, waits_for_lock
 
 #: What differs between equal histories: ids, how often the enterprise was told, and on what the policy decided then.
@@ -80,14 +80,14 @@ def test_an_announcement_is_no_ringing(world: World) -> None:
     assert (call.status, call.status_at, call.ended) == ("early", at(2), False)
     assert world.told(accepted.call.id)[-1][1] == "call.early"
 
-    def listed(status: str) -> bool:
-        found = calls.list_calls(world.db, call.tenant_id, 100, None, status)
+    def is_listed(status: str) -> bool:
+        found = listed(world.db, call.tenant_id, 100, None, status)
         return any(one.id == call.id for one in found)
 
-    assert (listed("early"), listed("ringing")) == (True, False)
+    assert (is_listed("early"), is_listed("ringing")) == (True, False)
     world.apply(world.seen(accepted.attempt_id, State.RINGING, 9, "e3"))
     assert (world.call(call.id).status, world.call(call.id).status_at) == ("ringing", at(9))
-    assert (listed("early"), listed("ringing")) == (False, True)
+    assert (is_listed("early"), is_listed("ringing")) == (False, True)
     # Media after the ring (the network's own tone) takes nothing back.
     world.apply(world.seen(accepted.attempt_id, State.EARLY, 10, "e4"))
     assert world.call(call.id).status == "ringing"

@@ -17,6 +17,7 @@ import redis
 from rq.job import Job
 
 from calls.ids import agent_ref
+from lab.audio import pcm
 from lab.judge import judge, read_log
 from settings import Settings
 from store import agents, tenants
@@ -30,8 +31,9 @@ from trunkline.stack import Stack
 pytestmark = pytest.mark.system
 
 SILENT_CALLEE = "+12125550122"  # answers, says nothing, never hangs up
-GREETING_HZ, CALLEE_HZ = 523, 880
+GREETING_HZ, CALLEE_HZ, NEWS_HZ = 523, 880, 1250
 HEARD = 0.5  # share of the power at that frequency in the last second
+NEWS_SHARE = 0.02  # of all there was to hear: a louder greeting and its echo beside it
 
 
 class Caller:
@@ -54,6 +56,17 @@ class Caller:
         answer = self.api.get(call + suffix)
         assert answer.status == 200, answer
         return answer.body
+
+    def act(self, call: str, verb: str, body: dict[str, object]) -> str:
+        """The address of an action that was accepted."""
+        answer = self.api.post(f"{call}/actions/{verb}", body)
+        assert answer.status == 202, answer
+        return answer.headers["location"]
+
+    def wait_done(self, action: str) -> dict[str, Any]:
+        wait_until(f"{action} to be done", lambda: self.see(action)["status"] == "done", timeout_s=15, every_s=0.05)
+        done: dict[str, Any] = self.see(action)
+        return done
 
     def wait_status(self, call: str, *statuses: str, timeout_s: float = 15) -> dict[str, Any]:
         def there() -> bool:
@@ -87,11 +100,32 @@ def test_the_agent_and_the_callee_hear_each_other(stack: Stack, lab: Callable[[s
     assert lab(f"say {attempt['id']} silent").startswith("+OK")
     wait_until("the agent's echo at the callee", lambda: hears(CALLEE_HZ), timeout_s=10)
 
+    # Keys and a file for the callee, and what came of each.
+    def news() -> float:
+        """Its share of all that the callee has heard, however long ago."""
+        return float(lab(f"tone {attempt['id']} {NEWS_HZ} 60").split()[1])
+
+    assert news() < NEWS_SHARE / 4
+    pcm.write_wav(str(stack.audio / "news.wav"), pcm.tone(NEWS_HZ, 1.5))
+    pressed = caller.act(call, "dtmf", {"digits": "4w2#"})
+    played = caller.act(call, "play", {"audio": "news.wav"})
+    assert caller.wait_done(pressed)["result"] == "sent"
+    assert lab(f"keys {attempt['id']}") == "+OK 4w2#"
+    assert caller.wait_done(played)["result"] == "played"
+    assert news() > NEWS_SHARE
+
     assert lab(f"press {attempt['id']} 9").startswith("+OK")  # the agent says goodbye and hangs up
     ended = caller.wait_status(call, "completed", "failed")
     assert (ended["status"], ended["end_reason"], ended["hangup_by"]) == ("completed", "hangup", "agent")
     assert ended["answered_at"] == answered["answered_at"] is not None
     assert (ended["client_reference"], ended["metadata"]) == ("order-4711", {"order": 4711})
+    assert (ended["carrier"], ended["recording_ids"]) == ("lab_a", [])
+    (dial,) = caller.see(call, "/attempts")["data"]
+    for name in ("queue_ms", "pdd_ms", "ring_ms", "talk_ms", "agent_connect_ms"):
+        assert ended[name] == dial[name] is not None, name
+    assert ended["talk_ms"] > ended["agent_connect_ms"]
+    (found,) = caller.api.get("/v1/calls?client_reference=order-4711").body["data"]
+    assert found == ended
 
     invites = [fact for fact in read_log(stack.arrivals("lab_a")) if fact["k"] == "invite"]
     assert [(fact["call_id"], fact["number"]) for fact in invites] == [(attempt["id"], SILENT_CALLEE)]

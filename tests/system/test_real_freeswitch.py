@@ -27,7 +27,7 @@ from store import carriers
 from tests.system.conftest import CHECKOUT
 from tests.system.house import jobs_done
 from tests.system.recorded import check_recorded_call
-from tests.system.test_one_call import GREETING_HZ, HEARD, SILENT_CALLEE, Caller
+from tests.system.test_one_call import GREETING_HZ, HEARD, NEWS_HZ, SILENT_CALLEE, Caller
 from trunkline.children import wait_until
 from trunkline.given_switch import GivenCdrs, GivenSwitch
 from trunkline.stack import LabCarrier, Route, Stack
@@ -101,6 +101,20 @@ def hears(stack: Stack, lab: Callable[[str], str]) -> Callable[[str, int], bool]
     return by_the_lab if stack.switch is None else by_rtp
 
 
+@pytest.fixture
+def keys(stack: Stack, lab: Callable[[str], str]) -> Callable[[str], str]:
+    """``keys(attempt)``: what was pressed towards the callee; from the RTP it received, or by the lab's word."""
+
+    def by_the_lab(attempt: str) -> str:
+        return lab(f"keys {attempt}").removeprefix("+OK").strip().replace("w", "")
+
+    def by_rtp(attempt: str) -> str:
+        record = stack.recordings / f"{attempt}.keys"
+        return record.read_text() if record.exists() else ""
+
+    return by_the_lab if stack.switch is None else by_rtp
+
+
 def attempt_of(caller: Caller, call: str) -> str:
     (attempt,) = caller.see(call, "/attempts")["data"]
     return str(attempt["id"])
@@ -167,6 +181,31 @@ def test_whoever_speaks_silences_the_agent(stack: Stack, hears: Callable[[str, i
     assert not hears(attempt, GREETING_HZ)
     ended = caller.wait_status(call, "completed", "failed")
     assert (ended["status"], ended["hangup_by"]) == ("completed", "agent")
+
+
+def test_keys_and_a_file_reach_the_callee_beside_the_agent(
+    stack: Stack, hears: Callable[[str, int], bool], keys: Callable[[str], str]
+) -> None:
+    pcm.write_wav(str(stack.audio / "between.wav"), pcm.tone(NEWS_HZ, 3.0))
+    (stack.audio / "between.wav").chmod(0o644)
+    caller = Caller(stack, "actor")
+    call = caller.post(SILENT_CALLEE, agent_variables={"tone_hz": GREETING_HZ, "tone_ms": 8000}, max_attempts=1)
+    attempt = attempt_of(caller, call)
+    wait_until("the agent's greeting at the callee", lambda: hears(attempt, GREETING_HZ), timeout_s=10)
+    played = caller.act(call, "play", {"audio": "between.wav"})
+    # In turn, not mixed.
+    wait_until("the file", lambda: hears(attempt, NEWS_HZ) and not hears(attempt, GREETING_HZ), timeout_s=10)
+    assert caller.wait_done(played)["result"] == "played"
+    wait_until("the rest of the greeting", lambda: hears(attempt, GREETING_HZ), timeout_s=5)
+    pressed = caller.act(call, "dtmf", {"digits": "4w2#", "tone_ms": 100})
+    assert caller.wait_done(pressed)["result"] == "sent"
+    wait_until("the keys at the callee", lambda: keys(attempt) == "42#", timeout_s=10)
+    missing = caller.act(call, "play", {"audio": "missing.wav"})
+    assert caller.wait_done(missing)["result"] == "not_played"
+    caller.api.post(f"{call}/actions/hangup", {})
+    ended = caller.wait_status(call, "completed")
+    assert ended["agent_connect_ms"] is not None
+    assert ended["agent_connect_ms"] < ended["talk_ms"]
 
 
 def test_an_announcement_is_heard_and_ends_the_call(stack: Stack, hears: Callable[[str, int], bool]) -> None:

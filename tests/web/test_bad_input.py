@@ -317,7 +317,8 @@ AGENTS: list[tuple[dict[str, Any], dict[str, str]]] = [
     ({}, {"/name": "required", "/kind": "required"}),
     ({"name": "Bot", "kind": "websocket", "url": "wss://bot.example.com"}, {"/name": "bad_format"}),
     ({"name": "bot\n", "kind": "websocket", "url": "wss://bot.example.com"}, {"/name": "bad_character"}),
-    ({"name": "bot", "kind": "sip", "url": "wss://bot.example.com"}, {"/kind": "bad_value"}),
+    ({"name": "bot", "kind": "sip", "url": "wss://bot.example.com"}, {"/kind": "not_supported_yet"}),
+    ({"name": "bot", "kind": "human", "url": "wss://bot.example.com"}, {"/kind": "bad_value"}),
     ({"name": "bot", "kind": "websocket"}, {"/url": "required"}),
     ({"name": "bot", "kind": "websocket", "url": "ws://bot.example.com"}, {"/url": "bad_scheme"}),
     ({"name": "bot", "kind": "websocket", "url": "https://bot.example.com"}, {"/url": "bad_scheme"}),
@@ -387,3 +388,20 @@ def test_no_refusal_repeats_what_was_sent(api: Api, order: Callable[..., Any]) -
     assert response.status_code == 422
     assert "7654321" not in text
     assert "secret" not in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "pointer"),
+    [
+        ({"number_pool_id": "pool_1"}, "/number_pool_id"),
+        ({"screening": {"mode": "detect"}}, "/screening"),
+        ({"recording": {"channels": 1}}, "/recording/channels"),
+    ],
+)
+def test_what_is_not_there_yet_is_refused_with_what_to_do(
+    api: Api, order: Callable[..., dict[str, Any]], changes: dict[str, Any], pointer: str
+) -> None:
+    response = api.post("/v1/calls", order(**changes))
+    (fault,) = response.get_json()["errors"]
+    assert (response.status_code, fault["pointer"], fault["code"]) == (422, pointer, "not_supported_yet")
+    assert "known are" not in fault["detail"]

@@ -13,6 +13,7 @@ from werkzeug.test import TestResponse
 from store import agents
 from store.pool import Conn, Database
 from tests.web.conftest import Api, World
+from tests.web.test_call_actions import talking
 
 Order = Callable[..., dict[str, Any]]
 GONE = psycopg.OperationalError("server closed the connection unexpectedly")
@@ -129,13 +130,34 @@ def test_a_hangup_in_doubt_is_told_so(
     assert api.post(f"{path}/actions/hangup").status_code == 202
 
 
+def test_keys_in_doubt_are_told_so_and_pressed_once(
+    api: Api, world: World, order: Order, lost_at_commit: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = talking(api, world, order)
+    run = Database.run
+    with monkeypatch.context() as lost:
+
+        def twice(self: Database, unit: Callable[[Conn], Any], **options: Any) -> Any:
+            """The first try is committed, and its connection lost: it is given another."""
+            run(self, unit, **options)
+            return run(self, unit, **options)
+
+        lost.setattr(Database, "run", twice)
+        assert api.post(f"{path}/actions/dtmf", {"digits": "1"}).status_code == 202
+    assert len(api.get(f"{path}/actions").get_json()["data"]) == 1
+    lost_at_commit()
+    assert "Look at the call's actions" in in_doubt(api.post(f"{path}/actions/dtmf", {"digits": "2"}))
+    monkeypatch.undo()
+    assert len(api.get(f"{path}/actions").get_json()["data"]) == 2
+
+
 def test_a_hangup_that_cannot_be_read_back_is_not_denied(api: Api, order: Order, monkeypatch: pytest.MonkeyPatch) -> None:
     path = api.post("/v1/calls", order()).headers["Location"]
 
     def away(*_: object) -> None:
         raise PoolTimeout("couldn't get a connection after 3 s")
 
-    monkeypatch.setattr("web.api.calls.calls.get_call", away)
+    monkeypatch.setattr("web.api.calls.call_list.get", away)
     in_doubt(api.post(f"{path}/actions/hangup"))
     # Reading alone promises what it can.
     assert api.get(path).get_json()["code"] == "database_unavailable"

@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Response
 
-from store import calls, commands
+from store import call_actions, calls, commands
 from store.commands import Action
 from store.hangup import ALREADY_ENDED, CANCELED
 from store.recording_actions import PAUSED, RESUMED
@@ -27,6 +27,10 @@ _RESULTS = {
     CANCELED: "canceled",
     PAUSED: "paused",
     RESUMED: "resumed",
+    call_actions.SENT: "sent",
+    call_actions.PLAYED: "played",
+    call_actions.CUT_SHORT: "cut_short",
+    call_actions.TOO_LATE: "too_late",
 }
 
 
@@ -39,7 +43,7 @@ def list_actions(call_id: str) -> Response:
     ours, wanted = runtime(), path_id("call", call_id)
     if calls.get_call(ours.database, tenant().id, wanted) is None:
         raise not_found("call")
-    return answer({"data": [_show(one) for one in commands.list_actions(ours.database, tenant().id, wanted)]})
+    return answer({"data": [show(one) for one in commands.list_actions(ours.database, tenant().id, wanted)]})
 
 
 @blueprint.get("/<call_id>/actions/<action_id>", scope="calls:read")
@@ -54,19 +58,31 @@ def get_action(call_id: str, action_id: str) -> Response:
     found = commands.list_actions(runtime().database, tenant().id, path_id("call", call_id), action_id)
     if not found:
         raise not_found("action")
-    return answer(_show(found[0]))
+    return answer(show(found[0]))
 
 
-def _show(action: Action) -> dict[str, Any]:
-    result = action.result
+def show(action: Action) -> dict[str, Any]:
+    """The action as JSON types. Not which keys: they may be a secret of the callee's."""
     return {
         "id": str(action.id),
         "type": action.verb,
         "requested_by": action.requested_by,
         "idempotency_key": action.action,
         "attempt_id": str(action.attempt_id),
-        "status": "requested" if action.done_at is None else "done",
-        "result": None if result is None else _RESULTS.get(result, "refused"),
+        "status": _status(action),
+        "result": None if action.result is None else _result(action.result),
         "created_at": stamp(action.created_at),
         "done_at": None if action.done_at is None else stamp(action.done_at),
     }
+
+
+def _status(action: Action) -> str:
+    if action.done_at is not None:
+        return "done"
+    return "requested" if action.begun_at is None else "playing"
+
+
+def _result(result: str) -> str:
+    if result.startswith(call_actions.NOT_PLAYED):
+        return "not_played"
+    return _RESULTS.get(result, "refused")

@@ -13,15 +13,15 @@ from store.pool import Database
 from store.snapshot import stamp
 from store.tenants import NameTaken
 from web.api import idempotency
+from web.api.agent_requests import WHERE, AgentChangeRequest, AgentsQuery, NewAgentRequest
 from web.api.answers import AgentAnswer, AgentPage
 from web.api.headers import LOCATION_HEADER, REPLAYED_HEADER
 from web.api.once import once
 from web.api.outcome import told_truly
 from web.api.parser import Blueprint
-from web.api.requests import AgentsQuery, NewAgentRequest
 from web.api.respond import answer, page, path_id, refuses
 from web.auth import tenant
-from web.problems import FieldError, Problem, not_found
+from web.problems import FieldError, Problem, invalid, not_found
 from web.runtime import runtime
 
 blueprint = Blueprint("agents", __name__, url_prefix="/v1/agents", description="Who talks to whoever answers")
@@ -49,8 +49,7 @@ def _created(database: Database, args: dict[str, Any]) -> Response:
             audio=args.get("audio"),
         )
     except NameTaken:
-        detail = "you have an agent of this name already; choose another name"
-        raise Problem(409, "name_taken", "name: " + detail, [FieldError("/name", "name_taken", detail)]) from None
+        raise _name_taken() from None
     return answer(_show(agent), 201, {"Location": url_for("agents.get_agent", agent_id=agent_ref(agent.id))})
 
 
@@ -60,7 +59,10 @@ def _created(database: Database, args: dict[str, Any]) -> Response:
 @refuses(blueprint)
 @blueprint.doc(operationId="listAgents")
 def list_agents(query: dict[str, Any]) -> Response:
-    """List agents, newest first"""
+    """List agents, newest first
+
+    Those that are in use; one that was archived can be read by its id.
+    """
     limit, before = query["limit"], query.get("starting_after")
     found = sorted(agents.list_agents(runtime().database, tenant().id), key=lambda agent: agent.id, reverse=True)
     below = [agent for agent in found if before is None or agent.id < before]
@@ -79,6 +81,62 @@ def get_agent(agent_id: str) -> Response:
     return answer(_show(agent))
 
 
+@blueprint.patch("/<agent_id>", scope="agents:write")
+@blueprint.arguments(AgentChangeRequest)
+@blueprint.response(200, AgentAnswer)
+@refuses(blueprint, 400, 404, 409, 413, 415, writes=True)
+@blueprint.doc(operationId="changeAgent")
+def change_agent(args: dict[str, Any], agent_id: str) -> Response:
+    """Change an agent
+
+    What is left out stays. It holds for every call that begins to ring from then on, also for those that wait already.
+    """
+    ours, wanted = runtime(), path_id("agent", agent_id)
+    known = agents.get(ours.database, tenant().id, wanted)
+    if known is None:
+        raise not_found("agent")
+    if known.archived_at is not None:
+        raise Problem(409, "archived", "This agent was archived and cannot be changed. Create another one.")
+    foreign = [name for kind, name in WHERE.items() if kind != known.kind and name in args]
+    if foreign:
+        detail = f"belongs to no agent of kind {known.kind}; leave it out"
+        raise invalid(*(FieldError(f"/{name}", "not_allowed", detail) for name in foreign))
+    try:
+        with told_truly("Send it again: a change made twice is the same."):
+            changed = agents.change(ours.database, tenant().id, wanted, **args)
+    except NameTaken:
+        raise _name_taken() from None
+    if changed is None:
+        raise not_found("agent")
+    return answer(_show(changed))
+
+
+@blueprint.delete("/<agent_id>", scope="agents:write")
+@blueprint.response(200, AgentAnswer)
+@refuses(blueprint, 404, 409, writes=True)
+@blueprint.doc(operationId="archiveAgent")
+def archive_agent(agent_id: str) -> Response:
+    """Archive an agent
+
+    It takes no call any more and is not listed; its name is free again, and its past calls go on naming it. Refused while
+    calls of it wait or are up, and while one of your numbers leads to it. Asking again changes nothing.
+    """
+    ours = runtime()
+    try:
+        with told_truly("Ask again: asking twice changes nothing."):
+            archived = agents.archive(ours.database, tenant().id, path_id("agent", agent_id), ours.now())
+    except agents.AgentInUse as error:
+        raise Problem(409, "agent_in_use", f"{error} Nothing was changed.") from None
+    if archived is None:
+        raise not_found("agent")
+    return answer(_show(archived))
+
+
+def _name_taken() -> Problem:
+    detail = "you have an agent of this name already; choose another name"
+    return Problem(409, "name_taken", "name: " + detail, [FieldError("/name", "name_taken", detail)])
+
+
 def _show(agent: Agent) -> dict[str, Any]:
     return {
         "id": agent_ref(agent.id),
@@ -88,4 +146,5 @@ def _show(agent: Agent) -> dict[str, Any]:
         "audio": agent.audio,
         "paused": agent.paused,
         "created_at": stamp(agent.created_at),
+        "archived_at": stamp(agent.archived_at),
     }

@@ -20,6 +20,7 @@ STATUSES = (
 )  # fmt: skip
 PRIORITIES = ("urgent", "normal", "bulk")
 AGENT_KINDS = ("websocket", "announcement")
+ANSWERED_BY = ("human", "machine", "fax", "unknown")
 
 
 def _text(description: str, *, null: bool = False, data_key: str | None = None, **metadata: Any) -> fields.String:
@@ -41,6 +42,17 @@ def _number(description: str) -> fields.Float:
 
 def _truth(description: str) -> fields.Boolean:
     return fields.Boolean(required=True, metadata={"description": description})
+
+
+def _timings() -> tuple[fields.Integer, ...]:
+    """The lengths of a dial's parts: calls/timings.py."""
+    return (
+        _whole("ms; from when it might be dialed (due_at) to when it was (dialed_at)", null=True),
+        _whole("ms; post-dial delay: from dialed_at to the far end's first 180 or 183, or the answer if none", null=True),
+        _whole("ms; from the first 180, or 183 if no 180 came, to the answer or the end", null=True),
+        _whole("ms; from the answer to the end", null=True),
+        _whole("ms; from the answer to when the callee began to hear the agent", null=True),
+    )
 
 
 def _gaps(after: str) -> fields.List[Any]:
@@ -87,6 +99,9 @@ class ProblemAnswer(Answer):
     retry_after_s = fields.Integer(metadata={"description": "s; as in Retry-After"})
     limit = fields.Nested(ReachedLimitAnswer, metadata={"description": "of a 429"})
     scope = fields.String(metadata={"description": "of a 403 missing_scope: what the key lacks"})
+    call_status = fields.String(
+        metadata={"description": "of a 409 not_in_progress: where the call is", "enum": list(STATUSES)}
+    )
 
 
 class RetryAnswer(Answer):
@@ -148,9 +163,12 @@ class CallAnswer(Answer):
     priority = _text("class of service", enum=list(PRIORITIES))
     end_reason = _text("why it ended: see docs/webhooks.md for each", null=True, enum=[*END_REASONS, None])
     hangup_by = _text("who ended it", null=True)
-    answered_by = _text("what answered, where it is known", null=True)
+    answered_by = _text("what answered; null: not known", null=True, enum=[*ANSWERED_BY, None])
+    answered_by_ms = _whole("ms; from the answer to when that was known", null=True)
     sip_code = _whole("the carrier's final SIP answer", null=True)
     q850_cause = _whole("Q.850 cause", null=True)
+    carrier = _text("name of the carrier that the attempt was given to (the timings are of the same attempt)", null=True)
+    queue_ms, pdd_ms, ring_ms, talk_ms, agent_connect_ms = _timings()
     attempt_count = _whole("attempts so far that count towards max_attempts, a waiting one included")
     max_attempts = _whole("attempts over all reasons together")
     retry = fields.Nested(
@@ -174,6 +192,9 @@ class CallAnswer(Answer):
     recording = fields.Nested(
         AskedRecording, required=True, allow_none=True, metadata={"description": "how it is recorded; null: not at all"}
     )
+    recording_ids = fields.List(
+        fields.String(), required=True, metadata={"description": "its recordings, first one first: one per answered dial"}
+    )
     ring_timeout_s = _whole("s; first ringing to answer")
     max_duration_s = _whole("s; longest talk")
     cancel_requested = fields.Boolean(
@@ -191,11 +212,14 @@ class CallAnswer(Answer):
 
 
 class CallPage(Answer):
-    """A page of calls, newest first."""
+    """A page of calls, newest first. With filters a page may hold few calls or none, and there be more all the same."""
 
     data = fields.List(fields.Nested(CallAnswer), required=True)
-    has_more = fields.Boolean(required=True)
-    next_cursor = _text("give it as starting_after; null on the last page", null=True)
+    has_more = fields.Boolean(required=True, metadata={"description": "there may be more in that direction"})
+    next_cursor = _text(
+        "give it as starting_after, or as ending_before where that was asked for, to go on; null: there is nothing more",
+        null=True,
+    )
 
 
 class CanceledQueueAnswer(Answer):
@@ -222,20 +246,28 @@ class EventList(Answer):
     data = fields.List(fields.Nested(EventAnswer), required=True)
 
 
-ACTION_RESULTS = ("hung_up", "canceled", "paused", "resumed", "ended", "already_ended", "refused")
+ACTION_RESULTS = (
+    "hung_up", "canceled", "paused", "resumed", "sent", "played", "cut_short", "not_played", "too_late", "ended",
+    "already_ended", "refused",
+)  # fmt: skip
 
 
 class ActionAnswer(Answer):
     """Something that was asked of a call."""
 
     id = _text("the action")
-    type = _text("what was asked", enum=["hangup", "pause_recording", "resume_recording"])
+    type = _text("what was asked", enum=["hangup", "pause_recording", "resume_recording", "dtmf", "play"])
     requested_by = _text("who asked", enum=["customer", "agent", "operator", "platform"])
     idempotency_key = _text("the Idempotency-Key it was asked under", null=True)
     attempt_id = _text("the attempt that it concerns")
-    status = _text("whether it was carried out", enum=["requested", "done"])
+    status = _text(
+        "whether it was carried out; playing: the switch has the file, and its end is waited for",
+        enum=["requested", "playing", "done"],
+    )
     result = _text(
-        "what came of it. canceled: the call was waiting and was not dialed; ended: it was over before it came to that",
+        "what came of it. canceled: the call was waiting and was not dialed; sent: the switch presses the keys; played: to"
+        " its end; cut_short: the call ended first; not_played: the switch could not; too_late: it could not be carried out"
+        " in time; ended: the call was over before it came to that, or before it was known",
         null=True,
         enum=[*ACTION_RESULTS, None],
     )
@@ -269,11 +301,14 @@ class AttemptAnswer(Answer):
     sip_code = _whole("the carrier's final SIP answer", null=True)
     sip_phrase = _text("its words", null=True)
     hangup_by = _text("who ended it", null=True)
+    carrier = _text("name of the carrier that it was given to", null=True)
+    queue_ms, pdd_ms, ring_ms, talk_ms, agent_connect_ms = _timings()
     due_at = _time("not dialed before")
     dialed_at = _time("handed to the switch", null=True)
     ringing_at = _time("first 180", null=True)
     early_at = _time("first 183 with audio", null=True)
     answered_at = _time("answered", null=True)
+    agent_heard_at = _time("the callee began to hear the agent", null=True)
     ended_at = _time("ended", null=True)
     decision = fields.Dict(
         required=True,
@@ -298,6 +333,7 @@ class AgentAnswer(Answer):
     audio = _text("announcement: file", null=True)
     paused = fields.Boolean(required=True, metadata={"description": "true: its calls wait until it is resumed"})
     created_at = _time("created")
+    archived_at = _time("put away: it takes no call any more; null: it is in use", null=True)
 
 
 class AgentPage(Answer):

@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from flask import Response, g, url_for
 
 from calls.ids import call_ref
 from crashpoint import crash_point
-from store import calls, permission, tenants
+from store import call_list, calls, permission, tenants
+from store.call_list import Filters
 from store.calls import Accepted, NewCall, QueueFull, UnknownAgent
 from store.hangup import OtherAction, request_hangup
 from store.rows import Call, CallEvent
 from store.snapshot import attempt_snapshot, snapshot, stamp
 from web.api import dryrun, idempotency
 from web.api.answers import AttemptList, CallAnswer, CallPage, CanceledQueueAnswer, EventList
+from web.api.call_lines import LINES_CONTENT, lines, wants_lines
 from web.api.flights import only_one
 from web.api.headers import LOCATION_HEADER, REPLAYED_HEADER
 from web.api.lookups import Lookups
@@ -25,7 +28,7 @@ from web.api.outcome import told_truly
 from web.api.parser import Blueprint
 from web.api.push import lane
 from web.api.requests import CallsQuery, NewCallRequest
-from web.api.respond import answer, page, path_id, refuses
+from web.api.respond import answer, path_id, refuses
 from web.api.rules_answers import DryRunAnswer
 from web.auth import tenant
 from web.problems import FieldError, invalid, not_found, too_many
@@ -122,23 +125,25 @@ def _accept(new: NewCall, key: calls.IdempotencyKey | None, respond: Callable[[C
 @blueprint.get("", scope="calls:read")
 @blueprint.arguments(CallsQuery, location="query")
 @blueprint.response(200, CallPage)
-@refuses(blueprint)
-@blueprint.doc(operationId="listCalls")
+@refuses(blueprint, 422)
+@blueprint.doc(operationId="listCalls", responses={200: {"content": LINES_CONTENT}})
 def list_calls(query: dict[str, Any]) -> Response:
     """List calls, newest first
 
-    New calls never move the pages that follow a cursor.
+    New calls never move the pages that follow a cursor: to read on, give `next_cursor` as `starting_after` until it is null.
+    A page looks at a bounded number of calls for those that fit all filters, so it may hold few or none and yet have a
+    `next_cursor`. With `Accept: application/x-ndjson` all calls that fit are sent, one JSON object a line, without `limit`
+    and `ending_before`; an answer that breaks off is not complete: go on with `starting_after` the last whole line's id.
     """
-    limit = query["limit"]
-    found = calls.list_calls(
-        runtime().database,
-        tenant().id,
-        limit + 1,
-        query.get("starting_after"),
-        query.get("status"),
-        batch_id=query.get("batch_id"),
+    after = query.get("starting_after")
+    if wants_lines():
+        return lines(_filters(query), after)
+    found = call_list.page(
+        runtime().database, tenant().id, query["limit"], _filters(query), after=after, before=query.get("ending_before")
     )
-    return page(found, limit, snapshot)
+    data = [snapshot(shown.call, shown.dial) for shown in found.calls]
+    cursor = None if found.cursor is None else call_ref(found.cursor)
+    return answer({"data": data, "has_more": cursor is not None, "next_cursor": cursor})
 
 
 @blueprint.get("/<call_id>", scope="calls:read")
@@ -147,7 +152,7 @@ def list_calls(query: dict[str, Any]) -> Response:
 @blueprint.doc(operationId="getCall")
 def get_call(call_id: str) -> Response:
     """Read a call"""
-    return answer(snapshot(_own_call(call_id)))
+    return answer(_shown(path_id("call", call_id)))
 
 
 @blueprint.get("/<call_id>/events", scope="calls:read")
@@ -202,7 +207,7 @@ def hang_up(call_id: str) -> Response:
         raise not_found("call")
     location = {"Location": url_for("actions.get_action", call_id=call_ref(wanted), action_id=str(done.command_id))}
     with told_truly(_ASK_AGAIN, accepted=True):
-        return answer(snapshot(_own_call(call_id)), 202, location)
+        return answer(_shown(wanted), 202, location)
 
 
 @blueprint.post("/actions/cancel_queued", scope="calls:write")
@@ -219,6 +224,20 @@ def cancel_queued() -> Response:
     with told_truly(_CANCEL_AGAIN):
         mark = tenants.cancel_queued(ours.database, tenant().id, ours.now())
     return answer({"canceled_before": stamp(mark)}, 202)
+
+
+def _filters(query: dict[str, Any]) -> Filters:
+    names = {"to": "to_number"}
+    given = {names.get(name, name): value for name, value in query.items()}
+    return Filters(**{name: given.get(name) for name in Filters.__dataclass_fields__})
+
+
+def _shown(call_id: UUID) -> dict[str, Any]:
+    """The tenant's call as JSON types; raises 404."""
+    found = call_list.get(runtime().database, tenant().id, call_id)
+    if found is None:
+        raise not_found("call")
+    return snapshot(found.call, found.dial)
 
 
 def _own_call(call_id: str) -> Call:

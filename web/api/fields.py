@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from marshmallow import Schema, ValidationError, fields
 
@@ -85,14 +85,18 @@ class Text(Coded, fields.String):
 class Choice(Coded, fields.String):
     """One of a closed list of strings."""
 
-    def __init__(self, choices: Sequence[str], **more: Any):
+    def __init__(self, choices: Sequence[str], *, later: Mapping[str, str] | None = None, **more: Any):
+        """``later``: what is known and cannot be had yet, with what to do instead."""
         super().__init__(metadata={"enum": list(choices), **more.pop("metadata", {})}, **more)
         self._choices = tuple(choices)
+        self._later = later or {}
         self.expected = "one of " + ", ".join(choices)
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
         if not isinstance(value, str):
             raise self.make_error("type")
+        if value in self._later:
+            raise fault("not_supported_yet", self._later[value])
         if value not in self._choices:
             raise fault("bad_value", f"must be {self.expected}")
         return value
@@ -206,7 +210,12 @@ class Telephone(Coded, fields.String):
 
 
 class Request(Schema):
-    """A schema whose unknown fields are refused by name, with the list of those that exist."""
+    """A schema whose unknown fields are refused by name, with the list of those that exist.
+
+    ``REFUSED``: fields that a caller may expect and that are not there, with what to do instead.
+    """
+
+    REFUSED: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
@@ -216,3 +225,9 @@ class Request(Schema):
             "unknown": Fault("unknown_field", f"is not known here; known are: {known}"),
             "type": Fault("wrong_type", "must be an object"),
         }
+
+    def handle_error(self, error: ValidationError, *_: Any, **__: Any) -> None:
+        """marshmallow asks before it raises: fields that are refused get their own words."""
+        if isinstance(error.messages, dict):
+            for name in error.messages.keys() & self.REFUSED.keys():
+                error.messages[name] = [Fault("not_supported_yet", self.REFUSED[name])]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from marshmallow import ValidationError, validates_schema
@@ -21,6 +21,10 @@ STARTS = ("answer", "after_notice")
 
 class RecordingRequest(Request):
     """Whether the call is recorded, and from when on; what is left out is as your account has it."""
+
+    REFUSED: ClassVar[Mapping[str, str]] = {
+        "channels": "cannot be chosen: a recording has two channels, the callee left and the agent right; leave it out"
+    }
 
     enabled = Switch(metadata={"description": "false: not recorded, whatever your account has; else true", "default": True})
     start = Choice(

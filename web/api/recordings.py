@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Response, url_for
 
 from calls.ids import call_ref
-from store import calls, recordings
+from store import call_list, calls, recordings
 from store.hangup import OtherAction
 from store.recording_actions import Verb, request_recording
 from store.snapshot import snapshot
@@ -116,14 +116,14 @@ def _ask(call_id: str, verb: Verb) -> Response:
             )
     except OtherAction:
         raise idempotency.other_action() from None
-    call = calls.get_call(ours.database, tenant().id, wanted) if done.command_id is not None else None
+    found = call_list.get(ours.database, tenant().id, wanted) if done.command_id is not None else None
     if done.kind == "not_found":
         raise not_found("call")
     if done.kind == "not_recorded":
         raise Problem(409, "not_recorded", "This call is not to be recorded: it was placed without, or with enabled false.")
     if done.kind == "not_dialed":
         raise Problem(409, "not_dialed", "This call waits to be dialed: there is nothing to pause. Ask when it is dialed.")
-    assert call is not None
+    assert found is not None
     assert done.command_id is not None
     location = {"Location": url_for("actions.get_action", call_id=call_ref(wanted), action_id=str(done.command_id))}
-    return answer(snapshot(call), 202, location)
+    return answer(snapshot(found.call, found.dial), 202, location)

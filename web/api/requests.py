@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from marshmallow import ValidationError, validates_schema
 
+from calls.cause_table import END_REASONS
 from calls.numbers import parse_caller_id, parse_destination
 from calls.rules import MAX_ATTEMPTS
-from web.api.answers import AGENT_KINDS, PRIORITIES, STATUSES
+from web.api.answers import PRIORITIES, STATUSES
 from web.api.fields import Choice, Fault, Moment, Object, QueryWhole, Reference, Request, Telephone, Text, Whole
 from web.api.recording_fields import RecordingRequest
 from web.api.retry_fields import Part, RetryRequest, WindowRequest
@@ -20,6 +22,11 @@ PAGE_DEFAULT, PAGE_MOST = 50, 200
 
 class NewCallRequest(Request):
     """One call to place."""
+
+    REFUSED: ClassVar[Mapping[str, str]] = {
+        "number_pool_id": "number pools are not there yet; give the number to show as from",
+        "screening": "machines are not told from people yet; leave it out: whoever answers is put through to the agent",
+    }
 
     to = Telephone(parse_destination, required=True, metadata={"description": "number to dial", "example": "+4930123456"})
     from_ = Telephone(
@@ -56,38 +63,34 @@ class NewCallRequest(Request):
     client_reference = Text(maximum=255, metadata={"description": "yours; returned in answers and webhooks"})
 
 
-class NewAgentRequest(Request):
-    """One agent to create: ``websocket`` needs ``url``, ``announcement`` needs ``audio``."""
+class DtmfRequest(Request):
+    """Keys to press."""
 
-    name = Text(
-        maximum=63,
-        pattern="[a-z0-9][a-z0-9-]{0,62}",
-        remedy="must be lower-case letters, digits and -, not starting with -",
+    digits = Text(
+        maximum=32,
+        pattern="[0-9A-D*#w]{1,32}",
+        remedy="must be 1 to 32 of 0-9 A-D * # and w, a pause of half a second",
         required=True,
+        metadata={"description": "keys towards the callee: 0-9 A-D * #; w: a pause of half a second", "example": "1w42#"},
     )
-    kind = Choice(AGENT_KINDS, required=True)
-    url = Url(("wss", "ws"), "agent_allow_private", metadata={"description": "websocket: your server"})
+    tone_ms = Whole(60, 1000, metadata={"description": "ms; how long each key is pressed", "default": 250})
+
+    @validates_schema(skip_on_field_errors=True)
+    def _presses(self, data: dict[str, Any], **_: Any) -> None:
+        if not data["digits"].strip("w"):
+            raise ValidationError({"digits": [Fault("bad_format", "must hold a key, not only pauses")]})
+
+
+class PlayRequest(Request):
+    """A file to play."""
+
     audio = Text(
         maximum=104,
         pattern="[A-Za-z0-9_-]{1,100}[.]wav",
         remedy="must be the name of a .wav file in the announcement directory, without a path",
-        metadata={"description": "announcement: file name"},
+        required=True,
+        metadata={"description": "file in the announcement directory", "example": "hold_on.wav"},
     )
-
-    @validates_schema(skip_on_field_errors=False, pass_original=True)
-    def _fits_kind(self, data: dict[str, Any], sent: dict[str, Any], **_: Any) -> None:
-        wanted = {"websocket": "url", "announcement": "audio"}
-        needed = wanted.get(data.get("kind", ""))
-        if needed is None:
-            return
-        faults: dict[str, list[str]] = {}
-        for field in wanted.values():
-            if field == needed and field not in sent:
-                faults[field] = [Fault("required", f"is required for kind {data['kind']}")]
-            if field != needed and field in sent:
-                faults[field] = [Fault("not_allowed", f"belongs to no agent of kind {data['kind']}; leave it out")]
-        if faults:
-            raise ValidationError(faults)
 
 
 class PageQuery(Request):
@@ -97,14 +100,27 @@ class PageQuery(Request):
 
 
 class CallsQuery(PageQuery):
-    """Which calls."""
+    """Which calls: those of which all that is given is true."""
 
-    starting_after = Reference("call", metadata={"description": "next_cursor of the page before"})
+    starting_after = Reference(
+        "call", metadata={"description": "only calls older than this: next_cursor of the page before"}
+    )
+    ending_before = Reference("call", metadata={"description": "only calls newer than this, the nearest ones"})
     status = Choice(STATUSES, metadata={"description": "only calls that are there now"})
     batch_id = Reference("batch", metadata={"description": "only calls of this batch"})
+    to = Text(
+        maximum=16,
+        pattern="[+][1-9][0-9]{5,14}",
+        remedy="must be an E.164 number; in an address + is written %2B",
+        metadata={"description": "only calls to this number; write + as %2B"},
+    )
+    end_reason = Choice(tuple(END_REASONS), metadata={"description": "only calls that ended for this reason"})
+    agent_id = Reference("agent", metadata={"description": "only calls of this agent"})
+    client_reference = Text(maximum=255, metadata={"description": "only calls that you gave this name"})
+    created_after = Moment(metadata={"description": "only calls accepted then or later; write + as %2B"})
+    created_before = Moment(metadata={"description": "only calls accepted before then"})
 
-
-class AgentsQuery(PageQuery):
-    """Which agents."""
-
-    starting_after = Reference("agent", metadata={"description": "next_cursor of the page before"})
+    @validates_schema(skip_on_field_errors=True)
+    def _one_direction(self, data: dict[str, Any], **_: Any) -> None:
+        if "starting_after" in data and "ending_before" in data:
+            raise ValidationError({"ending_before": [Fault("conflict", "give starting_after or ending_before, not both")]})

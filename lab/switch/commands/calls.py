@@ -154,7 +154,11 @@ def uuid_send_dtmf(switch: Switch, arguments: str) -> str:
     channel = switch.live(words[0])
     if channel is None:
         return _NO_SESSION
-    channel.vars["last_dtmf_duration"] = "1000"
+    for part in words[1].split("+"):
+        keys, _, tone = part.partition("@")
+        channel.callee.receive(keys)
+        tone_ms = int(tone) if tone.isdecimal() and int(tone) > 50 else 250
+        channel.vars["last_dtmf_duration"] = str(len(keys) * (tone_ms + 250))
     return f"+OK {words[0]} sent DTMF {words[1]}.\n"
 
 

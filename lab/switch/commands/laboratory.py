@@ -77,6 +77,11 @@ def _press(switch: Switch, words: list[str]) -> str:
     return "+OK\n"
 
 
+def _keys(switch: Switch, words: list[str]) -> str:
+    channel = switch.live(words[0])
+    return "-ERR No such channel!\n" if channel is None else f"+OK {channel.callee.received}\n"
+
+
 def _say(switch: Switch, words: list[str]) -> str:
     channel = switch.live(words[0])
     if channel is None:
@@ -163,6 +168,7 @@ _VERBS: dict[str, Callable[[Switch, list[str]], str]] = {
     "heard": _heard,
     "tone": _tone,
     "press": _press,
+    "keys": _keys,
     "say": _say,
     "fault": _fault,
     "ignore": _ignore,

@@ -1,0 +1,111 @@
+"""A file that others play in a conversation: heard whole and in its turn, and the agent's audio behind it, whole too."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+
+from agents.reference.sound import tone
+from controller import commands
+from store.call_actions import TAG
+from tests.relay.house import AgentCall, House, ScriptedAgent, house, run, until
+
+AGENT, NEWS = 700, 440
+
+
+def news(h: House, ms: int) -> Path:
+    """An announcement the switch can read."""
+    directory = Path(h.settings.announcement_dir)
+    directory.mkdir(exist_ok=True)
+    path = directory / "news.r8"
+    path.write_bytes(tone(NEWS, ms))
+    return path
+
+
+async def play(h: House, attempt: UUID, path: Path) -> UUID:
+    """As the controller does."""
+    action = uuid4()
+    command = commands.playback(attempt, str(path), f"{TAG}{action}", under=[str(path.parent)])
+    assert (await h.dialer.ask(command)).startswith("+OK")
+    return action
+
+
+async def talking(h: House, agent: ScriptedAgent) -> tuple[UUID, AgentCall]:
+    attempt = await h.dial("0122", agent.url)
+    call = await agent.call()
+    await call.send("ready")
+    await h.answered(attempt)
+    await call.expect("answered")
+    await until(lambda: h.phones[attempt].apps.current == "park", "the switch is ready to play")
+    return attempt, call
+
+
+def test_the_agent_waits_behind_it_and_nothing_is_lost(tmp_path: Path) -> None:
+    """Longer than after which a chunk counts as played though nobody said so: marks must not come early by it."""
+
+    async def scenario() -> None:
+        async with house(tmp_path) as h, ScriptedAgent().listening() as agent:
+            attempt, call = await talking(h, agent)
+            said, path = tone(AGENT, 1500), news(h, 2600)
+            await call.say(said)
+            await call.send("mark", name="end")
+            await until(lambda: said[:3200] in h.heard(attempt), "the agent speaks")
+            action = await play(h, attempt, path)
+            await until(lambda: path.read_bytes() in h.heard(attempt), "the callee hears the file, whole")
+            assert call.seen("mark") == [], "the mark is not reached before what is before it was heard"
+            assert (await call.expect("mark"))["played"] is True
+            heard = h.heard(attempt)
+            frames = [heard[at : at + 320] for at in range(0, len(heard), 320)]
+            first, _, rest = b"".join(frame for frame in frames if any(frame)).partition(path.read_bytes())
+            assert first + rest == said, "each piece once, in order"
+            assert h.book.results == {action: "played"}
+            h.phones[attempt].hangup("NORMAL_CLEARING")
+            await h.gone(attempt)
+
+    run(scenario())
+
+
+def test_a_barge_in_silences_the_agent_and_not_the_file(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with house(tmp_path) as h, ScriptedAgent().listening() as agent:
+            attempt, call = await talking(h, agent)
+            path = news(h, 1000)
+            await call.say(tone(AGENT, 3000))
+            await until(lambda: tone(AGENT, 400)[:3200] in h.heard(attempt), "the agent speaks")
+            await play(h, attempt, path)
+            await until(lambda: path.read_bytes()[:3200] in h.heard(attempt), "the file begins")
+            await call.send("clear")
+            await call.say(tone(900, 300))
+            await call.send("mark", name="after")
+            await call.expect("mark")
+            heard = h.heard(attempt)
+            assert path.read_bytes() in heard
+            behind = heard.partition(path.read_bytes())[2]
+            assert tone(900, 300) in behind
+            assert tone(AGENT, 100)[:1600] not in behind[1600:], "what was cleared is not heard after it"
+            h.phones[attempt].hangup("NORMAL_CLEARING")
+            await h.gone(attempt)
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(("what", "result"), [("missing", "not played: FILE NOT FOUND"), ("hangup", "cut short")])
+def test_what_was_not_heard_is_not_said_to_be(tmp_path: Path, what: str, result: str) -> None:
+    async def scenario() -> None:
+        async with house(tmp_path) as h, ScriptedAgent().listening() as agent:
+            attempt, _ = await talking(h, agent)
+            path = news(h, 3000)
+            if what == "missing":
+                path.unlink()
+            action = await play(h, attempt, path)
+            if what == "hangup":
+                await until(lambda: path.read_bytes()[:3200] in h.heard(attempt), "the file begins")
+                h.phones[attempt].hangup("NORMAL_CLEARING")
+            await until(lambda: action in h.book.results, "the relay says what came of it")
+            assert h.book.results[action] == result
+            h.phones[attempt].hangup("NORMAL_CLEARING")
+            await h.gone(attempt)
+
+    run(scenario())

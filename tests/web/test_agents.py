@@ -1,0 +1,117 @@
+"""Agents: what may be changed, when one may be put away, and the kinds that are not there yet."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from calls.ids import agent_ref, parse_ref
+from store import agents, numbers
+from tests.store.threads import wait_for, waits_for_lock
+from tests.web.conftest import Api, World, named
+
+Order = Callable[..., dict[str, Any]]
+URL = "wss://bot.example.com/talk"
+
+
+def made(api: Api, name: str, **changes: Any) -> str:
+    """The path of a new agent."""
+    response = api.post("/v1/agents", {"name": name, "kind": "websocket", "url": URL, **changes})
+    assert response.status_code == 201, response.get_json()
+    return str(response.headers["Location"])
+
+
+def test_what_is_changed_is_changed_and_the_rest_stays(api: Api) -> None:
+    path = made(api, "changeable")
+    before = api.get(path).get_json()
+    changed = api.send("PATCH", path, json={"url": "wss://other.example.com/"})
+    assert changed.status_code == 200
+    assert changed.get_json() == {**before, "url": "wss://other.example.com/"} == api.get(path).get_json()
+    assert api.send("PATCH", path, json={"name": "renamed"}).get_json()["name"] == "renamed"
+    made(api, "changeable")
+    taken = api.send("PATCH", path, json={"name": "changeable"})
+    assert (taken.status_code, taken.get_json()["code"], named(taken)) == (409, "name_taken", {"/name": "name_taken"})
+
+
+@pytest.mark.parametrize(
+    ("body", "fault"),
+    [
+        ({}, {"": "required"}),
+        ({"kind": "announcement"}, {"/kind": "not_supported_yet"}),
+        ({"paused": True}, {"/paused": "not_supported_yet"}),
+        ({"audio": "a.wav"}, {"/audio": "not_allowed"}),
+        ({"url": "wss://127.0.0.1/"}, {"/url": "private_address"}),
+        ({"url": None}, {"/url": "wrong_type"}),
+        ({"greeting": "hello"}, {"/greeting": "unknown_field"}),
+    ],
+)
+def test_what_cannot_be_changed_is_refused_by_name(
+    api: Api, world: World, body: dict[str, Any], fault: dict[str, str]
+) -> None:
+    known = agents.get_by_name(world.database, world.ours.id, "fixed")
+    path = made(api, "fixed") if known is None else f"/v1/agents/{agent_ref(known.id)}"
+    before = api.get(path).get_json()
+    response = api.send("PATCH", path, json=body)
+    assert (response.status_code, named(response)) == (422, fault)
+    assert api.get(path).get_json() == before
+
+
+@pytest.mark.parametrize("kind", ["fleet", "sip"])
+def test_kinds_that_are_not_there_yet_are_refused_by_name(api: Api, kind: str) -> None:
+    response = api.post("/v1/agents", {"name": "later", "kind": kind})
+    assert (response.status_code, named(response)) == (422, {"/kind": "not_supported_yet"})
+
+
+def test_an_archived_agent_takes_no_call_and_gives_its_name_back(api: Api, order: Order) -> None:
+    path = made(api, "leaving")
+    id_ = path.rpartition("/")[2]
+    call = api.post("/v1/calls", order(agent_id=id_)).headers["Location"]
+    refused = api.send("DELETE", path)
+    assert (refused.status_code, refused.get_json()["code"]) == (409, "agent_in_use")
+    assert api.get(path).get_json()["archived_at"] is None
+    api.post(f"{call}/actions/hangup")
+    archived = api.send("DELETE", path)
+    assert (archived.status_code, archived.get_json()["archived_at"] is not None) == (200, True)
+    assert api.send("DELETE", path).get_json() == archived.get_json() == api.get(path).get_json()
+    assert api.get(call).get_json()["agent_id"] == id_
+    assert id_ not in [agent["id"] for agent in api.get("/v1/agents?limit=200").get_json()["data"]]
+    assert named(api.post("/v1/calls", order(agent_id=id_))) == {"/agent_id": "unknown_agent"}
+    assert api.send("PATCH", path, json={"name": "back"}).get_json()["code"] == "archived"
+    made(api, "leaving")
+
+
+def test_an_agent_that_a_number_leads_to_stays(api: Api, world: World) -> None:
+    path = made(api, "answering")
+    agent = parse_ref("agent", path.rpartition("/")[2])
+    numbers.put(world.database, number="+4930999999", tenant_id=world.ours.id, agent_id=agent)
+    refused = api.send("DELETE", path).get_json()
+    assert (refused["code"], "+4930999999" in refused["detail"]) == ("agent_in_use", True)
+    numbers.remove(world.database, "+4930999999")
+    assert api.send("DELETE", path).status_code == 200
+
+
+def test_a_call_that_is_being_accepted_is_seen(api: Api, world: World, order: Order, postgres_url: str) -> None:
+    """Its transaction holds the agent's row, so whoever archives waits for it."""
+    path = made(api, "contended")
+    answers: list[int] = []
+    with world.database.connection() as conn:
+        id_ = parse_ref("agent", path.rpartition("/")[2])
+        conn.execute("SELECT 1 FROM agents WHERE id = %s FOR KEY SHARE", (id_,))  # as the reference of a new call does
+        archiving = threading.Thread(target=lambda: answers.append(api.send("DELETE", path).status_code))
+        archiving.start()
+        wait_for(lambda: waits_for_lock(postgres_url))
+        assert answers == []
+        call = api.post("/v1/calls", order(agent_id=path.rpartition("/")[2]))
+        assert call.status_code == 202
+    archiving.join(10)
+    assert answers == [409]
+
+
+def test_anothers_agent_does_not_exist(api: Api, world: World) -> None:
+    theirs = f"/v1/agents/{agent_ref(world.their_agent.id)}"
+    assert api.send("DELETE", theirs).status_code == 404
+    assert api.send("PATCH", theirs, json={"name": "mine"}).status_code == 404
+    assert api.get(theirs, key=world.their_key).get_json()["archived_at"] is None

@@ -1,0 +1,122 @@
+"""Pressing keys, playing a file, and what is refused: by the API, as a caller meets it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from calls.evidence import Evidence, Source, State
+from calls.ids import agent_ref
+from calls.retry import RetryRules
+from store import agents, attempts, call_actions, commands
+from tests.web.conftest import Api, World, named
+from tests.web.test_actions import dialing
+
+Order = Callable[..., dict[str, Any]]
+
+
+def talking(api: Api, world: World, order: Order, **changes: Any) -> str:
+    """The path of a call that is in progress, with an agent that talks."""
+    known = agents.get_by_name(world.database, world.ours.id, "talker")
+    agent = known or agents.create(
+        world.database, tenant_id=world.ours.id, name="talker", kind="websocket", url="wss://bot.example.com/"
+    )
+    path = dialing(api, world, lambda: order(**{"agent_id": agent_ref(agent.id), **changes}))
+    answer(api, world, path)
+    return path
+
+
+def answer(api: Api, world: World, path: str) -> None:
+    (attempt,) = api.get(f"{path}/attempts").get_json()["data"]
+    now = datetime.now(UTC)
+    seen = Evidence(UUID(attempt["id"]), "core:answer", Source.EVENT, State.IN_PROGRESS, now)
+    attempts.apply_evidence(world.database, [seen], rules=RetryRules(), timers=attempts.FixedTimers(25, 5.0, 30.0), now=now)
+
+
+def test_an_action_is_accepted_and_can_be_read(api: Api, world: World, order: Order) -> None:
+    path = talking(api, world, order)
+    keyed = {"Idempotency-Key": "pin"}
+    asked = api.post(f"{path}/actions/dtmf", {"digits": "12#", "tone_ms": 100}, headers=keyed)
+    assert asked.status_code == 202
+    action = asked.get_json()
+    assert (action["type"], action["status"], action["result"], action["idempotency_key"]) == (
+        "dtmf",
+        "requested",
+        None,
+        "pin",
+    )
+    assert "12#" not in asked.get_data(as_text=True), "keys may be a secret"
+    again = api.post(f"{path}/actions/dtmf", {"digits": "12#", "tone_ms": 100}, headers=keyed)
+    assert again.headers["Location"] == asked.headers["Location"]
+    other = api.post(f"{path}/actions/dtmf", {"digits": "13#", "tone_ms": 100}, headers=keyed)
+    assert (other.status_code, other.get_json()["code"]) == (409, "idempotency_mismatch")
+    play = api.post(f"{path}/actions/play", {"audio": "news.wav"}).get_json()
+    rows = commands.list_open(world.database, "fs1")
+    assert [(row.verb, row.args) for row in rows if str(row.id) in (action["id"], play["id"])] == [
+        ("dtmf", {"digits": "12#", "tone_ms": 100}),
+        ("play", {"audio": "news.wav"}),
+    ]
+    now = datetime.now(UTC)
+    commands.finish(world.database, UUID(action["id"]), call_actions.SENT, now)
+    call_actions.begun(world.database, UUID(play["id"]), now)
+    assert api.get(f"{path}/actions/pin").get_json()["result"] == "sent"
+    assert api.get(f"{path}/actions/{play['id']}").get_json()["status"] == "playing"
+    call_actions.played(world.database, UUID(play["attempt_id"]), UUID(play["id"]), "not played: FILE NOT FOUND", now)
+    done = api.get(f"{path}/actions/{play['id']}").get_json()
+    assert (done["status"], done["result"]) == ("done", "not_played")
+    # Heard once more, late: nothing more.
+    call_actions.played(world.database, UUID(play["attempt_id"]), UUID(play["id"]), call_actions.PLAYED, now)
+    assert api.get(f"{path}/actions/{play['id']}").get_json() == done
+    assert [one["type"] for one in api.get(f"{path}/actions").get_json()["data"]] == ["dtmf", "play"]
+
+
+def test_only_a_call_in_progress_has_somebody_to_do_it_to(api: Api, world: World, order: Order) -> None:
+    waiting = api.post("/v1/calls", order()).headers["Location"]
+    dialed = dialing(api, world, order)
+    ended = api.post("/v1/calls", order()).headers["Location"]
+    api.post(f"{ended}/actions/hangup")
+    for path, status in ((waiting, "queued"), (dialed, "dialing"), (ended, "canceled")):
+        for verb, body in (("dtmf", {"digits": "1"}), ("play", {"audio": "a.wav"})):
+            refused = api.post(f"{path}/actions/{verb}", body).get_json()
+            assert (refused["status"], refused["code"], refused["call_status"]) == (409, "not_in_progress", status)
+    answer(api, world, dialed)  # its agent is an announcement
+    assert api.post(f"{dialed}/actions/play", {"audio": "a.wav"}).get_json()["code"] == "plays_already"
+    assert api.post(f"{dialed}/actions/dtmf", {"digits": "1"}).status_code == 202
+    assert world.counts()["call_commands"] > 0
+
+
+@pytest.mark.parametrize(
+    ("verb", "body", "fault"),
+    [
+        ("dtmf", {}, {"/digits": "required"}),
+        ("dtmf", {"digits": "1\nbgapi"}, {"/digits": "bad_character"}),
+        ("dtmf", {"digits": "1@500"}, {"/digits": "bad_format"}),
+        ("dtmf", {"digits": "wwww"}, {"/digits": "bad_format"}),
+        ("dtmf", {"digits": "1" * 33}, {"/digits": "bad_length"}),
+        ("dtmf", {"digits": "1", "tone_ms": 50}, {"/tone_ms": "out_of_range"}),
+        ("dtmf", {"digits": "1", "after": 1}, {"/after": "unknown_field"}),
+        ("play", {"audio": "../x.wav"}, {"/audio": "bad_format"}),
+        ("play", {"audio": "tone_stream://%(1,1,1)"}, {"/audio": "bad_character"}),
+    ],
+)
+def test_what_is_not_so_is_refused_by_name(
+    api: Api, world: World, order: Order, verb: str, body: dict[str, Any], fault: dict[str, str]
+) -> None:
+    path = api.post("/v1/calls", order()).headers["Location"]
+    before = world.counts()["call_commands"]
+    response = api.post(f"{path}/actions/{verb}", body)
+    assert (response.status_code, set(named(response))) == (422, set(fault))
+    assert world.counts()["call_commands"] == before
+
+
+def test_a_transfer_is_refused_in_words(api: Api, world: World, order: Order) -> None:
+    path = api.post("/v1/calls", order()).headers["Location"]
+    refused = api.post(f"{path}/actions/transfer").get_json()
+    assert (refused["status"], refused["code"]) == (422, "not_supported_yet")
+    assert api.post(f"{path}/actions/transfer", key=world.their_key).status_code == 404
+    for verb, body in (("dtmf", {"digits": "1"}), ("play", {"audio": "a.wav"})):
+        assert api.post(f"{path}/actions/{verb}", body, key=world.their_key).status_code == 404

@@ -1,0 +1,93 @@
+"""Schemas of what /v1/agents takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from marshmallow import ValidationError, validates_schema
+
+from web.api.answers import AGENT_KINDS
+from web.api.fields import Choice, Fault, Reference, Request, Text
+from web.api.requests import PageQuery
+from web.api.urls import Url
+
+#: Which field says where an agent of a kind is.
+WHERE = {"websocket": "url", "announcement": "audio"}
+_PAUSED = "is your operator's to say; leave it out, and place no calls with this agent"
+_LATER = {
+    "fleet": "agents that this platform runs itself are not there yet; use websocket, with the address of your own",
+    "sip": "calls cannot be handed on by SIP yet; use websocket, or announcement",
+}
+
+
+def _name(**more: Any) -> Text:
+    return Text(
+        maximum=63,
+        pattern="[a-z0-9][a-z0-9-]{0,62}",
+        remedy="must be lower-case letters, digits and -, not starting with -",
+        metadata={"description": "unique among your agents that are in use"},
+        **more,
+    )
+
+
+def _url() -> Url:
+    return Url(("wss", "ws"), "agent_allow_private", metadata={"description": "websocket: your server"})
+
+
+def _audio() -> Text:
+    return Text(
+        maximum=104,
+        pattern="[A-Za-z0-9_-]{1,100}[.]wav",
+        remedy="must be the name of a .wav file in the announcement directory, without a path",
+        metadata={"description": "announcement: file name"},
+    )
+
+
+class NewAgentRequest(Request):
+    """One agent to create: ``websocket`` needs ``url``, ``announcement`` needs ``audio``."""
+
+    REFUSED: ClassVar[Mapping[str, str]] = {"paused": _PAUSED}
+
+    name = _name(required=True)
+    kind = Choice(AGENT_KINDS, later=_LATER, required=True)
+    url = _url()
+    audio = _audio()
+
+    @validates_schema(skip_on_field_errors=False, pass_original=True)
+    def _fits_kind(self, data: dict[str, Any], sent: dict[str, Any], **_: Any) -> None:
+        needed = WHERE.get(data.get("kind", ""))
+        if needed is None:
+            return
+        faults: dict[str, list[str]] = {}
+        for field in WHERE.values():
+            if field == needed and field not in sent:
+                faults[field] = [Fault("required", f"is required for kind {data['kind']}")]
+            if field != needed and field in sent:
+                faults[field] = [Fault("not_allowed", f"belongs to no agent of kind {data['kind']}; leave it out")]
+        if faults:
+            raise ValidationError(faults)
+
+
+class AgentChangeRequest(Request):
+    """What of an agent is to be changed; what is left out stays."""
+
+    REFUSED: ClassVar[Mapping[str, str]] = {
+        "kind": "cannot be changed; create another agent, and archive this one",
+        "paused": _PAUSED,
+    }
+
+    name = _name()
+    url = _url()
+    audio = _audio()
+
+    @validates_schema(skip_on_field_errors=True)
+    def _something(self, data: dict[str, Any], **_: Any) -> None:
+        if not data:
+            raise ValidationError([Fault("required", "name at least one of name, url and audio")])
+
+
+class AgentsQuery(PageQuery):
+    """Which agents."""
+
+    starting_after = Reference("agent", metadata={"description": "next_cursor of the page before"})

@@ -1,0 +1,112 @@
+"""/v1/calls/{id}/actions/dtmf, play, transfer: what can be done with whoever is on the line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Response, url_for
+
+from calls.ids import call_ref
+from store import calls, commands
+from store.call_actions import WAITING, Verb, request_action
+from store.hangup import OtherAction
+from web.api import idempotency
+from web.api.actions import show
+from web.api.answers import ActionAnswer
+from web.api.headers import LOCATION_HEADER
+from web.api.outcome import told_truly
+from web.api.parser import Blueprint
+from web.api.requests import DtmfRequest, PlayRequest
+from web.api.respond import answer, path_id, refuses
+from web.auth import tenant
+from web.problems import Problem, not_found
+from web.runtime import runtime
+
+blueprint = Blueprint("call_actions", __name__, url_prefix="/v1/calls", description="What can be done with a live call")
+
+_LOOK = "Look at the call's actions (GET .../actions) before you ask again. With an Idempotency-Key asking again is safe."
+_SAFE = "Ask again with the same Idempotency-Key: it is carried out once at most."
+
+
+@blueprint.post("/<call_id>/actions/dtmf", scope="calls:write")
+@blueprint.arguments(DtmfRequest)
+@blueprint.response(202, ActionAnswer, description="Accepted", headers=LOCATION_HEADER)
+@refuses(blueprint, 400, 404, 409, 413, 415, writes=True)
+@blueprint.doc(parameters=[idempotency.PARAMETER], operationId="sendDtmf")
+def dtmf(args: dict[str, Any], call_id: str) -> Response:
+    """Press keys
+
+    Towards the callee, as RFC 4733 events, beside what the agent says, in the order in which they were asked for. Only in a
+    call that is in progress. With the same `Idempotency-Key` it is the same action; without one each request presses again.
+    Result `sent`: the switch has the keys and presses them one after the other; the far end does not confirm them.
+    """
+    return _ask(call_id, "dtmf", args)
+
+
+@blueprint.post("/<call_id>/actions/play", scope="calls:write")
+@blueprint.arguments(PlayRequest)
+@blueprint.response(202, ActionAnswer, description="Accepted", headers=LOCATION_HEADER)
+@refuses(blueprint, 400, 404, 409, 413, 415, writes=True)
+@blueprint.doc(parameters=[idempotency.PARAMETER], operationId="playAudio")
+def play(args: dict[str, Any], call_id: str) -> Response:
+    """Play a file
+
+    To the callee, in turn: what of the agent's audio is on the switch, half a second at most, ends first; then the file; the
+    agent's audio waits behind it and is not mixed with it. The agent's `clear` does not cut it off, and the agent goes on
+    hearing the callee. Only in a call that is in progress, and whose agent is no announcement. Result `played`: to its end.
+    """
+    return _ask(call_id, "play", args)
+
+
+@blueprint.post("/<call_id>/actions/transfer", scope="calls:write")
+@refuses(blueprint, 404, 422, writes=True)
+@blueprint.doc(operationId="transferCall")
+def transfer(call_id: str) -> Response:
+    """Transfer a call: not there yet
+
+    Always refused, as `not_supported_yet`: a leg to somebody else needs a permit of its own at a carrier.
+    """
+    if calls.get_call(runtime().database, tenant().id, path_id("call", call_id)) is None:
+        raise not_found("call")
+    raise Problem(
+        422,
+        "not_supported_yet",
+        "A call cannot be transferred yet. Let the agent take leave and hang up, and place a call to the other number.",
+    )
+
+
+def _ask(call_id: str, verb: Verb, args: Mapping[str, Any]) -> Response:
+    ours, wanted = runtime(), path_id("call", call_id)
+    key = idempotency.idempotency_key(None)
+    name = None if key is None else key.key
+    try:
+        with told_truly(_LOOK if key is None else _SAFE):
+            done = request_action(ours.database, tenant().id, wanted, verb, args, "customer", ours.now(), action=name)
+    except OtherAction:
+        raise idempotency.other_action() from None
+    if done.kind == "not_found":
+        raise not_found("call")
+    if done.kind == "not_in_progress":
+        raise Problem(
+            409,
+            "not_in_progress",
+            f"This call is {done.status}: that can be done only while it is in_progress. Wait for call.answered.",
+            extra={"call_status": done.status},
+        )
+    if done.kind == "announcement":
+        raise Problem(
+            409,
+            "plays_already",
+            "The call's agent is an announcement, whose end is the end of the call: nothing follows it.",
+        )
+    if done.kind == "too_many":
+        raise Problem(
+            409, "too_many_actions", f"{WAITING} actions of this call wait to be carried out. Wait for one of them."
+        )
+    assert done.command_id is not None
+    action_id = str(done.command_id)
+    with told_truly(_LOOK if key is None else _SAFE, accepted=True):
+        (action,) = commands.list_actions(ours.database, tenant().id, wanted, action_id)
+    location = {"Location": url_for("actions.get_action", call_id=call_ref(wanted), action_id=action_id)}
+    return answer(show(action), 202, location)
