@@ -1,8 +1,8 @@
 """The webhook dispatcher: tells the enterprises what became of their calls.
 
-It claims due rows of the outbox for as long as a delivery may take, posts them signed, and records what came of it. Whoever
-dies leaves the rows to the next one; the webhook-id stays the same, so a receiver can tell a repetition. 2xx is delivered,
-everything else (a redirect too) is tried again by the schedule. Any number of dispatchers may run.
+It makes a delivery of each event for each endpoint, claims those that are due for as long as one may take, posts them signed,
+and records what came of it. Whoever dies leaves the rows to the next one; the webhook-id stays the same, so a receiver can
+tell a repetition. 2xx is delivered, everything else (a redirect too) is tried again by the schedule. Any number may run.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ import json
 import logging
 import random
 import time
-from datetime import UTC, datetime
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import gevent
 import psycopg
@@ -21,14 +23,16 @@ from gevent.pool import Group
 from crashpoint import crash_point
 from jobs.stop import stop_on_signals
 from jobs.webhook_address import origin
+from jobs.webhook_pace import RETRY_AFTER_MAX_S
 from jobs.webhook_post import Answer, Poster
 from jobs.webhook_receivers import Receivers
+from jobs.webhook_retention import forget_in_turn
 from jobs.webhook_schedule import next_wait, turn_wait
-from jobs.webhook_sign import signed_headers
+from calls.webhook_sign import signed_headers
 from settings import Settings
 from store import outbox
 from store.listen import listen
-from store.outbox import Delivery
+from store.outbox import Delivery, Tried
 from store.pool import Database, open_database
 
 log = logging.getLogger(__name__)
@@ -36,15 +40,20 @@ log = logging.getLogger(__name__)
 CHANNEL = "outbox"
 #: s; wait before the next claim when Postgres is away.
 AWAY_S = 1.0
+#: Events that become deliveries in one statement, at most.
+EVENTS = 1000
+REPLAY_HEADER = "webhook-replay"
 
 
 class Dispatcher:
     """One process's deliveries. :meth:`run` returns when ``stop`` is set and what was in flight has ended."""
 
-    def __init__(self, db: Database, poster: Poster, settings: Settings) -> None:
-        self._db, self._poster, self._settings = db, poster, settings
+    def __init__(self, db: Database, post: Callable[[str, dict[str, str], bytes], Answer], settings: Settings) -> None:
+        self._db, self._post, self._settings = db, post, settings
         self._receivers = Receivers(total=settings.webhook_concurrency, per_url=settings.webhook_per_url)
+        self._patience = timedelta(days=settings.webhook_disable_days)
         self._greenlets = Group()
+        self._hungry = False  # more was due than there was room for
         self.woken = Event()
         self.stop = Event()
 
@@ -69,23 +78,30 @@ class Dispatcher:
         self._greenlets.join(timeout=self._settings.webhook_timeout_s + 1)
 
     def _claim(self) -> bool:
-        """Takes what is due, as far as there is room; True when more may be due and there is room for it."""
-        room = self._receivers.room
-        if room == 0:
-            return False
-        due = outbox.claim_due(self._db, datetime.now(UTC), room, self.lease_s)
-        for delivery in due:
+        """Takes what is due, as far as there is room; True when more may be due and there is room for it.
+
+        A quarter of the room is left to what is new, however much is due again: one that is dead has many of those.
+        """
+        now, room, ends_room = datetime.now(UTC), self._receivers.room, self._receivers.ends_room
+        again = room - room // 4
+        due = outbox.claim_due(self._db, now, again, self.lease_s, ends_room) if ends_room else []
+        left = max(0, room - len(due))
+        events, new = outbox.expand(self._db, now, EVENTS, left, self.lease_s)
+        for delivery in (*due, *new):
             self._receivers.add(delivery)
-        return len(due) == room and self._receivers.room > 0
+        self._hungry = len(due) >= again or (events > 0 and len(new) >= left)
+        return events == EVENTS or (self._hungry and self._receivers.room > 0)
 
     def _hand_back(self) -> None:
         # All at once: recording one lets others finish, which changes what waits.
-        for delivery in list(self._receivers.excess(time.monotonic())):
+        now = datetime.now(UTC)
+        when: dict[UUID, datetime] = {}
+        for one in list(self._receivers.excess(time.monotonic())):
             # Not a try: what nobody was asked to take is neither put off by the schedule nor given up.
-            now = datetime.now(UTC)
-            wait = turn_wait(now - delivery.created_at, random.random())
-            reason = "not tried: the receiver is slow and others wait before this one"
-            outbox.hand_back(self._db, delivery.id, now + wait, reason)
+            wait = turn_wait(now - one.delivery.since, random.random())
+            when[one.delivery.id] = now + max(wait, timedelta(seconds=one.rest_s))
+        if when:
+            outbox.hand_back(self._db, when, "not tried: the receiver is slow or rests and others wait before this one")
 
     def _start(self) -> None:
         for delivery in list(self._receivers.start(time.monotonic())):
@@ -96,39 +112,45 @@ class Dispatcher:
         answer = Answer(None, "failed inside the dispatcher")
         try:
             body = json.dumps(delivery.body, ensure_ascii=False, separators=(",", ":")).encode()
-            headers = signed_headers([delivery.webhook_secret], str(delivery.id), int(time.time()), body)
+            headers = signed_headers(delivery.secrets, str(delivery.event_id), int(time.time()), body)
+            if delivery.replays:
+                headers[REPLAY_HEADER] = "true"
             crash_point("dispatcher.claimed")
-            answer = self._poster.post(delivery.url, headers, body)
+            answer = self._post(delivery.url, headers, body)
             crash_point("dispatcher.posted")
-            self._record(delivery, answer)
+            self._record(delivery, answer, time.monotonic() - started)
         except psycopg.Error as error:
             # The lease runs out and it is delivered again under the same webhook-id.
-            log.warning("webhook not recorded", extra={"webhook": str(delivery.id), "error": str(error)})
+            log.warning("webhook not recorded", extra={"webhook": str(delivery.event_id), "error": str(error)})
         finally:
             now = time.monotonic()
-            self._receivers.finished(delivery, ok=answer.delivered, now=now)
+            self._receivers.finished(
+                delivery, ok=answer.delivered, now=now, code=answer.code, retry_after_s=answer.retry_after_s
+            )
             log.info("webhook", extra=_facts(delivery, answer, now - started))
             if not self.stop.is_set():
                 self._start()
-            self.woken.set()
+            if self._hungry or not answer.delivered:
+                self.woken.set()
 
-    def _record(self, delivery: Delivery, answer: Answer) -> None:
+    def _record(self, delivery: Delivery, answer: Answer, took_s: float) -> None:
         now = datetime.now(UTC)
-        if answer.delivered and answer.code is not None:
-            outbox.delivered(self._db, delivery.id, answer.code, now)
+        tried = Tried(now, answer.code, answer.error, round(took_s * 1000), answer.reply, delivery.replays > 0)
+        if answer.delivered:
+            outbox.delivered(self._db, delivery.id, tried)
             return
-        error = answer.error or "no reason"
-        wait = next_wait(delivery.tries, random.random())
-        if wait is None:
-            outbox.give_up(self._db, delivery.id, answer.code, error, now)
-        else:
-            outbox.retry_later(self._db, delivery.id, now + wait, answer.code, error)
+        asked = None if answer.retry_after_s is None else min(answer.retry_after_s, RETRY_AFTER_MAX_S)
+        wait = next_wait(delivery.tries, random.random(), self._settings.webhook_schedule_s, asked)
+        gone = answer.code == 410
+        next_at = None if wait is None or gone else now + wait
+        if outbox.failed(self._db, delivery.id, tried, next_at, gone=gone, patience=self._patience):
+            log.warning("webhook endpoint disabled", extra={"endpoint": str(delivery.endpoint_id), "code": answer.code})
 
 
 def _facts(delivery: Delivery, answer: Answer, took_s: float) -> dict[str, object]:
     """For the log: the receiver without path and query, which may hold its secrets."""
     return {
-        "webhook": str(delivery.id),
+        "webhook": str(delivery.event_id),
         "call": str(delivery.call_id),
         "type": delivery.type,
         "sequence": delivery.sequence,
@@ -153,14 +175,16 @@ def main(settings: Settings) -> None:
         per_url=settings.webhook_per_url,
         allow_private=settings.webhook_allow_private,
     )
-    dispatcher = Dispatcher(db, poster, settings)
+    dispatcher = Dispatcher(db, poster.post, settings)
 
     dispatcher.stop = stop_on_signals()
     dispatcher.stop.rawlink(lambda _: dispatcher.woken.set())
     listener = gevent.spawn(_wake, settings, dispatcher.woken)
+    housekeeper = gevent.spawn(forget_in_turn, db, settings, dispatcher.stop)
     try:
         dispatcher.run()
     finally:
         listener.kill()
+        housekeeper.kill()
         poster.close()
         db.close()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ssl
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 
 import gevent
 import urllib3
@@ -13,6 +15,8 @@ from jobs.webhook_address import AddressRefused, Lookup, Target, resolve, system
 
 #: bytes of an answer that are read; a longer one costs its connection.
 MAX_ANSWER_BYTES = 4096
+#: bytes of an answer that are kept for the delivery log.
+KEPT_BYTES = 1024
 #: s; at most, for the connection alone, so that a dead address is seen before the whole deadline is gone.
 CONNECT_S = 3.0
 #: Receivers whose connections are kept.
@@ -21,10 +25,15 @@ KEPT_RECEIVERS = 256
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of one try. ``code`` is the HTTP status, None when there was none; ``error`` says why it failed."""
+    """What came of one try. ``code`` is the HTTP status, None when there was none; ``error`` says why it failed.
+
+    ``reply``: the beginning of what the receiver said, as text that nobody interprets. ``retry_after_s``: as it asked.
+    """
 
     code: int | None
     error: str | None
+    reply: str | None = None
+    retry_after_s: float | None = None
 
     @property
     def delivered(self) -> bool:
@@ -88,7 +97,23 @@ class Poster:
             else:
                 response.close()
         code = response.status
-        return Answer(code, None if 200 <= code < 300 else f"answered {code}")
+        reply = read[:KEPT_BYTES].decode("utf-8", "replace")
+        if 200 <= code < 300:
+            return Answer(code, None, reply)
+        return Answer(code, f"answered {code}", reply, _seconds(response.headers.get("retry-after"), time.time()))
+
+
+def _seconds(retry_after: str | None, now: float) -> float | None:
+    """``Retry-After`` in s from ``now`` (unix), whichever of its two forms it has; None: there is none, or nonsense."""
+    if retry_after is None:
+        return None
+    text = retry_after.strip()
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - now)
+    except (ValueError, TypeError, OverflowError):
+        return None
 
 
 def _reason(error: Exception) -> str:

@@ -74,6 +74,7 @@ class NewCall:
     window: Window | None = None
     dial_until: datetime | None = None
     recording: dict[str, Any] | None = None
+    webhook: dict[str, Any] | None = None  # {"endpoint_id", "events"}, where it asks for its own
     id: UUID = field(default_factory=new_uuid7)
     attempt_id: UUID = field(default_factory=new_uuid7)
 
@@ -283,6 +284,7 @@ def _columns(call: Call, new: NewCall) -> dict[str, object]:
         "retry": None if call.retry is None else Jsonb(call.retry),
         "dial_window": None if call.dial_window is None else Jsonb(call.dial_window),
         "recording": None if call.recording is None else Jsonb(call.recording),
+        "webhook": None if new.webhook is None else Jsonb(new.webhook),
         "attempt_id": new.attempt_id,
         "dial_until": new.dial_until,
     }
