@@ -1,8 +1,9 @@
 """The webhook dispatcher: tells the enterprises what became of their calls.
 
-It makes a delivery of each event for each endpoint, claims those that are due for as long as one may take, posts them signed,
-and records what came of it. Whoever dies leaves the rows to the next one; the webhook-id stays the same, so a receiver can
-tell a repetition. 2xx is delivered, everything else (a redirect too) is tried again by the schedule. Any number may run.
+It makes a delivery of each event for each endpoint, claims those that are due for as long as one may take, posts them
+signed, and records what came of it. Whoever dies leaves the rows to the next one; the webhook-id stays the same, so a
+receiver can tell a repetition. 2xx is delivered, everything else (a redirect too) is tried again by the
+schedule. Any number may run.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import psycopg
 from gevent.event import Event
 from gevent.pool import Group
 
+from calls.webhook_sign import signed_headers
 from crashpoint import crash_point
 from jobs.stop import stop_on_signals
 from jobs.webhook_address import origin
@@ -28,7 +30,6 @@ from jobs.webhook_post import Answer, Poster
 from jobs.webhook_receivers import Receivers
 from jobs.webhook_retention import forget_in_turn
 from jobs.webhook_schedule import next_wait, turn_wait
-from calls.webhook_sign import signed_headers
 from settings import Settings
 from store import outbox
 from store.listen import listen

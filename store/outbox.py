@@ -22,6 +22,7 @@ from store.pool import Conn, Database
 from store.queries import load
 from store.records import clean
 from store.rows import Call
+from store.snapshot import stamp
 from store.webhook_notice import tell_disabled
 
 _SQL = load("outbox")
@@ -32,8 +33,9 @@ LOGGED = 40
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A webhook to send now: ``body`` to ``url``, signed with ``secret`` and, while it is being replaced, ``old_secret`` (raw
-    bytes). ``tries`` with this one, since ``since``: when it was written or, ``replays`` > 0, replayed. ``lane`` 0: an end.
+    """A webhook to send now: ``body`` to ``url``, signed with ``secret`` and, while that is new, ``old_secret`` (raw bytes).
+
+    ``tries`` with this one, since ``since``: when it was written or, ``replays`` > 0, replayed. ``lane`` 0: an end.
     """
 
     id: UUID
@@ -73,7 +75,7 @@ class Tried:
     def as_json(self) -> Jsonb:
         return Jsonb(
             {
-                "at": self.at.isoformat(),
+                "at": stamp(self.at),
                 "code": self.code,
                 "error": clean(self.error),
                 "latency_ms": self.latency_ms,
@@ -177,7 +179,7 @@ def backlog(db: Database) -> int:
 
 
 def forget(db: Database, before: datetime, limit: int) -> int:
-    """Remove deliveries that are over and events that were told of before ``before``; how many rows, ``limit`` each at most."""
+    """Remove up to ``limit`` deliveries that are over and events that were told of, from before ``before``; how many."""
     params = {"before": uuid7(before, bytes(10)), "limit": limit}
     with db.connection() as conn:
         return sum(conn.execute(_SQL[name], params).rowcount for name in ("forget_deliveries", "forget_events"))

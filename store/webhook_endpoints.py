@@ -75,7 +75,7 @@ def list_endpoints(db: Database, tenant_id: UUID, limit: int, before: UUID | Non
 def update(
     db: Database, tenant_id: UUID, endpoint_id: UUID, changes: Mapping[str, Any], now: datetime, enabled: bool | None = None
 ) -> Endpoint | None:
-    """Change what is named of url, events, description, and whether it is ``enabled`` (None: as it is). None: no such one."""
+    """Change what is named of url, events, description; ``enabled`` None: as it is. None: there is no such one."""
     params = {
         "tenant_id": tenant_id,
         "id": endpoint_id,
@@ -154,7 +154,7 @@ class Heard:
 
 
 def listen(db: Database, tenant_id: UUID, events: Sequence[str], now: datetime) -> tuple[UUID, bytes]:
-    """A new listener and its secret: from now on events wait for it, beside all endpoints. Raises :class:`TooManyEndpoints`."""
+    """A new listener and its secret: from now on events wait for it too. Raises :class:`TooManyEndpoints`."""
     until = now + timedelta(seconds=LISTEN_S)
     close_listeners(db, now)
     return _insert(db, tenant_id, url=None, events=events, description=None, most=LISTENERS, now=now, until=until)

@@ -13,7 +13,17 @@ from objects.place import Places
 from settings import Settings
 from store.pool import Database
 from web import auth, docs, health, problems, recording_files, requestlog, requestrate
-from web.api import actions, agents, calls, limits, queue, recordings
+from web.api import (
+    actions,
+    agents,
+    calls,
+    limits,
+    queue,
+    recordings,
+    webhook_deliveries,
+    webhook_endpoints,
+    webhook_listeners,
+)
 from web.internal import auth as internal_auth
 from web.internal import cdr
 from web.redisgate import RedisGate
@@ -42,6 +52,7 @@ def create_app(settings: Settings, *, database: Database, redis: Redis, now: Cal
     app.register_blueprint(cdr.blueprint)
     app.register_blueprint(recording_files.blueprint)
     api = docs.configure(app)
-    for room in (calls, actions, agents, limits, queue, recordings):
+    hooks = (webhook_endpoints, webhook_deliveries, webhook_listeners)
+    for room in (calls, actions, agents, limits, queue, recordings, *hooks):
         api.register_blueprint(room.blueprint)
     return app

@@ -75,7 +75,7 @@ def test_every_route_is_described(app: Flask, spec: dict[str, Any]) -> None:
 
 def test_every_operation_says_what_it_is_and_wants_a_key(spec: dict[str, Any]) -> None:
     names = [operation["operationId"] for _, operation in operations(spec)]
-    assert len(set(names)) == len(names) == 19
+    assert len(set(names)) == len(names) == 33
     assert all(operation["summary"] for _, operation in operations(spec))
     assert spec["security"] == [{"api_key": []}]
     assert spec["components"]["securitySchemes"]["api_key"]["scheme"] == "bearer"
@@ -166,7 +166,10 @@ def _provoke(api: Api, world: World, order: Callable[..., Any], monkeypatch: Any
         )
         api.post("/v1/calls", order(), headers={"Idempotency-Key": "held"})
 
+    _provoke_webhooks(api, world)
+
     def everything(key: str | None) -> None:
+        _webhooks(api, {}, key)
         for path in ("/v1/calls", "/v1/agents"):
             api.get(path, key=key)
             api.post(path, {}, key=key)
@@ -191,6 +194,66 @@ def _provoke(api: Api, world: World, order: Callable[..., Any], monkeypatch: Any
     tenants.update(world.database, world.theirs.name, requests_per_s=None)
     monkeypatch.setattr("web.auth.keys.authenticate", away)
     everything(None)
+
+
+#: An operation about webhooks, with a body where it takes one; ``{}`` becomes an id.
+_WEBHOOKS = (
+    ("POST", "/v1/webhook_endpoints", {"url": "https://hooks.example.com/"}),
+    ("GET", "/v1/webhook_endpoints", None),
+    ("GET", "/v1/webhook_endpoints/{endpoint}", None),
+    ("PATCH", "/v1/webhook_endpoints/{endpoint}", {"enabled": True}),
+    ("POST", "/v1/webhook_endpoints/{endpoint}/rotate_secret", {}),
+    ("POST", "/v1/webhook_endpoints/{endpoint}/test", None),
+    ("GET", "/v1/webhook_deliveries", None),
+    ("GET", "/v1/webhook_deliveries/{delivery}", None),
+    ("POST", "/v1/webhook_deliveries/{delivery}/replay", None),
+    ("POST", "/v1/webhook_deliveries/replay", {"endpoint_id": "{endpoint}", "since": "2026-01-01T00:00:00Z"}),
+    ("POST", "/v1/webhook_listeners", {}),
+    ("POST", "/v1/webhook_listeners/{listener}/poll", {}),
+    ("DELETE", "/v1/webhook_listeners/{listener}", None),
+    ("DELETE", "/v1/webhook_endpoints/{endpoint}", None),
+)
+
+
+def _webhooks(api: Api, ids: dict[str, str], key: str | None = None) -> None:
+    """Each of them once, on these; on nothing where there is none."""
+    names = {name: ids.get(name, f"{name}_{'0' * 32}") for name in ("endpoint", "delivery", "listener")}
+    for method, path, body in _WEBHOOKS:
+        more = {} if body is None else {"json": json.loads(json.dumps(body).replace("{endpoint}", names["endpoint"]))}
+        api.send(method, path.format(**names), key=key, **more)
+
+
+def _provoke_webhooks(api: Api, world: World) -> None:
+    for method, path, body in _WEBHOOKS:
+        nobody = path.format(
+            endpoint=f"endpoint_{'0' * 32}", delivery=f"delivery_{'0' * 32}", listener=f"listener_{'0' * 32}"
+        )
+        if body is not None:
+            for media in ("application/json", "text/plain"):
+                api.send(method, nobody, data=b"x", content_type=media)
+            api.send(method, nobody, data=b"x" * 70_000, content_type="application/json")
+            api.send(method, nobody, json={"nothing": 1})
+        else:
+            api.send(method, f"{nobody}?limit=x")
+    _webhooks(api, {})
+    url = {"url": "https://hooks.example.com/"}
+    ids = {
+        "endpoint": api.post("/v1/webhook_endpoints", url).get_json()["id"],
+        "listener": api.post("/v1/webhook_listeners", {}).get_json()["id"],
+    }
+    ids["delivery"] = api.post(f"/v1/webhook_endpoints/{ids['endpoint']}/test").get_json()["id"]
+    api.post(f"/v1/webhook_deliveries/{ids['delivery']}/replay")  # it is under way
+    with world.database.connection() as conn:
+        conn.execute("UPDATE webhook_deliveries SET status = 'failed', ended_at = now()")
+    _webhooks(api, ids)
+    off = api.post("/v1/webhook_endpoints", url).get_json()["id"]
+    api.send("PATCH", f"/v1/webhook_endpoints/{off}", json={"enabled": False})
+    api.post(f"/v1/webhook_endpoints/{off}/test")
+    api.post("/v1/webhook_deliveries/replay", {"endpoint_id": off, "since": "2026-01-01T00:00:00Z"})
+    while api.post("/v1/webhook_endpoints", url).status_code == 201:
+        pass
+    while api.post("/v1/webhook_listeners", {}).status_code == 201:
+        pass
 
 
 def test_the_request_schema_tells_what_is_enforced(api: Api, spec: dict[str, Any], order: Callable[..., Any]) -> None:

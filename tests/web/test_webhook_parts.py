@@ -15,12 +15,12 @@ import pytest
 import trustme
 
 from calls.addresses import is_public
+from calls.webhook_sign import signature, signed_headers
 from controller.relay import guard
 from jobs.webhook_address import AddressRefused, origin, resolve
 from jobs.webhook_post import MAX_ANSWER_BYTES, Poster
 from jobs.webhook_receivers import Receivers
 from jobs.webhook_schedule import SCHEDULE_S, SPREAD, TURN_S, next_wait, turn_wait
-from calls.webhook_sign import signature, signed_headers
 from store.outbox import Delivery
 from tests.web.receiver import Receiver
 

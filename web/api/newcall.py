@@ -15,6 +15,7 @@ from store.calls import NewCall
 from store.pool import Database
 from store.tenants import Tenant
 from web.api.recording_fields import recording_for
+from web.api.webhook_part import webhook_faults, webhook_for
 from web.problems import FieldError
 
 #: A window that does not open within so long never opens for this call.
@@ -45,6 +46,8 @@ def plan(
     faults += _retry_faults(args)
     recording, against = recording_for(args, tenant, settings, database)
     faults += against
+    faults += webhook_faults(args, tenant.id, database)
+    webhook_url, webhook = webhook_for(args)
     if opening is None and not faults:
         faults.append(FieldError("/window", "never_open", NEVER_OPEN.format(settings.pdd_s + ring_timeout_s)))
     if route is None:
@@ -65,7 +68,8 @@ def plan(
         metadata=args.get("metadata", {}),
         agent_variables=args.get("agent_variables", {}),
         client_reference=args.get("client_reference"),
-        webhook_url=args.get("webhook_url"),
+        webhook_url=webhook_url,
+        webhook=webhook,
         retry=rules,
         window=window,
         dial_until=None if opening is None else opening.until,
