@@ -84,25 +84,24 @@ class Receivers:
         self._waiting[_lane(delivery)] += 1
 
     def start(self, now: float) -> Iterator[Delivery]:
-        """Deliveries to send now, each counted as running until :meth:`finished`; in turn over the receivers."""
-        progress = True
-        while progress:
-            progress = False
-            for receiver in list(self._by_key.values()):
-                delivery = self._next(receiver, now)
-                if delivery is not None:
+        """Deliveries to send now, each counted as running until :meth:`finished`; in turn over the receivers, ends first."""
+        for lane in (0, 1):
+            most = self._total - lane * self._kept
+            progress = True
+            while progress:
+                progress = False
+                for receiver in list(self._by_key.values()):
+                    waiting = receiver.others if lane else receiver.ends
+                    if not waiting or len(receiver.started) >= receiver.pace.places(now):
+                        continue
+                    if self.running >= self._total or self._running[lane] >= most:
+                        return
+                    delivery = waiting.popleft()
                     receiver.started[delivery.id] = now
-                    self._waiting[_lane(delivery)] -= 1
-                    self._running[_lane(delivery)] += 1
+                    self._waiting[lane] -= 1
+                    self._running[lane] += 1
                     progress = True
                     yield delivery
-
-    def _next(self, receiver: _Receiver, now: float) -> Delivery | None:
-        if not receiver.waiting or len(receiver.started) >= receiver.pace.places(now) or self.running >= self._total:
-            return None
-        if receiver.ends:
-            return receiver.ends.popleft()
-        return receiver.others.popleft() if self._running[1] < self._total - self._kept else None
 
     def finished(
         self, delivery: Delivery, *, ok: bool, now: float, code: int | None = None, retry_after_s: float | None = None

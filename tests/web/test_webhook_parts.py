@@ -18,7 +18,8 @@ from calls.addresses import is_public
 from calls.webhook_sign import signature, signed_headers
 from controller.relay import guard
 from jobs.webhook_address import AddressRefused, origin, resolve
-from jobs.webhook_post import MAX_ANSWER_BYTES, Poster
+from jobs.webhook_http import MAX_BODY_BYTES
+from jobs.webhook_post import Poster
 from jobs.webhook_receivers import Receivers
 from jobs.webhook_schedule import SCHEDULE_S, SPREAD, TURN_S, next_wait, turn_wait
 from store.outbox import Delivery
@@ -186,7 +187,7 @@ def test_a_long_answer_is_not_read() -> None:
 
 
 def test_a_short_answer_keeps_the_connection() -> None:
-    with Receiver(body=b"x" * MAX_ANSWER_BYTES) as receiver:
+    with Receiver(body=b"x" * MAX_BODY_BYTES) as receiver:
         ours = poster(lambda *_: ["127.0.0.1"])
         for _ in range(3):
             assert ours.post(receiver.url, {}, b"{}").delivered

@@ -23,7 +23,7 @@ class Events(Several):
     def __init__(self, **more: Any):
         super().__init__(Choice((*EVENT_TYPES, EVERY)), 64, **more)
 
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> list[str]:
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> list[Any]:
         return named(super()._deserialize(value, *args, **kwargs))
 
 
