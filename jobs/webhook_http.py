@@ -2,8 +2,8 @@
 
 Small on purpose. A general client spends most of a POST's time on headers, redirects, cookies, pools and encodings that
 have no meaning here (bench/webhooks.py). Nothing is followed or decoded, nothing kept of an answer but its status, its
-``Retry-After`` and its first bytes; what is longer or not HTTP costs the connection. Deadlines are the caller's; the socket's
-own bounds only one wait.
+``Retry-After`` and its first bytes; what is longer or not HTTP costs the connection. Deadlines are the caller's; the
+socket's own bounds only one wait.
 """
 
 from __future__ import annotations

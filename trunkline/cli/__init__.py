@@ -20,6 +20,7 @@ from trunkline.cli import (
     run,
     scopes,
     tenants,
+    webhooks,
     why,
 )
 from trunkline.cli.common import EXPECTED, Group, explain
@@ -33,6 +34,21 @@ def main() -> None:
     """Trunkline: calls placed by program through FreeSWITCH. Settings come from the environment: trunkline settings."""
 
 
-for subject in (run, make, carriers, gateways, routes, tenants, agents, numbers, scopes, why, doctor, operate, rehearse):
+for subject in (
+    run,
+    make,
+    carriers,
+    gateways,
+    routes,
+    tenants,
+    agents,
+    numbers,
+    scopes,
+    webhooks,
+    why,
+    doctor,
+    operate,
+    rehearse,
+):
     for command in subject.COMMANDS:
         main.add_command(command)
