@@ -33,7 +33,7 @@ from jobs.webhook_schedule import next_wait, turn_wait
 from settings import Settings
 from store import outbox
 from store.listen import listen
-from store.outbox import Delivery, Tried
+from store.outbox import Delivery, Outcome, Tried
 from store.pool import Database, open_database
 
 log = logging.getLogger(__name__)
@@ -55,6 +55,10 @@ class Dispatcher:
         self._patience = timedelta(days=settings.webhook_disable_days)
         self._greenlets = Group()
         self._hungry = False  # more was due than there was room for
+        self._unrecorded: list[Outcome] = []
+        self._writing = 0  # of them, in the transaction under way
+        self._to_record = Event()
+        self._ended = False
         self.woken = Event()
         self.stop = Event()
 
@@ -64,6 +68,7 @@ class Dispatcher:
         return 3 * self._settings.webhook_timeout_s + 2
 
     def run(self) -> None:
+        recorder = gevent.spawn(self._record)
         while not self.stop.is_set():
             self.woken.clear()
             try:
@@ -77,6 +82,9 @@ class Dispatcher:
             if not more:
                 self.woken.wait(self._settings.webhook_interval_s)
         self._greenlets.join(timeout=self._settings.webhook_timeout_s + 1)
+        self._ended = True
+        self._to_record.set()
+        recorder.join(timeout=self._settings.db_pool_timeout_s + 1)
 
     def _claim(self) -> bool:
         """Takes what is due, as far as there is room; True when more may be due and there is room for it.
@@ -87,7 +95,8 @@ class Dispatcher:
         again = room - room // 4
         due = outbox.claim_due(self._db, now, again, self.lease_s, ends_room) if ends_room else []
         left = max(0, room - len(due))
-        events, new = outbox.expand(self._db, now, EVENTS, left, self.lease_s)
+        ends_left = max(0, ends_room - sum(delivery.lane == 0 for delivery in due))
+        events, new = outbox.expand(self._db, now, EVENTS, left, self.lease_s, ends_left)
         for delivery in (*due, *new):
             self._receivers.add(delivery)
         self._hungry = len(due) >= again or (events > 0 and len(new) >= left)
@@ -105,7 +114,10 @@ class Dispatcher:
             outbox.hand_back(self._db, when, "not tried: the receiver is slow or rests and others wait before this one")
 
     def _start(self) -> None:
-        for delivery in list(self._receivers.start(time.monotonic())):
+        if self.stop.is_set():
+            return
+        free = self._settings.webhook_concurrency - len(self._unrecorded) - self._writing
+        for delivery in list(self._receivers.start(time.monotonic(), free)):
             self._greenlets.spawn(self._deliver, delivery)
 
     def _deliver(self, delivery: Delivery) -> None:
@@ -119,33 +131,46 @@ class Dispatcher:
             crash_point("dispatcher.claimed")
             answer = self._post(delivery.url, headers, body)
             crash_point("dispatcher.posted")
-            self._record(delivery, answer, time.monotonic() - started)
-        except psycopg.Error as error:
-            # The lease runs out and it is delivered again under the same webhook-id.
-            log.warning("webhook not recorded", extra={"webhook": str(delivery.event_id), "error": str(error)})
         finally:
             now = time.monotonic()
+            # Its place at the receiver is free; its place here is when it is written down, so that no more than
+            # webhook_concurrency may have been taken and not be on record.
             self._receivers.finished(
                 delivery, ok=answer.delivered, now=now, code=answer.code, retry_after_s=answer.retry_after_s
             )
+            self._unrecorded.append(self._outcome(delivery, answer, now - started))
+            self._to_record.set()
             log.info("webhook", extra=_facts(delivery, answer, now - started))
-            if not self.stop.is_set():
-                self._start()
-            if self._hungry or not answer.delivered:
-                self.woken.set()
+            self._start()
 
-    def _record(self, delivery: Delivery, answer: Answer, took_s: float) -> None:
+    def _outcome(self, delivery: Delivery, answer: Answer, took_s: float) -> Outcome:
         now = datetime.now(UTC)
         tried = Tried(now, answer.code, answer.error, round(took_s * 1000), answer.reply, delivery.replays > 0)
         if answer.delivered:
-            outbox.delivered(self._db, delivery.id, tried)
-            return
+            return Outcome(delivery.id, tried)
         asked = None if answer.retry_after_s is None else min(answer.retry_after_s, RETRY_AFTER_MAX_S)
         wait = next_wait(delivery.tries, random.random(), self._settings.webhook_schedule_s, asked)
         gone = answer.code == 410
-        next_at = None if wait is None or gone else now + wait
-        if outbox.failed(self._db, delivery.id, tried, next_at, gone=gone, patience=self._patience):
-            log.warning("webhook endpoint disabled", extra={"endpoint": str(delivery.endpoint_id), "code": answer.code})
+        return Outcome(delivery.id, tried, None if wait is None or gone else now + wait, gone)
+
+    def _record(self) -> None:
+        """Writes down what came of deliveries, all that is there in one transaction, until there is nothing more to come."""
+        while not (self._ended and not self._unrecorded):
+            self._to_record.wait(self._settings.webhook_interval_s)
+            self._to_record.clear()
+            batch, self._writing = self._unrecorded, len(self._unrecorded)
+            self._unrecorded = []
+            try:
+                for endpoint_id in outbox.record(self._db, batch, patience=self._patience):
+                    log.warning("webhook endpoint disabled", extra={"endpoint": str(endpoint_id)})
+            except psycopg.Error as error:
+                # Their leases run out and they are delivered again under the same webhook-id.
+                log.warning("webhooks not recorded", extra={"webhooks": len(batch), "error": str(error)})
+            self._writing = 0
+            if batch:
+                self._start()
+            if self._hungry or any(not one.delivered for one in batch):
+                self.woken.set()
 
 
 def _facts(delivery: Delivery, answer: Answer, took_s: float) -> dict[str, object]:

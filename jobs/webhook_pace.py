@@ -1,7 +1,9 @@
 """How fast one receiver may be sent to: fewer at once where it is overloaded, nothing while it rests, then one to see.
 
-It rests when :data:`FAILURES` tries in a row failed within :data:`WINDOW_S` (a circuit breaker), or when it asked for that
-(``Retry-After``). After a rest one try goes out alone: if that is taken all is as before, if not the next rest is longer.
+It rests when of its latest tries, :data:`LATEST` within :data:`WINDOW_S` at most, four in five failed and :data:`FAILURES`
+at least (a circuit breaker), or when it asked for that (``Retry-After``). After a rest one try goes out alone: if that is
+taken all is as before, if not the next rest is longer. One that fails now and then goes on as it is: each event has its
+schedule.
 Pure: no clock; ``now`` is monotonic seconds throughout.
 """
 
@@ -10,8 +12,8 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
-#: Failures in a row, and s within which: what makes it rest.
-FAILURES, WINDOW_S = 5, 30.0
+#: Failures at least, of how many latest tries and within how many s: what makes it rest. And what part of those it must be.
+FAILURES, LATEST, WINDOW_S, SHARE = 5, 20, 30.0, 0.8
 #: s; the first rest and the longest; each is twice the one before.
 REST_S, REST_MAX_S = 10.0, 300.0
 #: Answers that say: less, please.
@@ -26,7 +28,9 @@ class Pace:
 
     most: int
     _cap: int = field(init=False)
-    _failures: deque[float] = field(default_factory=lambda: deque(maxlen=FAILURES), init=False)
+    _tries: deque[tuple[float, bool]] = field(
+        default_factory=lambda: deque(maxlen=LATEST), init=False
+    )  # when, whether taken
     _until: float = field(default=0.0, init=False)
     _rests: int = field(default=0, init=False)
     _alone: bool = field(default=False, init=False)
@@ -47,11 +51,16 @@ class Pace:
 
     def forgettable(self, now: float) -> bool:
         """Whether there is nothing to remember of it, or nobody has needed that for long."""
-        normal = self._cap == self.most and not self._alone and not self._failures
+        normal = self._cap == self.most and not self._alone and all(taken for _, taken in self._tries)
         return normal or now > max(self._until, self._failed_at) + REST_MAX_S
 
-    def succeeded(self) -> None:
-        self._failures.clear()
+    @property
+    def doubtful(self) -> bool:
+        """Whether its latest three tries failed."""
+        return len(self._tries) >= 3 and not any(taken for _, taken in list(self._tries)[-3:])
+
+    def succeeded(self, now: float) -> None:
+        self._tries.append((now, True))
         self._rests = 0
         self._alone = False
         self._cap = min(self.most, self._cap + 1)
@@ -65,10 +74,11 @@ class Pace:
             self._alone = True
         if self._alone and now < self._until:
             return  # one that was under way when the rest began: it is no verdict on the time after it
-        self._failures.append(now)
-        in_a_row = len(self._failures) == FAILURES and now - self._failures[0] <= WINDOW_S
-        if self._alone or in_a_row:
+        self._tries.append((now, False))
+        latest = [taken for at, taken in self._tries if now - at <= WINDOW_S]
+        failures = latest.count(False)
+        if self._alone or (failures >= FAILURES and failures >= SHARE * len(latest)):
             self._until = now + min(REST_MAX_S, REST_S * 2**self._rests)
             self._rests = min(self._rests + 1, 16)
             self._alone = True
-            self._failures.clear()
+            self._tries.clear()

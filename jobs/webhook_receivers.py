@@ -20,7 +20,7 @@ from jobs.webhook_address import origin
 from jobs.webhook_pace import Pace
 from store.outbox import Delivery
 
-#: s; a receiver whose answer takes longer is slow, and so is one whose latest answer was a failure.
+#: s; a receiver whose answer takes longer is slow, and so is one whose latest three tries failed.
 SLOW_S = 1.0
 
 _Key = UUID | tuple[UUID, str]
@@ -39,7 +39,7 @@ class _Receiver:
     was_slow: bool = False
 
     def slow(self, now: float) -> bool:
-        return self.was_slow or any(now - since > SLOW_S for since in self.started.values())
+        return self.was_slow or self.pace.doubtful or any(now - since > SLOW_S for since in self.started.values())
 
     @property
     def waiting(self) -> int:
@@ -83,10 +83,14 @@ class Receivers:
         (receiver.others if delivery.lane else receiver.ends).append(delivery)
         self._waiting[_lane(delivery)] += 1
 
-    def start(self, now: float) -> Iterator[Delivery]:
-        """Deliveries to send now, each counted as running until :meth:`finished`; in turn over the receivers, ends first."""
+    def start(self, now: float, free: int | None = None) -> Iterator[Delivery]:
+        """Deliveries to send now, each counted as running until :meth:`finished`; in turn over the receivers, ends first.
+
+        ``free``: so many may be running at most now; None: ``total``.
+        """
+        total = self._total if free is None else min(self._total, free)
         for lane in (0, 1):
-            most = self._total - lane * self._kept
+            most = total - lane * self._kept
             progress = True
             while progress:
                 progress = False
@@ -94,7 +98,7 @@ class Receivers:
                     waiting = receiver.others if lane else receiver.ends
                     if not waiting or len(receiver.started) >= receiver.pace.places(now):
                         continue
-                    if self.running >= self._total or self._running[lane] >= most:
+                    if self.running >= total or self._running[lane] >= most:
                         return
                     delivery = waiting.popleft()
                     receiver.started[delivery.id] = now
@@ -108,9 +112,9 @@ class Receivers:
     ) -> None:
         receiver = self._by_key[_key(delivery)]
         since = receiver.started.pop(delivery.id)
-        receiver.was_slow = not ok or now - since > SLOW_S
+        receiver.was_slow = now - since > SLOW_S
         if ok:
-            receiver.pace.succeeded()
+            receiver.pace.succeeded(now)
         else:
             receiver.pace.failed(now, code, retry_after_s)
         self._running[_lane(delivery)] -= 1

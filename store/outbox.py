@@ -7,7 +7,7 @@ is the same on every try and at every endpoint.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
@@ -100,11 +100,21 @@ def outbox_row(call: Call, kind: str, body: dict[str, Any], url: str, now: datet
     }
 
 
-def expand(db: Database, now: datetime, limit: int, room: int, lease_s: float) -> tuple[int, list[Delivery]]:
-    """Make deliveries of at most ``limit`` events that are due: how many events, and the first ``room`` of their deliveries,
-    ends first, which nobody else gets for ``lease_s`` seconds. The others wait for :func:`claim_due`.
+def expand(
+    db: Database, now: datetime, limit: int, room: int, lease_s: float, ends_room: int | None = None
+) -> tuple[int, list[Delivery]]:
+    """Make deliveries of at most ``limit`` events that are due: how many events, and the first of their deliveries: ends,
+    ``ends_room`` at most (None: ``room``), then others up to ``room`` of both. Nobody else gets these for ``lease_s``
+    seconds. The rest waits for :func:`claim_due`.
     """
-    params = {"now": now, "limit": limit, "room": room, "until": now + timedelta(seconds=lease_s), "ends": list(ENDS)}
+    params = {
+        "now": now,
+        "limit": limit,
+        "room": room,
+        "ends_room": room if ends_room is None else ends_room,
+        "until": now + timedelta(seconds=lease_s),
+        "ends": list(ENDS),
+    }
     rows = _rows(db, "expand", params)
     return rows[0]["events"], [_delivery(row) for row in rows if row["id"] is not None]
 
@@ -119,44 +129,62 @@ def claim_due(db: Database, now: datetime, room: int, lease_s: float, ends_room:
     return [_delivery(row) for row in rows if not row["off"]]
 
 
-def delivered(db: Database, delivery_id: UUID, tried: Tried) -> None:
-    """The receiver took it (``tried.code`` is its 2xx)."""
-    params = {"id": delivery_id, "code": tried.code, "now": tried.at, "attempt": tried.as_json(), "most": LOGGED}
-    with db.connection() as conn:
-        conn.execute(_SQL["delivered"], params)
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a try of a delivery went. ``next_at``: of one that failed, when it is tried again; None: never.
 
-
-def failed(
-    db: Database,
-    delivery_id: UUID,
-    tried: Tried,
-    next_at: datetime | None,
-    *,
-    gone: bool = False,
-    patience: timedelta = timedelta(days=5),
-) -> bool:
-    """It failed: try again at ``next_at``, None: never; the row stays as the record of it.
-
-    ``gone``: the receiver wants nothing any more. That, or nothing but failures for longer than ``patience``, disables the
-    endpoint, and the account's other endpoints are told: True.
+    ``gone``: the receiver wants nothing any more.
     """
-    params = {
-        "id": delivery_id,
-        "code": tried.code,
-        "error": clean(tried.error),
-        "now": tried.at,
-        "next_at": next_at,
-        "attempt": tried.as_json(),
-        "most": LOGGED,
-        "gone": gone,
-        "failing_before": tried.at - patience,
-    }
-    with db.connection() as conn:
-        row = conn.execute(_SQL["failed"], params).fetchone()
-        if row is not None:
-            tell_disabled(conn, row[0], tried.at)
+
+    delivery_id: UUID
+    tried: Tried
+    next_at: datetime | None = None
+    gone: bool = False
+
+    @property
+    def delivered(self) -> bool:
+        return self.tried.error is None
+
+
+def record(db: Database, outcomes: Sequence[Outcome], *, patience: timedelta = timedelta(days=5)) -> list[UUID]:
+    """Write them down in one transaction. What another dispatcher has delivered meanwhile stays delivered.
+
+    A receiver that is gone, or that has only failed for longer than ``patience``, disables its endpoint, and the account's
+    other endpoints are told: those endpoints are the result.
+    """
+    in_order = sorted(outcomes, key=lambda outcome: outcome.delivery_id)
+
+    def unit(conn: Conn) -> list[UUID]:
+        with conn.pipeline():
+            asked = [
+                conn.execute(_SQL["delivered" if one.delivered else "failed"], _params(one, patience)) for one in in_order
+            ]
+            hit = [
+                (row[0], one.tried.at)
+                for one, cursor in zip(in_order, asked, strict=True)
+                if not one.delivered and (row := cursor.fetchone()) is not None
+            ]
+        for endpoint_id, at in hit:
+            tell_disabled(conn, endpoint_id, at)
+        if hit:
             notify(conn)
-    return row is not None
+        return [endpoint_id for endpoint_id, _ in hit]
+
+    return db.run(unit, lost=False) if outcomes else []
+
+
+def _params(one: Outcome, patience: timedelta) -> dict[str, object]:
+    return {
+        "id": one.delivery_id,
+        "code": one.tried.code,
+        "error": clean(one.tried.error),
+        "now": one.tried.at,
+        "next_at": one.next_at,
+        "attempt": one.tried.as_json(),
+        "most": LOGGED,
+        "gone": one.gone,
+        "failing_before": one.tried.at - patience,
+    }
 
 
 def hand_back(db: Database, when: Mapping[UUID, datetime], reason: str) -> None:
@@ -186,7 +214,9 @@ def forget(db: Database, before: datetime, limit: int) -> int:
 
 
 def _rows(db: Database, name: str, params: Mapping[str, object]) -> list[dict[str, Any]]:
-    with db.connection() as conn, conn.cursor(row_factory=dict_row) as cursor:
+    with db.connection() as conn, conn.cursor(row_factory=dict_row) as cursor, conn.pipeline():
+        # Not waited for: a claim that Postgres forgets in a crash is made again, and whatever came of it is written later.
+        conn.execute(_SQL["unhurried"])
         return cursor.execute(_SQL[name], params).fetchall()
 
 

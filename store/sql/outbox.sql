@@ -14,9 +14,12 @@ FROM jsonb_populate_recordset(NULL::outbox, %(rows)s);
 -- name: notify
 SELECT pg_notify('outbox', '');
 
+-- name: unhurried
+SELECT set_config('synchronous_commit', 'off', true);
+
 -- name: expand
--- Events become deliveries, one for each endpoint that is to hear of it; the first `room` of them, ends first, are this
--- dispatcher's at once. A call that names an address or an endpoint is told there instead of at the account's endpoints.
+-- Events become deliveries, one for each endpoint that is to hear of it; the first of them are this
+-- dispatcher's at once: ends, up to `ends_room`, and others, up to `room` of both. A call that names an address or an endpoint is told there instead of at the account's endpoints.
 -- Who listens hears of everything it asked for beside that. The first column is how many events there were.
 WITH due AS MATERIALIZED (
     SELECT o.id, o.tenant_id, o.call_id, o.sequence, o.type, o.body, o.created_at FROM outbox o
@@ -42,7 +45,8 @@ WITH due AS MATERIALIZED (
     SELECT a.*, NULL, false, false FROM asked a WHERE a.own IS NOT NULL AND a.wanted IS NOT FALSE
 ), placed AS (
     SELECT target.*, NOT off AND NOT listens
-           AND row_number() OVER (PARTITION BY off OR listens ORDER BY lane, call_id, sequence) <= %(room)s AS now_ours
+           AND row_number() OVER (PARTITION BY off OR listens ORDER BY lane, call_id, sequence)
+               <= CASE lane WHEN 0 THEN %(ends_room)s ELSE %(room)s END AS now_ours
     FROM target
 ), d AS (
     INSERT INTO webhook_deliveries (id, tenant_id, event_id, endpoint_id, url, call_id, sequence, type, lane, status, tries,

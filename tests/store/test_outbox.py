@@ -5,6 +5,7 @@ from __future__ import annotations
 import psycopg
 
 from store import outbox
+from store.outbox import Outcome
 from tests.store.conftest import World, at
 from tests.store.threads import results, together
 
@@ -42,15 +43,15 @@ def test_delivered_failed_and_given_up(world: World) -> None:
     for _ in range(3):
         world.accept()
     good, slow, bad = claimed(world, 1)
-    outbox.delivered(world.db, good.id, tried(2, 204))
-    outbox.failed(world.db, slow.id, tried(2, 500, "server error"), at(50))
-    outbox.failed(world.db, bad.id, tried(2, None, "no such host\x00"), None)
+    outbox.record(world.db, [Outcome(good.id, tried(2, 204))])
+    outbox.record(world.db, [Outcome(slow.id, tried(2, 500, "server error"), at(50))])
+    outbox.record(world.db, [Outcome(bad.id, tried(2, None, "no such host\x00"), None)])
     assert claimed(world, 49) == []
     (again,) = claimed(world, 50)
     assert (again.id, again.tries) == (slow.id, 2)
-    outbox.delivered(world.db, slow.id, tried(51, 200))
-    outbox.failed(world.db, slow.id, tried(52, 500, "late news of an earlier try"), at(53))
-    outbox.failed(world.db, slow.id, tried(52, 500, "late news of an earlier try"), None)
+    outbox.record(world.db, [Outcome(slow.id, tried(51, 200))])
+    outbox.record(world.db, [Outcome(slow.id, tried(52, 500, "late news of an earlier try"), at(53))])
+    outbox.record(world.db, [Outcome(slow.id, tried(52, 500, "late news of an earlier try"), None)])
     assert claimed(world, 1000) == []
     rows = world.rows(
         "SELECT id, last_code, status, ended_at, jsonb_array_length(attempts) FROM webhook_deliveries WHERE tenant_id = %s",

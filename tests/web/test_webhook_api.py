@@ -12,7 +12,7 @@ from standardwebhooks import Webhook
 
 from calls.webhook_events import EVENT_TYPES
 from store import outbox, tenants, webhook_endpoints
-from store.outbox import Tried
+from store.outbox import Outcome, Tried
 from tests.web.conftest import Api, World, named
 
 URL = "https://hooks.example.com/one"
@@ -226,7 +226,7 @@ def test_the_log_tells_every_try_and_replay_begins_anew(api: Api, world: World, 
     place(api, order)
     (delivery,) = expand(world)
     now = datetime.now(UTC)
-    outbox.failed(world.database, delivery.id, Tried(now, 500, "answered 500", 12, "<script>\x00\u20ac"), now)
+    outbox.record(world.database, [Outcome(delivery.id, Tried(now, 500, "answered 500", 12, "<script>\x00\u20ac"), now)])
     (row,) = log(api)
     assert (row["status"], row["code"], row["tries"], row["replays"]) == ("pending", 500, 1, 0)
     assert row["next_try_at"] is not None
@@ -234,7 +234,7 @@ def test_the_log_tells_every_try_and_replay_begins_anew(api: Api, world: World, 
     assert (attempt["code"], attempt["latency_ms"], attempt["reply"]) == (500, 12, "<script>\ufffd\u20ac")
     path = f"/v1/webhook_deliveries/{row['id']}"
     assert api.post(path + "/replay").get_json()["code"] == "delivery_pending"
-    outbox.failed(world.database, delivery.id, Tried(now, None, "no answer", 9, None), None)
+    outbox.record(world.database, [Outcome(delivery.id, Tried(now, None, "no answer", 9, None), None)])
     assert log(api, status="failed") == log(api)
     assert log(api, status="delivered") == []
     answer = api.post(path + "/replay")
@@ -244,7 +244,7 @@ def test_the_log_tells_every_try_and_replay_begins_anew(api: Api, world: World, 
     assert (again["status"], again["tries"], again["replays"], len(again["attempts"])) == ("pending", 0, 1, 2)
     (told,) = outbox.claim_due(world.database, datetime.now(UTC), 10, 30)
     assert (told.event_id, told.replays, told.body) == (delivery.event_id, 1, delivery.body)
-    outbox.delivered(world.database, told.id, Tried(now, 204, None, 3, "", replay=True))
+    outbox.record(world.database, [Outcome(told.id, Tried(now, 204, None, 3, "", replay=True))])
     assert [attempt["replay"] for attempt in api.get(path).get_json()["attempts"]] == [False, False, True]
     theirs = Api(api.app, world.their_key)
     assert theirs.get(path).status_code == theirs.post(path + "/replay").status_code == 404
@@ -261,7 +261,7 @@ def test_a_range_is_replayed_by_time_type_and_endpoint(api: Api, world: World, o
     taken = expand(world)
     assert {delivery.endpoint_id for delivery in taken} == {UUID(other.removeprefix("endpoint_"))}
     for delivery in taken:
-        outbox.delivered(world.database, delivery.id, Tried(datetime.now(UTC), 200, None, 1, ""))
+        outbox.record(world.database, [Outcome(delivery.id, Tried(datetime.now(UTC), 200, None, 1, ""))])
     assert {row["status"] for row in log(api, endpoint_id=one)} == {"skipped"}
     ask = {"endpoint_id": one, "since": begun.isoformat()}
     assert api.post("/v1/webhook_deliveries/replay", ask).get_json()["code"] == "endpoint_disabled"
@@ -291,7 +291,7 @@ def test_more_than_fit_are_replayed_in_portions(api: Api, world: World, order: O
     for _ in range(5):
         place(api, order)
     for delivery in expand(world):
-        outbox.failed(world.database, delivery.id, Tried(datetime.now(UTC), 500, "no", 1, ""), None)
+        outbox.record(world.database, [Outcome(delivery.id, Tried(datetime.now(UTC), 500, "no", 1, ""), None)])
     replayed, since = 0, begun
     for portion in (2, 2, 1):
         count, more = webhook_log.replay_range(
@@ -325,7 +325,8 @@ def test_who_only_fails_is_disabled_and_the_others_hear_of_it(api: Api, world: W
 
     def fail(days: float, **more: Any) -> bool:
         at = start + timedelta(days=days)
-        return outbox.failed(world.database, mine.id, Tried(at, 500, "answered 500", 1, ""), at, **more)
+        outcome = Outcome(mine.id, Tried(at, 500, "answered 500", 1, ""), at, **more)
+        return bool(outbox.record(world.database, [outcome]))
 
     assert not fail(0)
     assert not fail(4.9)
@@ -354,11 +355,11 @@ def test_one_success_ends_a_time_of_failures(api: Api, world: World, order: Orde
     place(api, order)
     start = datetime.now(UTC)
     first, second = expand(world)
-    outbox.failed(world.database, first.id, Tried(start, 500, "no", 1, ""), start)
-    outbox.delivered(world.database, second.id, Tried(start, 200, None, 1, ""))
+    outbox.record(world.database, [Outcome(first.id, Tried(start, 500, "no", 1, ""), start)])
+    outbox.record(world.database, [Outcome(second.id, Tried(start, 200, None, 1, ""))])
     assert api.get(f"/v1/webhook_endpoints/{one['id']}").get_json()["failing_since"] is None
     late = start + timedelta(days=9)
-    assert not outbox.failed(world.database, first.id, Tried(late, 500, "no", 1, ""), late)
+    assert not outbox.record(world.database, [Outcome(first.id, Tried(late, 500, "no", 1, ""), late)])
 
 
 def test_a_listener_hears_beside_the_endpoints(api: Api, world: World, order: Order) -> None:
@@ -411,7 +412,7 @@ def test_what_was_told_long_ago_is_forgotten(api: Api, world: World, order: Orde
     place(api, order)
     place(api, order)
     first, _second = expand(world)
-    outbox.delivered(world.database, first.id, Tried(datetime.now(UTC), 200, None, 1, ""))
+    outbox.record(world.database, [Outcome(first.id, Tried(datetime.now(UTC), 200, None, 1, ""))])
     keep = timedelta(days=30)
     forget(world.database, datetime.now(UTC) + timedelta(days=29), keep)
     assert len(log(api)) == 2

@@ -186,4 +186,4 @@ def test_a_backlog_of_all_else_does_not_delay_an_end(start: Start, lab: Api, ord
         wait_for(lambda: [row for row in deliveries(lab, one, call_id=calls[-1]) if row["type"] == "call.canceled"])
         go_on.set()
         assert receiver.wait_for(lambda: bool(ends))
-        assert ends[0] <= 4
+        assert ends[0] <= 20  # of 121, and not the last one

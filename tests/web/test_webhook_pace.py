@@ -26,7 +26,7 @@ def failing(pace: Pace, at: float, times: int = FAILURES, every: float = 1.0) ->
     return at + (times - 1) * every
 
 
-def test_five_failures_in_a_row_make_it_rest_and_one_goes_ahead_after_that() -> None:
+def test_five_failures_and_nothing_else_make_it_rest_and_one_goes_ahead_after_that() -> None:
     pace = Pace(4)
     last = failing(pace, 100.0, FAILURES - 1)
     assert pace.places(last) == 4
@@ -35,19 +35,27 @@ def test_five_failures_in_a_row_make_it_rest_and_one_goes_ahead_after_that() -> 
     assert pace.places(last + 1 + REST_S) == 1
     pace.failed(last + 1 + REST_S, 500, None)
     assert pace.rest(last + 1 + REST_S) == 2 * REST_S
-    pace.succeeded()
+    pace.succeeded(last + 1 + 3 * REST_S)
     assert pace.places(last + 1 + 3 * REST_S) == 4
-    assert pace.rest(failing(pace, 1000.0)) == REST_S
+    last = failing(pace, 1000.0)
+    assert pace.rest(last) == REST_S
 
 
-def test_failures_far_apart_or_with_a_success_between_are_none_in_a_row() -> None:
+def test_failures_far_apart_or_among_successes_are_no_reason() -> None:
     pace = Pace(4)
     last = failing(pace, 0.0, 20, every=WINDOW_S / (FAILURES - 1) + 0.1)
     assert pace.places(last) == 4
-    for turn in range(40):
-        failing(pace, 1000.0 + turn, FAILURES - 1, every=0.1)
-        pace.succeeded()
+    for turn in range(40):  # two in three fail
+        failing(pace, 1000.0 + turn, 2, every=0.1)
+        pace.succeeded(1000.5 + turn)
     assert pace.places(1041.0) == 4
+    # Once it is dead, what it took before does not speak for it for long.
+    for turn in range(16):
+        assert pace.places(1041.0 + turn) == 4
+        pace.failed(1041.0 + turn, None, None)
+        if pace.rest(1041.0 + turn):
+            break
+    assert 5 <= turn < 16
 
 
 def test_the_longest_rest_is_bounded_and_so_is_what_a_receiver_asks_for() -> None:
@@ -72,7 +80,7 @@ def test_one_that_is_overloaded_gets_fewer_at_once_and_slowly_more(code: int) ->
     pace.failed(0.0, code, None)
     assert pace.places(0.0) == 1
     for places in (2, 3, 4, 4):
-        pace.succeeded()
+        pace.succeeded(0.0)
         assert pace.places(0.0) == places
     pace.failed(0.0, 500, None)
     assert pace.places(0.0) == 4
