@@ -55,7 +55,7 @@ class Dispatcher:
         self._patience = timedelta(days=settings.webhook_disable_days)
         self._greenlets = Group()
         self._hungry = False  # more was due than there was room for
-        self._unrecorded: list[Outcome] = []
+        self._unrecorded: list[tuple[Delivery, Outcome]] = []
         self._writing = 0  # of them, in the transaction under way
         self._to_record = Event()
         self._ended = False
@@ -133,12 +133,11 @@ class Dispatcher:
             crash_point("dispatcher.posted")
         finally:
             now = time.monotonic()
-            # Its place at the receiver is free; its place here is when it is written down, so that no more than
-            # webhook_concurrency may have been taken and not be on record.
+            # Its place at the receiver is free; its place here is when it is written down.
             self._receivers.finished(
-                delivery, ok=answer.delivered, now=now, code=answer.code, retry_after_s=answer.retry_after_s
+                delivery, ok=answer.delivered, now=now, code=answer.code, retry_after_s=answer.retry_after_s, written=False
             )
-            self._unrecorded.append(self._outcome(delivery, answer, now - started))
+            self._unrecorded.append((delivery, self._outcome(delivery, answer, now - started)))
             self._to_record.set()
             log.info("webhook", extra=_facts(delivery, answer, now - started))
             self._start()
@@ -160,16 +159,19 @@ class Dispatcher:
             self._to_record.clear()
             batch, self._writing = self._unrecorded, len(self._unrecorded)
             self._unrecorded = []
+            outcomes = [outcome for _, outcome in batch]
             try:
-                for endpoint_id in outbox.record(self._db, batch, patience=self._patience):
+                for endpoint_id in outbox.record(self._db, outcomes, patience=self._patience):
                     log.warning("webhook endpoint disabled", extra={"endpoint": str(endpoint_id)})
             except psycopg.Error as error:
                 # Their leases run out and they are delivered again under the same webhook-id.
                 log.warning("webhooks not recorded", extra={"webhooks": len(batch), "error": str(error)})
             self._writing = 0
+            for delivery, _ in batch:
+                self._receivers.written(delivery, time.monotonic())
             if batch:
                 self._start()
-            if self._hungry or any(not one.delivered for one in batch):
+            if self._hungry or any(not outcome.delivered for outcome in outcomes):
                 self.woken.set()
 
 

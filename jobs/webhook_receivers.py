@@ -36,6 +36,7 @@ class _Receiver:
     ends: deque[Delivery] = field(default_factory=deque)
     others: deque[Delivery] = field(default_factory=deque)
     started: dict[UUID, float] = field(default_factory=dict)  # monotonic s, by delivery
+    unwritten: int = 0  # answered, and not on record
     was_slow: bool = False
 
     def slow(self, now: float) -> bool:
@@ -98,6 +99,8 @@ class Receivers:
                     waiting = receiver.others if lane else receiver.ends
                     if not waiting or len(receiver.started) >= receiver.pace.places(now):
                         continue
+                    if len(receiver.started) + receiver.unwritten >= 2 * self._per_url:
+                        continue
                     if self.running >= total or self._running[lane] >= most:
                         return
                     delivery = waiting.popleft()
@@ -108,8 +111,18 @@ class Receivers:
                     yield delivery
 
     def finished(
-        self, delivery: Delivery, *, ok: bool, now: float, code: int | None = None, retry_after_s: float | None = None
+        self,
+        delivery: Delivery,
+        *,
+        ok: bool,
+        now: float,
+        code: int | None = None,
+        retry_after_s: float | None = None,
+        written: bool = True,
     ) -> None:
+        """It was answered, or failed. Not ``written``: :meth:`written` follows. Until then it takes up no connection; but a
+        receiver is sent no more than twice ``per_url`` of which a process that dies would not know what became of them.
+        """
         receiver = self._by_key[_key(delivery)]
         since = receiver.started.pop(delivery.id)
         receiver.was_slow = now - since > SLOW_S
@@ -118,6 +131,12 @@ class Receivers:
         else:
             receiver.pace.failed(now, code, retry_after_s)
         self._running[_lane(delivery)] -= 1
+        receiver.unwritten += 0 if written else 1
+        self._forget_idle(_key(delivery), now)
+
+    def written(self, delivery: Delivery, now: float) -> None:
+        """What became of it is on record, or never will be."""
+        self._by_key[_key(delivery)].unwritten -= 1
         self._forget_idle(_key(delivery), now)
 
     def excess(self, now: float) -> Iterator[HandedBack]:
@@ -135,7 +154,7 @@ class Receivers:
 
     def _forget_idle(self, key: _Key, now: float) -> None:
         receiver = self._by_key[key]
-        if not receiver.started and not receiver.waiting and receiver.pace.forgettable(now):
+        if not receiver.started and not receiver.waiting and not receiver.unwritten and receiver.pace.forgettable(now):
             del self._by_key[key]
 
 

@@ -135,6 +135,20 @@ def test_ends_go_first_and_have_places_of_their_own() -> None:
     assert [one.delivery.lane for one in receivers.excess(5.0)] == [1]
 
 
+def test_what_is_not_on_record_is_bounded_at_each_receiver() -> None:
+    receivers = Receivers(total=32, per_url=2)
+    for _ in range(20):
+        receivers.add(delivery("https://fast.example/"))
+    answered = []
+    while batch := list(receivers.start(0.0)):
+        for one in batch:
+            receivers.finished(one, ok=True, now=0.0, written=False)
+        answered += batch
+    assert len(answered) == 4
+    receivers.written(answered[0], 0.0)
+    assert len(list(receivers.start(0.0))) == 1
+
+
 def test_a_receiver_is_never_asked_earlier_than_it_said() -> None:
     for chance in (0.0, 0.5, 0.999):
         wait = next_wait(1, chance, (0, 5, 300), 60.0)
