@@ -28,7 +28,7 @@ def _events() -> fields.List[Any]:
     )
 
 
-class EndpointAnswer(Answer):
+class WebhookEndpointAnswer(Answer):
     """Where webhooks go."""
 
     id = _text("the endpoint", example=_ENDPOINT)
@@ -48,28 +48,28 @@ class EndpointAnswer(Answer):
     created_at = _time("created")
 
 
-class SecretEndpointAnswer(EndpointAnswer):
+class WebhookSecretAnswer(WebhookEndpointAnswer):
     """An endpoint with its secret, which is told this once."""
 
     secret = _text("signs what is sent there: keep it, it is not shown again", example=_SECRET)
 
 
-class EndpointPage(Answer):
+class WebhookEndpointPage(Answer):
     """A page of endpoints, newest first."""
 
-    data = fields.List(fields.Nested(EndpointAnswer), required=True)
+    data = fields.List(fields.Nested(WebhookEndpointAnswer), required=True)
     has_more = fields.Boolean(required=True)
     next_cursor = _text("give it as starting_after; null on the last page", null=True)
 
 
-class RemovedAnswer(Answer):
+class RemovedWebhookAnswer(Answer):
     """It is gone."""
 
     id = _text("what was removed")
     deleted = _truth("always true")
 
 
-class TryAnswer(Answer):
+class WebhookTryAnswer(Answer):
     """One try."""
 
     at = _time("when its outcome was known")
@@ -80,7 +80,7 @@ class TryAnswer(Answer):
     replay = _truth("it was made because of a replay")
 
 
-class DeliveryAnswer(Answer):
+class WebhookDeliveryAnswer(Answer):
     """One event at one endpoint."""
 
     id = _text("the delivery", example=_DELIVERY)
@@ -102,27 +102,27 @@ class DeliveryAnswer(Answer):
     code = _whole("HTTP status of the latest try", null=True)
     error = _text("why the latest try failed, or was not made", null=True)
     attempts = fields.List(
-        fields.Nested(TryAnswer), required=True, metadata={"description": "the latest tries, first one first"}
+        fields.Nested(WebhookTryAnswer), required=True, metadata={"description": "the latest tries, first one first"}
     )
     created_at = _time("of the event")
 
 
-class DeliveryPage(Answer):
+class WebhookDeliveryPage(Answer):
     """A page of deliveries, newest event first."""
 
-    data = fields.List(fields.Nested(DeliveryAnswer), required=True)
+    data = fields.List(fields.Nested(WebhookDeliveryAnswer), required=True)
     has_more = fields.Boolean(required=True)
     next_cursor = _text("give it as starting_after; null on the last page", null=True)
 
 
-class ReplayedAnswer(Answer):
+class ReplayedWebhooksAnswer(Answer):
     """How much is told again."""
 
     replayed = _whole("deliveries that are told again now")
     next_since = _time("there are more: ask again with this as since; null: that was all", null=True)
 
 
-class ListenerAnswer(Answer):
+class WebhookListenerAnswer(Answer):
     """A terminal that hears of events beside all endpoints."""
 
     id = _text("the listener")
@@ -130,7 +130,7 @@ class ListenerAnswer(Answer):
     secret = _text("signs what it fetches; told this once", example=_SECRET)
 
 
-class FetchedAnswer(Answer):
+class FetchedWebhookAnswer(Answer):
     """One event, as it would be POSTed."""
 
     delivery_id = _text("give it back in heard", example=_DELIVERY)
@@ -138,14 +138,14 @@ class FetchedAnswer(Answer):
     body = _text("the exact text that is signed")
 
 
-class FetchedList(Answer):
+class FetchedWebhookList(Answer):
     """What has happened, oldest first."""
 
-    data = fields.List(fields.Nested(FetchedAnswer), required=True)
+    data = fields.List(fields.Nested(FetchedWebhookAnswer), required=True)
 
 
 def show_endpoint(endpoint: Endpoint, now: Any) -> dict[str, Any]:
-    """As EndpointAnswer says."""
+    """As WebhookEndpointAnswer says."""
     old = endpoint.old_until
     return {
         "id": endpoint_ref(endpoint.id),
@@ -163,7 +163,7 @@ def show_endpoint(endpoint: Endpoint, now: Any) -> dict[str, Any]:
 
 
 def show_delivery(row: LoggedDelivery) -> dict[str, Any]:
-    """As DeliveryAnswer says."""
+    """As WebhookDeliveryAnswer says."""
     return {
         "id": delivery_ref(row.id),
         "webhook_id": str(row.event_id),

@@ -13,9 +13,9 @@ from web.api.headers import LOCATION_HEADER
 from web.api.outcome import told_truly
 from web.api.parser import Blueprint
 from web.api.respond import answer, page, path_id, refuses
-from web.api.webhook_answers import DeliveryAnswer, DeliveryPage, ReplayedAnswer, show_delivery
+from web.api.webhook_answers import ReplayedWebhooksAnswer, WebhookDeliveryAnswer, WebhookDeliveryPage, show_delivery
 from web.api.webhook_endpoints import endpoint_disabled, known_endpoint
-from web.api.webhook_fields import DeliveriesQuery, ReplayRequest
+from web.api.webhook_fields import DeliveriesQuery, ReplayWebhooksRequest
 from web.auth import tenant
 from web.problems import FieldError, Problem, invalid, not_found
 from web.runtime import runtime
@@ -29,7 +29,7 @@ _AGAIN = "Look at the delivery, or ask again: what is under way is not replayed.
 
 @blueprint.get("")
 @blueprint.arguments(DeliveriesQuery, location="query")
-@blueprint.response(200, DeliveryPage)
+@blueprint.response(200, WebhookDeliveryPage)
 @refuses(blueprint)
 @blueprint.doc(operationId="listWebhookDeliveries")
 def list_deliveries(query: dict[str, Any]) -> Response:
@@ -48,7 +48,7 @@ def list_deliveries(query: dict[str, Any]) -> Response:
 
 
 @blueprint.get("/<delivery_id>")
-@blueprint.response(200, DeliveryAnswer)
+@blueprint.response(200, WebhookDeliveryAnswer)
 @refuses(blueprint, 404)
 @blueprint.doc(operationId="getWebhookDelivery")
 def get_delivery(delivery_id: str) -> Response:
@@ -63,7 +63,7 @@ def get_delivery(delivery_id: str) -> Response:
 
 
 @blueprint.post("/<delivery_id>/replay")
-@blueprint.response(202, DeliveryAnswer, description="Accepted", headers=LOCATION_HEADER)
+@blueprint.response(202, WebhookDeliveryAnswer, description="Accepted", headers=LOCATION_HEADER)
 @refuses(blueprint, 404, 409, writes=True)
 @blueprint.doc(operationId="replayWebhookDelivery")
 def replay_delivery(delivery_id: str) -> Response:
@@ -86,8 +86,8 @@ def replay_delivery(delivery_id: str) -> Response:
 
 
 @blueprint.post("/replay")
-@blueprint.arguments(ReplayRequest)
-@blueprint.response(202, ReplayedAnswer, description="Accepted")
+@blueprint.arguments(ReplayWebhooksRequest)
+@blueprint.response(202, ReplayedWebhooksAnswer, description="Accepted")
 @refuses(blueprint, 400, 404, 409, 413, 415, writes=True)
 @blueprint.doc(operationId="replayWebhookDeliveries")
 def replay_range(args: dict[str, Any]) -> Response:

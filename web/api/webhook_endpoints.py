@@ -17,15 +17,20 @@ from web.api.outcome import told_truly
 from web.api.parser import Blueprint
 from web.api.respond import answer, page, path_id, refuses
 from web.api.webhook_answers import (
-    DeliveryAnswer,
-    EndpointAnswer,
-    EndpointPage,
-    RemovedAnswer,
-    SecretEndpointAnswer,
+    RemovedWebhookAnswer,
+    WebhookDeliveryAnswer,
+    WebhookEndpointAnswer,
+    WebhookEndpointPage,
+    WebhookSecretAnswer,
     show_delivery,
     show_endpoint,
 )
-from web.api.webhook_fields import EndpointChanges, EndpointsQuery, NewEndpointRequest, RotateRequest
+from web.api.webhook_fields import (
+    EndpointsQuery,
+    NewWebhookEndpointRequest,
+    RotateWebhookSecretRequest,
+    WebhookEndpointChanges,
+)
 from web.auth import tenant
 from web.problems import Problem, not_found
 from web.runtime import runtime
@@ -38,8 +43,8 @@ _LOOK = "List the endpoints: if it was made, remove it and make another, as its 
 
 
 @blueprint.post("")
-@blueprint.arguments(NewEndpointRequest)
-@blueprint.response(201, SecretEndpointAnswer, headers=LOCATION_HEADER)
+@blueprint.arguments(NewWebhookEndpointRequest)
+@blueprint.response(201, WebhookSecretAnswer, headers=LOCATION_HEADER)
 @refuses(blueprint, 400, 409, 413, 415, writes=True)
 @blueprint.doc(operationId="createWebhookEndpoint")
 def create_endpoint(args: dict[str, Any]) -> Response:
@@ -67,7 +72,7 @@ def create_endpoint(args: dict[str, Any]) -> Response:
 
 @blueprint.get("")
 @blueprint.arguments(EndpointsQuery, location="query")
-@blueprint.response(200, EndpointPage)
+@blueprint.response(200, WebhookEndpointPage)
 @refuses(blueprint)
 @blueprint.doc(operationId="listWebhookEndpoints")
 def list_endpoints(query: dict[str, Any]) -> Response:
@@ -78,7 +83,7 @@ def list_endpoints(query: dict[str, Any]) -> Response:
 
 
 @blueprint.get("/<endpoint_id>")
-@blueprint.response(200, EndpointAnswer)
+@blueprint.response(200, WebhookEndpointAnswer)
 @refuses(blueprint, 404)
 @blueprint.doc(operationId="getWebhookEndpoint")
 def get_endpoint(endpoint_id: str) -> Response:
@@ -87,8 +92,8 @@ def get_endpoint(endpoint_id: str) -> Response:
 
 
 @blueprint.patch("/<endpoint_id>")
-@blueprint.arguments(EndpointChanges)
-@blueprint.response(200, EndpointAnswer)
+@blueprint.arguments(WebhookEndpointChanges)
+@blueprint.response(200, WebhookEndpointAnswer)
 @refuses(blueprint, 400, 404, 413, 415, writes=True)
 @blueprint.doc(operationId="changeWebhookEndpoint")
 def change_endpoint(args: dict[str, Any], endpoint_id: str) -> Response:
@@ -108,7 +113,7 @@ def change_endpoint(args: dict[str, Any], endpoint_id: str) -> Response:
 
 
 @blueprint.delete("/<endpoint_id>")
-@blueprint.response(200, RemovedAnswer)
+@blueprint.response(200, RemovedWebhookAnswer)
 @refuses(blueprint, 404, writes=True)
 @blueprint.doc(operationId="deleteWebhookEndpoint")
 def delete_endpoint(endpoint_id: str) -> Response:
@@ -124,8 +129,8 @@ def delete_endpoint(endpoint_id: str) -> Response:
 
 
 @blueprint.post("/<endpoint_id>/rotate_secret")
-@blueprint.arguments(RotateRequest)
-@blueprint.response(200, SecretEndpointAnswer)
+@blueprint.arguments(RotateWebhookSecretRequest)
+@blueprint.response(200, WebhookSecretAnswer)
 @refuses(blueprint, 400, 404, 413, 415, writes=True)
 @blueprint.doc(operationId="rotateWebhookSecret")
 def rotate_secret(args: dict[str, Any], endpoint_id: str) -> Response:
@@ -145,7 +150,7 @@ def rotate_secret(args: dict[str, Any], endpoint_id: str) -> Response:
 
 
 @blueprint.post("/<endpoint_id>/test")
-@blueprint.response(202, DeliveryAnswer, description="Accepted", headers=LOCATION_HEADER)
+@blueprint.response(202, WebhookDeliveryAnswer, description="Accepted", headers=LOCATION_HEADER)
 @refuses(blueprint, 404, 409, writes=True)
 @blueprint.doc(operationId="testWebhookEndpoint")
 def test_endpoint(endpoint_id: str) -> Response:

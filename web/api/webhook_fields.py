@@ -30,7 +30,7 @@ def _description() -> Text:
     return Text(minimum=0, maximum=255, metadata={"description": "yours; empty: none"})
 
 
-class NewEndpointRequest(Request):
+class NewWebhookEndpointRequest(Request):
     """Where to tell of events, and of which."""
 
     url = _url(required=True)
@@ -38,7 +38,7 @@ class NewEndpointRequest(Request):
     description = _description()
 
 
-class EndpointChanges(Request):
+class WebhookEndpointChanges(Request):
     """What is to be otherwise; what is not named stays."""
 
     url = _url()
@@ -52,7 +52,7 @@ class EndpointChanges(Request):
             raise ValidationError([Fault("required", "name at least one of url, events, description and enabled")])
 
 
-class RotateRequest(Request):
+class RotateWebhookSecretRequest(Request):
     """How long the secret of before goes on signing beside the new one."""
 
     overlap_s = Whole(
@@ -75,7 +75,7 @@ class EndpointsQuery(PageQuery):
     starting_after = Reference("endpoint", metadata={"description": "next_cursor of the page before"})
 
 
-class ReplayRequest(Request):
+class ReplayWebhooksRequest(Request):
     """What an endpoint is to be told again."""
 
     endpoint_id = Reference("endpoint", required=True, metadata={"description": "whom to tell"})
@@ -94,13 +94,13 @@ class ReplayRequest(Request):
             raise ValidationError({"until": [Fault("before_since", "must lie after since")]})
 
 
-class NewListenerRequest(Request):
+class NewWebhookListenerRequest(Request):
     """Of what a terminal wants to hear."""
 
     events = Events(load_default=lambda: [EVERY], metadata={"default": [EVERY], "description": "types to hear of"})
 
 
-class HeardRequest(Request):
+class HeardWebhookRequest(Request):
     """What became of one event on the listener's machine."""
 
     delivery_id = Reference("delivery", required=True)
@@ -108,11 +108,11 @@ class HeardRequest(Request):
     error = Text(maximum=255, metadata={"description": "why nobody did"})
 
 
-class PollRequest(Request):
+class PollWebhooksRequest(Request):
     """What came of the events before, and how long to wait for more."""
 
     heard = Several(
-        Part(HeardRequest),
+        Part(HeardWebhookRequest),
         100,
         metadata={"description": "of events that were fetched before: they are not given again"},
     )

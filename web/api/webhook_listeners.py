@@ -16,9 +16,9 @@ from store.webhook_endpoints import LISTENERS, Fetched, Heard, TooManyEndpoints
 from web.api.outcome import told_truly
 from web.api.parser import Blueprint
 from web.api.respond import answer, path_id, refuses
-from web.api.webhook_answers import FetchedList, ListenerAnswer, RemovedAnswer
+from web.api.webhook_answers import FetchedWebhookList, RemovedWebhookAnswer, WebhookListenerAnswer
 from web.api.webhook_endpoints import shown, too_many_endpoints
-from web.api.webhook_fields import NewListenerRequest, PollRequest
+from web.api.webhook_fields import NewWebhookListenerRequest, PollWebhooksRequest
 from web.auth import tenant
 from web.problems import not_found
 from web.runtime import runtime
@@ -32,8 +32,8 @@ LOOK_S = 0.5
 
 
 @blueprint.post("")
-@blueprint.arguments(NewListenerRequest)
-@blueprint.response(201, ListenerAnswer)
+@blueprint.arguments(NewWebhookListenerRequest)
+@blueprint.response(201, WebhookListenerAnswer)
 @refuses(blueprint, 400, 409, 413, 415, writes=True)
 @blueprint.doc(operationId="createWebhookListener")
 def create_listener(args: dict[str, Any]) -> Response:
@@ -52,8 +52,8 @@ def create_listener(args: dict[str, Any]) -> Response:
 
 
 @blueprint.post("/<listener_id>/poll")
-@blueprint.arguments(PollRequest)
-@blueprint.response(200, FetchedList)
+@blueprint.arguments(PollWebhooksRequest)
+@blueprint.response(200, FetchedWebhookList)
 @refuses(blueprint, 400, 404, 413, 415, writes=True)
 @blueprint.doc(operationId="pollWebhookListener")
 def poll_listener(args: dict[str, Any], listener_id: str) -> Response:
@@ -73,7 +73,7 @@ def poll_listener(args: dict[str, Any], listener_id: str) -> Response:
 
 
 @blueprint.delete("/<listener_id>")
-@blueprint.response(200, RemovedAnswer)
+@blueprint.response(200, RemovedWebhookAnswer)
 @refuses(blueprint, 404, writes=True)
 @blueprint.doc(operationId="deleteWebhookListener")
 def delete_listener(listener_id: str) -> Response:
