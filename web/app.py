@@ -13,7 +13,19 @@ from objects.place import Places
 from settings import Settings
 from store.pool import Database
 from web import access, auth, docs, health, operator, problems, recording_files, requestlog, requestrate
-from web.api import actions, agents, caller_ids, calls, keys, limits, queue, recordings
+from web.api import (
+    actions,
+    agents,
+    caller_ids,
+    calls,
+    keys,
+    limits,
+    queue,
+    recordings,
+    webhook_deliveries,
+    webhook_endpoints,
+    webhook_listeners,
+)
 from web.internal import auth as internal_auth
 from web.internal import cdr
 from web.redisgate import RedisGate
@@ -43,7 +55,8 @@ def create_app(settings: Settings, *, database: Database, redis: Redis, now: Cal
     app.register_blueprint(cdr.blueprint)
     app.register_blueprint(recording_files.blueprint)
     api = docs.configure(app)
-    for room in (calls, actions, agents, caller_ids, limits, queue, recordings, keys):
+    hooks = (webhook_endpoints, webhook_deliveries, webhook_listeners)
+    for room in (calls, actions, agents, caller_ids, limits, queue, recordings, keys, *hooks):
         api.register_blueprint(room.blueprint)
     api.register_blueprint(operator.blueprint)
     access.require_declared(app)

@@ -22,6 +22,7 @@ from trunkline.cli import (
     scopes,
     tenant_rules,
     tenants,
+    webhooks,
     why,
 )
 from trunkline.cli.common import EXPECTED, Group, explain
@@ -47,6 +48,7 @@ for subject in (
     agents,
     numbers,
     scopes,
+    webhooks,
     why,
     doctor,
     operate,
