@@ -36,8 +36,10 @@ def unset(facts: Facts, at: datetime) -> Iterator[Finding]:
 
 
 def number(facts: Facts, _: datetime) -> Iterator[Finding]:
-    """Emergency, premium, short codes, satellite and the like are never dialed, whatever a tenant is allowed."""
-    refused = _refused(facts.to)
+    """Emergency, premium, short codes, satellite and the like are never dialed, whatever a tenant is allowed. Asked once of
+    a number: what was found of it is kept with the call.
+    """
+    refused = None if facts.recipient.number is not None else _refused(facts.to)
     if refused is not None:
         yield Finding("number", refused[0], "/to", refused[1], "call another number")
 

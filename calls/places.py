@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 import phonenumbers
 from phonenumbers import timezone
@@ -22,34 +22,51 @@ from calls.windows import WindowError, zone
 By = Literal["given", "number", "default", "unknown"]
 
 
-_RECIPIENT = ("timezone", "country", "hours", "otherwise")
+_TEXTS = ("timezone", "country", "hours", "otherwise")
+
+
+@dataclass(frozen=True, slots=True)
+class Numbered:
+    """Where the plan puts a number: ``country`` (empty: none) and ``zones``; none where one of them is not known here."""
+
+    country: str
+    zones: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """What a call says of where its callee is. ``country``: ISO 3166-1 alpha-2. ``hours``: whose hours held when the call
-    was accepted (:class:`calls.standing.Standing`), so that a retry can be planned without asking; None: not known.
+    """What a call says of where its callee is. ``country``: ISO 3166-1 alpha-2. ``hours`` and ``otherwise``: what held for
+    its tenant when it was accepted, hours and time_zone of :class:`calls.standing.Standing`, so that a retry can be planned
+    without asking; the claim asks. ``number``: what the plan said of its number then, when it was found to be one that is
+    dialed at all: it costs more than all rules together, and does not change.
     """
 
     timezone: str | None = None
     country: str | None = None
     hours: str | None = None
     otherwise: str | None = None
+    number: Numbered | None = None
 
     @classmethod
     def read(cls, value: object) -> Recipient:
         """As :meth:`as_dict` wrote it; None is an empty one. ValueError for anything else."""
         if value is None:
-            return cls()
+            return NOWHERE
         if not isinstance(value, Mapping):
             raise ValueError("recipient: must be an object")
-        members = [value.get(name) for name in _RECIPIENT]
-        if not all(one is None or isinstance(one, str) for one in members):
-            raise ValueError(f"recipient: {', '.join(_RECIPIENT)} must be texts")
-        return cls(*members)
+        texts = {name: value.get(name) for name in _TEXTS}
+        if not all(one is None or isinstance(one, str) for one in texts.values()):
+            raise ValueError(f"recipient: {', '.join(_TEXTS)} must be texts")
+        match value.get("number"):
+            case None:
+                return cls(**texts)
+            case {"country": str(country), "zones": list(zones)} if all(isinstance(one, str) for one in zones):
+                return cls(**texts, number=Numbered(country, tuple(zones)))
+        raise ValueError("recipient: number must have country and zones")
 
-    def as_dict(self) -> dict[str, str | None]:
-        return {name: getattr(self, name) for name in _RECIPIENT}
+    def as_dict(self) -> dict[str, Any]:
+        number = None if self.number is None else {"country": self.number.country, "zones": list(self.number.zones)}
+        return {**{name: getattr(self, name) for name in _TEXTS}, "number": number}
 
 
 #: Of a call that says nothing of it.
@@ -70,7 +87,8 @@ class Place:
 
 def place_of(e164: str, recipient: Recipient, default_zone: str | None = None) -> Place:
     """Where the phone of that number is."""
-    country, zones = _of_number(e164)
+    of_number = recipient.number or numbered(e164)
+    country = of_number.country
     countries = tuple(dict.fromkeys(one for one in (country, recipient.country) if one))
     if recipient.timezone is not None:
         return (
@@ -78,27 +96,23 @@ def place_of(e164: str, recipient: Recipient, default_zone: str | None = None) -
             if _known(recipient.timezone)
             else (Place(country, countries, (), "unknown"))
         )
-    if zones:
-        return Place(country, countries, zones, "number")
+    if of_number.zones and all(map(_known, of_number.zones)):
+        return Place(country, countries, of_number.zones, "number")
     if default_zone is not None and _known(default_zone):
         return Place(country, countries, (default_zone,), "default")
     return Place(country, countries, (), "unknown")
 
 
-def load_zones() -> None:
-    """Reads the prefixes now and not at the first number."""
-    _of_number("+442079460000")
-
-
 @lru_cache(maxsize=4096)
-def _of_number(e164: str) -> tuple[str, tuple[str, ...]]:
-    """Country and zones by the numbering plan; no zones where one of them is not known on this machine."""
+def numbered(e164: str) -> Numbered:
+    """What the numbering plan says of where the number is."""
     try:
         number = phonenumbers.parse(e164, None)
     except phonenumbers.NumberParseException:
-        return "", ()
+        return Numbered("", ())
     zones = tuple(timezone.time_zones_for_number(number))
-    return phonenumbers.region_code_for_number(number) or "", zones if all(map(_known, zones)) else ()
+    country = phonenumbers.region_code_for_number(number) or ""
+    return Numbered(country, zones if all(map(_known, zones)) else ())
 
 
 def _known(name: str) -> bool:

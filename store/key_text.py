@@ -9,10 +9,15 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeAlias
+
+from calls.access import Network
 
 Kind = Literal["live", "test", "operator"]
+#: Raises where a key of these networks (None: of any) may not be used from.
+Admit: TypeAlias = Callable[[list[Network] | None], None]
 
 PREFIX_CHARACTERS = 12
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
@@ -59,3 +64,7 @@ def prefix_of(text: str) -> str:
         if text.startswith(f"{word}_"):
             return text.removeprefix(f"{word}_").split("_", 1)[0]
     return text.split("_", 1)[0]
+
+
+def anywhere(_networks: list[Network] | None) -> None:
+    """For who asks of the key alone: it may be used from anywhere."""

@@ -17,7 +17,7 @@ from psycopg.rows import dict_row
 from calls.access import SCOPES, Mode, Network
 from calls.ids import new_uuid7
 from store import key_text
-from store.key_text import Given
+from store.key_text import Admit, Given, anywhere
 from store.pool import Conn, Database
 from store.queries import load
 from store.records import all_rows, one_row
@@ -195,15 +195,17 @@ def rotate(
         return old, new, plaintext
 
 
-def authenticate(db: Database, given: Given, now: datetime) -> tuple[Tenant, KeyInUse] | None:
+def authenticate(db: Database, given: Given, now: datetime, admit: Admit = anywhere) -> tuple[Tenant, KeyInUse] | None:
     """Whose live key this is, and what it may do; None for an unknown, wrong, expired or revoked key alike.
 
-    The secret's hash is compared in constant time. last_used_at is kept to the minute, so a busy key is not a hot row.
+    ``admit`` is given the networks of a key that is good, and raises where it may not be used: that is no use of it. The
+    secret's hash is compared in constant time. last_used_at is kept to the minute, so a busy key is not a hot row.
     """
     with db.connection() as conn, conn.cursor(row_factory=dict_row) as cursor:
         row = cursor.execute(_SQL["find"], {"prefix": given.prefix, "mode": given.kind, "now": now}).fetchone()
         if row is None or not hmac.compare_digest(bytes(row.pop("secret_hash")), given.secret_hash):
             return None
+        admit(row["key_allowed_ips"])
         if row.pop("stale"):
             cursor.execute(_SQL["used"], {"prefix": given.prefix, "now": now})
         key = {name.removeprefix(_KEY_COLUMNS): row.pop(name) for name in list(row) if name.startswith(_KEY_COLUMNS)}

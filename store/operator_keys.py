@@ -14,7 +14,7 @@ from psycopg.rows import dict_row
 from calls.access import Network
 from calls.ids import new_uuid7
 from store import key_text
-from store.key_text import Given
+from store.key_text import Admit, Given, anywhere
 from store.pool import Database
 from store.queries import load
 from store.records import all_rows, one_row
@@ -67,12 +67,13 @@ def create(
     return key, plaintext
 
 
-def authenticate(db: Database, given: Given, now: datetime) -> OperatorKey | None:
-    """The live key; None for an unknown, wrong, expired or revoked one alike."""
+def authenticate(db: Database, given: Given, now: datetime, admit: Admit = anywhere) -> OperatorKey | None:
+    """The live key; None for an unknown, wrong, expired or revoked one alike. ``admit``: see store/keys.py."""
     with db.connection() as conn, conn.cursor(row_factory=dict_row) as cursor:
         row = cursor.execute(_SQL["find"], {"prefix": given.prefix, "now": now}).fetchone()
         if row is None or not hmac.compare_digest(bytes(row.pop("secret_hash")), given.secret_hash):
             return None
+        admit(row["allowed_ips"])
         if row.pop("stale"):
             cursor.execute(_SQL["used"], {"prefix": given.prefix, "now": now})
         return OperatorKey(**row)

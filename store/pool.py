@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, TypeVar
 
 import psycopg
-from psycopg import errors
+from psycopg import _queries, errors
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 from psycopg_pool import ConnectionPool, PoolTimeout
@@ -26,6 +26,10 @@ from store.migrate import session_name
 
 T = TypeVar("T")
 Conn = psycopg.Connection[TupleRow]
+
+#: psycopg keeps how a statement's parameters are found only up to this length, and would look through the claim's anew each
+#: time, a tenth of the work of a claim. Ours are few, and none is made at run time.
+_queries.MAX_CACHED_STATEMENT_LENGTH = 16_384
 
 #: ms; a peer that acknowledges nothing for so long is gone, in either direction.
 TCP_TIMEOUT_MS = 10_000

@@ -69,18 +69,18 @@ def _given(header: str | None, *, operators: bool) -> Given | None:
 
 
 def _tenant(given: Given | None) -> tuple[Tenant, KeyInUse]:
-    found = keys.authenticate(runtime().database, given, runtime().now()) if given is not None else None
+    ours = runtime()
+    found = keys.authenticate(ours.database, given, ours.now(), require_place) if given is not None else None
     if found is None:
         raise _bad_key()
-    require_place(found[1].allowed_ips)
     return found
 
 
 def _operator(given: Given | None) -> OperatorKey:
-    found = operator_keys.authenticate(runtime().database, given, runtime().now()) if given is not None else None
+    ours = runtime()
+    found = operator_keys.authenticate(ours.database, given, ours.now(), require_place) if given is not None else None
     if found is None:
         raise _bad_key()
-    require_place(found.allowed_ips)
     return found
 
 

@@ -8,7 +8,7 @@ ALTER TABLE calls
     ADD COLUMN consent   jsonb,
     ADD CONSTRAINT calls_recipient_shape
         CHECK (jsonb_typeof(recipient) = 'object' AND jsonb_typeof(consent) = 'object') NOT VALID;
-COMMENT ON COLUMN calls.recipient IS 'timezone, country as asked; hours, otherwise: its tenant''s at the accept (calls/places.py)';
+COMMENT ON COLUMN calls.recipient IS 'timezone, country as asked; hours, otherwise: its tenant''s at the accept; number: what its plan says (calls/places.py)';
 COMMENT ON COLUMN calls.consent IS 'basis, at, reference (calls/consent.py); NULL: the tenant''s, if it has one';
 
 ALTER TABLE attempts ADD COLUMN decision jsonb;

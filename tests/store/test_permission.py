@@ -11,7 +11,7 @@ import pytest
 from calls.consent import Consent
 from calls.destinations import Entry
 from calls.outbound_rules import UNSET_WAIT
-from calls.places import Recipient
+from calls.places import Numbered, Recipient
 from store import agents, numbers, outbound, permission, tenants
 from store.attempts import Claimed, Refused, Wanted, claim_all
 from store.calls import Accepted
@@ -49,6 +49,19 @@ def test_a_claim_that_is_permitted_keeps_why(world: World) -> None:
     )
     assert said["consent"] == {"by": "tenant", "basis": "express", "at": None, "reference": "laboratory"}
     assert said["at"] == NOON.isoformat()
+
+
+def test_what_the_plan_says_of_a_number_is_asked_once(world: World) -> None:
+    """It costs more than all rules together; what was kept with the call is believed."""
+    kept = Recipient(number=Numbered("FR", ("Europe/Paris",)))
+    accepted = waiting(world, recipient=kept)
+    dialed(world, accepted.attempt_id)
+    assert (decision(world, accepted)["country"], decision(world, accepted)["zones"]) == ("FR", ["Europe/Paris"])
+    # A zone that is not known here any more is no zone.
+    keep_hours(world)
+    lost = waiting(world, recipient=Recipient(number=Numbered("FR", ("Mars/Base",))))
+    assert claim(world, lost.attempt_id, NOON) == Refused("rules")
+    assert end_of(world, lost) == ("blocked", "blocked_zone")
 
 
 @pytest.mark.parametrize("rule", ["destination", "caller_id", "consent"])

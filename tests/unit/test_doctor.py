@@ -205,3 +205,19 @@ def test_switches() -> None:
         ("fs4", "fail"),
         ("fs5", "warn"),
     ]
+
+
+def test_a_tenant_without_rules_is_told_and_fails_where_its_calls_wait() -> None:
+    from uuid import UUID
+
+    from trunkline.doctor.rules import MOST, judge_tenants
+
+    one, other = UUID(int=1), UUID(int=2)
+    found = judge_tenants([(one, "acme"), (other, "idle")], {one: 12})
+    assert [(finding.level, finding.about) for finding in found] == [("fail", "tenant acme"), ("warn", "tenant idle")]
+    assert "12 calls wait" in found[0].what
+    assert "trunkline tenants rules suggest acme" in found[0].remedy
+    assert judge_tenants([], {}) == []
+    many = judge_tenants([(UUID(int=n), f"t{n}") for n in range(MOST + 3)], {})
+    assert len(many) == MOST + 1
+    assert many[-1].what.startswith("3 more")

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID, uuid4
 
 import pytest
 from flask import Flask
@@ -16,32 +15,13 @@ from redis import Redis
 from calls.access import SCOPES, network
 from calls.ids import key_ref
 from settings import Settings
-from store import keys, tenants
+from store import keys
 from tests.web.conftest import Api, Clock, World, named
+from tests.web.key_houses import account, other, tenant_id
 from web.app import create_app
 
+__all__ = ["account"]  # a fixture
 MANAGE = ("keys:manage",)
-
-
-@pytest.fixture
-def account(app: Flask, world: World) -> Api:
-    """A tenant with nothing but one key that may everything."""
-    tenant = tenants.create(world.database, name=f"keys-{uuid4().hex[:12]}")
-    return Api(app, keys.create(world.database, tenant_id=tenant.id, name="first")[1])
-
-
-def tenant_id(world: World, api: Api) -> UUID:
-    given = keys.parse_key(api.key)
-    assert given is not None
-    found = keys.authenticate(world.database, given, datetime.now(UTC))
-    assert found is not None
-    return found[0].id
-
-
-def other(world: World, api: Api, **what: Any) -> tuple[keys.ApiKey, Api]:
-    """Another key of the same tenant, with what it is made by."""
-    made, plaintext = keys.create(world.database, tenant_id=tenant_id(world, api), **what)
-    return made, Api(api.app, plaintext)
 
 
 def body(**changes: Any) -> dict[str, Any]:
@@ -279,59 +259,6 @@ def test_a_key_may_end_itself(account: Api, world: World) -> None:
     assert mine.send("DELETE", path).status_code == 401
     first = account.get(path).get_json()["revoked_at"]
     assert account.send("DELETE", path).get_json()["revoked_at"] == first
-
-
-FROM_PROXY = {"REMOTE_ADDR": "192.0.2.1"}
-
-
-@pytest.fixture
-def behind(settings: Callable[..., Settings], world: World, redis: Redis) -> Flask:
-    """The application behind a proxy of ours."""
-    changes = settings(trusted_proxies="192.0.2.0/24, 2001:db8::/32", requests_per_s=10_000)
-    return create_app(changes, database=world.database, redis=redis)
-
-
-@pytest.mark.parametrize(
-    ("peer", "forwarded", "status"),
-    [
-        ("203.0.113.9", None, 200),
-        ("203.0.114.9", None, 403),
-        ("192.0.2.1", "203.0.113.9", 200),
-        ("192.0.2.1", "198.51.100.1, 203.0.113.9", 200),
-        ("192.0.2.1", "203.0.113.9, 198.51.100.1", 403),  # invented by whoever is at 198.51.100.1
-        ("198.51.100.1", "203.0.113.9", 403),  # no proxy of ours
-        ("192.0.2.1", "203.0.113.9, 2001:db8::7", 200),
-        ("192.0.2.1", None, 403),
-        ("192.0.2.1", "unknown", 403),
-        ("", "203.0.113.9", 403),
-    ],
-)
-def test_a_key_opens_from_its_networks_alone(
-    behind: Flask, account: Api, world: World, peer: str, forwarded: str | None, status: int
-) -> None:
-    _, bound = other(world, account, allowed_ips=[network("203.0.113.0/24")])
-    bound.app = behind
-    headers = {} if forwarded is None else {"X-Forwarded-For": forwarded}
-    response = bound.get("/v1/calls", headers=headers, environ_base={"REMOTE_ADDR": peer})
-    assert response.status_code == status
-    if status == 403:
-        assert response.get_json()["code"] == "ip_not_allowed"
-        # Who has no good key learns nothing of its networks.
-        wrong = bound.key[:-1] + ("0" if bound.key[-1] != "0" else "1")
-        refused = bound.get("/v1/calls", key=wrong, headers=headers, environ_base={"REMOTE_ADDR": peer})
-        assert (refused.status_code, refused.get_json()["code"]) == (401, "bad_api_key")
-
-
-def test_without_trusted_proxies_nobody_speaks_for_others(account: Api, world: World) -> None:
-    _, bound = other(world, account, allowed_ips=[network("203.0.113.0/24")])
-    headers = {"X-Forwarded-For": "203.0.113.9"}
-    assert bound.get("/v1/calls", headers=headers, environ_base=FROM_PROXY).status_code == 403
-
-
-@pytest.mark.parametrize("text", ["10.0.0.1/24", "all", "0.0.0.0/0"])
-def test_trusted_proxies_are_networks(settings: Callable[..., Settings], text: str) -> None:
-    with pytest.raises(ValueError, match="trusted_proxies"):
-        settings(trusted_proxies=text)
 
 
 def test_a_test_key_is_read_as_one_and_has_its_mode(account: Api, world: World) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from calls.lanes import Priority
 from calls.outbound_rules import LOOK_AHEAD
 from calls.permission import Facts, Verdict, facts_of, first, judge
-from calls.places import NOWHERE, Recipient, place_of
+from calls.places import NOWHERE, Recipient, numbered, place_of
 from calls.rules import RetryRules
 from calls.windows import Limits, Opening, Opens, RecipientWindow, Window, zone
 from settings import Settings
@@ -102,7 +102,7 @@ def prepare(
         window=args.get("window"),
         dial_until=None if opening is None else opening.until,
         recording=recording,
-        recipient=recipient,
+        recipient=replace(recipient, number=numbered(args["to"])),
         consent=args.get("consent"),
         decision=verdict.as_dict(),
     )

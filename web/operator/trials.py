@@ -9,7 +9,7 @@ from marshmallow import fields
 
 from calls.ids import call_ref
 from calls.numbers import parse_caller_id, parse_destination
-from store import agents, calls, trial, trunks
+from store import agents, calls, permission, trial, trunks
 from store.calls import QueueFull
 from store.snapshot import attempt_snapshot, snapshot
 from web.api.answers import AttemptAnswer, CallAnswer
@@ -113,7 +113,9 @@ def get_test_call(tenant: str, call_id: str) -> Response:
     call = calls.get_call(database, owner.id, path_id("call", call_id))
     if call is None or trial.MARK not in call.metadata:
         raise not_found("call")
-    dials = [attempt_snapshot(one) for one in calls.list_attempts(database, owner.id, call.id)]
+    said = permission.decisions(database, owner.id, call.id)
+    found = calls.list_attempts(database, owner.id, call.id)
+    dials = [{**attempt_snapshot(one), "decision": said.get(one.id)} for one in found]
     return answer({**snapshot(call), "attempts": dials})
 
 
