@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint bench chaos up
+.PHONY: help venv demo test lint audit bench chaos conform up
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -45,12 +45,21 @@ lint: venv  ## ruff, mypy --strict, who may import whom
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
+# The data are the advisories' own: without a way there this fails, and so it does for a package that nothing is known of.
+audit: venv  ## known weaknesses of what is locked (asks the network), then bandit on what runs in production
+	@$(BIN)/pip-audit --strict --require-hashes --disable-pip --progress-spinner off -r requirements.lock $(ARGS)
+	@$(BIN)/bandit --quiet -c pyproject.toml -r $$($(BIN)/python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['tool']['bandit']['targets'])")
+
 bench: venv  ## the list of measurements, or one: NAME=dial (ARGS="--json --check")
 	@$(BIN)/python -m bench $(if $(NAME),$(NAME),--list) $(ARGS)
 
 chaos: venv  ## 5,000 calls while every process is killed and some are paused (ARGS="--calls 500"), then every crash point
 	@$(BIN)/python -m tests.chaos $(ARGS)
 	@TRUNKLINE_CHAOS=all $(BIN)/python -m pytest tests/chaos --ignore tests/chaos/test_chaos.py
+
+conform: venv  ## every answer of the API against its description, at length (EXAMPLES=200 SEED=1)
+	@TRUNKLINE_CONFORM_EXAMPLES=$(or $(EXAMPLES),100) TRUNKLINE_CONFORM_SEED=$(or $(SEED),$$(date +%s)) \
+	  $(BIN)/python -m pytest -s tests/web/test_conformance.py $(ARGS)
 
 up: venv  ## the Procfile's processes, with the settings of the environment (DATABASE_URL, REDIS_URL, TRUNKLINE_*)
 	@$(BIN)/trunkline up $(ARGS)

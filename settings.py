@@ -28,6 +28,13 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("DATABASE_URL", "database_url"),
         description="libpq address of Postgres, the truth",
     )
+    web_database_url: str = Field(
+        "",
+        repr=False,
+        validation_alias=AliasChoices("WEB_DATABASE_URL", "web_database_url"),
+        description="libpq address by which web serves tenants' requests: a login that owns nothing and is a member of"
+        " trunkline_web; empty: DATABASE_URL",
+    )
     redis_url: str = Field(
         "redis://127.0.0.1:6379/0",
         validation_alias=AliasChoices("REDIS_URL", "redis_url"),
@@ -62,7 +69,7 @@ class Settings(BaseSettings):
 
     # --- CDRs, the second witness ---------------------------------------------------------------------------------
     cdr_user: str = Field("freeswitch", pattern=r"^[A-Za-z0-9._-]{1,64}$", description="user of who posts to /internal/cdr")
-    cdr_password: str = Field("", description="password of that user; empty: no CDR is taken (503)")
+    cdr_password: str = Field("", repr=False, description="password of that user; empty: no CDR is taken (503)")
     cdr_max_bytes: int = Field(
         4 << 20, ge=1 << 16, description="bytes; a larger CDR is refused (413); every playback of a call is in its record"
     )
@@ -91,7 +98,9 @@ class Settings(BaseSettings):
         "", description="the same for the relay, relay@trunkline in freeswitch/conf; empty: it logs in as esl_user does"
     )
     esl_password: str = Field(
-        "", description="event socket password, of the users where they are named; there is no default on purpose"
+        "",
+        repr=False,
+        description="event socket password, of the users where they are named; there is no default on purpose",
     )
     esl_connect_timeout_s: float = Field(3.0, gt=0, description="s; TCP connect, auth and first reply together")
     esl_command_timeout_s: float = Field(2.0, gt=0, description="s; one command's reply; later the link is closed")

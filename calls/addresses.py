@@ -53,6 +53,10 @@ _V6_REFUSED = tuple(
 _V4_INSIDE = (ipaddress.IPv6Network("::ffff:0:0/96"), ipaddress.IPv6Network("64:ff9b::/96"))
 
 
+#: TLS ports at which a receiver of webhooks may be; others are the doors of databases and of our own services.
+WEBHOOK_PORTS = frozenset({443, 8443})
+
+
 def is_public(address: str | IPAddress) -> bool:
     """Whether ``address`` lies in the open Internet: not private, local, shared, multicast, reserved, or one in disguise.
 

@@ -31,6 +31,8 @@ BLOCKED_BY: dict[str, str] = {
     "zone": "Nobody knows what time it is where the number rings.",
     "hours": "People there are not called at any hour that is left.",
     "window": "The call's window leaves no moment.",
+    "suppressed": "The number is on the account's list of numbers that are not called, or on the house's.",
+    "no_price": "The account's spend is capped, and nobody knows what calls to this number cost.",
 }
 OWN_CAUSES = frozenset(
     {NEVER_SENT, CARRIER_SILENCE, RING_SILENCE, LOST, CUSTOMER_CANCEL, EXPIRED, BLOCKED}

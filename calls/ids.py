@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
-RefKind = Literal["call", "agent", "recording", "key", "tenant", "endpoint", "delivery", "listener"]
+RefKind = Literal["call", "agent", "recording", "key", "tenant", "suppression", "endpoint", "delivery", "listener"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _HEX = re.compile(r"[0-9a-f]{32}")
@@ -83,6 +83,11 @@ def delivery_ref(delivery_id: UUID) -> str:
 def listener_ref(listener_id: UUID) -> str:
     """``listener_<32 hex>``: a terminal that fetches webhooks."""
     return f"listener_{listener_id.hex}"
+
+
+def suppression_ref(suppression_id: UUID) -> str:
+    """``suppression_<32 hex>``."""
+    return f"suppression_{suppression_id.hex}"
 
 
 def parse_ref(kind: RefKind, text: str) -> UUID:

@@ -97,6 +97,22 @@ def parse_caller_id(text: str) -> Number:
     return _parse(text, _SHOWN)
 
 
+def parse_suppressed(text: str) -> str:
+    """The E.164 form of a number that is not to be called, or :class:`NumberError` for what has no such form.
+
+    Taken are separators, a national trunk prefix (neither is ever dialed, so both are left out) and numbers of no plan: they
+    harm nobody, and a list that was drawn elsewhere must not lose a line for them.
+    """
+    digits = "".join(char for char in text if char not in _SEPARATORS)
+    _check_form(digits)
+    try:
+        number = phonenumbers.parse(digits, None)
+    except phonenumbers.NumberParseException:
+        return digits
+    canonical = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    return canonical if _E164_FORM.fullmatch(canonical) else digits
+
+
 def _parse(text: str, allowed: frozenset[NumberKind]) -> Number:
     _check_form(text)
     try:

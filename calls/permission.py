@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime
 
-from calls import outbound_rules
+from calls import guard_rules, outbound_rules
 from calls.consent import Consent
 from calls.data import ruleset
 from calls.hours import legal
@@ -31,11 +31,13 @@ Rule = Callable[[Facts, datetime], Iterable[Finding]]
 RULES: tuple[Rule, ...] = (
     outbound_rules.unset,
     outbound_rules.number,
+    guard_rules.suppressed,
     outbound_rules.destination,
     outbound_rules.caller_id,
     outbound_rules.consent,
     outbound_rules.zone,
     outbound_rules.times,
+    guard_rules.caps,
 )
 #: Rules that pass by turns: so often the next moment is looked for before it is said that there is none.
 _TURNS = 1000

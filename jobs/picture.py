@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 from redis import Redis
@@ -16,6 +16,7 @@ from settings import Settings
 from store import carriers, scopes, tenants
 from store.carriers import CarrierLimits, Serving
 from store.pool import Database
+from store.queue import clock
 from store.scopes import Scope
 from store.tenants import Tenant
 
@@ -28,7 +29,7 @@ Written = dict[str, ScopeLimits | CarrierSpec]
 @dataclass(frozen=True, slots=True)
 class Picture:
     """What Postgres says of limits, routes and tenants. ``dialable``: carriers that are not paused and have an endpoint that
-    is enabled.
+    is enabled. ``held``: tenants of which a cap is used up for all their calls.
     """
 
     carriers: dict[UUID, CarrierLimits]
@@ -36,13 +37,14 @@ class Picture:
     routes: dict[str, tuple[Serving, ...]]
     tenants: dict[UUID, Tenant]
     scopes: dict[str, Scope]
+    held: frozenset[UUID] = frozenset()
 
     def serving(self, lane: Lane) -> tuple[Serving, ...]:
         """Who may serve the lane. Nobody, when its tenant is gone or paused (a claim would be refused, and cost a slot), or
         when its route leads nowhere.
         """
         tenant = self.tenants.get(lane.tenant_id)
-        return () if tenant is None or tenant.paused else self.routes.get(lane.route, ())
+        return () if tenant is None or self.paused(lane.tenant_id) else self.routes.get(lane.route, ())
 
     def cps(self, lane: Lane) -> float:
         """Calls per second that the lane's carriers take together. All tiers: what one cannot begin soon spills over."""
@@ -52,7 +54,7 @@ class Picture:
     def paused(self, tenant_id: UUID) -> bool:
         """Nothing of the tenant is to be laned now."""
         tenant = self.tenants.get(tenant_id)
-        return tenant is not None and tenant.paused
+        return tenant is not None and (tenant.paused or tenant_id in self.held)
 
     def marks(self) -> dict[UUID, datetime]:
         """Tenants that canceled all they had queued, and up to when."""
@@ -63,13 +65,22 @@ def read(db: Database) -> Picture:
     """The picture as Postgres has it now."""
     known = {c.id: c for c in carriers.list_limits(db)}
     reachable = {e.carrier_id for e in carriers.list_endpoints(db) if e.enabled and e.loaded}
+    known_tenants = tenants.list_tenants(db)
     return Picture(
         carriers=known,
         dialable=frozenset(c.id for c in known.values() if not c.paused and c.id in reachable),
         routes={route.name: route.serving for route in carriers.list_routes(db)},
-        tenants={tenant.id: tenant for tenant in tenants.list_tenants(db)},
+        tenants={tenant.id: tenant for tenant in known_tenants},
         scopes={scope.scope: scope for scope in scopes.list_scopes(db)},
+        held=_held(db, known_tenants),
     )
+
+
+def _held(db: Database, known: Iterable[Tenant]) -> frozenset[UUID]:
+    """Those that are held now, by the clock that the claim goes by."""
+    held = {tenant.id: tenant.held_until for tenant in known if tenant.held_until is not None}
+    moment = clock(db) if held else datetime.max.replace(tzinfo=UTC)
+    return frozenset(tenant_id for tenant_id, until in held.items() if until > moment)
 
 
 def sharing(picture: Picture, scope: str) -> list[CarrierLimits]:

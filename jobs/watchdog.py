@@ -22,7 +22,7 @@ from calls.watch import PROBES as PROBES
 from crashpoint import crash_point
 from jobs.stop import stop_on_signals
 from settings import Settings
-from store import attempts, backlog, calls, commands
+from store import attempts, audit, backlog, calls, commands, decisions, suppressions
 from store.attempts import Condition, Overdue
 from store.pool import Database, open_database
 from store.queue import clock
@@ -35,6 +35,8 @@ OUTAGE_S = 3.0
 #: s; old idempotency keys are forgotten this often, at most FORGET_BATCH in one statement.
 FORGET_EVERY_S = 300.0
 FORGET_BATCH = 1000
+#: s; the head of the audit ledger goes to the log this often: there it proves that nothing was cut off since.
+TELL_EVERY_S = 3600.0
 #: A key is kept longer than promised by this much: a web host's clock may be behind ours.
 FORGET_MARGIN = timedelta(hours=1)
 
@@ -99,7 +101,7 @@ class Watchdog:
     def __init__(self, db: Database, settings: Settings) -> None:
         self._db, self._settings = db, settings
         self._looked: float | None = None  # monotonic; the end of the last successful look
-        self._forget_at = float("-inf")  # monotonic
+        self._forget_at = self._tell_at = float("-inf")  # monotonic
 
     def look(self, now: datetime, clock: Callable[[], float] = time.monotonic) -> int:
         """:func:`sweep`; but the first look after an outage, or ever, gives all that is overdue ``probe_grace_s`` more.
@@ -116,12 +118,30 @@ class Watchdog:
         self._looked = clock()
         # The feeder does it too, but not while Redis is away, and calls are accepted then as ever.
         backlog.fold(self._db)
+        self._keep_books(now)
         if self._looked >= self._forget_at:
             self._forget_at = self._looked + FORGET_EVERY_S
             before = now - timedelta(seconds=self._settings.idempotency_ttl_s) - FORGET_MARGIN
             if calls.forget_keys(self._db, before, FORGET_BATCH) == FORGET_BATCH:
                 self._forget_at = self._looked  # there may be more: at the next look
         return ended
+
+    def _keep_books(self, now: datetime) -> None:
+        """What was suppressed is looked after once more; what was done, and decided of dials, goes into the ledger."""
+        suppressions.settle(self._db, now)
+        try:
+            decisions.record(self._db)
+            audit.seal(self._db)
+        except (ValueError, LookupError, TypeError) as error:
+            # Something in the ledger is not as it should be: that ends no call, and must not keep others from ending.
+            log.error("the audit ledger is not kept", extra={"error": str(error)}, exc_info=True)
+            return
+        assert self._looked is not None, "it has just looked"
+        if self._looked >= self._tell_at:
+            self._tell_at = self._looked + TELL_EVERY_S
+            head = audit.head(self._db)
+            if head is not None:
+                log.info("audit head", extra={"head": str(head)})
 
 
 def main(settings: Settings) -> None:

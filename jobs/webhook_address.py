@@ -12,13 +12,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from calls.addresses import is_public
+from calls.addresses import WEBHOOK_PORTS, is_public
 
 #: (host, port) -> addresses as text. Raises OSError when the name does not resolve.
 Lookup = Callable[[str, int], Sequence[str]]
-
-#: TLS ports a receiver may use; others are the doors of databases and of our own services.
-PORTS = frozenset({443, 8443})
 
 
 class AddressRefused(Exception):
@@ -64,8 +61,8 @@ def system_lookup(host: str, port: int) -> list[str]:
 def resolve(url: str, *, allow_private: bool, lookup: Lookup = system_lookup) -> Target:
     """The one address to connect to for ``url``.
 
-    Raises :class:`AddressRefused`: not https, user-info, another port than :data:`PORTS`, a name that does not resolve, or
-    one of whose addresses is not public. ``allow_private`` (laboratory) lifts all of these but the last two's form.
+    Raises :class:`AddressRefused`: not https, user-info, a port that is none of WEBHOOK_PORTS, a name that does not resolve,
+    or one of whose addresses is not public. ``allow_private`` (laboratory) lifts all of these but the last two's form.
     """
     try:
         parts = urlsplit(url)
@@ -75,8 +72,8 @@ def resolve(url: str, *, allow_private: bool, lookup: Lookup = system_lookup) ->
     host = parts.hostname
     if parts.scheme not in ("https", "http") or not host or parts.username is not None or parts.password is not None:
         raise AddressRefused("not an https URL with a host and without user-info")
-    port = port or (443 if parts.scheme == "https" else 80)
-    if not allow_private and (parts.scheme != "https" or port not in PORTS):
+    port = port if port is not None else (443 if parts.scheme == "https" else 80)
+    if not allow_private and (parts.scheme != "https" or port not in WEBHOOK_PORTS):
         raise AddressRefused("only https on port 443 or 8443 is delivered to")
     try:
         addresses = lookup(host, port)

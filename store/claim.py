@@ -12,7 +12,8 @@ import psycopg
 
 from calls.windows import Why
 from store import permission
-from store.limits import QUIET, REACH, Unreadable
+from store.caps import ASKED
+from store.limits import REACH, Unreadable
 from store.outbox import outbox_row
 from store.pool import Conn, Database, is_transient
 from store.queries import load
@@ -37,6 +38,10 @@ _TIMES: Mapping[str, Why] = {why: why for why in get_args(Why)}
 #: Refused by the call's own rules, or by those of its tenant and its callee's country (``rules``): it comes back at the next
 #: moment that they allow, or ends.
 _RULED = frozenset({*_TIMES, "unreadable", "rules"})
+
+
+#: Of every claim. ``together``: among others in one transaction, where no tenant with caps is claimed.
+_ALWAYS: dict[str, Any] = {**ASKED, "reach": REACH, "take": True}
 
 
 class Wanted(NamedTuple):
@@ -144,8 +149,6 @@ def _params(wanted: Wanted, switch: str, pdd_s: int, clock: datetime | None) -> 
         "pdd_s": pdd_s,
         "duty": wanted.duty,
         "clock": clock,
-        "quiet": QUIET,
-        "reach": REACH,
     }
 
 
@@ -164,7 +167,10 @@ def _claim_all(conn: Conn, asked: Sequence[dict[str, Any]]) -> dict[UUID, Claime
         conn.execute(_BY_ID)
         # Ids are made in order, so this is the order of their calls, in which everybody locks; a retry's may be another,
         # and if ever two then wait for each other, Postgres ends one of them and it is done again.
-        rows = [(params, conn.execute(SQL["claim"], params)) for params in sorted(asked, key=lambda p: p["attempt_id"])]
+        rows = [
+            (params, conn.execute(SQL["claim"], {**_ALWAYS, "together": True, **params}))
+            for params in sorted(asked, key=lambda p: p["attempt_id"])
+        ]
         for params, cursor in rows:
             row = cursor.fetchone()
             if row is None:
@@ -184,7 +190,7 @@ def _claim_all(conn: Conn, asked: Sequence[dict[str, Any]]) -> dict[UUID, Claime
 def _claim(conn: Conn, params: dict[str, Any]) -> Claimed | Refused:
     with conn.pipeline():
         conn.execute(_BY_ID)
-        row = conn.execute(SQL["claim"], {**params, "quiet": QUIET, "reach": REACH}).fetchone()
+        row = conn.execute(SQL["claim"], {**_ALWAYS, "together": False, **params}).fetchone()
         if row is None:
             why = conn.execute(SQL["why_refused"], params).fetchone()
             refused, pdd_s, clock = ("gone", params["pdd_s"], None) if why is None else why

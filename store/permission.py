@@ -15,6 +15,7 @@ from calls.permission import Facts, Verdict, facts_of, judge
 from calls.places import Recipient
 from calls.retry import RetryRules
 from calls.standing import Standing
+from store.caps import ASKED
 from store.limits import Unreadable, limits_at, place_of_call, rules_of
 from store.pool import Conn, Database
 from store.queries import load
@@ -102,9 +103,9 @@ def judged(
     return judge(facts_for(call, agent_kind, standing, pdd_s, rang, others), at)
 
 
-def read_standings(conn: Conn, attempt_ids: Sequence[UUID]) -> dict[UUID, tuple[str, Any]]:
-    """By attempt: its agent's kind and its tenant's standing now, for :func:`facts_for`."""
-    rows = conn.execute(_SQL["of_attempts"], {"ids": list(attempt_ids)}).fetchall()
+def read_standings(conn: Conn, attempt_ids: Sequence[UUID], clock: datetime) -> dict[UUID, tuple[str, Any]]:
+    """By attempt: its agent's kind and its tenant's standing at ``clock``, for :func:`facts_for`."""
+    rows = conn.execute(_SQL["of_attempts"], {**ASKED, "ids": list(attempt_ids), "clock": clock, "take": False}).fetchall()
     return {row[0]: (row[1], row[2]) for row in rows}
 
 

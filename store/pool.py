@@ -12,12 +12,14 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, TypeVar
+from uuid import UUID
 
 import psycopg
 from psycopg import _queries, errors
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 from psycopg_pool import ConnectionPool, PoolTimeout
 
@@ -47,6 +49,12 @@ _PASSING_CLASSES = frozenset({"08", "40", "53", "57", "58"})
 _PASSING = frozenset({"55P03", "25P03", "25P04", "25006"})
 
 log = logging.getLogger("trunkline.store")
+
+
+#: The role in which tenants' requests run (migration 0017): no owner, no superuser, bound by row level security.
+WEB_ROLE = "trunkline_web"
+#: Until the transaction ends it is one tenant's.
+_BIND = b"BEGIN; SELECT set_config('role', 'trunkline_web', true), set_config('trunkline.tenant', '%s', true)"
 
 
 class NotCooperative(RuntimeError):
@@ -104,17 +112,27 @@ def conninfo(settings: Settings, role: str, *, statement_timeout_ms: int | None 
 class Database:
     """A pool with a name. Close it at the end of the process."""
 
-    def __init__(self, pool: ConnectionPool[Conn]) -> None:
+    def __init__(self, pool: ConnectionPool[Conn], tenant_id: UUID | None = None) -> None:
         self._pool = pool
+        self._tenant_id = tenant_id
+
+    def of_tenant(self, tenant_id: UUID) -> Database:
+        """The same pool for one tenant's requests: of what is a tenant's, each transaction sees that one's alone."""
+        return Database(self._pool, tenant_id)
 
     @contextmanager
     def connection(self) -> Iterator[Conn]:
         """A live connection and one transaction: committed at the end of the block, rolled back on an exception.
 
+        The block of a tenant's database must not commit in its middle and go on: what follows would be nobody's.
         Errors: ``psycopg_pool.PoolTimeout`` (a ``psycopg.OperationalError``) when none is free in time.
         """
         with self._pool.connection() as conn:
-            yield conn
+            if self._tenant_id is None:
+                yield conn
+            else:
+                with _bound(conn, self._tenant_id):
+                    yield conn
 
     def fill(self) -> None:
         """Opens all the connections that there may be; each is closed again when it has had nothing to do for long.
@@ -164,6 +182,25 @@ class Database:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+@contextmanager
+def _bound(conn: Conn, tenant_id: UUID) -> Iterator[None]:
+    """One transaction of the tenant's. Its BEGIN is ours, so that what binds it costs no round trip of its own."""
+    conn.autocommit = True
+    try:
+        conn.execute(_BIND % str(tenant_id).encode(), prepare=False)
+        yield
+        conn.commit()
+    except BaseException:
+        with suppress(psycopg.Error):
+            conn.rollback()
+        raise
+    finally:
+        if conn.info.transaction_status == TransactionStatus.IDLE:
+            conn.autocommit = False
+        else:
+            conn.close()  # broken off in the middle: nobody else may have it so
 
 
 def _is_lost(error: Exception) -> bool:

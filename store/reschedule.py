@@ -20,6 +20,7 @@ from calls.evidence import End, Evidence, Source, State
 from calls.permission import first, judge
 from calls.retry import RetryRules
 from store import permission
+from store.caps import hold_in
 from store.change import apply_in, ask_past, read_others
 from store.facts import NO_TIMERS
 from store.limits import Past, Unreadable, dials
@@ -67,7 +68,7 @@ def reschedule_in(
             return 0
         past = ask_past(conn, [attempt.id for _, attempt in attempts])()
         others = read_others(conn, calls.values(), attempts[0][0])
-        standings = permission.read_standings(conn, [attempt.id for _, attempt in attempts])
+        standings = permission.read_standings(conn, [attempt.id for _, attempt in attempts], attempts[0][0])
         later: list[_Later] = []
         said: list[tuple[UUID, dict[str, Any]]] = []
         ends: list[Evidence] = []
@@ -83,6 +84,7 @@ def reschedule_in(
                 later.append(decided if refused is None else _not_at_once(decided, moment, refused))
         _write(conn, later, now)
         permission.keep(conn, said)
+        hold_in(conn, [(calls[attempt.call_id].tenant_id, attempt.id) for _, attempt in attempts], dict(said))
         # It commits; and nothing is asked of rules where an attempt ends that was never dialed.
         apply_in(conn, ends, rules=RetryRules(), timers=NO_TIMERS, now=now)
     return len(ends)

@@ -31,6 +31,7 @@ class Tenant:
     ``canceled_before`` are not dialed any more. ``recording``: of calls that do not say, off, answer or after_notice;
     ``recording_allowed``: what a call may ask for at most, none, after_notice or any; ``recording_notice``: a file of the
     announcement directory, None: the agent gives the notice; ``recording_days`` None: the setting.
+    ``held_until``: one of its caps is used up until then (store/caps.py).
     """
 
     id: UUID
@@ -47,6 +48,7 @@ class Tenant:
     recording_allowed: str = "any"
     recording_notice: str | None = None
     recording_days: int | None = None
+    held_until: datetime | None = None
 
 
 _RECORDING = frozenset({"recording", "recording_allowed", "recording_notice", "recording_days"})

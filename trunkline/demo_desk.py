@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from calls.ids import agent_ref
-from trunkline.api import Answer, Api
+from trunkline.client import Client, TrunklineError
 from trunkline.demo_plan import QUIET, PlannedCall
 from trunkline.stack import Account
 
@@ -36,34 +36,29 @@ class Desk:
     posted: list[Posted] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _clients: dict[str, Client] = field(default_factory=dict)
+
+    def client(self, account: Account) -> Client:
+        """The tenant's own; one for all its threads, so that connections are kept."""
+        with self._lock:
+            return self._clients.setdefault(account.key, Client(self.api, account.key, timeout_s=10.0))
 
     def post(self, number: int, call: PlannedCall) -> None:
-        """One call; whatever is not a 202 is kept as refused, to be reported."""
+        """One call; whatever is not accepted is kept as refused, to be reported."""
         account = self.accounts[call.account]
         agent = agent_ref(self.agents[call.account][1 if call.announcement else 0])
         reference = f"demo-{number:04d}"
+        body = call.body(agent, reference)
         try:
-            answer = Api(self.api, account.key).post(
-                "/v1/calls", call.body(agent, reference), {"Idempotency-Key": reference}
-            )
-            held_ns = time.time_ns()
-        except OSError as error:
-            answer, held_ns = Answer(0, {}, str(error)), 0
+            placed = self.client(account).request("POST", "/v1/calls", body=body, idempotency_key=reference)
+        except TrunklineError as error:
+            with self._lock:
+                self.refused.append(f"{reference} to {call.to}: {error}")
+            return
+        held_ns = time.time_ns()
         with self._lock:
-            if answer.status == 202:
-                self.posted.append(Posted(answer.body["id"], call, account, held_ns, quiet=number < QUIET))
-            else:
-                self.refused.append(f"{reference} to {call.to}: {answer.status} {answer.body}")
+            self.posted.append(Posted(placed.body["id"], call, account, held_ns, quiet=number < QUIET))
 
     def calls(self) -> dict[str, dict[str, Any]]:
         """Every call of every tenant as the API tells it, by id."""
-        found: dict[str, dict[str, Any]] = {}
-        for account in self.accounts:
-            api, cursor = Api(self.api, account.key), ""
-            while True:
-                page = api.get(f"/v1/calls?limit=200{cursor}").body
-                found.update({call["id"]: call for call in page["data"]})
-                if not page["has_more"]:
-                    break
-                cursor = f"&starting_after={page['next_cursor']}"
-        return found
+        return {call.id: dict(call.raw) for account in self.accounts for call in self.client(account).calls()}

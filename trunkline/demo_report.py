@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import pathlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,6 @@ from rich.table import Table
 from calls.ids import agent_ref
 from lab.judge import Verdict, read_log
 from lab.judge import judge as judge_carrier
-from trunkline.api import Api
 from trunkline.demo_desk import Desk
 from trunkline.demo_view import END_STATUSES
 from trunkline.stack import Stack
@@ -74,7 +73,7 @@ def judge(desk: Desk, stack: Stack) -> Judgement:
         if call is None or call["status"] not in END_STATUSES:
             faults.append(f"lost: {posted.id} is {call['status'] if call else 'unknown to the API'}")
             continue
-        attempts = Api(stack.api, posted.account.key).get(f"/v1/calls/{posted.id}/attempts").body["data"]
+        attempts = [attempt.raw for attempt in desk.client(posted.account).attempts(posted.id)]
         known.update(attempt["id"] for attempt in attempts)
         faults += _contradictions(call, attempts, far)
         first = far.invited_ns.get(attempts[0]["id"])
@@ -97,7 +96,7 @@ def _refused(trunk: Verdict) -> int:
     return trunk.verdicts.get("cps", 0) + trunk.verdicts.get("channels", 0)
 
 
-def _contradictions(call: dict[str, Any], attempts: Sequence[dict[str, Any]], far: FarEnd) -> list[str]:
+def _contradictions(call: dict[str, Any], attempts: Sequence[Mapping[str, Any]], far: FarEnd) -> list[str]:
     faults = []
     for attempt in attempts:
         if len(far.invited_ns.get(attempt["id"], [])) > 1:
@@ -137,10 +136,11 @@ def print_report(console: Console, verdict: Judgement, desk: Desk) -> None:
 
 
 def print_addresses(console: Console, desk: Desk, stack: Stack) -> None:
-    """Where things are while the demo is up, with a curl and a trace that work as they stand."""
+    """Where things are while the demo is up, with an export, a curl and a trace that work as they stand."""
     account, agent = desk.accounts[0], agent_ref(desk.agents[0][0])
     console.print(
         f"\nAPI      {stack.api}/v1\nSwagger  {stack.api}/v1/docs\n"
+        f"export TL_URL={stack.api} TL_KEY={account.key} TL_AGENT={agent}  # for docs/tutorial.md\n"
         f"curl -si {stack.api}/v1/calls -H 'Authorization: Bearer {account.key}' -H 'Content-Type: application/json' \\\n"
         f'  -d \'{{"to": "+12125550125", "from": "+12025550100", "agent_id": "{agent}"}}\'\n'
         f"DATABASE_URL='{stack.database_url}' .venv/bin/trunkline trace {desk.posted[0].id if desk.posted else 'ID'}\n",

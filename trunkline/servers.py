@@ -5,7 +5,8 @@
 private Redis on a loopback port with a password of its own; both keep their address over ``stop()``, ``kill()`` and
 ``start()``. Neither survives a power cut: fsync and persistence are off.
 
-Somebody else's server is a guest house: databases get unique names and are dropped; an empty Redis database is taken.
+Somebody else's server is a guest house: databases get unique names and are dropped; an empty Redis database is taken. The
+role trunkline_web stays, for it is the server's and not a database's; it cannot log in.
 Errors: :class:`trunkline.programs.NoServer` (nothing to start), :class:`ServerFailed` (with the end of its log).
 """
 

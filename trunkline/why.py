@@ -21,7 +21,7 @@ from calls.lanes import parse_lane
 from settings import Settings
 from store import backlog, carriers, epoch, outcomes, overview, scopes, tenants, witnesses
 from store.pool import Database
-from trunkline import why_rules
+from trunkline import why_caps, why_rules
 from trunkline.why_words import MOVING, Names, limit, live_columns, number, remedy, span, unfit
 
 #: Tenants with most queued, and of each the longest lanes, that are looked at.
@@ -131,6 +131,8 @@ class _Look:
         self._witnesses()
         self._unfit()
         for what, fix in why_rules.unset(db=self._db, queued=queued):
+            self._agents.append(Reason(what, fix))
+        for what, fix in why_caps.used_up(self._db, queued, self._names.tenants):
             self._agents.append(Reason(what, fix))
         self.report.notes += why_rules.blocked(self._db)
         try:

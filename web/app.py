@@ -22,6 +22,7 @@ from web.api import (
     limits,
     queue,
     recordings,
+    suppressions,
     webhook_deliveries,
     webhook_endpoints,
     webhook_listeners,
@@ -33,8 +34,19 @@ from web.requestrate import RequestRates
 from web.runtime import Runtime, install, utc_now
 
 
-def create_app(settings: Settings, *, database: Database, redis: Redis, now: Callable[[], datetime] = utc_now) -> Flask:
-    """A WSGI application on the given parts; it opens and closes nothing itself."""
+def create_app(
+    settings: Settings,
+    *,
+    database: Database,
+    redis: Redis,
+    now: Callable[[], datetime] = utc_now,
+    tenants: Database | None = None,
+) -> Flask:
+    """A WSGI application on the given parts; it opens and closes nothing itself.
+
+    ``tenants``: the pool for tenants' requests (store/tenancy.py); None: ``database`` is it, whose transactions for a tenant
+    take on the same role.
+    """
     app = Flask("web", static_folder=None)
     # One more than is taken, so that web.jsonbody can tell a body that was cut off from one that fits.
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes + 1
@@ -43,7 +55,8 @@ def create_app(settings: Settings, *, database: Database, redis: Redis, now: Cal
     app.url_map.strict_slashes = True
     app.url_map.merge_slashes = False
     gate = RedisGate()
-    install(app.extensions, Runtime(settings, database, redis, now, gate, RequestRates(redis, gate), Places(settings)))
+    rates, places, bound = RequestRates(redis, gate), Places(settings), tenants or database
+    install(app.extensions, Runtime(settings, database, redis, now, gate, rates, places, system=database, tenants=bound))
     requestlog.register(app)
     auth.register(app)
     internal_auth.register(app)
@@ -56,7 +69,7 @@ def create_app(settings: Settings, *, database: Database, redis: Redis, now: Cal
     app.register_blueprint(recording_files.blueprint)
     api = docs.configure(app)
     hooks = (webhook_endpoints, webhook_deliveries, webhook_listeners)
-    for room in (calls, actions, agents, caller_ids, limits, queue, recordings, keys, *hooks):
+    for room in (calls, actions, agents, caller_ids, limits, queue, recordings, keys, suppressions, *hooks):
         api.register_blueprint(room.blueprint)
     api.register_blueprint(operator.blueprint)
     access.require_declared(app)

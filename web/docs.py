@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import flask_smorest
-from flask import Blueprint, Flask, Response, render_template_string, send_from_directory, url_for
+from flask import Blueprint, Flask, Response, current_app, render_template_string, send_from_directory, url_for
 from flask_smorest.utils import prepare_response
 from werkzeug.exceptions import NotFound
 
+from web import errorpage
 from web.api.answers import ProblemAnswer
 from web.api.headers import RATE_HEADERS, RETRY_HEADER
 from web.api.parser import Blueprint as Room
 from web.api.respond import WRITE
+from web.openapi import complete
 from web.problems import MEDIA_TYPE
 
 _DIST = Path(str(files("flask_swagger_ui"))) / "dist"
@@ -50,7 +52,9 @@ _DESCRIPTION = """Places telephone calls by program and reports how each one wen
 
 Every request needs an API key: `Authorization: Bearer tl_...`. Times are RFC 3339 in UTC, numbers E.164, lengths of time
 in seconds. The headers `RateLimit-Limit`, `-Remaining` and `-Reset` tell how many requests you may send. What goes wrong
-comes as `application/problem+json` (RFC 9457) with a stable `code`, the fields at fault in `errors` and a `request_id`."""
+comes as `application/problem+json` (RFC 9457) with a stable `code`, the fields at fault in `errors` and a `request_id`;
+[every code](/v1/docs/errors) has its remedy. Any operation may also answer 500 `internal_error`, and an address 404 or 405.
+Answers may gain members: ignore what you do not know. The form of answers does not depend on `Accept`."""
 
 _SCHEMES = {
     "api_key": {
@@ -91,6 +95,14 @@ class Api(flask_smorest.Api):  # type: ignore[misc]
 
     DEFAULT_ERROR_RESPONSE_NAME = None
     ERROR_SCHEMA = ProblemAnswer
+    _document: str | None = None
+
+    def _openapi_json(self) -> Response:
+        """The whole description, put together at the first request: routes do not change after start."""
+        if self._document is None:
+            self._document = current_app.json.dumps(complete(self.spec.to_dict()), indent=2, sort_keys=False)
+        return current_app.response_class(self._document, mimetype="application/json")
+
     _left: list[Room]
 
     @property
@@ -148,6 +160,7 @@ def configure(app: Flask) -> Api:
     api = Api(app)
     page = Blueprint("docs", __name__, url_prefix="/v1/docs")
     page.add_url_rule("", view_func=_page, endpoint="page")
+    page.add_url_rule("/errors", view_func=errorpage.errors, endpoint="errors")
     page.add_url_rule("/<string:name>", view_func=_asset, endpoint="asset")
     app.register_blueprint(page)
     return api

@@ -5,7 +5,7 @@ from settings import get_settings
 _settings = get_settings()
 
 bind = f"{_settings.web_host}:{_settings.web_port}"
-worker_class = "gevent"
+worker_class = "web.worker.Worker"  # gevent, with our words for what is no HTTP
 workers = 1
 worker_connections = 1000
 preload_app = False  # a preloaded app is imported before the worker patches

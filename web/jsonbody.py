@@ -25,16 +25,18 @@ class _Malformed(ValueError):
     """The text is not the JSON we take; the message says why."""
 
 
-def read_json(request: Request) -> Any:
-    """The body as Python values.
+def read_json(request: Request, most: int | None = None) -> Any:
+    """The body as Python values; ``most``: bytes that it may have, None: ``max_body_bytes``.
 
     Raises ``Problem`` 415 (not JSON, or compressed), 400 (malformed), 422 (a character or depth we cannot keep), and
-    werkzeug's ``RequestEntityTooLarge`` (413) over ``max_body_bytes``.
+    werkzeug's ``RequestEntityTooLarge`` (413) where it is larger.
     """
     if request.mimetype != "application/json" or request.headers.get("Content-Encoding", "identity") != "identity":
         raise Problem(415, "unsupported_media_type", "Send the body as application/json, uncompressed.")
+    most = runtime().settings.max_body_bytes if most is None else most
+    request.max_content_length = most + 1
     data = request.get_data()
-    if len(data) > runtime().settings.max_body_bytes:
+    if len(data) > most:
         # Without a Content-Length werkzeug cuts the body at its limit and says nothing.
         raise RequestEntityTooLarge
     try:

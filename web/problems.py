@@ -2,7 +2,7 @@
 
 Every refusal carries ``type``, ``title``, ``status``, ``detail``, ``instance``, a stable ``code``, the ``request_id`` and,
 where fields are at fault, ``errors``: one entry a fault with ``code``, ``detail`` and exactly one of ``pointer`` (RFC 6901,
-into the body), ``parameter`` (query) or ``header``.
+into the body), ``parameter`` (query) or ``header``. The codes are a closed list, each explained once: web/codes.toml.
 """
 
 from __future__ import annotations
@@ -13,11 +13,14 @@ from http import HTTPStatus
 from typing import Any, Literal
 
 from flask import Flask, Response, current_app, g, has_request_context, request
+from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import HTTPException, InternalServerError
+
+from web.codes import type_of
 
 MEDIA_TYPE = "application/problem+json"
 #: Headers of werkzeug's own refusals that must survive the change of shape.
-_KEPT_HEADERS = ("Allow", "Retry-After")
+_KEPT_HEADERS = ("Allow", "Retry-After", "Content-Range")
 
 #: Code and sentence of the refusals that come from the framework, by HTTP status.
 _BY_STATUS: dict[int, tuple[str, str]] = {
@@ -26,8 +29,14 @@ _BY_STATUS: dict[int, tuple[str, str]] = {
     405: ("method_not_allowed", "This address does not take that method; see the Allow header."),
     408: ("request_timeout", "The request did not arrive in time."),
     413: ("body_too_large", "The request body is too large."),
+    414: ("uri_too_long", "The address is too long."),
     415: ("unsupported_media_type", "Send the body as application/json, uncompressed."),
+    416: ("range_not_satisfiable", "The file has no such part; ask for it without Range."),
+    417: ("expectation_failed", "The Expect header asks for something other than 100-continue; leave it out."),
+    431: ("headers_too_large", "There are too many headers, or one is too long."),
+    501: ("not_implemented", "The request uses a transfer coding that is not known here."),
 }
+_REFUSED = ("request_refused", "The server refused this request; see the status.")
 
 Place = Literal["pointer", "parameter", "header"]
 
@@ -82,24 +91,30 @@ def not_found(kind: str) -> Problem:
     return Problem(404, "not_found", f"There is no such {kind} for this API key.")
 
 
-def problem_response(problem: Problem) -> Response:
-    """The answer that ``problem`` stands for."""
+def problem_body(problem: Problem) -> dict[str, Any]:
+    """The members that do not depend on the request."""
     body: dict[str, Any] = {
-        "type": f"urn:trunkline:problem:{problem.code}",
+        "type": type_of(problem.code),
         "title": HTTPStatus(problem.status).phrase,
         "status": problem.status,
         "detail": problem.detail,
         "code": problem.code,
         **problem.extra,
     }
-    if has_request_context():
-        body["instance"] = request.path
-        body["request_id"] = g.request_id
     if problem.errors:
         body["errors"] = [error.as_dict() for error in problem.errors]
     retry_after = problem.headers.get("Retry-After")
     if retry_after is not None:
         body["retry_after_s"] = int(retry_after)
+    return body
+
+
+def problem_response(problem: Problem) -> Response:
+    """The answer that ``problem`` stands for."""
+    body = problem_body(problem)
+    if has_request_context():
+        body["instance"] = request.path
+        body["request_id"] = g.request_id
     response = current_app.response_class(current_app.json.dumps(body), status=problem.status, mimetype=MEDIA_TYPE)
     response.headers.update(problem.headers)
     return response
@@ -109,10 +124,15 @@ def from_http_exception(error: HTTPException) -> Problem:
     """werkzeug's refusal in our shape; its own text may quote the request, so ours is used."""
     status = error.code or 500
     headers = {name: value for name, value in error.get_headers() if name in _KEPT_HEADERS}
-    if status >= 500:
+    return by_status(status, headers)
+
+
+def by_status(status: int, headers: Mapping[str, str] | None = None) -> Problem:
+    """What is said where only a status is known: by the framework, or by the server before the application is asked."""
+    if status >= 500 and status not in _BY_STATUS:
         return internal()
-    code, detail = _BY_STATUS.get(status, (HTTPStatus(status).phrase.lower().replace(" ", "_"), HTTPStatus(status).phrase))
-    return Problem(status, code, detail, headers=headers)
+    code, detail = _BY_STATUS.get(status, _REFUSED)
+    return Problem(status, code, detail, headers=headers or {})
 
 
 def internal() -> Problem:
@@ -151,6 +171,10 @@ def register(app: Flask, unavailable_errors: tuple[type[Exception], ...]) -> Non
             app.logger.error("unhandled error", exc_info=error.original_exception)
         return problem_response(from_http_exception(error))
 
+    def on_broken_body(_: ParseException) -> Response:
+        # The body is read while the request is being worked on: that its chunks are none shows only then.
+        return problem_response(by_status(400))
+
     def on_unavailable(error: Exception) -> Response:
         app.logger.warning("postgres is away: %s", type(error).__name__)
         return problem_response(unavailable("database"))
@@ -161,6 +185,7 @@ def register(app: Flask, unavailable_errors: tuple[type[Exception], ...]) -> Non
 
     app.register_error_handler(Problem, on_problem)
     app.register_error_handler(HTTPException, on_http)
+    app.register_error_handler(ParseException, on_broken_body)
     for kind in unavailable_errors:
         app.register_error_handler(kind, on_unavailable)
     app.register_error_handler(Exception, on_other)

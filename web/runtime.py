@@ -1,13 +1,19 @@
-"""What a request needs of its process: settings, Postgres, Redis and the clock."""
+"""What a request needs of its process: settings, Postgres, Redis and the clock.
+
+Postgres is there twice. ``database`` is what a request works with: once a tenant's key was accepted, that tenant's own, in
+which row level security shows nothing of another's (store/tenancy.py); for all others (operators, switches, health) the
+system's. ``system`` is always the system's: the few doors of tenants' requests to what is not theirs, listed in
+docs/security.md.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
 
-from flask import current_app
+from flask import current_app, g
 from redis import Redis
 
 from objects.place import Places
@@ -28,7 +34,7 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """Made once per process by :func:`web.app.create_app`."""
+    """Made once per process by :func:`web.app.create_app`; ``tenants``: the pool that is bound to one at a time."""
 
     settings: Settings
     database: Database
@@ -37,6 +43,8 @@ class Runtime:
     gate: RedisGate
     rates: RequestRates
     places: Places
+    system: Database
+    tenants: Database
 
 
 def install(extensions: dict[str, object], runtime: Runtime) -> None:
@@ -44,5 +52,12 @@ def install(extensions: dict[str, object], runtime: Runtime) -> None:
 
 
 def runtime() -> Runtime:
-    """The runtime of the app that serves this request."""
-    return cast(Runtime, current_app.extensions[_EXTENSION])
+    """The runtime of the app that serves this request; from the acceptance of a tenant's key on, as that tenant's."""
+    found = cast(Runtime, current_app.extensions[_EXTENSION])
+    tenant = g.get("tenant")
+    if tenant is None:
+        return found
+    own = g.get("own_runtime")
+    if own is None:
+        own = g.own_runtime = replace(found, database=found.tenants.of_tenant(tenant.id))
+    return cast(Runtime, own)

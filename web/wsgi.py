@@ -11,10 +11,13 @@ from budget.connect import connect
 from logs import log_to_stderr
 from settings import get_settings
 from store.pool import open_database
+from store.tenancy import open_tenant_database
 from web.app import create_app
 
 log_to_stderr()
 _settings = get_settings()
 _database = open_database(_settings, "web", cooperative=True)
 atexit.register(_database.close)
-app = create_app(_settings, database=_database, redis=connect(_settings))
+_tenants = open_tenant_database(_settings, cooperative=True)
+atexit.register(_tenants.close)
+app = create_app(_settings, database=_database, redis=connect(_settings), tenants=_tenants)

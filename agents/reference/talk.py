@@ -13,6 +13,7 @@ from websockets.exceptions import ConnectionClosed
 
 from agents.reference.hearing import Hearing, Speaking
 from agents.reference.sound import chime, speak, tone
+from logs import mask
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +71,7 @@ class Talk:
                 log.info("the call is over: %s", message.get("reason"))
 
     async def _start(self, call: dict[str, Any]) -> None:
-        log.info("call %s to %s", call.get("id"), call.get("to"))
+        log.info("call %s to %s", call.get("id"), mask(str(call.get("to"))))
         variables = call.get("variables", {})
         self._echo = variables.get("echo", True) is not False
         self._as_json = variables.get("as_json") is True

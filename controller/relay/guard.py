@@ -42,6 +42,10 @@ async def judge(url: str, *, allow_private: bool, timeout_s: float) -> Target:
     if parts.username is not None or parts.password is not None:
         raise AddressRefused("agent url: no user name or password in the address")
     secure = parts.scheme == "wss"
+    if not secure and not allow_private:
+        raise AddressRefused("agent url: only wss:// leaves this network; or set TRUNKLINE_AGENT_ALLOW_PRIVATE on your own")
+    if port == 0:
+        raise AddressRefused("agent url: port 0 leads nowhere")
     port = port or (443 if secure else 80)
     try:
         async with asyncio.timeout(timeout_s):

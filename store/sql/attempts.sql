@@ -10,6 +10,8 @@ WITH epoch AS (
     FROM calls c JOIN tenants t ON t.id = c.tenant_id
     WHERE c.id = (SELECT call_id FROM attempts WHERE id = %(attempt_id)s)
       AND NOT c.ended AND NOT c.cancel_requested AND NOT t.paused
+      -- Of a tenant with caps the claims come one after the other, each in a transaction of its own.
+      AND NOT (%(together)s AND t.capped)
       AND (t.canceled_before IS NULL OR c.created_at > t.canceled_before)
       AND c.expires_at > coalesce(%(clock)s::timestamptz, statement_timestamp())
       AND NOT EXISTS (SELECT FROM agents g WHERE g.id = c.agent_id AND g.paused)
@@ -63,7 +65,7 @@ SELECT a.hook, a.tenant_name, g.kind, a.pdd_s, coalesce(%(clock)s::timestamptz, 
        CASE WHEN c.retry ->> 'number_per_day' IS NOT NULL THEN
            number_rang(c.tenant_id, c.to_number, coalesce(%(clock)s::timestamptz, statement_timestamp()) - %(reach)s::interval,
                        %(attempt_id)s, %(quiet)s) END,
-       {standing},
+       {standing} || {caps},
        {call}, {attempt}
 FROM claimed a JOIN told c ON c.id = a.call_id JOIN agents g ON g.id = a.agent_id JOIN tenants t ON t.id = c.tenant_id;
 

@@ -3,7 +3,7 @@
 -- part: tenant
 t.id, t.name, t.webhook_url, t.webhook_secret, t.weight, t.paused, t.max_queued,
 t.requests_per_s::float8 AS requests_per_s, t.canceled_before, t.created_at, t.recording, t.recording_allowed,
-t.recording_notice, t.recording_days
+t.recording_notice, t.recording_days, t.held_until
 
 -- part: covered
 -- The tenant canceled all it had queued after this call was accepted: what of it is not over is not dialed any more, though
@@ -42,4 +42,13 @@ jsonb_build_object(
          WHERE k.tenant_id = t.id AND (k.block OR k.number = c.from_number)
            AND k.number = ANY(ARRAY(SELECT left(c.from_number, n) FROM generate_series(2, length(c.from_number)) n))
          ORDER BY length(k.number) DESC LIMIT 1),
-        (SELECT 'inbound' FROM numbers n WHERE n.number = c.from_number AND n.tenant_id = t.id)))
+        (SELECT 'inbound' FROM numbers n WHERE n.number = c.from_number AND n.tenant_id = t.id)),
+    'suppressed', (SELECT jsonb_build_object('id', s.id, 'everybody', s.tenant_id IS NULL) FROM suppressions s
+                   WHERE s.number = c.to_number AND s.lifted_at IS NULL AND (s.tenant_id = t.id OR s.tenant_id IS NULL)
+                   ORDER BY s.tenant_id NULLS FIRST LIMIT 1))
+
+-- part: caps
+-- How much of its caps the tenant t has used, for a dial of attempt a of call c, with "take" put down as one. Nobody else pays.
+CASE WHEN t.capped THEN jsonb_build_object('caps', take_caps(
+    c.tenant_id, a.id, c.to_number, c.max_duration_s, coalesce(%(clock)s::timestamptz, statement_timestamp()), %(take)s,
+    %(quiet)s, %(prefix_digits)s, %(settle_after)s, %(known_for)s)) ELSE '{}' END

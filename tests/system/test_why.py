@@ -25,7 +25,7 @@ from budget.scopes import carrier_scope
 from budget.scripts import PREFIX, VERSION
 from jobs.feeder import Feeder
 from settings import Settings
-from store import agents, carriers, outcomes, scopes, switches, tenants
+from store import agents, caps, carriers, outcomes, scopes, switches, tenants
 from store import epoch as store_epoch
 from store.leader import Leader
 from store.scopes import Scope, tenant_scope
@@ -369,3 +369,14 @@ def test_a_budget_of_other_scripts(floor: Floor) -> None:
     floor.work()
     store_epoch.bump(floor.world.db, store_epoch.get(floor.world.db).epoch, None, VERSION + 1)
     assert f"it belongs to scripts version {VERSION + 1}" in floor.why().sentence
+
+
+def test_a_cap_that_is_used_up(floor: Floor) -> None:
+    floor.work()
+    name = floor.world.tenant.name
+    caps.set_caps(floor.world.db, floor.world.tenant.id, actor="operator:test", minutes_per_day=0, calls_per_minute=9)
+    ((what, fix),) = reasons(floor).items()
+    assert what.startswith(f"tenant {name}: minutes_per_day is used up (0 of 0), asked again in ")
+    assert fix == f"wait, or trunkline tenants caps {name}"
+    caps.set_caps(floor.world.db, floor.world.tenant.id, actor="operator:test", minutes_per_day=100)
+    assert floor.why().sentence == "Nothing holds: 3 queued, leaving at the carriers' pace."

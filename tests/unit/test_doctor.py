@@ -12,7 +12,8 @@ from budget import checkup as budget_checkup
 from calls.ids import new_uuid7
 from store import checkup
 from store.carriers import Endpoint
-from trunkline.doctor import agents, machine, servers, switch, trunks
+from store.tenancy import Guard
+from trunkline.doctor import agents, machine, servers, switch, tenancy, trunks
 from trunkline.doctor.finding import Finding, Level
 from trunkline.doctor.visit import judge_switches
 
@@ -43,6 +44,29 @@ def bad(found: Sequence[Finding]) -> list[tuple[str, str]]:
 def test_postgres(change: dict[str, object], level: str, word: str) -> None:
     assert bad(servers.judge_postgres(POSTGRES, [], 1000.0)) == []
     [(said, what)] = bad(servers.judge_postgres(dataclasses.replace(POSTGRES, **change), [], 1000.0))  # type: ignore[arg-type]
+    assert said == level
+    assert word in what
+
+
+GUARD = Guard(role=True, passes=False, may_enter=True, open_tables=[], blind=False)
+LOGIN = dataclasses.replace(GUARD, blind=True)
+
+
+@pytest.mark.parametrize(
+    ("guard", "login", "level", "word"),
+    [
+        (dataclasses.replace(GUARD, role=False), None, "fail", "no role trunkline_web"),
+        (dataclasses.replace(GUARD, passes=True), None, "fail", "passes by row level security"),
+        (dataclasses.replace(GUARD, may_enter=False), None, "fail", "DATABASE_URL's login may not take on"),
+        (dataclasses.replace(GUARD, open_tables=["batches"]), None, "fail", "batches"),
+        (dataclasses.replace(GUARD, blind=True), None, "fail", "sees no tenant's rows"),
+        (GUARD, dataclasses.replace(LOGIN, may_enter=False), "fail", "WEB_DATABASE_URL's login may not take on"),
+        (GUARD, GUARD, "warn", "WEB_DATABASE_URL's login has the rights"),
+    ],
+)
+def test_tenants_are_kept_apart(guard: Guard, login: Guard | None, level: str, word: str) -> None:
+    assert bad(tenancy.judge_guard(GUARD, None)) == bad(tenancy.judge_guard(GUARD, LOGIN)) == []
+    [(said, what)] = bad(tenancy.judge_guard(guard, login))
     assert said == level
     assert word in what
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,7 +22,9 @@ from store import agents, carriers, keys, tenants
 from store.agents import Agent
 from store.pool import Database, open_database
 from store.tenants import Tenant
+from tests.web.served import Server
 from web.app import create_app
+from web.codes import codes, type_of
 
 #: Valid German fixed-line and British numbers; the route below leads to +49 only.
 TO, FROM, NO_ROUTE = "+4930123456", "+442079460000", "+33142685300"
@@ -93,9 +96,12 @@ def check_shape(response: TestResponse, body: bytes) -> None:
     assert problem["status"] == response.status_code
     assert problem["request_id"] == response.headers["X-Request-Id"]
     assert {"type", "title", "detail", "instance", "code"} <= problem.keys()
+    told = codes().problems[problem["code"]]
+    assert response.status_code in told.statuses
+    assert problem["type"] == type_of(told.code)
     for error in problem.get("errors", []):
         assert len({"pointer", "parameter", "header"} & error.keys()) == 1
-        assert error["code"]
+        assert error["code"] in codes().fields
         assert error["detail"]
 
 
@@ -176,3 +182,19 @@ def order(world: World) -> Callable[..., dict[str, Any]]:
         return {"to": TO, "from": FROM, "agent_id": agent_ref(world.our_agent.id), **changes}
 
     return build
+
+
+@pytest.fixture
+def serve(postgres_url: str, redis_url: str, tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    running: list[Server] = []
+
+    def begin(**environment: str) -> Server:
+        given = {"DATABASE_URL": postgres_url, "REDIS_URL": redis_url, **environment}
+        server = Server(given, tmp_path / f"web{len(running)}.log")
+        running.append(server)
+        server.await_alive()
+        return server
+
+    yield begin
+    for server in running:
+        server.close()

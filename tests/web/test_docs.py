@@ -21,6 +21,7 @@ from calls.access import SCOPES
 from calls.ids import recording_ref
 from store import keys, recordings, tenants
 from tests.web.conftest import Api, World
+from web.codes import codes
 
 Operation = tuple[str, str]
 
@@ -77,8 +78,9 @@ def test_every_route_is_described(app: Flask, spec: dict[str, Any]) -> None:
 
 def test_every_operation_says_what_it_is_and_wants_a_key(spec: dict[str, Any]) -> None:
     names = [operation["operationId"] for _, operation in operations(spec)]
-    assert len(set(names)) == len(names) == 72
+    assert len(set(names)) == len(names)
     assert all(operation["summary"] for _, operation in operations(spec))
+    assert all(operation.get("tags") for _, operation in operations(spec))
     assert spec["security"] == [{"api_key": []}]
     schemes = spec["components"]["securitySchemes"]
     assert {name: scheme["scheme"] for name, scheme in schemes.items()} == {"api_key": "bearer", "operator_key": "bearer"}
@@ -126,6 +128,68 @@ def answers_that_fit(app: Flask, spec: dict[str, Any], chosen: Callable[[str], b
                 assert header in response.headers, operation
 
 
+def test_every_example_fits_its_schema(spec: dict[str, Any]) -> None:
+    """Requests, answers and refusals all have one, and parameters."""
+    components = {"schemas": closed(spec)}
+
+    def judge(schema: dict[str, Any], example: Any, where: Any) -> None:
+        faults = Draft202012Validator({**schema, "components": components}, format_checker=FormatChecker()).iter_errors(
+            example
+        )
+        assert [fault.message for fault in faults] == [], where
+
+    for operation, described in operations(spec):
+        bodies = list(described.get("requestBody", {}).get("content", {}).values())
+        for status, answer in described["responses"].items():
+            found = follow(spec, answer)
+            assert "X-Request-Id" in found["headers"], (operation, status)
+            for body in found["content"].values():
+                bodies.append(body)
+                if int(status) >= 400:
+                    told = {example["value"]["code"] for example in body["examples"].values()}
+                    assert told <= {code.code for code in codes().of_status(int(status))}
+                    assert told, (operation, status)
+        for body in bodies:
+            examples = [body["example"]] if "example" in body else [one["value"] for one in body["examples"].values()]
+            assert examples, operation
+            for example in examples:
+                judge(body["schema"], example, operation)
+        for parameter in [*described.get("parameters", []), *spec["paths"][operation[1]].get("parameters", [])]:
+            assert parameter.get("description") or parameter["name"] == "limit", (operation, parameter["name"])
+            schema = parameter["schema"]
+            judge(
+                schema,
+                parameter.get("example", schema.get("example", schema.get("default"))),
+                (operation, parameter["name"]),
+            )
+
+
+def test_links_lead_from_each_thing_to_what_can_be_done_with_it(spec: dict[str, Any]) -> None:
+    by_id = {described["operationId"]: (operation, described) for operation, described in operations(spec)}
+
+    def links(operation_id: str) -> dict[str, Any]:
+        (answer,) = [one for status, one in by_id[operation_id][1]["responses"].items() if status.startswith("2")]
+        found: dict[str, Any] = answer["links"]
+        return found
+
+    assert {"getCall", "listCallEvents", "listCallAttempts", "hangUpCall", "getCallQueue"} <= links("placeCall").keys()
+    assert links("placeCall")["hangUpCall"]["parameters"] == {"call_id": "$response.body#/id"}
+    assert links("listCalls")["getCall"]["parameters"] == {"call_id": "$response.body#/data/0/id"}
+    assert links("listCallActions")["getCallAction"]["parameters"] == {
+        "call_id": "$request.path.call_id",
+        "action_id": "$response.body#/data/0/id",
+    }
+    led_to = {name for operation_id in by_id for name in _links_of(spec, by_id[operation_id][1])}
+    for operation_id, ((_, path), _) in by_id.items():
+        if "{" in path:
+            assert operation_id in led_to, f"no link leads to {operation_id}"
+
+
+def _links_of(spec: dict[str, Any], described: dict[str, Any]) -> Iterator[str]:
+    for answer in described["responses"].values():
+        yield from (link["operationId"] for link in follow(spec, answer).get("links", {}).values())
+
+
 def _recorded(world: World, call: str) -> str:
     """The call is talked on, and recorded; the recording's id."""
     with world.database.connection() as conn:
@@ -136,6 +200,23 @@ def _recorded(world: World, call: str) -> str:
     recordings.expect(world.database, row[0], datetime.now(UTC))
     (made,) = recordings.list_recordings(world.database, world.ours.id, UUID(call[5:]))
     return recording_ref(made.id)
+
+
+def _suppress(api: Api) -> None:
+    one = {"number": "+4930999991", "source": "described"}
+    several = {"numbers": ["+4930999992", "none"], "source": "described", "obtained_at": "2026-03-01T00:00:00Z"}
+    for path, body, too_large in (("", one, 70_000), ("/import", several, 1_100_000)):
+        api.post(f"/v1/suppressions{path}", data=b"x" * too_large, content_type="application/json")
+        api.post(f"/v1/suppressions{path}", data=b"x", content_type="application/json")
+        api.post(f"/v1/suppressions{path}", data=b"x", content_type="text/plain")
+        api.post(f"/v1/suppressions{path}", {})
+        assert api.post(f"/v1/suppressions{path}", body).status_code in (200, 201)
+    (made, *_) = api.get("/v1/suppressions").get_json()["data"]
+    api.get("/v1/suppressions?limit=x")
+    for known in (made["id"], f"suppression_{'0' * 32}"):
+        api.get(f"/v1/suppressions/{known}")
+        api.send("DELETE", f"/v1/suppressions/{known}?reason=described")
+        api.send("DELETE", f"/v1/suppressions/{known}")
 
 
 def _provoke(api: Api, world: World, spec: dict[str, Any], order: Callable[..., Any], monkeypatch: Any) -> None:
@@ -178,6 +259,7 @@ def _provoke(api: Api, world: World, spec: dict[str, Any], order: Callable[..., 
         api.send("DELETE", f"/v1/recordings/{known}")
     assert api.get("/v1/limits").status_code == 200
     assert api.post("/v1/calls?dry_run=true", order()).status_code == 200
+    _suppress(api)
     assert api.get("/v1/caller_ids").status_code == 200
     api.get("/v1/caller_ids?limit=x")
     assert api.post("/v1/calls/actions/cancel_queued").status_code == 202
@@ -225,6 +307,12 @@ def refuse_everything(api: Api, world: World, spec: dict[str, Any], monkeypatch:
         everything(world.their_key)
     tenants.update(world.database, world.theirs.name, requests_per_s=None)
     monkeypatch.setattr("web.auth.keys.authenticate", away)
+    everything(None)
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr("web.auth.keys.authenticate", broken)
     everything(None)
 
 

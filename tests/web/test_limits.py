@@ -12,7 +12,7 @@ from redis import Redis
 from budget.connect import connect
 from budget.scripts import PREFIX
 from settings import Settings
-from store import scopes, tenants
+from store import caps, scopes, tenants
 from store.scopes import Scope
 from tests.web.conftest import Api, Clock, World
 from web.app import create_app
@@ -94,3 +94,13 @@ def test_all_that_is_queued_is_canceled(api: Api, world: World, order: Order, cl
     stranger = api.post("/v1/calls/actions/cancel_queued", key=world.their_key)
     assert stranger.status_code == 202
     assert not api.get(f"/v1/calls/{later['id']}").get_json()["cancel_requested"]
+
+
+def test_caps_are_told_with_their_use(api: Api, world: World) -> None:
+    assert not [key for key in by_unit(api) if key[0] == "cap"]
+    caps.set_caps(
+        world.database, world.ours.id, actor="operator:test", calls_per_minute=30, spend_per_day=5_000_000, number_per_day=3
+    )
+    found = {key[2]: value for key, value in by_unit(api).items() if key[0] == "cap"}
+    assert found == {"calls_per_minute": (30, 0), "number_per_day": (3, None), "spend_per_day": (5_000_000, 0)}
+    caps.set_caps(world.database, world.ours.id, actor="x", calls_per_minute=None, spend_per_day=None, number_per_day=None)

@@ -128,6 +128,12 @@ def _refusals(api: Api, world: World, spec: dict[str, Any], monkeypatch: Any) ->
     monkeypatch.setattr("web.auth.operator_keys.authenticate", away)
     everything(None)
 
+    def broken(*_: object) -> None:
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr("web.auth.operator_keys.authenticate", broken)
+    everything(None)
+
 
 def one_in_ten(_: float) -> Any:
     """The rate of a key that may ask once in ten seconds."""

@@ -35,10 +35,10 @@ def lost_at_commit(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 
             return run(self, committed, **options)
 
-        def none_left(self: Database) -> Any:
+        def none_left(self: Database, **options: Any) -> Any:
             if lost:
                 raise PoolTimeout("couldn't get a connection after 3 s")
-            return connection(self)
+            return connection(self, **options)
 
         monkeypatch.setattr(Database, "run", losing)
         monkeypatch.setattr(Database, "connection", none_left)
@@ -108,10 +108,10 @@ def test_a_call_that_is_in_but_cannot_be_read_back_is_in_doubt(
         finally:
             taken.append(1)
 
-    def none_left(self: Database) -> Any:
+    def none_left(self: Database, **options: Any) -> Any:
         if taken:
             raise PoolTimeout("couldn't get a connection after 3 s")
-        return connection(self)
+        return connection(self, **options)
 
     monkeypatch.setattr(Database, "run", twice)
     monkeypatch.setattr(Database, "connection", none_left)

@@ -2,79 +2,17 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.web.conftest import World
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-class Server:
-    """One gunicorn on a free port."""
-
-    def __init__(self, environment: dict[str, str], log: Path) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port: int = free.getsockname()[1]
-        self.log = log
-        with log.open("wb") as stderr:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "gunicorn", "-c", "python:web.gunicorn_conf", "web.wsgi:app"],
-                cwd=ROOT,
-                env={**os.environ, **environment, "TRUNKLINE_WEB_PORT": str(self.port)},
-                stderr=stderr,
-            )
-
-    def await_alive(self) -> None:
-        until = time.monotonic() + 30
-        while True:
-            try:
-                assert self.ask("GET", "/healthz")[0] == 200
-                return
-            except OSError:
-                assert self.process.poll() is None, self.log.read_text()
-                assert time.monotonic() < until, self.log.read_text()
-                time.sleep(0.05)
-
-    def ask(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, dict[str, str], Any]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-        try:
-            connection.request(method, path, body, headers, encode_chunked=not isinstance(body, (bytes, type(None))))
-            answer = connection.getresponse()
-            return answer.status, {name.lower(): value for name, value in answer.getheaders()}, json.loads(answer.read())
-        finally:
-            connection.close()
-
-    def close(self) -> None:
-        self.process.terminate()
-        self.process.wait(timeout=20)
-
-
-@pytest.fixture
-def serve(postgres_url: str, redis_url: str, tmp_path: Path) -> Iterator[Callable[..., Server]]:
-    running: list[Server] = []
-
-    def begin(**environment: str) -> Server:
-        given = {"DATABASE_URL": postgres_url, "REDIS_URL": redis_url, **environment}
-        server = Server(given, tmp_path / f"web{len(running)}.log")
-        running.append(server)
-        server.await_alive()
-        return server
-
-    yield begin
-    for server in running:
-        server.close()
+from tests.web.served import ROOT, Server
 
 
 def test_a_call_through_the_whole_server(serve: Callable[..., Server], world: World, order: Callable[..., Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +11,11 @@ import click
 
 from trunkline.cli.common import JSON_OPTION, NONE, TEXT_OR_NONE, changed, database, show, tenant
 from trunkline.cli.tenants import tenants_group
+from trunkline.cli.who import actor
 
 if TYPE_CHECKING:
     from store.outbound import TenantRules
+    from store.pool import Database
 
 RISK = click.Choice(["low", "special", "toll_fraud"])
 
@@ -63,6 +66,7 @@ def allow(name: str, matches: tuple[str, ...], risk: Any) -> None:
 
     with database() as db:
         outbound.allow(db, tenant(db, name).id, [Entry(match, risk=risk) for match in matches])
+        _put_down(db, name, "tenant.destinations_allowed", {"matches": matches, "risk": risk})
     click.echo(f"tenant {name}: {', '.join(matches)} allowed up to class {risk}")
     for match in matches:
         its = of_country(match)
@@ -80,6 +84,7 @@ def deny(name: str, matches: tuple[str, ...]) -> None:
 
     with database() as db:
         outbound.allow(db, tenant(db, name).id, [Entry(match, allow=False) for match in matches])
+        _put_down(db, name, "tenant.destinations_denied", {"matches": matches})
     click.echo(f"tenant {name}: {', '.join(matches)} excluded")
 
 
@@ -92,6 +97,7 @@ def remove_destinations(name: str, matches: tuple[str, ...]) -> None:
 
     with database() as db:
         outbound.forget(db, tenant(db, name).id, matches)
+        _put_down(db, name, "tenant.destinations_removed", {"matches": matches})
     click.echo(f"tenant {name}: {', '.join(matches)} removed")
 
 
@@ -131,6 +137,8 @@ def add_caller_id(name: str, number: str, block: bool, verified: bool, reference
     how = "verified" if verified else "assigned"
     with database() as db:
         made = outbound.put_caller_id(db, tenant(db, name).id, number, block=block, how=how, reference=reference)
+        data = {"number": made.number, "block": block, "how": how, "reference": reference}
+        _put_down(db, name, "tenant.caller_id_put", data)
     click.echo(f"tenant {name}: {made.number}{'...' if block else ''} {made.how}")
 
 
@@ -144,6 +152,7 @@ def remove_caller_id(name: str, number: str) -> None:
     with database() as db:
         if not outbound.remove_caller_id(db, tenant(db, name).id, number):
             raise ValueError(f"caller-ids remove: {number} is not among those that were added to {name}")
+        _put_down(db, name, "tenant.caller_id_removed", {"number": number})
     click.echo(f"tenant {name}: {number} removed")
 
 
@@ -200,6 +209,7 @@ def set_rules(name: str, **options: Any) -> None:
         raise ValueError("--consent-reference: belongs to --consent-basis; give both")
     with database() as db:
         rules = outbound.update(db, tenant(db, name).id, **changes)
+        _put_down(db, name, "tenant.rules_changed", {field: _plain(value) for field, value in changes.items()})
     click.echo(f"tenant {name}: hours {rules.hours}, consent {'-' if rules.consent is None else rules.consent['basis']}")
 
 
@@ -229,4 +239,18 @@ def suggest(name: str) -> None:
 
 
 #: Groups of ``trunkline tenants``; nothing of its own.
+
+
+def _put_down(db: Database, name: str, action: str, data: Mapping[str, Any]) -> None:
+    """The line of the audit ledger."""
+    from store import audit
+
+    audit.note(db, actor=actor(), action=action, subject=f"tenant:{name}", data=data)
+
+
+def _plain(value: Any) -> Any:
+    """A consent as it is kept."""
+    return value.as_dict() if hasattr(value, "as_dict") else value
+
+
 COMMANDS: tuple[click.Command, ...] = ()

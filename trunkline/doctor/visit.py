@@ -17,7 +17,7 @@ from store import backlog, carriers, checkup, outbound
 from store.carriers import Endpoint
 from store.migrate import pending
 from store.pool import Database
-from trunkline.doctor import agents, machine, recordings, rules, servers, switch, trunks
+from trunkline.doctor import agents, machine, recordings, rules, servers, switch, tenancy, trunks
 from trunkline.doctor.finding import Finding, fail, ok, warn
 from trunkline.switch_line import PasswordRefused, SwitchLine, SwitchSilent
 
@@ -43,6 +43,7 @@ def examine(settings: Settings, db: Database | None, redis: Redis, away: str = "
         limits = [one for one in carriers.list_limits(db) if not one.paused]
         endpoints = [one for one in carriers.list_endpoints(db) if one.enabled]
         channels, cps = sum(one.max_channels for one in limits), sum(one.cps for one in limits)
+        found += tenancy.look(settings, db)
         found += _house(db, settings)
     found += _switch(settings, endpoints, channels, cps)
     found += machine.playback(settings.relay_audio_dir)

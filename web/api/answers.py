@@ -6,6 +6,7 @@ from typing import Any
 
 from marshmallow import EXCLUDE, Schema, fields
 
+from calls.caps import LIMITS
 from calls.cause_table import END_REASONS
 from calls.evidence import Source
 from calls.windows import DAYS
@@ -75,7 +76,7 @@ class ReachedLimitAnswer(Answer):
 class ProblemAnswer(Answer):
     """RFC 9457 problem."""
 
-    type = _text("urn:trunkline:problem:<code>")
+    type = _text("/v1/docs/errors#<code>: where the code is explained", format="uri-reference")
     title = _text("the HTTP status in words")
     status = _whole("the HTTP status")
     detail = _text("what went wrong and what to do")
@@ -309,9 +310,12 @@ class AgentPage(Answer):
 class LimitAnswer(Answer):
     """One limit."""
 
-    scope = _text("what it limits", enum=["tenant", "campaign", "request_rate", "queue"])
+    scope = _text("what it limits", enum=["tenant", "campaign", "request_rate", "queue", "cap"])
     name = _text("of your account, or of the campaign")
-    unit = _text("what is counted", enum=["channels", "calls_per_s", "requests_per_s", "queued_calls"])
+    unit = _text(
+        "what is counted; spend in millionths of the currency of this system's prices",
+        enum=["channels", "calls_per_s", "requests_per_s", "queued_calls", *LIMITS],
+    )
     max = _number("how much is allowed; null: no limit of yours")
     current = _number("how much there is; null: not known")
 

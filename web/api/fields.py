@@ -15,6 +15,7 @@ from web.runtime import runtime
 
 #: Never inside a short text: control characters, and what the switch's command grammar gives a meaning to.
 FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029{}|,]")
+_CLEAN = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029{}|,]*$"
 _TIME = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt]([0-9]{2}:[0-9]{2}:[0-9]{2})(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
 )
@@ -65,8 +66,7 @@ class Text(Coded, fields.String):
 
     def __init__(self, *, maximum: int, minimum: int = 1, pattern: str | None = None, remedy: str = "", **more: Any):
         metadata = {"minLength": minimum, "maxLength": maximum, **more.pop("metadata", {})}
-        if pattern is not None:
-            metadata["pattern"] = f"^{pattern}$"
+        metadata.setdefault("pattern", _CLEAN if pattern is None else f"^{pattern}$")
         super().__init__(metadata=metadata, **more)
         self._minimum, self._maximum, self._remedy = minimum, maximum, remedy
         self._pattern = re.compile(pattern) if pattern is not None else None

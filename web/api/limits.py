@@ -8,7 +8,7 @@ from typing import Any
 from flask import Response, g
 
 from budget.explain import read_scopes
-from store import backlog, scopes
+from store import backlog, caps, scopes
 from store.scopes import Scope, tenant_scope
 from store.tenants import Tenant
 from web.api.answers import LimitList
@@ -36,7 +36,7 @@ def list_limits() -> Response:
     limited = {scope.scope: scope for scope in scopes.of_tenant(ours.database, account.id)}
     # A tenant without limits is shown all the same: how many calls it has on the line is worth knowing.
     shown = [limited.pop(own, Scope(own)), *limited.values()]
-    return answer({"data": [*_scopes(account, shown), _requests(account), _queue(account)]})
+    return answer({"data": [*_scopes(account, shown), _requests(account), _queue(account), *_caps(account)]})
 
 
 def _scopes(account: Tenant, shown: Sequence[Scope]) -> list[dict[str, Any]]:
@@ -68,6 +68,21 @@ def _queue(account: Tenant) -> dict[str, Any]:
     settings = runtime().settings
     most = settings.tenant_max_queued if account.max_queued is None else account.max_queued
     return _entry("queue", account.name, "queued_calls", most, backlog.queued(runtime().database, account.id))
+
+
+def _caps(account: Tenant) -> list[dict[str, Any]]:
+    """Those that are set. What calls on the line have reserved of a day is counted as used."""
+    used = caps.used(runtime().database, account.id)
+    if used is None:
+        return []
+    current = {
+        "calls_per_minute": len(used.dials),
+        "number_per_day": None,
+        "minutes_per_day": round(used.seconds / 60, 2),
+        "spend_per_day": used.micros,
+        "new_prefixes_per_hour": len(used.new_prefixes),
+    }
+    return [_entry("cap", account.name, name, most, current[name]) for name, most in caps.shown(used.caps).items()]
 
 
 def _entry(scope: str, name: str, unit: str, most: float | None, current: float | None) -> dict[str, Any]:

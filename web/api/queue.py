@@ -99,7 +99,7 @@ class Recent:
         found = self._kept.get(key)
         if found is None or now - found.read_at > RECENT_S:
             kept = {known: picture for known, picture in self._kept.items() if now - picture.read_at <= RECENT_S}
-            found = _picture(now, place.spans(runtime().database, key))
+            found = _picture(now, place.spans(runtime().system, key))
             self._kept = {**kept, key: found}
         return found
 
@@ -197,7 +197,7 @@ def _eta(call: Waiting, now: LaneNow, position: int) -> Eta | None:
         position,
         holds=recent.holds,
         arriving=recent.arriving,
-        queued=lambda ids: place.queued_of(ours.database, ids),
+        queued=lambda ids: place.queued_of(ours.system, ids),
         served=recent.served(min(SERVED_S, worked_s)),
     )
 

@@ -44,10 +44,13 @@ def path_id(kind: RefKind, text: str) -> UUID:
 
 
 def refuses(blueprint: Blueprint, *statuses: int, writes: bool = False) -> Callable[[View], View]:
-    """Documents the problems an operation answers with; 401, 429 and 503 belong to all. ``writes``: 503 has two meanings."""
+    """Documents the problems an operation answers with; 401, 429, 500 and 503 belong to all.
+
+    ``writes``: its 503 has two meanings.
+    """
 
     def decorate(view: View) -> View:
-        for status in sorted({401, 429, 503, *statuses}, reverse=True):
+        for status in sorted({401, 429, 500, 503, *statuses}, reverse=True):
             name = HTTPStatus(status).name
             view = blueprint.alt_response(status, response=f"{name}_{WRITE}" if writes and status == 503 else name)(view)
         return view

@@ -10,7 +10,7 @@ import re
 from typing import Any
 from urllib.parse import urlsplit
 
-from calls.addresses import is_number_in_disguise, is_public
+from calls.addresses import WEBHOOK_PORTS, is_number_in_disguise, is_public
 from web.api.fields import Text, fault, require_clean
 from web.runtime import runtime
 
@@ -41,7 +41,7 @@ class Url(Text):
 def check_url(text: str, schemes: tuple[str, ...], *, private: bool) -> None:
     """Raise ``ValidationError`` (its message a ``Fault``) unless ``text`` is an absolute URL that we may connect to.
 
-    Of ``schemes`` the first; with ``private`` all of them, and private addresses too.
+    Of ``schemes`` the first; with ``private`` all of them, and private addresses too. Webhooks have ports of their own.
     """
     expected = f"a {schemes[0]}:// URL"
     require_clean(text)
@@ -60,6 +60,8 @@ def check_url(text: str, schemes: tuple[str, ...], *, private: bool) -> None:
         raise fault("user_info", "must not hold a user name or password")
     if port == 0:
         raise fault("bad_format", "port 0 leads nowhere")
+    if not private and schemes == WEBHOOK_SCHEMES and port not in (None, *WEBHOOK_PORTS):
+        raise fault("bad_port", f"must lead to port {' or '.join(map(str, sorted(WEBHOOK_PORTS)))}")
     _require_public(host, private)
 
 

@@ -1,0 +1,205 @@
+"""Numbers that are not called: a tenant's own, and those that nobody of this house calls (docs/suppressions.md).
+
+Whoever adds one commits it and looks for calls to it after that. So a call cannot slip through: one that was accepted before
+the commit is found by that look, and ended under its own lock, before its claim or after it; one that was accepted after it
+meets the entry at its claim. A second look (:func:`settle`, the watchdog's) follows a little later, and does the rest where
+whoever added it did not come so far. Lifted entries are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from calls.ids import new_uuid7
+from store import audit
+from store.pool import Conn, Database
+from store.queries import load
+from store.records import all_rows, one_row, recordset
+from store.suppressed_calls import Wish, end_calls
+
+_SQL = load("suppressions")
+IMPORT_MOST = 10_000
+#: Waiting calls ended before whoever adds numbers is answered; those that remain are refused at their claim, and ended by
+#: the watchdog.
+AT_ONCE = 400
+#: So long after an entry was written no claim is under way that has not seen it.
+REST = timedelta(seconds=2)
+#: Entries looked after in one go.
+SETTLED = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Suppression:
+    """``tenant_id`` None: nobody calls the number. ``origin``: api, import, operator, agent or keypad; ``source``: where the
+    wish was told or is written, ``obtained_at``: when. ``call_id``: the call in which it was told. ``lifted_at`` set: it
+    holds no more.
+    """
+
+    id: UUID
+    tenant_id: UUID | None
+    number: str
+    origin: str
+    source: str
+    list_name: str | None
+    obtained_at: datetime
+    note: str | None
+    call_id: UUID | None
+    created_by: str
+    created_at: datetime
+    lifted_at: datetime | None
+    lifted_by: str | None
+    lifted_reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where numbers come from; ``by``: who adds them, as the ledger names them (``tenant:acme``, ``operator:ops``)."""
+
+    origin: str
+    source: str
+    obtained_at: datetime
+    by: str
+    list_name: str | None = None
+    note: str | None = None
+    call_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """``new`` of the numbers were not suppressed before; ``ended``: calls canceled, or being hung up, so far."""
+
+    new: int
+    known: int
+    ended: int
+
+
+def add(db: Database, tenant_id: UUID | None, number: str, whence: Provenance, now: datetime) -> tuple[Suppression, Added]:
+    """Nobody calls the number from now on: of the tenant, or (None) of this house. Its calls that wait are canceled, and
+    those that are dialed or ring are hung up. A number that is suppressed already keeps its entry.
+
+    Errors: ``psycopg.errors.CheckViolation`` for what validation let through; ``ForeignKeyViolation``: no such tenant.
+    """
+    added = add_all(db, tenant_id, [number], whence, now)
+    with db.connection() as conn:
+        kept = one_row(conn, Suppression, _SQL["holding"], {"tenant_id": tenant_id, "number": number})
+    if kept is None:  # lifted by somebody in between
+        raise LookupError(f"number: {number} was lifted again at the same moment: ask once more")
+    return kept, added
+
+
+def add_all(db: Database, tenant_id: UUID | None, numbers: Sequence[str], whence: Provenance, now: datetime) -> Added:
+    """:func:`add` of up to :data:`IMPORT_MOST` numbers in one transaction; what of them was named twice counts once."""
+    wanted = list(dict.fromkeys(numbers))
+    if len(wanted) > IMPORT_MOST:
+        raise ValueError(f"numbers: at most {IMPORT_MOST} at once, not {len(wanted)}: send them in parts")
+
+    def unit(conn: Conn) -> int:
+        rows = [_row(tenant_id, number, whence, now) for number in wanted]
+        found = conn.execute(_SQL["add"], {"rows": recordset(rows)}).fetchall()
+        if found:
+            told = {"origin": whence.origin, "source": whence.source, "list": whence.list_name, "new": len(found)}
+            _put_down(conn, "suppression.created", tenant_id, whence.by, told, [(row[0], row[2]) for row in found])
+        return len(found)
+
+    new = db.run(unit)
+    ended = end_calls(db, [Wish(number, tenant_id) for number in wanted], now, most=AT_ONCE)
+    return Added(new, len(wanted) - new, ended)
+
+
+def lift(
+    db: Database, tenant_id: UUID | None, suppression_id: UUID, *, by: str, reason: str, now: datetime
+) -> Suppression | None:
+    """The number may be called again, by decision of ``by`` for ``reason``, which are kept. An entry lifted already stays as
+    it is. None: there is no such entry of that tenant.
+    """
+
+    def unit(conn: Conn) -> Suppression | None:
+        params = {"id": suppression_id, "tenant_id": tenant_id, "by": by, "reason": reason, "now": now}
+        lifted = one_row(conn, Suppression, _SQL["lift"], params)
+        if lifted is None:
+            return one_row(conn, Suppression, _SQL["get"], params)
+        _put_down(conn, "suppression.lifted", tenant_id, by, {"reason": reason}, [(lifted.id, lifted.number)])
+        return lifted
+
+    return db.run(unit)
+
+
+def get(db: Database, tenant_id: UUID | None, suppression_id: UUID) -> Suppression | None:
+    """The entry of that tenant (None: of the house), lifted or not."""
+    with db.connection() as conn:
+        return one_row(conn, Suppression, _SQL["get"], {"id": suppression_id, "tenant_id": tenant_id})
+
+
+def list_page(
+    db: Database,
+    tenant_id: UUID | None,
+    limit: int,
+    *,
+    before: UUID | None = None,
+    number: str | None = None,
+    lifted: bool = False,
+) -> list[Suppression]:
+    """The latest entries first, behind ``before``; ``lifted``: those that hold no more too."""
+    params = {"tenant_id": tenant_id, "limit": limit, "before": before, "number": number, "lifted": lifted}
+    with db.connection() as conn:
+        return all_rows(conn, Suppression, _SQL["list" if tenant_id is None else "list_own"], params)
+
+
+def against(conn: Conn, tenant_id: UUID, numbers: Sequence[str]) -> dict[str, UUID]:
+    """Of these numbers, those that the tenant may not call, and an entry that says so; the house's before its own."""
+    found: dict[str, UUID] = {}
+    if numbers:
+        params = {"tenant_id": tenant_id, "numbers": list(numbers)}
+        for number, entry, _ in conn.execute(_SQL["against"], params).fetchall():
+            found.setdefault(number, entry)
+    return found
+
+
+def settle(db: Database, now: datetime) -> int:
+    """The second look, after what was added at least :data:`REST` ago; returns how many entries are done with. Raises
+    ``psycopg.Error``; what was not done is found again.
+    """
+    with db.connection() as conn:
+        found = conn.execute(_SQL["unswept"], {"now": now, "rest": REST, "limit": SETTLED}).fetchall()
+    if not found:
+        return 0
+    end_calls(db, [Wish(row[2], row[1]) for row in found], now)
+    with db.connection() as conn:
+        conn.execute(_SQL["swept"], {"ids": [row[0] for row in found], "now": now})
+    return len(found)
+
+
+def _row(tenant_id: UUID | None, number: str, whence: Provenance, now: datetime) -> dict[str, Any]:
+    return {
+        "id": new_uuid7(),
+        "tenant_id": tenant_id,
+        "number": number,
+        "origin": whence.origin,
+        "source": whence.source,
+        "list_name": whence.list_name,
+        "obtained_at": whence.obtained_at,
+        "note": whence.note,
+        "call_id": whence.call_id,
+        "created_by": whence.by,
+        "created_at": now,
+    }
+
+
+def _put_down(
+    conn: Conn, action: str, tenant_id: UUID | None, by: str, told: dict[str, Any], entries: Sequence[tuple[UUID, str]]
+) -> None:
+    """One entry of the ledger a thousand numbers; the numbers themselves can be erased."""
+    subject = "suppressions:global" if tenant_id is None else f"suppressions:{tenant_id}"
+    for some in _portions(entries, 1000):
+        data = {**told, "ids": [entry for entry, _ in some]}
+        personal = {"numbers": [number for _, number in some]}
+        audit.record(conn, actor=by, action=action, subject=subject, data=data, personal=personal)
+
+
+def _portions(items: Sequence[tuple[UUID, str]], most: int) -> Iterator[Sequence[tuple[UUID, str]]]:
+    for start in range(0, len(items), most):
+        yield items[start : start + most]

@@ -1,0 +1,237 @@
+"""The client on the real server, with a proxy between them that loses answers: one call, never two."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from calls.ids import agent_ref
+from store import tenants
+from tests.web.conftest import FROM, TO, World
+from tests.web.faultproxy import LOST, UNHEARD, Proxy, proxy_to
+from tests.web.served import Server
+from trunkline.client import (
+    Client,
+    Conflict,
+    DeadlineExceeded,
+    IdempotencyMismatch,
+    InvalidRequest,
+    NotFound,
+    TooMany,
+    Unauthenticated,
+    Unreachable,
+    transport,
+)
+
+
+@pytest.fixture(scope="module")
+def server(
+    postgres_url: str, redis_database: tuple[str, bool], world: World, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """One for all: starting it takes longer than any of the tests."""
+    tenants.update(world.database, world.ours.name, requests_per_s=10_000, max_queued=1_000_000)
+    given = {"DATABASE_URL": postgres_url, "REDIS_URL": redis_database[0]}
+    running = Server(given, tmp_path_factory.mktemp("web") / "web.log")
+    running.await_alive()
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def proxy(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+    # A silent proxy is given up on soon; how long that takes in earnest is no matter here.
+    monkeypatch.setattr(transport, "READ_S", 0.5)
+    with proxy_to(server.port) as between:
+        yield between
+
+
+@pytest.fixture
+def client(proxy: Proxy, world: World) -> Iterator[Client]:
+    with Client(proxy.base, world.our_key, timeout_s=60, sleep=lambda _: None) as made:
+        yield made
+
+
+@pytest.fixture
+def wanted(world: World) -> dict[str, Any]:
+    return {"to": TO, "from_": FROM, "agent_id": agent_ref(world.our_agent.id)}
+
+
+def _ids(world: World, reference: str) -> list[str]:
+    with world.database.connection() as conn:
+        rows = conn.execute("SELECT id FROM calls WHERE client_reference = %s", (reference,)).fetchall()
+    return [f"call_{row[0].hex}" for row in rows]
+
+
+def test_one_call_however_many_answers_are_lost(proxy: Proxy, client: Client, world: World, wanted: dict[str, Any]) -> None:
+    for faults in ([fault] for fault in (*UNHEARD, *LOST)):
+        reference = str(uuid4())
+        proxy.faults.extend(faults)
+        placed = client.place_call(**wanted, client_reference=reference)
+        assert _ids(world, reference) == [placed.id], faults
+
+    @settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(st.lists(st.sampled_from([one for one in (*UNHEARD, *LOST) if one != "silence"]), max_size=6))
+    def any_faults(faults: list[str]) -> None:
+        reference = str(uuid4())
+        proxy.faults.extend(faults)
+        placed = client.place_call(**wanted, client_reference=reference)
+        assert not proxy.faults
+        assert _ids(world, reference) == [placed.id]
+
+    any_faults()
+
+
+def test_a_call_that_was_given_up_can_be_gone_on_with_under_its_key(
+    proxy: Proxy, world: World, wanted: dict[str, Any]
+) -> None:
+    reference = str(uuid4())
+    proxy.faults.extend(["swallowed"] * 10_000)
+    with Client(proxy.base, world.our_key, timeout_s=1.5) as client:
+        with pytest.raises(DeadlineExceeded) as given_up:
+            client.place_call(**wanted, client_reference=reference)
+    assert proxy.passed > 1
+    proxy.faults.clear()
+    with Client(proxy.base, world.our_key) as later:
+        placed = later.place_call(**wanted, client_reference=reference, idempotency_key=given_up.value.idempotency_key)
+    assert _ids(world, reference) == [placed.id]
+
+
+def test_what_has_no_key_is_sent_once(proxy: Proxy, client: Client) -> None:
+    proxy.faults.append("swallowed")
+    with pytest.raises(Unreachable):
+        client.create_agent(name="once", kind="announcement", audio="a.wav")
+    assert proxy.passed == 1
+    assert [agent.name for agent in client.agents()].count("once") == 1
+    # What was not done may be sent again, key or not.
+    proxy.faults.append("too_many")
+    assert client.create_agent(name="after-429", kind="announcement", audio="a.wav").name == "after-429"
+
+
+def test_a_reading_goes_on_until_it_is_answered(proxy: Proxy, client: Client) -> None:
+    proxy.faults.extend([*UNHEARD, *LOST])
+    assert client.limits()
+
+
+def test_pages_follow_each_other(client: Client, world: World, wanted: dict[str, Any]) -> None:
+    placed = [client.place_call(**wanted).id for _ in range(5)]
+    found = [call.id for call in client.calls(page_size=2)]
+    assert found[:5] == placed[::-1]
+    assert len(found) == len(set(found)) > 5
+    assert {call.status for call in client.calls(status="queued")} == {"queued"}
+
+
+def test_results_are_typed_and_nothing_is_lost(client: Client, wanted: dict[str, Any]) -> None:
+    at = datetime(2030, 1, 1, tzinfo=UTC)
+    expires = datetime(2030, 1, 2, tzinfo=UTC)
+    with pytest.raises(InvalidRequest):
+        client.place_call(**wanted, not_before=at)
+    with pytest.raises(ValueError, match="time zone"):
+        client.place_call(**wanted, expires_at=datetime(2030, 1, 1))  # noqa: DTZ001 that is the point
+    call = client.place_call(**wanted, metadata={"order": 4711}, more={"ring_timeout_s": 20})
+    assert (call.from_, call.metadata, call.raw["ring_timeout_s"], call.ended) == (FROM, {"order": 4711}, 20, False)
+    assert abs((datetime.now(UTC) - call.created_at).total_seconds()) < 60
+    assert call.expires_at < expires
+    assert client.get_call(call.id) == call
+    assert [event.type for event in client.events(call.id)]
+    assert [attempt.number for attempt in client.attempts(call.id)] == [1]
+    assert client.queue(call.id).position is not None
+    assert client.hang_up(call.id).id == call.id
+    assert [action.type for action in client.actions(call.id)] == ["hangup"]
+    assert client.recordings(call.id) == []
+
+
+def test_refusals_are_typed_by_their_code(client: Client, proxy: Proxy, wanted: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequest) as invalid:
+        client.place_call(**{**wanted, "to": "030 123"}, ring_timeout_s=1)
+    assert {fault.where for fault in invalid.value.faults} == {"/to", "/ring_timeout_s"}
+    assert invalid.value.request_id.startswith("req_")
+    client.place_call(**wanted, idempotency_key="order-1")
+    with pytest.raises(IdempotencyMismatch):
+        client.place_call(**wanted, idempotency_key="order-1", ring_timeout_s=20)
+    with pytest.raises(NotFound):
+        client.get_call(f"call_{'0' * 32}")
+    with pytest.raises(NotFound):
+        client.get_call("../calls?limit=1#")
+    client.create_agent(name="taken", kind="announcement", audio="a.wav")
+    with pytest.raises(Conflict) as taken:
+        client.create_agent(name="taken", kind="announcement", audio="a.wav")
+    assert taken.value.code == "name_taken"
+    with Client(proxy.base, "tl_nobody") as nobody, pytest.raises(Unauthenticated):
+        nobody.limits()
+
+
+def test_a_limit_is_waited_for_only_within_the_deadline(client: Client, world: World, wanted: dict[str, Any]) -> None:
+    tenants.update(world.database, world.ours.name, max_queued=0)
+    try:
+        with pytest.raises(TooMany) as full:
+            client.request(
+                "POST",
+                "/v1/calls",
+                body={"to": TO, "from": FROM, "agent_id": wanted["agent_id"]},
+                idempotency_key="full",
+                timeout_s=0.5,
+            )
+    finally:
+        tenants.update(world.database, world.ours.name, max_queued=1_000_000)
+    assert (full.value.code, full.value.limit and full.value.limit["scope"]) == ("queue_full", "queue_full")
+    assert full.value.retry_after_s
+    assert client.place_call(**wanted, idempotency_key="full").status == "queued"
+
+
+def test_an_end_is_waited_for(client: Client, world: World, wanted: dict[str, Any]) -> None:
+    call = client.place_call(**wanted)
+    with pytest.raises(DeadlineExceeded, match="still queued"):
+        client.wait_for_end(call.id, timeout_s=0.1)
+
+    def end() -> None:
+        with world.database.connection() as conn:
+            conn.execute("UPDATE calls SET status = 'completed' WHERE id = %s", (call.id.removeprefix("call_"),))
+
+    ending = threading.Timer(0.3, end)
+    ending.start()
+    assert client.wait_for_end(call.id, timeout_s=30).status == "completed"
+    ending.join()
+
+
+def test_a_server_that_only_drips_does_not_outlive_the_deadline() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def drip() -> None:
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                with connection:
+                    try:
+                        connection.sendall(
+                            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9999\r\n\r\n"
+                        )
+                        while True:
+                            connection.sendall(b" ")
+                            time.sleep(0.05)
+                    except OSError:
+                        continue
+
+        thread = threading.Thread(target=drip, daemon=True)
+        thread.start()
+        with Client(f"http://127.0.0.1:{listener.getsockname()[1]}", "tl_x", timeout_s=0.5) as client:
+            with pytest.raises(DeadlineExceeded):
+                client.limits()
+
+
+def test_a_key_is_not_sent_in_the_clear() -> None:
+    for base in ("http://calls.example.com", "ftp://127.0.0.1", "https://user@example.com", "https://example.com/?a=1", "x"):
+        with pytest.raises(ValueError):
+            Client(base, "tl_x")
+    Client("https://calls.example.com", "tl_x").close()
+    Client("http://calls.example.com", "tl_x", insecure=True).close()

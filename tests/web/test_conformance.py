@@ -1,0 +1,157 @@
+"""What the description says is so: schemathesis asks the real server, links included, whatever the description holds.
+
+Longer, and with another seed each time: ``make conform``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from calls.ids import agent_ref
+from store import operator_keys, tenants
+from tests.web.conftest import FROM, TO, Api, World
+from tests.web.served import Server
+
+#: Random requests an operation; 0: only those that the description itself gives, its bounds, and chains of links.
+EXAMPLES = int(os.environ.get("TRUNKLINE_CONFORM_EXAMPLES", "0"))
+CHAINS = max(40, EXAMPLES)
+SEED = os.environ.get("TRUNKLINE_CONFORM_SEED", "4711")
+#: s; a run that takes longer hangs.
+LONGEST_S = 3600
+_CONFIG = """
+seed = {seed}
+workers = 2
+continue-on-failure = true
+warnings = false
+
+# Any text is a name, so a number in its place in the address is no fault; who is not there is 404 anyway.
+[[operations]]
+include-path-regex = "{{(?!\\\\w+_id}})"
+checks = {{ negative_data_rejection = {{ enabled = false }} }}
+
+[dictionaries]
+callee = {{ values = ["{to}"] }}
+caller = {{ values = ["{caller}"] }}
+agent = {{ values = ["{agent}"] }}
+
+# Without these hardly a call would be one that can be placed.
+[parameters]
+"body.to" = {{ dictionary = "callee", probability = 0.9 }}
+"body.from" = {{ dictionary = "caller", probability = 0.9 }}
+"body.agent_id" = {{ dictionary = "agent", probability = 0.9 }}
+
+[generation]
+max-examples = {examples}
+no-shrink = true
+
+[phases.coverage]
+unexpected-methods = ["PATCH", "TRACE"]
+
+[phases.stateful]
+max-steps = 8
+generation = {{ max-examples = {chains}, mode = "positive" }}
+inference = {{ algorithms = [] }}
+
+[auth.openapi]
+{auth}
+"""
+#: allow_header_conformance is not among them: /actions/hangup takes GET as well, being the address of an action whose key is
+#: "hangup". positive_data_acceptance neither: a schema cannot tell which number exists, or has a route.
+_CHECKS = (
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_headers_conformance",
+    "response_schema_conformance",
+    "unsupported_method",
+    "use_after_free",
+    "negative_data_rejection",
+    # That no route is open is tested elsewhere for each of them; here it doubles the requests.
+    *(("ignored_auth",) if EXAMPLES else ()),
+)
+
+
+@pytest.mark.timeout(LONGEST_S)
+def test_the_server_is_as_it_is_described(
+    serve: Callable[..., Server], world: World, api: Api, order: Callable[..., Any], tmp_path: Path
+) -> None:
+    tenants.update(world.database, world.ours.name, requests_per_s=10_000)
+    _calls_of_every_status(world, api, order)
+    server = serve()
+    config = tmp_path / "schemathesis.toml"
+    config.write_text(
+        _CONFIG.format(
+            seed=SEED,
+            examples=max(1, EXAMPLES),
+            chains=CHAINS,
+            to=TO,
+            caller=FROM,
+            agent=agent_ref(world.our_agent.id),
+            auth="\n".join(f'{scheme} = {{ bearer = "{key}" }}' for scheme, key in _keys(world).items()),
+        )
+    )
+    program = [sys.executable, "-c", "from schemathesis.cli import schemathesis; schemathesis()"]
+    described = f"http://127.0.0.1:{server.port}/v1/openapi.json"
+    phases = "examples,coverage,stateful" + (",fuzzing" if EXAMPLES else "")
+    done = subprocess.run(
+        [*program, "--config-file", str(config), "run", described, "--phases", phases, "--checks", ",".join(_CHECKS)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=LONGEST_S,
+        check=False,
+    )
+    print(done.stdout)
+    # A fault of ours is told without its reason; the reason is in the server's log.
+    faults = [line for line in server.log.read_text().splitlines() if '"unhandled error"' in line]
+    assert done.returncode == 0, "\n".join([done.stdout, done.stderr, *faults])
+    _was_worth_it(server)
+
+
+def _keys(world: World) -> dict[str, str]:
+    """A key for each security scheme of the description."""
+    return {"api_key": world.our_key, "operator_key": operator_keys.create(world.database, name="conform")[1]}
+
+
+def _calls_of_every_status(world: World, api: Api, order: Callable[..., Any]) -> None:
+    """So that a list is not empty, whatever is asked for."""
+    for status in ("dialing", "ringing", "in_progress", "completed", "failed", "no_answer", "busy", "canceled", "queued"):
+        placed = api.post("/v1/calls", order()).get_json()["id"]
+        with world.database.connection() as conn:
+            conn.execute("UPDATE calls SET status = %s WHERE id = %s", (status, placed.removeprefix("call_")))
+
+
+def _was_worth_it(server: Server) -> None:
+    """Refusals alone prove little: most operations did what they are for."""
+    _, _, spec = server.ask("GET", "/v1/openapi.json")
+    lines = [json.loads(line) for line in server.log.read_text().splitlines() if line.startswith("{")]
+    done = [(line["method"], line["path"]) for line in lines if 200 <= line.get("status", 0) < 300]
+    succeeded = {name: _count(method, path, done) for name, method, path in _operations(spec)}
+    print("answered with success:", succeeded)
+    never = sorted(name for name, count in succeeded.items() if not count)
+    # tests/web/test_links.py sees to it that each link is gone along; here chance has a part.
+    assert len(never) <= len(succeeded) // 2, never
+    assert succeeded["createAgent"]
+
+
+def _operations(spec: Any) -> list[tuple[str, str, str]]:
+    return [
+        (operation["operationId"], method.upper(), path)
+        for path, item in spec["paths"].items()
+        for method, operation in item.items()
+        if method != "parameters"
+    ]
+
+
+def _count(method: str, path: str, done: list[tuple[str, str]]) -> int:
+    pattern = re.compile(re.sub(r"{\w+}", "[^/]+", path))
+    return sum(1 for asked, where in done if asked == method and pattern.fullmatch(where) is not None)

@@ -1,0 +1,60 @@
+"""A small client of the API: typed, synchronous, and safe to interrupt.
+
+    with Client("https://calls.example.com", "tl_...") as api:
+        call = api.place_call(to="+4930123456", from_="+442079460000", agent_id="agent_...")
+        print(api.wait_for_end(call.id).end_reason)
+
+A request whose answer was lost is sent again under the same Idempotency-Key, so it is carried out once.
+"""
+
+from trunkline.client.calls import Client
+from trunkline.client.errors import (
+    ApiError,
+    Conflict,
+    DeadlineExceeded,
+    FieldFault,
+    Forbidden,
+    IdempotencyMismatch,
+    InvalidRequest,
+    NotFound,
+    OutcomeUnknown,
+    QueueFull,
+    ServerFault,
+    TooMany,
+    TrunklineError,
+    Unauthenticated,
+    Unreachable,
+)
+from trunkline.client.models import Action, Agent, Attempt, Call, Event, Limit, Place, Recording
+from trunkline.client.transport import Answer
+from trunkline.client.webhooks import WebhookRefused, verify
+
+__all__ = [
+    "Action",
+    "Agent",
+    "Answer",
+    "ApiError",
+    "Attempt",
+    "Call",
+    "Client",
+    "Conflict",
+    "DeadlineExceeded",
+    "Event",
+    "FieldFault",
+    "Forbidden",
+    "IdempotencyMismatch",
+    "InvalidRequest",
+    "Limit",
+    "NotFound",
+    "OutcomeUnknown",
+    "Place",
+    "QueueFull",
+    "Recording",
+    "ServerFault",
+    "TooMany",
+    "TrunklineError",
+    "Unauthenticated",
+    "Unreachable",
+    "WebhookRefused",
+    "verify",
+]
