@@ -12,7 +12,7 @@ import json
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -34,7 +34,7 @@ from settings import Settings
 from store import outbox
 from store.listen import listen
 from store.outbox import Delivery, Outcome, Tried
-from store.pool import Database, open_database
+from store.pool import Database, is_transient, open_database
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +69,7 @@ class Dispatcher:
 
     def run(self) -> None:
         recorder = gevent.spawn(self._record)
+        recorder.link_exception(self._recorder_ended)
         while not self.stop.is_set():
             self.woken.clear()
             try:
@@ -85,6 +86,8 @@ class Dispatcher:
         self._ended = True
         self._to_record.set()
         recorder.join(timeout=self._settings.db_pool_timeout_s + 1)
+        if recorder.exception is not None:
+            raise recorder.exception
 
     def _claim(self) -> bool:
         """Takes what is due, as far as there is room; True when more may be due and there is room for it.
@@ -160,12 +163,7 @@ class Dispatcher:
             batch, self._writing = self._unrecorded, len(self._unrecorded)
             self._unrecorded = []
             outcomes = [outcome for _, outcome in batch]
-            try:
-                for endpoint_id in outbox.record(self._db, outcomes, patience=self._patience):
-                    log.warning("webhook endpoint disabled", extra={"endpoint": str(endpoint_id)})
-            except psycopg.Error as error:
-                # Their leases run out and they are delivered again under the same webhook-id.
-                log.warning("webhooks not recorded", extra={"webhooks": len(batch), "error": str(error)})
+            self._write(outcomes)
             self._writing = 0
             for delivery, _ in batch:
                 self._receivers.written(delivery, time.monotonic())
@@ -173,6 +171,23 @@ class Dispatcher:
                 self._start()
             if self._hungry or any(not outcome.delivered for outcome in outcomes):
                 self.woken.set()
+
+    def _write(self, outcomes: Sequence[Outcome]) -> None:
+        try:
+            for endpoint_id in outbox.record(self._db, outcomes, patience=self._patience):
+                log.warning("webhook endpoint disabled", extra={"endpoint": str(endpoint_id)})
+        except psycopg.Error as error:
+            if len(outcomes) > 1 and not is_transient(error):
+                for one in outcomes:  # what cannot be written keeps no other from it
+                    self._write([one])
+                return
+            # Their leases run out and they are delivered again under the same webhook-id.
+            log.warning("webhooks not recorded", extra={"webhooks": len(outcomes), "error": str(error)})
+
+    def _recorder_ended(self, _: object) -> None:
+        """Without it nothing may be sent: the process ends, and whoever watches over it starts another."""
+        self.stop.set()
+        self.woken.set()
 
 
 def _facts(delivery: Delivery, answer: Answer, took_s: float) -> dict[str, object]:
