@@ -22,6 +22,8 @@ _FORMATS = {
     "uri": "https://example.com/trunkline",
     "uri-reference": "/v1/docs/errors#not_found",
 }
+#: A pattern that telephone numbers fit begins so.
+_NUMBER = "^[+]"
 #: The pattern of an id with its kind before it.
 _ID = re.compile(r"\^([a-z_]+_)\[0-9a-f\]\{32\}\$")
 #: Names that say what kind of value they hold, where the schema does not.
@@ -101,4 +103,6 @@ class Examples:
         found = _ID.fullmatch(schema.get("pattern", ""))
         if found is not None:
             return found[1] + _HEX
+        if schema.get("pattern", "").startswith(_NUMBER):
+            return "+4930123456"
         return _NAMES.get(name, "example")

@@ -25,8 +25,9 @@ from trunkline.servers import Server
 #: The platform's own: no tenant's rows are in them. A new table is named here, or put under guard_tenant_table by its
 #: migration (docs/security.md).
 PLATFORM = {
-    "budget_epoch", "callers_refused", "carrier_health", "carrier_orders", "carriers", "cdr_strangers", "endpoints",
-    "gateway_loads", "gateway_states", "gateway_versions", "routes", "schema_migrations", "switches",
+    "audit_entries", "audit_personal", "audit_read", "budget_epoch", "callers_refused", "carrier_health", "carrier_orders", "carriers",
+    "cdr_strangers", "endpoints", "gateway_loads", "gateway_states", "gateway_versions", "operator_keys", "prices", "routes",
+    "schema_migrations", "switches",
 }  # fmt: skip
 
 

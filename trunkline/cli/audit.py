@@ -9,8 +9,7 @@ from uuid import UUID
 
 import click
 
-from trunkline.cli.common import JSON_OPTION, database, show
-from trunkline.cli.who import actor
+from trunkline.cli.common import JSON_OPTION, actor, database, show
 
 COLUMNS = ("place", "at", "actor", "action", "subject", "data")
 

@@ -10,9 +10,8 @@ from typing import Any
 
 import click
 
-from trunkline.cli.common import COUNT_OR_NONE, JSON_OPTION, OrNone, ParamType, changed, database, show, tenant
+from trunkline.cli.common import COUNT_OR_NONE, JSON_OPTION, OrNone, ParamType, actor, changed, database, show, tenant
 from trunkline.cli.tenants import tenants_group
-from trunkline.cli.who import actor
 
 PRICE_COLUMNS = ("prefix", "per_minute", "per_attempt", "increment_s")
 _MOST, _MOST_PRICE = Decimal(10**9), Decimal(1000)

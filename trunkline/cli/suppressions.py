@@ -10,8 +10,7 @@ from uuid import UUID
 
 import click
 
-from trunkline.cli.common import JSON_OPTION, database, show, tenant
-from trunkline.cli.who import actor
+from trunkline.cli.common import JSON_OPTION, actor, database, show, tenant
 
 if TYPE_CHECKING:
     from store.pool import Database

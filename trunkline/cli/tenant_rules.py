@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from trunkline.cli.common import JSON_OPTION, NONE, TEXT_OR_NONE, changed, database, show, tenant
+from trunkline.cli.common import JSON_OPTION, NONE, TEXT_OR_NONE, changed, changing, database, show, tenant
 from trunkline.cli.tenants import tenants_group
-from trunkline.cli.who import actor
 
 if TYPE_CHECKING:
     from store.outbound import TenantRules
-    from store.pool import Database
 
 RISK = click.Choice(["low", "special", "toll_fraud"])
 
@@ -64,9 +61,9 @@ def allow(name: str, matches: tuple[str, ...], risk: Any) -> None:
     from calls.risks import above, of_country
     from store import outbound
 
-    with database() as db:
-        outbound.allow(db, tenant(db, name).id, [Entry(match, risk=risk) for match in matches])
-        _put_down(db, name, "tenant.destinations_allowed", {"matches": matches, "risk": risk})
+    with changing() as change:
+        outbound.allow(change.database, tenant(change.database, name).id, [Entry(match, risk=risk) for match in matches])
+        change.note("tenant.destinations_allowed", f"tenant:{name}", {"matches": matches, "risk": risk})
     click.echo(f"tenant {name}: {', '.join(matches)} allowed up to class {risk}")
     for match in matches:
         its = of_country(match)
@@ -82,9 +79,9 @@ def deny(name: str, matches: tuple[str, ...]) -> None:
     from calls.destinations import Entry
     from store import outbound
 
-    with database() as db:
-        outbound.allow(db, tenant(db, name).id, [Entry(match, allow=False) for match in matches])
-        _put_down(db, name, "tenant.destinations_denied", {"matches": matches})
+    with changing() as change:
+        outbound.allow(change.database, tenant(change.database, name).id, [Entry(match, allow=False) for match in matches])
+        change.note("tenant.destinations_denied", f"tenant:{name}", {"matches": matches})
     click.echo(f"tenant {name}: {', '.join(matches)} excluded")
 
 
@@ -95,9 +92,9 @@ def remove_destinations(name: str, matches: tuple[str, ...]) -> None:
     """Take entries from the list of tenant NAME; what was only by them allowed is not dialed any more."""
     from store import outbound
 
-    with database() as db:
-        outbound.forget(db, tenant(db, name).id, matches)
-        _put_down(db, name, "tenant.destinations_removed", {"matches": matches})
+    with changing() as change:
+        outbound.forget(change.database, tenant(change.database, name).id, matches)
+        change.note("tenant.destinations_removed", f"tenant:{name}", {"matches": matches})
     click.echo(f"tenant {name}: {', '.join(matches)} removed")
 
 
@@ -135,10 +132,12 @@ def add_caller_id(name: str, number: str, block: bool, verified: bool, reference
     if block and len(number) <= outbound.BLOCK_LEAST:
         raise ValueError(f"caller-ids add: a block begins with at least {outbound.BLOCK_LEAST} digits, such as +4930123456")
     how = "verified" if verified else "assigned"
-    with database() as db:
-        made = outbound.put_caller_id(db, tenant(db, name).id, number, block=block, how=how, reference=reference)
+    with changing() as change:
+        made = outbound.put_caller_id(
+            change.database, tenant(change.database, name).id, number, block=block, how=how, reference=reference
+        )
         data = {"number": made.number, "block": block, "how": how, "reference": reference}
-        _put_down(db, name, "tenant.caller_id_put", data)
+        change.note("tenant.caller_id_put", f"tenant:{name}", data)
     click.echo(f"tenant {name}: {made.number}{'...' if block else ''} {made.how}")
 
 
@@ -149,10 +148,10 @@ def remove_caller_id(name: str, number: str) -> None:
     """Calls of tenant NAME may no longer show NUMBER."""
     from store import outbound
 
-    with database() as db:
-        if not outbound.remove_caller_id(db, tenant(db, name).id, number):
+    with changing() as change:
+        if not outbound.remove_caller_id(change.database, tenant(change.database, name).id, number):
             raise ValueError(f"caller-ids remove: {number} is not among those that were added to {name}")
-        _put_down(db, name, "tenant.caller_id_removed", {"number": number})
+        change.note("tenant.caller_id_removed", f"tenant:{name}", {"number": number})
     click.echo(f"tenant {name}: {number} removed")
 
 
@@ -207,9 +206,9 @@ def set_rules(name: str, **options: Any) -> None:
         changes["consent"] = None
     elif reference is not None:
         raise ValueError("--consent-reference: belongs to --consent-basis; give both")
-    with database() as db:
-        rules = outbound.update(db, tenant(db, name).id, **changes)
-        _put_down(db, name, "tenant.rules_changed", {field: _plain(value) for field, value in changes.items()})
+    with changing() as change:
+        rules = outbound.update(change.database, tenant(change.database, name).id, **changes)
+        change.note("tenant.rules_changed", f"tenant:{name}", {field: _plain(value) for field, value in changes.items()})
     click.echo(f"tenant {name}: hours {rules.hours}, consent {'-' if rules.consent is None else rules.consent['basis']}")
 
 
@@ -239,13 +238,6 @@ def suggest(name: str) -> None:
 
 
 #: Groups of ``trunkline tenants``; nothing of its own.
-
-
-def _put_down(db: Database, name: str, action: str, data: Mapping[str, Any]) -> None:
-    """The line of the audit ledger."""
-    from store import audit
-
-    audit.note(db, actor=actor(), action=action, subject=f"tenant:{name}", data=data)
 
 
 def _plain(value: Any) -> Any:

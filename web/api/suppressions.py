@@ -12,6 +12,7 @@ from calls.ids import suppression_ref
 from calls.numbers import NumberError, parse_suppressed
 from store import calls, suppressions
 from store.suppressions import Provenance
+from web import auth
 from web.api.headers import LOCATION_HEADER
 from web.api.outcome import told_truly
 from web.api.parser import Blueprint, StrictParser
@@ -54,7 +55,7 @@ class _Lists(Blueprint):
 blueprint = _Lists("suppressions", __name__, url_prefix="/v1/suppressions", description="Numbers that you do not call")
 
 
-@blueprint.post("")
+@blueprint.post("", scope="suppressions:manage")
 @blueprint.arguments(NewSuppressionRequest)
 @blueprint.response(201, AddedSuppressionAnswer, headers=LOCATION_HEADER)
 @refuses(blueprint, 400, 413, 415, writes=True)
@@ -87,7 +88,7 @@ def create_suppression(args: dict[str, Any]) -> Response:
     return answer(shown, 201, {"Location": location})
 
 
-@blueprint.post("/import")
+@blueprint.post("/import", scope="suppressions:manage")
 @blueprint.arguments(ImportRequest)
 @blueprint.response(200, ImportAnswer)
 @refuses(blueprint, 400, 413, 415, writes=True)
@@ -114,7 +115,7 @@ def import_suppressions(args: dict[str, Any]) -> Response:
     return answer({**told, "calls_ended": added.ended})
 
 
-@blueprint.get("")
+@blueprint.get("", scope="suppressions:manage")
 @blueprint.arguments(SuppressionsQuery, location="query")
 @blueprint.response(200, SuppressionPage)
 @refuses(blueprint)
@@ -136,7 +137,7 @@ def list_suppressions(query: dict[str, Any]) -> Response:
     return page(found, limit, show)
 
 
-@blueprint.get("/<suppression_id>")
+@blueprint.get("/<suppression_id>", scope="suppressions:manage")
 @blueprint.response(200, SuppressionAnswer)
 @refuses(blueprint, 404)
 @blueprint.doc(operationId="getSuppression")
@@ -148,7 +149,7 @@ def get_suppression(suppression_id: str) -> Response:
     return answer(show(found))
 
 
-@blueprint.delete("/<suppression_id>")
+@blueprint.delete("/<suppression_id>", scope="suppressions:manage")
 @blueprint.arguments(LiftQuery, location="query")
 @blueprint.response(200, SuppressionAnswer)
 @refuses(blueprint, 404, writes=True)
@@ -170,7 +171,7 @@ def lift_suppression(query: dict[str, Any], suppression_id: str) -> Response:
 
 def who() -> str:
     """Who asks, as the ledger names it."""
-    return f"tenant:{tenant().name}"
+    return f"key:{auth.key().prefix}"
 
 
 def _read(members: Sequence[object]) -> tuple[list[str], list[dict[str, str]]]:
