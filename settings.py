@@ -224,7 +224,19 @@ class Settings(BaseSettings):
     webhook_timeout_s: float = Field(10.0, gt=0, description="s; one delivery, connect to last byte")
     webhook_interval_s: float = Field(0.2, gt=0, description="s; between two looks for due deliveries, unless woken")
     webhook_concurrency: int = Field(32, ge=1, description="deliveries in flight per dispatcher")
-    webhook_per_url: int = Field(4, ge=1, description="deliveries in flight per address")
+    webhook_per_url: int = Field(4, ge=1, description="deliveries in flight per endpoint")
+    webhook_schedule_s: tuple[float, ...] = Field(
+        (0, 5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400),
+        min_length=1,
+        description="s, as a JSON list; wait before the 1st, 2nd ... try of a delivery, each spread by a fifth",
+    )
+    webhook_disable_days: float = Field(
+        5.0, gt=0, description="days of nothing but failures after which an endpoint is disabled"
+    )
+    webhook_keep_days: float = Field(
+        30.0, ge=4, description="days; how long deliveries that are over, and their events, are kept"
+    )
+    webhook_endpoints: int = Field(16, ge=1, le=100, description="webhook endpoints per tenant, at most")
     webhook_allow_private: bool = Field(False, description="deliver to private addresses (laboratory only)")
 
     # --- the relay and agents ------------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
 """Identifiers: UUID version 7 inside, a reference that names its kind outside.
 
-Calls are shown as ``call_<32 hex>``, batches of them as ``batch_<32 hex>``, agents as ``agent_<32 hex>``, recordings as
-``recording_<32 hex>``, keys as ``key_<32 hex>``, tenants as ``tenant_<32 hex>``. An attempt is shown as a plain UUID,
-because that is what the switch's console and the carrier's support desk see.
+A call is shown as ``call_<32 hex>``, and so with the other kinds (webhook endpoints, deliveries and listeners as ``endpoint_``,
+``delivery_`` and ``listener_<32 hex>``). An attempt is shown as a plain UUID, because that is what the switch's console and the
+carrier's support desk see.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
-RefKind = Literal["call", "batch", "agent", "recording", "key", "tenant", "suppression"]
+RefKind = Literal["call", "batch", "agent", "recording", "key", "tenant", "suppression", "endpoint", "delivery", "listener"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _HEX = re.compile(r"[0-9a-f]{32}")
@@ -72,6 +72,21 @@ def key_ref(key_id: UUID) -> str:
 def tenant_ref(tenant_id: UUID) -> str:
     """``tenant_<32 hex>``."""
     return f"tenant_{tenant_id.hex}"
+
+
+def endpoint_ref(endpoint_id: UUID) -> str:
+    """``endpoint_<32 hex>``: where webhooks go."""
+    return f"endpoint_{endpoint_id.hex}"
+
+
+def delivery_ref(delivery_id: UUID) -> str:
+    """``delivery_<32 hex>``: one webhook to one endpoint."""
+    return f"delivery_{delivery_id.hex}"
+
+
+def listener_ref(listener_id: UUID) -> str:
+    """``listener_<32 hex>``: a terminal that fetches webhooks."""
+    return f"listener_{listener_id.hex}"
 
 
 def suppression_ref(suppression_id: UUID) -> str:

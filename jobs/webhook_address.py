@@ -49,7 +49,11 @@ def origin(url: str) -> str:
 
 
 def system_lookup(host: str, port: int) -> list[str]:
-    """Every address of ``host``, by the system's resolver; cooperative under gevent."""
+    """Every address of ``host``, by the system's resolver; cooperative under gevent. One that is an address is its own."""
+    try:
+        return [str(ipaddress.ip_address(host))]
+    except ValueError:
+        pass
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 

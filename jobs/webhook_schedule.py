@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 #: s; wait before the 1st, 2nd, 3rd ... try: some seconds for a hiccup, then about three days for a weekend.
@@ -12,13 +13,21 @@ TURN_S = (5, 300)
 SPREAD = 0.2
 
 
-def next_wait(tries: int, random: float) -> timedelta | None:
-    """The wait after ``tries`` failed tries (1 or more), or None: give up. ``random`` in [0, 1) places it in its spread."""
+def next_wait(
+    tries: int, random: float, schedule_s: Sequence[float] = SCHEDULE_S, retry_after_s: float | None = None
+) -> timedelta | None:
+    """The wait after ``tries`` failed tries (1 or more), or None: give up. ``random`` in [0, 1) places it in its spread.
+
+    ``retry_after_s``: what the receiver asked for; it is waited for so long at least.
+    """
     if tries < 1:
         raise ValueError("tries: 1 or more, as one has just failed")
-    if tries >= len(SCHEDULE_S):
+    if tries >= len(schedule_s):
         return None
-    return timedelta(seconds=SCHEDULE_S[tries] * (1 + SPREAD * (2 * random - 1)))
+    wait = schedule_s[tries] * (1 + SPREAD * (2 * random - 1))
+    if retry_after_s is not None:
+        wait = max(wait, retry_after_s * (1 + SPREAD * random))  # never earlier than it asked
+    return timedelta(seconds=wait)
 
 
 def turn_wait(waited: timedelta, random: float) -> timedelta:

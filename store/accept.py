@@ -80,6 +80,7 @@ class NewCall:
     recipient: Recipient | None = None
     consent: Consent | None = None
     decision: dict[str, Any] | None = None
+    webhook: dict[str, Any] | None = None  # {"endpoint_id", "events"}, where it asks for its own
     id: UUID = field(default_factory=new_uuid7)
     attempt_id: UUID = field(default_factory=new_uuid7)
 
@@ -306,6 +307,7 @@ def columns(call: Call, new: NewCall) -> dict[str, object]:
         "recipient": None if call.recipient is None else Jsonb(call.recipient),
         "consent": None if call.consent is None else Jsonb(call.consent),
         "decision": None if new.decision is None else Jsonb(new.decision),
+        "webhook": None if new.webhook is None else Jsonb(new.webhook),
         "attempt_id": new.attempt_id,
         "dial_until": new.dial_until,
     }

@@ -1,8 +1,8 @@
 """Calls as they are shown to their tenant, each with the dial that it follows, one by one and in pages.
 
 A page walks one index: the tenant's calls by id, those to one number, of one ``client_reference`` or of one batch. What else
-is asked for is looked at on the way, at SCAN rows a page at most: a page may so hold fewer calls than there are, even none, and
-still say where to go on. A creation time bounds the ids that are walked at all, because ids are made in the order of time.
+is asked for is looked at on the way, at SCAN rows a page at most: a page may so hold fewer calls than there are, even none,
+and still say where to go on. A creation time bounds the ids that are walked at all: ids are made in the order of time.
 """
 
 from __future__ import annotations

@@ -13,7 +13,22 @@ from objects.place import Places
 from settings import Settings
 from store.pool import Database
 from web import access, auth, breath, docs, health, operator, problems, recording_files, requestlog, requestrate
-from web.api import actions, agents, batches, call_actions, caller_ids, calls, keys, limits, queue, recordings, suppressions
+from web.api import (
+    actions,
+    agents,
+    batches,
+    call_actions,
+    caller_ids,
+    calls,
+    keys,
+    limits,
+    queue,
+    recordings,
+    suppressions,
+    webhook_deliveries,
+    webhook_endpoints,
+    webhook_listeners,
+)
 from web.internal import auth as internal_auth
 from web.internal import cdr
 from web.redisgate import RedisGate
@@ -56,7 +71,9 @@ def create_app(
     app.register_blueprint(cdr.blueprint)
     app.register_blueprint(recording_files.blueprint)
     api = docs.configure(app)
-    for room in (calls, batches, actions, call_actions, agents, caller_ids, limits, queue, recordings, keys, suppressions):
+    hooks = (webhook_endpoints, webhook_deliveries, webhook_listeners)
+    rooms = (calls, batches, actions, call_actions, agents, caller_ids, limits, queue, recordings, keys, suppressions)
+    for room in (*rooms, *hooks):
         api.register_blueprint(room.blueprint)
     api.register_blueprint(operator.blueprint)
     access.require_declared(app)

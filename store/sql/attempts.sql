@@ -6,7 +6,7 @@
 WITH epoch AS (
     SELECT b.epoch FROM budget_epoch b WHERE b.epoch = %(epoch)s FOR SHARE
 ), call AS (
-    SELECT c.id, c.agent_id, t.name AS tenant_name, coalesce(c.webhook_url, t.webhook_url) AS hook
+    SELECT c.id, c.agent_id, t.name AS tenant_name, coalesce(c.webhook_url, t.webhook_url, t.webhook_also) AS hook
     FROM calls c JOIN tenants t ON t.id = c.tenant_id
     WHERE c.id = (SELECT call_id FROM attempts WHERE id = %(attempt_id)s)
       AND NOT c.ended AND NOT c.cancel_requested AND NOT t.paused

@@ -21,7 +21,7 @@ DELETE FROM idempotency_keys WHERE created_at < %(before)s AND (tenant_id, key) 
 
 -- name: context
 -- The lock is free but while a batch of the tenant's may fill its queue up (store/batches.py).
-SELECT t.webhook_url,
+SELECT coalesce(t.webhook_url, t.webhook_also),
        (SELECT g.paused FROM agents g WHERE g.id = %(agent_id)s AND g.tenant_id = t.id AND g.archived_at IS NULL),
        statement_timestamp(), t.canceled_before,
        pg_try_advisory_xact_lock_shared(hashtextextended('queue batch', hashtextextended(t.id::text, 0)))
@@ -31,11 +31,11 @@ FROM tenants t WHERE t.id = %(tenant_id)s;
 WITH new_call AS (
     INSERT INTO calls (id, tenant_id, agent_id, to_number, from_number, priority, route, lane, status, status_at,
         max_attempts, ring_timeout_s, max_duration_s, due_at, expires_at, metadata, agent_variables, client_reference,
-        webhook_url, sequence, created_at, retry, dial_window, recording, recipient, consent)
+        webhook_url, sequence, created_at, retry, dial_window, recording, recipient, consent, webhook)
     VALUES (%(id)s, %(tenant_id)s, %(agent_id)s, %(to_number)s, %(from_number)s, %(priority)s, %(route)s, %(lane)s,
         %(status)s, %(status_at)s, %(max_attempts)s, %(ring_timeout_s)s, %(max_duration_s)s, %(due_at)s, %(expires_at)s,
         %(metadata)s, %(agent_variables)s, %(client_reference)s, %(webhook_url)s, %(sequence)s, %(created_at)s,
-        %(retry)s, %(dial_window)s, %(recording)s, %(recipient)s, %(consent)s)
+        %(retry)s, %(dial_window)s, %(recording)s, %(recipient)s, %(consent)s, %(webhook)s)
 ), new_attempt AS (
     INSERT INTO attempts (id, call_id, number, lane, due_at, created_at, dial_until, decision)
     VALUES (%(attempt_id)s, %(id)s, 1, %(lane)s, %(due_at)s, %(created_at)s, %(dial_until)s, %(decision)s)

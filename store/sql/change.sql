@@ -6,7 +6,7 @@ SELECT set_config('plan_cache_mode', 'force_generic_plan', true), set_config('en
 
 -- name: lock_calls
 -- Not FOR UPDATE: rows that merely refer to a call (events, webhooks) need not wait. With the one clock of all hosts.
-SELECT {call}, coalesce(c.webhook_url, t.webhook_url), statement_timestamp()
+SELECT {call}, coalesce(c.webhook_url, t.webhook_url, t.webhook_also), statement_timestamp()
 FROM calls c JOIN tenants t ON t.id = c.tenant_id
 WHERE c.id IN (SELECT call_id FROM attempts WHERE id = ANY(%(ids)s))
 ORDER BY c.id FOR NO KEY UPDATE OF c;

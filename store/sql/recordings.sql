@@ -5,7 +5,7 @@ r.delete_requested, r.deleted_at
 
 -- name: lock_call
 -- Every change that is told takes the call first, as all that give out a sequence do.
-SELECT {call}, coalesce(c.webhook_url, t.webhook_url) AS hook
+SELECT {call}, coalesce(c.webhook_url, t.webhook_url, t.webhook_also) AS hook
 FROM calls c JOIN tenants t ON t.id = c.tenant_id
 WHERE c.id = (SELECT call_id FROM attempts WHERE id = %(attempt_id)s) FOR NO KEY UPDATE OF c;
 

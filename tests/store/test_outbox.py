@@ -5,13 +5,20 @@ from __future__ import annotations
 import psycopg
 
 from store import outbox
+from store.outbox import Outcome
 from tests.store.conftest import World, at
 from tests.store.threads import results, together
 
 
 def claimed(world: World, seconds: float, lease_s: float = 30, limit: int = 1000) -> list[outbox.Delivery]:
-    found = outbox.claim_due(world.db, at(seconds), limit, lease_s)
-    return [item for item in found if item.tenant_id == world.tenant.id]
+    """As a dispatcher does it: what is due again, and what is new."""
+    due = outbox.claim_due(world.db, at(seconds), limit, lease_s)
+    _, new = outbox.expand(world.db, at(seconds), 1000, max(0, limit - len(due)), lease_s)
+    return [item for item in (*due, *new) if item.tenant_id == world.tenant.id]
+
+
+def tried(seconds: float, code: int | None, error: str | None = None) -> outbox.Tried:
+    return outbox.Tried(at(seconds), code, error, 5, "said")
 
 
 def test_a_delivery_has_what_signing_needs(world: World) -> None:
@@ -19,7 +26,7 @@ def test_a_delivery_has_what_signing_needs(world: World) -> None:
     first, second = claimed(world, 2)
     assert (first.call_id, first.sequence, first.type, first.tries) == (accepted.call.id, 1, "call.queued", 1)
     assert (second.sequence, second.type) == (2, "call.dialing")
-    assert first.webhook_secret == world.tenant.webhook_secret
+    assert first.secrets == [world.tenant.webhook_secret]
     assert first.url == world.tenant.webhook_url
     assert first.body["data"]["status"] == "queued"
 
@@ -36,21 +43,25 @@ def test_delivered_failed_and_given_up(world: World) -> None:
     for _ in range(3):
         world.accept()
     good, slow, bad = claimed(world, 1)
-    outbox.delivered(world.db, good.id, 204, at(2))
-    outbox.retry_later(world.db, slow.id, at(50), 500, "server error")
-    outbox.give_up(world.db, bad.id, None, "no such host\x00", at(2))
+    outbox.record(world.db, [Outcome(good.id, tried(2, 204))])
+    outbox.record(world.db, [Outcome(slow.id, tried(2, 500, "server error"), at(50))])
+    outbox.record(world.db, [Outcome(bad.id, tried(2, None, "no such host\x00"), None)])
     assert claimed(world, 49) == []
     (again,) = claimed(world, 50)
     assert (again.id, again.tries) == (slow.id, 2)
-    outbox.delivered(world.db, slow.id, 200, at(51))
-    outbox.retry_later(world.db, slow.id, at(52), 500, "late news of an earlier try")
-    outbox.give_up(world.db, slow.id, 500, "late news of an earlier try", at(52))
+    outbox.record(world.db, [Outcome(slow.id, tried(51, 200))])
+    outbox.record(world.db, [Outcome(slow.id, tried(52, 500, "late news of an earlier try"), at(53))])
+    outbox.record(world.db, [Outcome(slow.id, tried(52, 500, "late news of an earlier try"), None)])
     assert claimed(world, 1000) == []
     rows = world.rows(
-        "SELECT last_code, delivered_at, failed_at FROM outbox WHERE tenant_id = %s ORDER BY created_at, id", world.tenant.id
+        "SELECT id, last_code, status, ended_at, jsonb_array_length(attempts) FROM webhook_deliveries WHERE tenant_id = %s",
+        world.tenant.id,
     )
-    by_id = {good.id: (204, at(2), None), slow.id: (200, at(51), None), bad.id: (None, None, at(2))}
-    assert sorted(map(str, rows)) == sorted(map(str, by_id.values()))
+    assert {row[0]: row[1:] for row in rows} == {
+        good.id: (204, "delivered", at(2), 1),
+        slow.id: (200, "delivered", at(51), 2),
+        bad.id: (None, "failed", at(2), 1),
+    }
 
 
 def test_dispatchers_share_without_doubles(world: World) -> None:

@@ -130,7 +130,7 @@ def test_the_trace_tells_the_story_in_order(world: World) -> None:
     world.apply(world.seen(a, State.RINGING, 2))
     calls.request_hangup(world.db, world.tenant.id, accepted.call.id, "customer", at(3))
     world.apply(world.ended(a, "ORIGINATOR_CANCEL", 4, disposition="send_cancel", ringing_at=at(2), requested_by="customer"))
-    (first, *_) = outbox.claim_due(world.db, at(5), 1000, 30)
+    _, (first, *_) = outbox.expand(world.db, at(5), 1000, 1000, 30)
     lines = trace.trace(world.db, call_ref(accepted.call.id))
     assert trace.trace(world.db, str(a)) == lines
     assert trace.trace(world.db, str(accepted.call.id)) == lines

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from psycopg.rows import dict_row
 from redis import Redis
 
 from settings import Settings
-from store import calls, tenants
+from store import calls, outbox, tenants
 from store.calls import NewCall
 from tests.web.conftest import FROM, TO, Api, World
 from tests.web.receiver import Got, Receiver
@@ -38,6 +38,7 @@ def start(postgres_url: str, world: World) -> Iterator[Start]:
     """``start(webhook_per_url=2)``: a dispatcher; none outlives the test, and what was due is no later test's business."""
     with world.database.connection() as conn:
         conn.execute("UPDATE outbox SET failed_at = now() WHERE delivered_at IS NULL AND failed_at IS NULL")
+        conn.execute("UPDATE webhook_deliveries SET status = 'failed' WHERE status = 'pending'")
     running: list[subprocess.Popen[bytes]] = []
 
     def begin(**changes: object) -> subprocess.Popen[bytes]:
@@ -68,7 +69,8 @@ def lab(settings: Callable[..., Settings], world: World, redis: Redis) -> Api:
 def rows(world: World, call: str | UUID) -> list[dict[str, Any]]:
     with world.database.connection() as conn, conn.cursor(row_factory=dict_row) as cursor:
         call_id = UUID(str(call).removeprefix("call_"))
-        return cursor.execute("SELECT * FROM outbox WHERE call_id = %s ORDER BY sequence", (call_id,)).fetchall()
+        sql = "SELECT * FROM webhook_deliveries WHERE call_id = %s ORDER BY sequence"
+        return cursor.execute(sql, (call_id,)).fetchall()
 
 
 def rows_where(world: World, call: str, **values: object) -> list[dict[str, Any]]:
@@ -78,6 +80,20 @@ def rows_where(world: World, call: str, **values: object) -> list[dict[str, Any]
 def rows_tried(world: World, call: str | UUID) -> list[dict[str, Any]]:
     """Those that have failed at least once."""
     return [row for row in rows(world, call) if row["last_error"]]
+
+
+def delivered(world: World, call: str | UUID) -> bool:
+    """Whether all that was to be told of the call is."""
+    found = rows(world, call)
+    return bool(found) and all(row["status"] == "delivered" for row in found)
+
+
+def tried_before(world: World, calls: list[str], tries: int) -> None:
+    """As if a dispatcher had tried what is written so often, and it were due again."""
+    outbox.expand(world.database, datetime.now(UTC), 1000, 0, 1.0)
+    with world.database.connection() as conn:
+        ids = [UUID(call.removeprefix("call_")) for call in calls]
+        conn.execute("UPDATE webhook_deliveries SET tries = %s WHERE call_id = ANY(%s)", (tries, ids))
 
 
 def wait_for(met: Callable[[], Any], seconds: float = 20.0) -> Any:
@@ -90,7 +106,8 @@ def wait_for(met: Callable[[], Any], seconds: float = 20.0) -> Any:
 
 def due_now(world: World, call: str) -> None:
     with world.database.connection() as conn:
-        conn.execute("UPDATE outbox SET next_at = now() WHERE call_id = %s", (UUID(call.removeprefix("call_")),))
+        sql = "UPDATE webhook_deliveries SET next_at = now() WHERE call_id = %s"
+        conn.execute(sql, (UUID(call.removeprefix("call_")),))
         conn.execute("SELECT pg_notify('outbox', '')")
 
 
@@ -114,7 +131,7 @@ def test_every_step_arrives_signed_and_in_sequence(start: Start, lab: Api, world
         assert canceled.json["data"]["status"] == "canceled"
         assert queued.json["data"]["metadata"] == {"ä": "€"}
         assert queued.headers["webhook-id"] != canceled.headers["webhook-id"]
-        wait_for(lambda: all(row["delivered_at"] for row in rows(world, call["id"])))
+        wait_for(lambda: delivered(world, call["id"]))
         first, second = rows(world, call["id"])
         assert (first["last_code"], second["last_code"], first["tries"]) == (200, 200, 1)
 
@@ -137,15 +154,17 @@ def test_a_failure_is_tried_again_under_the_same_id(start: Start, lab: Api, worl
         call = lab.post("/v1/calls", order(webhook_url=receiver.url)).get_json()["id"]
         for tries, (code, low, high) in enumerate([(500, 4, 6), (302, 240, 360)], start=1):
             (row,) = wait_for(partial(rows_where, world, call, last_code=code))
-            assert (row["tries"], row["delivered_at"], row["last_error"]) == (tries, None, f"answered {code}")
+            assert (row["tries"], row["status"], row["last_error"]) == (tries, "pending", f"answered {code}")
             with world.database.connection() as conn:
                 found = conn.execute("SELECT extract(epoch FROM %s - now())", (row["next_at"],)).fetchone()
             assert found is not None
             assert low - 2 < found[0] < high
             due_now(world, call)
-        (row,) = wait_for(lambda: [row for row in rows(world, call) if row["delivered_at"]])
+        (row,) = wait_for(lambda: rows_where(world, call, status="delivered"))
         assert (row["tries"], row["last_code"], row["last_error"]) == (3, 200, None)
-        assert {got.headers["webhook-id"] for got in receiver.requests} == {str(row["id"])}
+        assert [one["code"] for one in row["attempts"]] == [500, 302, 200]
+        assert {one["reply"] for one in row["attempts"]} == {"ok"}
+        assert {got.headers["webhook-id"] for got in receiver.requests} == {str(row["event_id"])}
         assert len({got.body for got in receiver.requests}) == 1
         assert all(got.signed_by(world.ours.webhook_secret) for got in receiver.requests)
 
@@ -153,11 +172,11 @@ def test_a_failure_is_tried_again_under_the_same_id(start: Start, lab: Api, worl
 def test_after_the_last_try_it_is_given_up(start: Start, lab: Api, world: World, order: Order) -> None:
     with Receiver(status=503) as receiver:
         call = lab.post("/v1/calls", order(webhook_url=receiver.url)).get_json()["id"]
-        with world.database.connection() as conn:
-            conn.execute("UPDATE outbox SET tries = 9 WHERE call_id = %s", (UUID(call.removeprefix("call_")),))
+        tried_before(world, [call], 9)
         start()
-        (row,) = wait_for(lambda: [row for row in rows(world, call) if row["failed_at"]])
-        assert (row["tries"], row["last_code"], row["delivered_at"]) == (10, 503, None)
+        (row,) = wait_for(lambda: rows_where(world, call, status="failed"))
+        assert (row["tries"], row["last_code"]) == (10, 503)
+        assert row["ended_at"] is not None
         assert len(receiver.requests) == 1
 
 
@@ -184,7 +203,7 @@ def test_a_private_address_is_never_connected_to(start: Start, world: World, sch
         for refused in (call, other):
             (row,) = wait_for(partial(rows_tried, world, refused))
             assert row["last_error"].startswith("refused:")
-            assert (row["last_code"], row["delivered_at"]) == (None, None)
+            assert (row["last_code"], row["status"]) == (None, "pending")
         assert receiver.connections == 0
 
 
@@ -267,11 +286,11 @@ def test_killed_in_the_middle_it_is_delivered_again(start: Start, lab: Api, worl
         process.kill()
         process.wait(10)
         (row,) = rows(world, call)
-        assert row["delivered_at"] is None
+        assert row["status"] == "pending"
         start()
-        (row,) = wait_for(lambda: [row for row in rows(world, call) if row["delivered_at"]])
+        (row,) = wait_for(lambda: rows_where(world, call, status="delivered"))
         first, second = receiver.requests
-        assert first.headers["webhook-id"] == second.headers["webhook-id"] == str(row["id"])
+        assert first.headers["webhook-id"] == second.headers["webhook-id"] == str(row["event_id"])
         assert first.body == second.body
         assert int(second.headers["webhook-timestamp"]) >= int(first.headers["webhook-timestamp"])
         assert second.signed_by(world.ours.webhook_secret)
@@ -282,7 +301,7 @@ def test_two_dispatchers_deliver_once(start: Start, lab: Api, world: World, orde
         for _ in range(2):
             start()
         ids = [lab.post("/v1/calls", order(webhook_url=receiver.url)).get_json()["id"] for _ in range(40)]
-        wait_for(lambda: all(rows(world, call)[0]["delivered_at"] for call in ids))
+        wait_for(lambda: all(delivered(world, call) for call in ids))
         seen = [got.headers["webhook-id"] for got in receiver.requests]
         assert len(seen) == len(set(seen)) == 40
 
@@ -303,8 +322,8 @@ def test_told_to_stop_it_finishes_what_is_in_flight(start: Start, lab: Api, worl
         later = lab.post("/v1/calls", order(webhook_url=receiver.url)).get_json()["id"]
         go_on.set()
         assert process.wait(20) == 0
-        assert rows(world, call)[0]["delivered_at"]
-        assert rows(world, later)[0]["delivered_at"] is None
+        assert delivered(world, call)
+        assert not delivered(world, later)
 
 
 def test_postgres_sessions_cut_are_no_end(start: Start, lab: Api, world: World, order: Order) -> None:
@@ -320,7 +339,7 @@ def test_postgres_sessions_cut_are_no_end(start: Start, lab: Api, world: World, 
         assert cut is not None
         assert cut[0] >= 2
         call = lab.post("/v1/calls", order(webhook_url=receiver.url)).get_json()["id"]
-        wait_for(lambda: rows(world, call)[0]["delivered_at"])
+        wait_for(lambda: delivered(world, call))
         assert process.poll() is None
 
 
@@ -335,16 +354,15 @@ def test_what_waits_behind_a_slow_receiver_is_not_given_up_untried(
 ) -> None:
     with Receiver(behave=lambda _got: None) as hanging:
         ids = [lab.post("/v1/calls", order(webhook_url=hanging.url)).get_json()["id"] for _ in range(12)]
-        with world.database.connection() as conn:
-            conn.execute("UPDATE outbox SET tries = 9 WHERE delivered_at IS NULL AND failed_at IS NULL")
+        tried_before(world, ids, 9)
         start(webhook_concurrency=8, webhook_per_url=1, webhook_timeout_s=3)
         wait_for(lambda: [call for call in ids if rows_tried(world, call)])
         tried = {UUID(got.headers["webhook-id"]) for got in hanging.requests}
-        given_up = {row["id"] for call in ids for row in rows(world, call) if row["failed_at"]}
+        given_up = {row["event_id"] for call in ids for row in rows_where(world, call, status="failed")}
         assert given_up <= tried
-        handed_back = [row for call in ids for row in rows_tried(world, call) if row["id"] not in tried]
+        handed_back = [row for call in ids for row in rows_tried(world, call) if row["event_id"] not in tried]
         assert handed_back
-        assert all(row["last_error"].startswith("not tried") and row["failed_at"] is None for row in handed_back)
+        assert all(row["last_error"].startswith("not tried") and row["status"] == "pending" for row in handed_back)
 
 
 def test_a_turn_that_was_not_had_uses_up_no_try_and_comes_again_soon(
@@ -366,5 +384,5 @@ def test_a_turn_that_was_not_had_uses_up_no_try_and_comes_again_soon(
         assert {row["tries"] for row in put_off} == {0}
         assert all(row["next_at"] - row["created_at"] < timedelta(seconds=60) for row in put_off)
         slow.set()  # it is well again
-        wait_for(lambda: all(rows(world, call)[0]["delivered_at"] for call in ids))
+        wait_for(lambda: all(delivered(world, call) for call in ids))
         assert {rows(world, call)[0]["tries"] for call in ids} == {1}

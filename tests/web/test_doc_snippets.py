@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from calls.ids import agent_ref
-from jobs.webhook_sign import signed_headers
+from calls.webhook_sign import signed_headers
 from store import carriers, tenants
 from tests.web.conftest import World
 from tests.web.served import ROOT, Server

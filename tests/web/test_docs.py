@@ -308,6 +308,7 @@ def _provoke(api: Api, world: World, spec: dict[str, Any], order: Callable[..., 
         api.post("/v1/calls", order(), headers={"Idempotency-Key": "held"})
         api.post("/v1/batches", {"calls": [order()]}, headers={"Idempotency-Key": "held"})
 
+    _provoke_webhooks(api, world)
     refuse_everything(api, world, spec, monkeypatch)
 
 
@@ -356,6 +357,66 @@ def refuse_everything(api: Api, world: World, spec: dict[str, Any], monkeypatch:
 def filled(path: str) -> str:
     """With ids of nobody."""
     return re.sub(r"{(\w+)}", lambda match: f"{match[1].removesuffix('_id')}_{'0' * 32}", path)
+
+
+#: An operation about webhooks, with a body where it takes one; ``{}`` becomes an id.
+_WEBHOOKS = (
+    ("POST", "/v1/webhook_endpoints", {"url": "https://hooks.example.com/"}),
+    ("GET", "/v1/webhook_endpoints", None),
+    ("GET", "/v1/webhook_endpoints/{endpoint}", None),
+    ("PATCH", "/v1/webhook_endpoints/{endpoint}", {"enabled": True}),
+    ("POST", "/v1/webhook_endpoints/{endpoint}/rotate_secret", {}),
+    ("POST", "/v1/webhook_endpoints/{endpoint}/test", None),
+    ("GET", "/v1/webhook_deliveries", None),
+    ("GET", "/v1/webhook_deliveries/{delivery}", None),
+    ("POST", "/v1/webhook_deliveries/{delivery}/replay", None),
+    ("POST", "/v1/webhook_deliveries/replay", {"endpoint_id": "{endpoint}", "since": "2026-01-01T00:00:00Z"}),
+    ("POST", "/v1/webhook_listeners", {}),
+    ("POST", "/v1/webhook_listeners/{listener}/poll", {}),
+    ("DELETE", "/v1/webhook_listeners/{listener}", None),
+    ("DELETE", "/v1/webhook_endpoints/{endpoint}", None),
+)
+
+
+def _webhooks(api: Api, ids: dict[str, str], key: str | None = None) -> None:
+    """Each of them once, on these; on nothing where there is none."""
+    names = {name: ids.get(name, f"{name}_{'0' * 32}") for name in ("endpoint", "delivery", "listener")}
+    for method, path, body in _WEBHOOKS:
+        more = {} if body is None else {"json": json.loads(json.dumps(body).replace("{endpoint}", names["endpoint"]))}
+        api.send(method, path.format(**names), key=key, **more)
+
+
+def _provoke_webhooks(api: Api, world: World) -> None:
+    for method, path, body in _WEBHOOKS:
+        nobody = path.format(
+            endpoint=f"endpoint_{'0' * 32}", delivery=f"delivery_{'0' * 32}", listener=f"listener_{'0' * 32}"
+        )
+        if body is not None:
+            for media in ("application/json", "text/plain"):
+                api.send(method, nobody, data=b"x", content_type=media)
+            api.send(method, nobody, data=b"x" * 70_000, content_type="application/json")
+            api.send(method, nobody, json={"nothing": 1})
+        else:
+            api.send(method, f"{nobody}?limit=x")
+    _webhooks(api, {})
+    url = {"url": "https://hooks.example.com/"}
+    ids = {
+        "endpoint": api.post("/v1/webhook_endpoints", url).get_json()["id"],
+        "listener": api.post("/v1/webhook_listeners", {}).get_json()["id"],
+    }
+    ids["delivery"] = api.post(f"/v1/webhook_endpoints/{ids['endpoint']}/test").get_json()["id"]
+    api.post(f"/v1/webhook_deliveries/{ids['delivery']}/replay")  # it is under way
+    with world.database.connection() as conn:
+        conn.execute("UPDATE webhook_deliveries SET status = 'failed', ended_at = now()")
+    _webhooks(api, ids)
+    off = api.post("/v1/webhook_endpoints", url).get_json()["id"]
+    api.send("PATCH", f"/v1/webhook_endpoints/{off}", json={"enabled": False})
+    api.post(f"/v1/webhook_endpoints/{off}/test")
+    api.post("/v1/webhook_deliveries/replay", {"endpoint_id": off, "since": "2026-01-01T00:00:00Z"})
+    while api.post("/v1/webhook_endpoints", url).status_code == 201:
+        pass
+    while api.post("/v1/webhook_listeners", {}).status_code == 201:
+        pass
 
 
 def test_the_request_schema_tells_what_is_enforced(api: Api, spec: dict[str, Any], order: Callable[..., Any]) -> None:

@@ -15,12 +15,13 @@ import pytest
 import trustme
 
 from calls.addresses import is_public
+from calls.webhook_sign import signature, signed_headers
 from controller.relay import guard
 from jobs.webhook_address import AddressRefused, origin, resolve
-from jobs.webhook_post import MAX_ANSWER_BYTES, Poster
+from jobs.webhook_http import MAX_BODY_BYTES
+from jobs.webhook_post import Poster
 from jobs.webhook_receivers import Receivers
 from jobs.webhook_schedule import SCHEDULE_S, SPREAD, TURN_S, next_wait, turn_wait
-from jobs.webhook_sign import signature, signed_headers
 from store.outbox import Delivery
 from tests.web.receiver import Receiver
 
@@ -186,7 +187,7 @@ def test_a_long_answer_is_not_read() -> None:
 
 
 def test_a_short_answer_keeps_the_connection() -> None:
-    with Receiver(body=b"x" * MAX_ANSWER_BYTES) as receiver:
+    with Receiver(body=b"x" * MAX_BODY_BYTES) as receiver:
         ours = poster(lambda *_: ["127.0.0.1"])
         for _ in range(3):
             assert ours.post(receiver.url, {}, b"{}").delivered
@@ -221,18 +222,20 @@ TENANT = uuid4()
 
 
 def delivery(url: str, tenant: UUID = TENANT) -> Delivery:
-    return Delivery(uuid4(), tenant, uuid4(), 1, "call.queued", {}, url, 1, datetime.now(UTC), b"s" * 32)
+    return Delivery(
+        uuid4(), uuid4(), tenant, None, uuid4(), 1, "call.queued", 1, 1, 0, datetime.now(UTC), {}, url, b"s" * 32
+    )
 
 
 def test_places_are_shared_by_turn_and_capped_per_receiver() -> None:
-    receivers = Receivers(total=6, per_url=4)
+    receivers = Receivers(total=8, per_url=4)  # two of them for ends alone
     for index in range(8):
         receivers.add(delivery(f"https://a.example/{index}"))
     for _ in range(3):
         receivers.add(delivery("https://b.example/"))
     started = [origin(one.url) for one in receivers.start(0.0)]
     assert sorted(started) == ["https://a.example:"] * 3 + ["https://b.example:"] * 3
-    assert (receivers.running, receivers.room) == (6, 12 - 11)
+    assert (receivers.running, receivers.room) == (6, 16 - 11)
     assert list(receivers.start(0.0)) == []
 
 
@@ -253,7 +256,8 @@ def test_behind_a_slow_receiver_only_the_next_turn_waits() -> None:
     assert running == waiting[:2]
     assert list(receivers.excess(0.5)) == []
     handed_back = list(receivers.excess(1.5))
-    assert set(map(id, handed_back)) == set(map(id, waiting[4:]))
+    assert {one.delivery.id for one in handed_back} == {one.id for one in waiting[4:]}
+    assert {one.rest_s for one in handed_back} == {0}
     assert receivers.room == 16 - 4
     receivers.finished(running[0], ok=False, now=2.0)
     assert list(receivers.start(2.0)) == [waiting[2]]

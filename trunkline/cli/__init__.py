@@ -25,6 +25,7 @@ from trunkline.cli import (
     suppressions,
     tenant_rules,
     tenants,
+    webhooks,
     why,
 )
 from trunkline.cli.common import EXPECTED, Group, explain
@@ -51,6 +52,7 @@ for subject in (
     agents,
     numbers,
     scopes,
+    webhooks,
     suppressions,
     why,
     audit,

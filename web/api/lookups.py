@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from calls.standing import Standing
-from store import agents, carriers, permission
+from store import agents, carriers, permission, webhook_endpoints
 from store.agents import Agent
 from store.permission import Known
 from store.pool import Database
@@ -21,12 +21,13 @@ PORTION = 50
 
 
 class Lookups:
-    """Asked one by one; the same agent is asked for once."""
+    """Asked one by one; the same agent or endpoint is asked for once."""
 
     def __init__(self, database: Database, tenant_id: UUID) -> None:
         self._database = database
         self._tenant_id = tenant_id
         self._agents: dict[UUID, Agent | None] = {}
+        self._endpoints: dict[UUID, bool] = {}
 
     def known(self, args: Mapping[str, Any]) -> Known:
         """What the rules want to know of the call that ``args`` ask for, and its route."""
@@ -37,6 +38,13 @@ class Lookups:
         if agent_id not in self._agents:
             self._agents[agent_id] = agents.get(self._database, self._tenant_id, agent_id)
         return self._agents[agent_id]
+
+    def has_endpoint(self, endpoint_id: UUID) -> bool:
+        """Whether the tenant has such a webhook endpoint; a batch names a few of them, if any."""
+        if endpoint_id not in self._endpoints:
+            found = webhook_endpoints.get(self._database, self._tenant_id, endpoint_id)
+            self._endpoints[endpoint_id] = found is not None
+        return self._endpoints[endpoint_id]
 
 
 class Prefetched(Lookups):

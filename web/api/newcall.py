@@ -19,6 +19,7 @@ from store.permission import Known
 from store.tenants import Tenant
 from web.api.lookups import Lookups
 from web.api.recording_fields import recording_for
+from web.api.webhook_part import webhook_faults, webhook_for
 from web.problems import FieldError
 
 NEVER_OPEN = (
@@ -47,6 +48,7 @@ def weigh(args: Mapping[str, Any], tenant: Tenant, settings: Settings, lookups: 
     recording, against = recording_for(args, tenant, settings, lookups)
     planned = prepare(args, tenant, settings, now, lookups.known(args), recording)
     planned.faults.extend(against)
+    planned.faults.extend(webhook_faults(args, lookups))
     return planned
 
 
@@ -73,6 +75,7 @@ def prepare(
     faults = list(_time_faults(args, settings.max_ahead_s, now, due_at, expires_at))
     faults += _retry_faults(args)
     faults += [FieldError(one.pointer, one.code, one.words) for one in verdict.refusing]
+    webhook_url, webhook = webhook_for(args)
     if opening is None and not faults:
         faults.append(_never(verdict, settings.pdd_s + ring_timeout_s))
     if known.route is None:
@@ -93,7 +96,8 @@ def prepare(
         metadata=args.get("metadata", {}),
         agent_variables=args.get("agent_variables", {}),
         client_reference=args.get("client_reference"),
-        webhook_url=args.get("webhook_url"),
+        webhook_url=webhook_url,
+        webhook=webhook,
         retry=_rules(args, settings, facts),
         window=args.get("window"),
         dial_until=None if opening is None else opening.until,

@@ -16,6 +16,7 @@ from web.api.recording_fields import RecordingRequest
 from web.api.retry_fields import Part, RetryRequest, WindowRequest
 from web.api.rules_fields import ConsentRequest, RecipientRequest
 from web.api.urls import WEBHOOK_SCHEMES, Url
+from web.api.webhook_part import WebhookRequest
 
 PAGE_DEFAULT, PAGE_MOST = 50, 200
 
@@ -58,7 +59,11 @@ class NewCallRequest(Request):
     webhook_url = Url(
         WEBHOOK_SCHEMES,
         "webhook_allow_private",
-        metadata={"description": "where this call's webhooks go; else your account's address"},
+        metadata={"description": "where this call's webhooks go; the same as webhook.url"},
+    )
+    webhook = Part(
+        WebhookRequest,
+        metadata={"description": "where this call's webhooks go, and which; else to your account's endpoints"},
     )
     client_reference = Text(maximum=255, metadata={"description": "yours; returned in answers and webhooks"})
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.webhook_sign import signed_headers
+from calls.webhook_sign import signed_headers
 from trunkline.client import WebhookRefused, verify
 
 NOW = 1_772_357_400
