@@ -21,8 +21,8 @@ from store import operator_keys, tenants
 from tests.web.conftest import FROM, TO, Api, World
 from tests.web.served import Server
 
-#: Random requests an operation, after those at and beyond each of its bounds; 0: the description's examples and chains of links
-#: alone, which is what a run of all tests has time for.
+#: Random requests an operation, after those at and beyond each of its bounds; 0: the description's examples and chains of
+#: links alone, which is what a run of all tests has time for.
 EXAMPLES = int(os.environ.get("TRUNKLINE_CONFORM_EXAMPLES", "0"))
 CHAINS = max(40, EXAMPLES)
 SEED = os.environ.get("TRUNKLINE_CONFORM_SEED", "4711")
@@ -132,7 +132,7 @@ def _calls_of_every_status(world: World, api: Api, order: Callable[..., Any]) ->
 
 
 def _was_worth_it(server: Server) -> None:
-    """Refusals alone prove little. That each link leads to a success is seen to by tests/web/test_links.py; here chance has a
+    """Refusals alone prove little. That each link leads somewhere is seen to by tests/web/test_links.py; here chance has a
     part, and only a long run does most of what there is to do.
     """
     _, _, spec = server.ask("GET", "/v1/openapi.json")
