@@ -1,8 +1,8 @@
 """Identifiers: UUID version 7 inside, a reference that names its kind outside.
 
-A call is shown as ``call_<32 hex>``, and so with the other kinds (webhook endpoints, deliveries and listeners as ``endpoint_``,
-``delivery_`` and ``listener_<32 hex>``). An attempt is shown as a plain UUID, because that is what the switch's console and the
-carrier's support desk see.
+A call is shown as ``call_<32 hex>``, and so with the other kinds (webhook endpoints, deliveries and listeners as
+``endpoint_``, ``delivery_`` and ``listener_``). An attempt is shown as a plain UUID, because that is what the switch's
+console and the carrier's support desk see.
 """
 
 from __future__ import annotations
