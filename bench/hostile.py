@@ -65,6 +65,7 @@ GOOD: dict[str, object] = {
     "attempt_id": ATTEMPT, "call_ref": f"call_{ATTEMPT.hex}", "tenant": "acme", "gateway": "acme-e1-v4",
     "to_number": "+4930123456", "from_number": "+442079460000", "originate_timeout_s": 55, "max_duration_s": 3600,
     "fork_url": FORK, "trunk": Trunk(), "realm": "trunkline", "fence": 7, "cause": "USER_BUSY", "digits": "12#",
+    "tone_ms": 250,
     "path": f"{DIRECTORY}/a.wav", "tag": "a1", "url": FORK, "bugname": "trunkline", "rate": 8000, "user": "a@b.example",
     "password": "secret", "events": ["CHANNEL_ANSWER"], "subclasses": ["mod_audio_fork::connect"], "after_s": 60,
     "address": "192.0.2.1", "module": "mod_sofia", "profile": "carriers",

@@ -3,3 +3,6 @@
 SELECT guard_tenant_table('tenant_rules', rights => 'SELECT');
 SELECT guard_tenant_table('caller_ids', rights => 'SELECT');
 SELECT guard_tenant_tables();
+
+-- A call says by whom it was carried.
+GRANT SELECT (name) ON carriers TO trunkline_web;

@@ -43,7 +43,11 @@ _PASSED_ON = {
     ("calls/outbound_rules.py", "number"),  # NumberError's own
     ("calls/outbound_rules.py", "destination"),  # below
     ("calls/outbound_rules.py", "times"),  # below
-    ("web/api/parser.py", "_field_errors"),  # a Fault's own, else "invalid"
+    ("web/api/parser.py", "faults_of"),  # a Fault's own, else "invalid"
+    ("web/api/batch_body.py", "below"),  # a fault of a part, told of the whole
+    ("web/api/suppression_fields.py", "_deserialize"),  # NumberError's own
+    ("calls/guard_rules.py", "_finding"),  # below
+    ("calls/ledger.py", "faults"),  # another Fault, of a chain
     ("calls/numbers.py", "_judge"),  # _REFUSED_KINDS, below
 }
 
@@ -91,7 +95,7 @@ def _used() -> tuple[dict[str, set[str]], set[tuple[str, str]]]:
                 used[kind].add(code)
             else:
                 passed.add((path.relative_to(ROOT).as_posix(), function))
-    from calls import numbers
+    from calls import guard_rules, numbers
     from web import problems
     from web.api import fields, keys
 
@@ -99,6 +103,7 @@ def _used() -> tuple[dict[str, set[str]], set[tuple[str, str]]]:
     used["problems"] |= set(keys._CODES.values())
     used["fields"] |= set(re.findall(r'"(destination_\w+)"', (ROOT / "calls" / "destinations.py").read_text()))
     used["fields"] |= {"per_day", "number_per_day"}  # calls.rules.DayCaps
+    used["fields"] |= {"cap_reached", guard_rules.USED_UP}
     used["fields"] |= {*fields._CODES.values(), "invalid"}
     used["fields"] |= {code for code, _ in numbers._REFUSED_KINDS.values()}
     return used, passed
