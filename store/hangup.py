@@ -95,9 +95,11 @@ def request_in(conn: Conn, tenant_id: UUID, call_id: UUID, by: str, now: datetim
     if state == State.QUEUED:
         end = End(cause="customer_cancel", at=now, requested_by=by)
         evidence = Evidence(attempt_id, f"cancel:{attempt_id}", Source.OPERATOR, State.ENDED, now, end)
+        # Before the end, which is committed as it is applied: the wish and what came of it are one transaction.
+        command_id = _done(conn, params, CANCELED)
         # No rule is asked: the policy never retries what was asked to end.
         apply_in(conn, [evidence], rules=RetryRules(), timers=NO_TIMERS, now=now)
-        return Hangup("canceled", _done(conn, params, CANCELED), attempt_id)
+        return Hangup("canceled", command_id, attempt_id)
     command = conn.execute(_SQL["add_command"], params).fetchone()
     assert command is not None
     conn.execute(_SQL["log_request"], params)

@@ -125,7 +125,7 @@ def test_pages_follow_each_other(client: Client, world: World, wanted: dict[str,
     placed = [client.place_call(**wanted).id for _ in range(5)]
     found = [call.id for call in client.calls(page_size=2)]
     assert found[:5] == placed[::-1]
-    assert len(found) == len(set(found)) > 5
+    assert len(found) == len(set(found))
     assert {call.status for call in client.calls(status="queued")} == {"queued"}
 
 

@@ -141,7 +141,7 @@ def _was_worth_it(server: Server) -> None:
     succeeded = {name: _count(method, path, done) for name, method, path in _operations(spec)}
     print("answered with success:", succeeded)
     assert succeeded["createAgent"]
-    assert succeeded["listCalls"]
+    assert succeeded["listAgents"]
     if EXAMPLES:
         never = sorted(name for name, count in succeeded.items() if not count)
         assert len(never) <= len(succeeded) // 2, never

@@ -29,7 +29,17 @@ Order = Callable[..., dict[str, Any]]
 #: What is nobody's: the documentation, and what is the operator's alone.
 NOBODYS = ("/v1/docs/", "/v1/operator/")
 #: What an operation must be sent to come as far as its id; all others are sent nothing.
-BODIES: dict[tuple[str, str], dict[str, Any]] = {("POST", "/v1/keys/<key_id>/rotate"): {}}
+BODIES: dict[tuple[str, str], dict[str, Any]] = {
+    ("POST", "/v1/keys/<key_id>/rotate"): {},
+    ("POST", "/v1/calls/<call_id>/actions/dtmf"): {"digits": "1"},
+    ("POST", "/v1/calls/<call_id>/actions/play"): {"audio": "hello.wav"},
+    ("PATCH", "/v1/agents/<agent_id>"): {"name": "another"},
+    ("PATCH", "/v1/webhook_endpoints/<endpoint_id>"): {"description": "another"},
+    ("POST", "/v1/webhook_endpoints/<endpoint_id>/rotate_secret"): {},
+    ("POST", "/v1/webhook_endpoints/<endpoint_id>/test"): {},
+    ("POST", "/v1/webhook_listeners/<listener_id>/poll"): {},
+}
+QUERIES = {("DELETE", "/v1/suppressions/<suppression_id>"): "?reason=test"}
 
 
 @dataclass(frozen=True)
@@ -46,6 +56,7 @@ def ids(api: Api, world: World, order: Order) -> Ids:
     theirs = Api(api.app, world.their_key)
     body = order(agent_id=agent_ref(world.their_agent.id))
     call = theirs.post("/v1/calls", body).get_json()["id"]
+    endpoint = theirs.post("/v1/webhook_endpoints", {"url": "https://example.com/hook", "events": ["*"]}).get_json()["id"]
     hung_up = theirs.post(f"/v1/calls/{call}/actions/hangup")
     existing = {
         "call_id": call,
@@ -53,6 +64,11 @@ def ids(api: Api, world: World, order: Order) -> Ids:
         "agent_id": agent_ref(world.their_agent.id),
         "recording_id": _recording(world, theirs.post("/v1/calls", body).get_json()["id"]),
         "key_id": key_ref(keys.create(world.database, tenant_id=world.theirs.id)[0].id),
+        "batch_id": theirs.post("/v1/batches", {"calls": [body]}).get_json()["id"],
+        "suppression_id": theirs.post("/v1/suppressions", {"number": "+4930999990", "source": "test"}).get_json()["id"],
+        "endpoint_id": endpoint,
+        "delivery_id": theirs.post(f"/v1/webhook_endpoints/{endpoint}/test", {}).get_json()["id"],
+        "listener_id": theirs.post("/v1/webhook_listeners", {}).get_json()["id"],
     }
     nobodys = {
         "call_id": call_ref(uuid4()),
@@ -60,6 +76,7 @@ def ids(api: Api, world: World, order: Order) -> Ids:
         "agent_id": agent_ref(uuid4()),
         "recording_id": recording_ref(uuid4()),
         "key_id": key_ref(uuid4()),
+        **{f"{kind}_id": f"{kind}_{uuid4().hex}" for kind in ("batch", "suppression", "endpoint", "delivery", "listener")},
     }
     return Ids(existing, nobodys)
 
@@ -90,7 +107,7 @@ def routes(app: Flask) -> Iterator[tuple[str, str, set[str]]]:
 
 
 def ask(api: Api, method: str, rule: str, by: dict[str, str]) -> tuple[int, dict[str, Any]]:
-    path = re.sub(r"<(?:[a-z]+:)?(\w+)>", lambda match: by[match[1]], rule)
+    path = re.sub(r"<(?:[a-z]+:)?(\w+)>", lambda match: by[match[1]], rule) + QUERIES.get((method, rule), "")
     body = BODIES.get((method, rule))
     answer = api.send(method, path, **({} if body is None else {"json": body}))
     problem = answer.get_json(silent=True) or {}
@@ -100,7 +117,8 @@ def ask(api: Api, method: str, rule: str, by: dict[str, str]) -> tuple[int, dict
 def leaks(api: Api, ids: Ids) -> set[tuple[str, str]]:
     """The operations that tell another's id from one that does not exist."""
     found = set()
-    for method, rule, parameters in routes(api.app):
+    # What is removed is asked for last: nothing else could be done with it then.
+    for method, rule, parameters in sorted(routes(api.app), key=lambda route: route[0] == "DELETE"):
         assert parameters <= ids.theirs.keys(), f"{rule}: say in ids() how another tenant comes by a {parameters}"
         theirs, nobodys = ask(api, method, rule, ids.theirs), ask(api, method, rule, ids.nobodys)
         assert nobodys[0] == 404, (method, rule, nobodys, "name a body in BODIES that gets as far as the id")
@@ -120,7 +138,7 @@ def others(api: Api, world: World, ids: Ids, order: Order) -> set[str]:
 
 
 #: What says whose a row is, in every form that the SQL has it in. (Which tenant asks is no condition on a row of others.)
-OF_TENANT = re.compile(r"\b(?:\w+\.)?tenant_id = (?:%\(tenant_id\)s|t\.id)(?=[\s)]|$)")
+OF_TENANT = re.compile(r"\b(?:\w+\.)?tenant_id (?:=|IS NOT DISTINCT FROM) (?:%\(tenant_id\)s|t\.id)(?=[\s)]|$)")
 
 
 OF_AGENT = re.compile(r"\bg\.tenant_id = (?:%\(tenant_id\)s|t\.id)(?=[\s)]|$)")

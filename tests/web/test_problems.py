@@ -41,7 +41,7 @@ def test_our_own_fault_is_told_without_its_reason(api: Api, monkeypatch: Any, ca
     def fail(*_: object) -> None:
         raise KeyError("a secret detail")
 
-    monkeypatch.setattr("web.api.calls.calls.get_call", fail)
+    monkeypatch.setattr("web.api.calls.call_list.get", fail)
     response = api.get(f"/v1/calls/call_{'0' * 32}")
     assert (response.status_code, response.get_json()["code"]) == (500, "internal_error")
     assert "secret" not in response.get_data(as_text=True)
