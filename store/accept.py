@@ -54,8 +54,8 @@ class NewCall:
 
     ``retry``: the rules it goes by, None: the platform's, whatever they will be. ``due_at`` lies in its ``window``, and a
     dial may begin until ``dial_until``. ``recording``: start, notice, days; None: it is not recorded.
-    ``decision``: what the rules said to it (calls/verdict.py). The ids are the caller's, so that accepting the same NewCall
-    again after a lost connection is harmless.
+    ``test``: of a test key, by the test route. ``decision``: what the rules said to it (calls/verdict.py). The ids are the
+    caller's, so that accepting the same NewCall again after a lost connection is harmless.
     """
 
     tenant_id: UUID
@@ -80,6 +80,7 @@ class NewCall:
     recipient: Recipient | None = None
     consent: Consent | None = None
     decision: dict[str, Any] | None = None
+    test: bool = False
     id: UUID = field(default_factory=new_uuid7)
     attempt_id: UUID = field(default_factory=new_uuid7)
 
@@ -186,6 +187,7 @@ def _queued(new: NewCall, now: datetime) -> Call:
         dial_window=None if new.window is None else new.window.as_dict(),
         recipient=None if new.recipient is None else new.recipient.as_dict(),
         consent=None if new.consent is None else new.consent.as_dict(),
+        test=new.test,
     )
 
 

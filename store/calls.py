@@ -38,6 +38,7 @@ __all__ = [
     "accept_call",
     "forget_keys",
     "get_call",
+    "is_test",
     "list_attempts",
     "list_calls",
     "list_events",
@@ -53,11 +54,20 @@ def get_call(db: Database, tenant_id: UUID, call_id: UUID) -> Call | None:
         return one_row(conn, Call, _SQL["get"], {"tenant_id": tenant_id, "id": call_id})
 
 
+def is_test(db: Database, tenant_id: UUID, call_id: UUID) -> bool:
+    """Whether it is a call of the tenant's that was placed with a test key."""
+    with db.connection() as conn:
+        row = conn.execute(_SQL["is_test"], {"tenant_id": tenant_id, "id": call_id}).fetchone()
+    return row is not None and row[0] is True
+
+
 def list_calls(
-    db: Database, tenant_id: UUID, limit: int, before: UUID | None = None, status: str | None = None
+    db: Database, tenant_id: UUID, limit: int, before: UUID | None = None, status: str | None = None, *, test: bool = False
 ) -> list[Call]:
-    """The tenant's calls, newest first, at most ``limit``, only those older than ``before`` (a call id)."""
-    params = {"tenant_id": tenant_id, "limit": limit, "before": before, "status": status}
+    """The tenant's calls, newest first, at most ``limit``, only those older than ``before`` (a call id). ``test``: those
+    of its test keys, else those of its live keys.
+    """
+    params = {"tenant_id": tenant_id, "limit": limit, "before": before, "status": status, "test": test}
     with db.connection() as conn:
         return all_rows(conn, Call, _SQL["list" if status is None else "list_by_status"], params)
 

@@ -51,6 +51,7 @@ class Call:
     direction: str = "outbound"  # inbound: from_number called to_number, which is one of the tenant's own
     recipient: Any = None  # where its callee is: calls.places.Recipient.read
     consent: Any = None  # on what ground it is made: calls.consent.Consent.read
+    test: bool = False  # placed with a test key: dialed in the laboratory alone
 
     @property
     def ended(self) -> bool:

@@ -46,6 +46,7 @@ def snapshot(call: Call) -> dict[str, Any]:
         "answered_at": stamp(call.answered_at),
         "ended_at": stamp(call.ended_at),
         "client_reference": call.client_reference,
+        "test": call.test,
         "metadata": call.metadata,
         "sequence": call.sequence,
     }

@@ -12,7 +12,7 @@ from redis import Redis
 from objects.place import Places
 from settings import Settings
 from store.pool import Database
-from web import access, auth, docs, health, operator, problems, recording_files, requestlog, requestrate
+from web import access, auth, docs, health, operator, problems, recording_files, requestlog, requestrate, testmode
 from web.api import actions, agents, caller_ids, calls, keys, limits, queue, recordings
 from web.internal import auth as internal_auth
 from web.internal import cdr
@@ -37,6 +37,7 @@ def create_app(settings: Settings, *, database: Database, redis: Redis, now: Cal
     internal_auth.register(app)
     requestrate.register(app)
     access.register(app)
+    testmode.register(app)
     # Postgres away, or too slow to answer: the same to whoever asks.
     problems.register(app, (psycopg.OperationalError, psycopg.InterfaceError))
     health.register(app)

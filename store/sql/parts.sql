@@ -17,7 +17,7 @@ CASE WHEN c.status = 'ringing' AND c.early THEN 'early' ELSE c.status END AS sta
 c.end_reason, c.sip_code, c.q850_cause, c.hangup_by, c.answered_by, c.attempt_count, c.max_attempts, c.ring_timeout_s,
 c.max_duration_s, c.cancel_requested OR {covered} AS cancel_requested, c.due_at, c.expires_at, c.metadata, c.agent_variables, c.client_reference,
 c.webhook_url, c.sequence, c.created_at, c.answered_at, c.ended_at, c.retry, c.dial_window, c.recording, c.direction, c.recipient,
-c.consent
+c.consent, c.test
 
 -- part: attempt
 a.id, a.call_id, a.number, a.lane, a.state, a.due_at, a.deadline_at, a.probes, a.pushed_epoch, a.pushed_at, a.switch,
@@ -33,7 +33,7 @@ a.claimed_at IS NOT NULL AND NOT (a.state = 'ended' AND a.retry_class = ANY(%(qu
 
 
 -- part: standing
--- What tenant t may at this moment, for a call c (to_number, from_number): calls/standing.py reads it. A rule that needs more
+-- What tenant t may at this moment, for a call c (to_number, from_number, test): calls/standing.py reads it. A rule that needs more
 -- adds a member.
 jsonb_build_object(
     'rules', (SELECT to_jsonb(r) FROM tenant_rules r WHERE r.tenant_id = t.id),
@@ -42,4 +42,5 @@ jsonb_build_object(
          WHERE k.tenant_id = t.id AND (k.block OR k.number = c.from_number)
            AND k.number = ANY(ARRAY(SELECT left(c.from_number, n) FROM generate_series(2, length(c.from_number)) n))
          ORDER BY length(k.number) DESC LIMIT 1),
-        (SELECT 'inbound' FROM numbers n WHERE n.number = c.from_number AND n.tenant_id = t.id)))
+        (SELECT 'inbound' FROM numbers n WHERE n.number = c.from_number AND n.tenant_id = t.id)),
+    'test', c.test)

@@ -27,6 +27,7 @@ from web.api.rules_answers import DryRunAnswer
 from web.auth import tenant
 from web.problems import FieldError, invalid, not_found, too_many
 from web.runtime import runtime
+from web.testmode import testing, which_calls
 
 _SAFE_AGAIN = f"Send it again with the same {idempotency.HEADER}: it is carried out once at most."
 _LOOK_FIRST = f"Look for it (GET /v1/calls) before you send it again. With an {idempotency.HEADER} that would be safe."
@@ -50,15 +51,16 @@ def place_call(args: dict[str, Any], query: dict[str, Any]) -> Response:
     No answer, or 503 with the code `outcome_unknown`, means: it may or may not have been kept. Sent again with the same
     `Idempotency-Key`, it is carried out once at most. 429 with the code `queue_full` means: your account has as many calls
     queued as it may, and this one was not kept. With `dry_run=true` the answer is 200: what would happen to the call, and
-    why.
+    why. With a test key `to` is one of the test numbers: the call goes to the laboratory, and your account's rules do not
+    hold for it.
     """
     ours = runtime()
-    now = ours.now()
+    now, test = ours.now(), testing()
     if query["dry_run"]:
         dryrun.refuse_key()
-        return dryrun.say(weigh(args, tenant(), ours.settings, ours.database, now))
-    key = idempotency.idempotency_key(g.body)
-    planned = weigh(args, tenant(), ours.settings, ours.database, now)
+        return dryrun.say(weigh(args, tenant(), ours.settings, ours.database, now, test=test))
+    key = idempotency.idempotency_key(g.body, test=test)
+    planned = weigh(args, tenant(), ours.settings, ours.database, now, test=test)
     new, faults = planned.new, planned.faults
     if faults and key is None:
         raise invalid(*faults)
@@ -121,7 +123,14 @@ def list_calls(query: dict[str, Any]) -> Response:
     New calls never move the pages that follow a cursor.
     """
     limit = query["limit"]
-    found = calls.list_calls(runtime().database, tenant().id, limit + 1, query.get("starting_after"), query.get("status"))
+    found = calls.list_calls(
+        runtime().database,
+        tenant().id,
+        limit + 1,
+        query.get("starting_after"),
+        query.get("status"),
+        test=which_calls(query.get("test")),
+    )
     return page(found, limit, snapshot)
 
 

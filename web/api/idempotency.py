@@ -31,8 +31,9 @@ PARAMETER: dict[str, Any] = {
 }
 
 
-def idempotency_key(body: Any) -> IdempotencyKey | None:
-    """The request's key with the fingerprint of ``body`` (as parsed), or None.
+def idempotency_key(body: Any, *, test: bool = False) -> IdempotencyKey | None:
+    """The request's key with the fingerprint of ``body`` (as parsed), or None. ``test``: of a test key, whose requests
+    repeat none of a live key's, nor the other way round.
 
     Raises ``Problem`` 400 for a malformed key.
     """
@@ -49,7 +50,8 @@ def idempotency_key(body: Any) -> IdempotencyKey | None:
         )
     canonical = json.dumps([request.method, request.path, body], sort_keys=True, separators=(",", ":"))
     fingerprint = hashlib.sha256(canonical.encode()).digest()
-    return IdempotencyKey(values[0], fingerprint, runtime().settings.idempotency_ttl_s)
+    key = f"test:{hashlib.sha256(values[0].encode()).hexdigest()}" if test else values[0]
+    return IdempotencyKey(key, fingerprint, runtime().settings.idempotency_ttl_s)
 
 
 def mismatch() -> Problem:

@@ -26,6 +26,12 @@ NEVER_OPEN = (
     "leaves no moment between not_before and expires_at from which the {} s of a dial, time to ring included, end inside;"
     " widen it, or let the call expire later"
 )
+NOWHERE_TO = FieldError("/to", "no_route", "no carrier of this system leads to this number")
+NO_LAB = FieldError(
+    "/to",
+    "test_lab_not_set_up",
+    "this system has no laboratory for calls of test keys; whoever operates it can set one up (trunkline lab setup)",
+)
 #: Stands in for the route of a number that has none; such a call is never committed.
 NO_ROUTE = "none"
 
@@ -41,9 +47,11 @@ class Plan:
     opening: Opening | None
 
 
-def weigh(args: Mapping[str, Any], tenant: Tenant, settings: Settings, database: Database, now: datetime) -> Plan:
-    """The call that ``args`` ask for at ``now``. What the database knows of it is one question."""
-    known = permission.ask(database, tenant.id, args["agent_id"], args["to"], args["from_"])
+def weigh(
+    args: Mapping[str, Any], tenant: Tenant, settings: Settings, database: Database, now: datetime, *, test: bool = False
+) -> Plan:
+    """The call that ``args`` ask for at ``now``. What the database knows of it is one question. ``test``: of a test key."""
+    known = permission.ask(database, tenant.id, args["agent_id"], args["to"], args["from_"], test=test)
     recording, against = recording_for(args, tenant, settings, database)
     planned = prepare(args, tenant, settings, now, known, recording)
     planned.faults.extend(against)
@@ -76,7 +84,7 @@ def prepare(
     if opening is None and not faults:
         faults.append(_never(verdict, settings.pdd_s + ring_timeout_s))
     if known.route is None:
-        faults.append(FieldError("/to", "no_route", "no carrier of this system leads to this number"))
+        faults.append(NO_LAB if known.standing.test else NOWHERE_TO)
     priority: Priority = args.get("priority", "normal")
     new = NewCall(
         tenant_id=tenant.id,
@@ -101,6 +109,7 @@ def prepare(
         recipient=replace(recipient, number=numbered(args["to"])),
         consent=args.get("consent"),
         decision=verdict.as_dict(),
+        test=known.standing.test,
     )
     return Plan(new, faults, known, verdict, opening)
 

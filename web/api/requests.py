@@ -11,7 +11,7 @@ from calls.rules import MAX_ATTEMPTS
 from web.api.answers import AGENT_KINDS, PRIORITIES, STATUSES
 from web.api.fields import Choice, Fault, Moment, Object, QueryWhole, Reference, Request, Telephone, Text, Whole
 from web.api.recording_fields import RecordingRequest
-from web.api.retry_fields import Part, RetryRequest, WindowRequest
+from web.api.retry_fields import Part, QuerySwitch, RetryRequest, WindowRequest
 from web.api.rules_fields import ConsentRequest, RecipientRequest
 from web.api.urls import WEBHOOK_SCHEMES, Url
 
@@ -101,6 +101,9 @@ class CallsQuery(PageQuery):
 
     starting_after = Reference("call", metadata={"description": "next_cursor of the page before"})
     status = Choice(STATUSES, metadata={"description": "only calls that are there now"})
+    test = QuerySwitch(
+        metadata={"description": "true: only calls of test keys; else of live keys alone. A test key lists its own kind"}
+    )
 
 
 class AgentsQuery(PageQuery):
