@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-#: The route of every call placed with a test key; no number leads to it.
-TEST_ROUTE = "test"
+#: The route of every call placed with a test key, and its prefix, which no number has: no country code begins with 0.
+TEST_ROUTE, NO_NUMBER = "test", "000000000000000"
 #: How test numbers look, for people.
 PATTERN = "+1 NXX 555-01xx"
 _FORM = re.compile(r"[+]1[2-9][0-9]{2}555(01[0-9]{2})")

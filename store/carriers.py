@@ -10,7 +10,7 @@ from uuid import UUID
 from psycopg import errors
 
 from calls.ids import new_uuid7
-from calls.test_numbers import TEST_ROUTE
+from calls.test_numbers import NO_NUMBER, TEST_ROUTE
 from store import invite_costs
 from store.pool import Conn, Database
 from store.queries import load
@@ -18,8 +18,6 @@ from store.ranges import OUT_OF_RANGE, refused
 from store.records import all_rows, one_row, record, recordset
 
 _SQL = load("carriers")
-#: A prefix that no number has, for no country code begins with 0; that of the test route.
-NO_NUMBER = "000000000000000"
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,7 +275,7 @@ def _require_one_kind(conn: Conn, name: str, prefixes: Sequence[str], ids: Seque
             f"route {TEST_ROUTE!r}: the name is kept for calls of test keys, which go to carriers of the laboratory alone:"
             " choose another name"
         )
-    if not all(prefix.startswith("0") for prefix in prefixes):
+    if list(prefixes) != [NO_NUMBER]:
         raise ValueError(f"prefixes: no number leads to the route {TEST_ROUTE!r}: give {NO_NUMBER!r} alone")
 
 

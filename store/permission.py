@@ -15,7 +15,7 @@ from calls.permission import Facts, Verdict, facts_of, judge
 from calls.places import Recipient
 from calls.retry import RetryRules
 from calls.standing import Standing
-from calls.test_numbers import TEST_ROUTE
+from calls.test_numbers import NO_NUMBER, TEST_ROUTE
 from store.limits import Unreadable, limits_at, place_of_call, rules_of
 from store.pool import Conn, Database
 from store.queries import load
@@ -47,6 +47,7 @@ def ask(db: Database, tenant_id: UUID, agent_id: UUID, to: str, caller: str, *, 
         "from_number": caller,
         "test": test,
         "test_route": TEST_ROUTE,
+        "no_number": NO_NUMBER,
     }
     with db.connection() as conn:
         row = conn.execute(_SQL["ask"], params).fetchone()

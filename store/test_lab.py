@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from calls.test_numbers import TEST_ROUTE
+from calls.test_numbers import NO_NUMBER, TEST_ROUTE
 from store import carriers, trunks
 from store.joined import join
 from store.pool import Database
@@ -44,7 +44,7 @@ def set_up(db: Database, *, address: str, max_channels: int, cps: float) -> None
             )
         trunks.update(joined, CARRIER, ping_s=PING_S)
         trunks.put_endpoint(joined, carrier_id=carrier.id, carrier=CARRIER, name=ENDPOINT, address=address)
-        carriers.put_route(joined, name=TEST_ROUTE, prefixes=[carriers.NO_NUMBER], carriers=[carrier.id])
+        carriers.put_route(joined, name=TEST_ROUTE, prefixes=[NO_NUMBER], carriers=[carrier.id])
 
 
 def look(db: Database, since: datetime) -> Laboratory:

@@ -1,7 +1,6 @@
 -- name: ask
 -- All that the rules want of a call that is about to be accepted, and where its number leads: one question.
-SELECT CASE WHEN c.test THEN (SELECT r.name FROM routes r JOIN carriers k ON k.id = r.carrier_id AND k.lab
-                              WHERE r.name = %(test_route)s LIMIT 1)
+SELECT CASE WHEN c.test THEN (SELECT r.name FROM routes r WHERE r.name = %(test_route)s AND r.prefix = %(no_number)s LIMIT 1)
        ELSE (SELECT r.name FROM routes r WHERE r.prefix = ANY(%(prefixes)s) ORDER BY length(r.prefix) DESC, r.name LIMIT 1) END,
        (SELECT g.kind FROM agents g WHERE g.id = %(agent_id)s AND g.tenant_id = t.id),
        {standing}

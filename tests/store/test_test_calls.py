@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from calls.permission import facts_of, judge
-from calls.test_numbers import TEST_ROUTE
+from calls.test_numbers import NO_NUMBER, TEST_ROUTE
 from calls.windows import Limits, zone
 from lab.liberty import give_the_world
 from store import agents, attempts, calls, carriers, gateways, keys, permission, switches, tenants, test_lab, trunks
@@ -118,7 +118,7 @@ def test_routes_lead_to_the_laboratory_or_to_people(world: World) -> None:
             carriers.put_route(world.db, name=name, prefixes=["99900"], carriers=serving)
     for serving in ([world.carrier_id], [lab, world.carrier_id]):
         with pytest.raises(ValueError, match="route 'test'"):
-            carriers.put_route(world.db, name=TEST_ROUTE, prefixes=[carriers.NO_NUMBER], carriers=serving)
+            carriers.put_route(world.db, name=TEST_ROUTE, prefixes=[NO_NUMBER], carriers=serving)
     with pytest.raises(ValueError, match="prefixes: no number"):
         carriers.put_route(world.db, name=TEST_ROUTE, prefixes=["1"], carriers=[lab])
     assert not [route for route in carriers.list_routes(world.db) if route.name in (name, TEST_ROUTE)]
