@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pathlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -183,3 +184,9 @@ def test_every_ending_that_is_documented_is_the_laboratorys() -> None:
             assert (fate.status, fate.sip_code, fate.end_reason) == (status, sip_code, end_reason), fate
         assert MAGIC[fate.ending].answers == (fate.status == "completed")
         assert (MAGIC[fate.ending].hangup_after is None and MAGIC[fate.ending].answers) == fate.stays
+    page = (pathlib.Path(__file__).resolve().parents[2] / "docs/test-keys.md").read_text()
+    told = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("| 0")]
+    assert told == [
+        [one.ending, one.happens, one.status + "*" * one.stays, one.end_reason, str(one.sip_code or "")]
+        for one in sorted(FATES.values(), key=lambda fate: fate.ending)
+    ]
