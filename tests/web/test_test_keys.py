@@ -12,7 +12,7 @@ from flask import Flask
 from calls.ids import agent_ref, parse_ref
 from calls.test_numbers import TEST_ROUTE
 from lab.carrier.outcomes import MAGIC
-from store import agents, calls, carriers, keys, test_lab
+from store import agents, calls, carriers, keys, tenants, test_lab
 from tests.web.conftest import FROM, TO, Api, World, named
 from tests.web.key_houses import account, other, tenant_id
 from web.access import is_guarded, needed
@@ -70,6 +70,21 @@ def test_another_number_is_refused_with_the_remedy(tester: Api, body: Callable[.
     response = tester.post("/v1/calls", body(to=number))
     assert (response.status_code, named(response)) == (422, {"/to": "not_a_test_number"})
     assert "docs/test-keys.md" in response.get_json()["errors"][0]["detail"]
+
+
+@pytest.mark.usefixtures("laboratory")
+def test_nothing_is_recorded_in_the_laboratory(
+    account: Api, tester: Api, world: World, body: Callable[..., dict[str, Any]]
+) -> None:
+    (owner,) = [one for one in tenants.list_tenants(world.database) if one.id == tenant_id(world, account)]
+    tenants.update(world.database, owner.name, recording="answer", recording_allowed="any")
+    asks: tuple[dict[str, Any], ...] = ({}, {"enabled": True}, {"start": "answer"})
+    for asked in asks:
+        refused = tester.post("/v1/calls", body(recording=asked))
+        assert (refused.status_code, named(refused)) == (422, {"/recording": "not_with_a_test_key"})
+    leaves: tuple[dict[str, Any], ...] = ({}, {"recording": {"enabled": False}})
+    for more in leaves:
+        assert tester.post("/v1/calls", body(**more)).get_json()["recording"] is None
 
 
 def test_without_a_laboratory_it_is_said_so(tester: Api, body: Callable[..., dict[str, Any]]) -> None:

@@ -32,6 +32,7 @@ NO_LAB = FieldError(
     "test_lab_not_set_up",
     "this system has no laboratory for calls of test keys; whoever operates it can set one up (trunkline lab setup)",
 )
+NO_RECORDING = FieldError("/recording", "not_with_a_test_key", "the laboratory records nothing; leave it out")
 #: Stands in for the route of a number that has none; such a call is never committed.
 NO_ROUTE = "none"
 
@@ -52,10 +53,15 @@ def weigh(
 ) -> Plan:
     """The call that ``args`` ask for at ``now``. What the database knows of it is one question. ``test``: of a test key."""
     known = permission.ask(database, tenant.id, args["agent_id"], args["to"], args["from_"], test=test)
-    recording, against = recording_for(args, tenant, settings, database)
+    recording, against = _unrecorded(args) if test else recording_for(args, tenant, settings, database)
     planned = prepare(args, tenant, settings, now, known, recording)
     planned.faults.extend(against)
     return planned
+
+
+def _unrecorded(args: Mapping[str, Any]) -> tuple[None, list[FieldError]]:
+    """Nothing is recorded in the laboratory, whatever the account has; who asks for it is told so."""
+    return None, [NO_RECORDING] if args.get("recording", {}).get("enabled", "recording" in args) else []
 
 
 def prepare(
