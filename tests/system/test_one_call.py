@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import pathlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,28 +11,17 @@ import redis
 from rq.job import Job
 
 from calls.ids import agent_ref
-from calls.test_numbers import FATES
 from lab.judge import judge, read_log
-from tests.system.conftest import CHECKOUT
 from tests.system.house import jobs_done
 from trunkline.api import Api
 from trunkline.children import wait_until
-from trunkline.stack import LabCarrier, Route, Stack
+from trunkline.stack import Stack
 
 pytestmark = pytest.mark.system
 
 SILENT_CALLEE = "+12125550122"  # answers, says nothing, never hangs up
 GREETING_HZ, CALLEE_HZ = 523, 880
 HEARD = 0.5  # share of the power at that frequency in the last second
-
-
-@pytest.fixture(scope="module")
-def stack() -> Iterator[Stack]:
-    """As everywhere, with a laboratory beside it."""
-    with Stack(
-        CHECKOUT, [LabCarrier("lab_a", 20, 10)], [Route("all", ("",), ("lab_a",))], private=True, lab=True
-    ) as running:
-        yield running
 
 
 class Caller:
@@ -133,44 +121,3 @@ def test_a_hangup_by_the_caller_reaches_the_phone(stack: Stack) -> None:
         return {fact["k"] for fact in read_log(stack.arrivals("lab_a")) if fact.get("call_id") == attempt["id"]}
 
     wait_until("the BYE at the carrier", lambda: "bye" in at_the_carrier(), timeout_s=5)
-
-
-def test_calls_of_a_test_key_go_to_the_laboratory_and_end_as_documented(stack: Stack) -> None:
-    """And nobody else's do; the house's carrier sees none of them, nor its switch the laboratory's gateway."""
-    caller = Caller(stack, "umbrella")
-    test = Api(stack.api, stack.test_key(caller.account))
-    endings = ("0101", "0105", "0106", "0109", "0120")
-    body = {"from": "+442079460000", "agent_id": caller.agent, "max_attempts": 1}
-    placed = {ending: test.post("/v1/calls", {**body, "to": f"+1206555{ending}"}) for ending in endings}
-    assert {answer.status for answer in placed.values()} == {202}, placed
-    calls = {ending: f"/v1/calls/{answer.body['id']}" for ending, answer in placed.items()}
-    live = caller.post("+12065550109", max_attempts=1)  # the same number, by a live key
-    caller.wait_status(calls["0120"], "in_progress")
-    assert test.post(f"{calls['0120']}/actions/hangup", {}).status == 202
-    for ending, call in calls.items():
-        ended = caller.wait_status(call, "completed", "failed", "busy", "no_answer", timeout_s=30)
-        fate = FATES[ending]
-        assert (ended["status"], ended["end_reason"], ended["sip_code"]) == (fate.status, fate.end_reason, fate.sip_code)
-        assert ended["test"] is True
-    assert caller.wait_status(live, "completed")["test"] is False
-    assert test.get(live).status == 404
-
-    def invited(carrier: str) -> set[str]:
-        return {fact["call_id"] for fact in read_log(stack.arrivals(carrier)) if fact["k"] == "invite"}
-
-    ours = {dial["id"] for call in calls.values() for dial in caller.see(call, "/attempts")["data"]}
-    (live_dial,) = caller.see(live, "/attempts")["data"]
-    assert invited("test") == ours
-    assert live_dial["id"] in invited("lab_a")
-    assert not invited("lab_a") & ours
-    # Each asked for permits of its own carriers alone: no claim had to be refused for that.
-    logs = [(stack.supervisor.logs / f"{name}.log").read_text() for name in ("controller", "controller-lab1")]
-    assert all('"result": "sent"' in log and "refused: lab" not in log for log in logs)
-    assert stack.laboratory is not None
-    rendered = {
-        place: {path.stem for path in pathlib.Path(place.gateways).glob("*.xml")}
-        for place in (stack.laboratory, *stack.places)
-    }
-    (elsewhere,) = stack.places
-    assert len(rendered[stack.laboratory]) == len(rendered[elsewhere]) == 1
-    assert rendered[stack.laboratory] != rendered[elsewhere]
