@@ -14,12 +14,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime
 
-from calls import outbound_rules, test_rules
+from calls import outbound_rules
 from calls.consent import Consent
 from calls.data import ruleset
 from calls.hours import legal
 from calls.places import NOWHERE, Recipient, place_of
 from calls.standing import Standing
+from calls.test_rules import number as test_number
 from calls.verdict import Facts, Finding, Verdict
 from calls.windows import Limits, Opening
 
@@ -38,7 +39,7 @@ RULES: tuple[Rule, ...] = (
     outbound_rules.times,
 )
 #: Of a call placed with a test key, in place of those: who pays for nothing and reaches nobody needs no more.
-TEST_RULES: tuple[Rule, ...] = (test_rules.number, outbound_rules.zone, outbound_rules.times)
+TEST_RULES: tuple[Rule, ...] = (test_number, outbound_rules.zone, outbound_rules.times)
 #: Rules that pass by turns: so often the next moment is looked for before it is said that there is none.
 _TURNS = 1000
 

@@ -54,13 +54,6 @@ def get_call(db: Database, tenant_id: UUID, call_id: UUID) -> Call | None:
         return one_row(conn, Call, _SQL["get"], {"tenant_id": tenant_id, "id": call_id})
 
 
-def is_test(db: Database, tenant_id: UUID, call_id: UUID) -> bool:
-    """Whether it is a call of the tenant's that was placed with a test key."""
-    with db.connection() as conn:
-        row = conn.execute(_SQL["is_test"], {"tenant_id": tenant_id, "id": call_id}).fetchone()
-    return row is not None and row[0] is True
-
-
 def list_calls(
     db: Database, tenant_id: UUID, limit: int, before: UUID | None = None, status: str | None = None, *, test: bool = False
 ) -> list[Call]:
@@ -82,6 +75,13 @@ def list_attempts(db: Database, tenant_id: UUID, call_id: UUID) -> list[Attempt]
     """The call's dials by number; empty for another tenant's call."""
     with db.connection() as conn:
         return all_rows(conn, Attempt, _SQL["list_attempts"], {"tenant_id": tenant_id, "id": call_id})
+
+
+def is_test(db: Database, tenant_id: UUID, call_id: UUID) -> bool:
+    """Whether it is a call of the tenant's that was placed with a test key."""
+    with db.connection() as conn:
+        row = conn.execute(_SQL["is_test"], {"tenant_id": tenant_id, "id": call_id}).fetchone()
+    return row is not None and row[0] is True
 
 
 def forget_keys(db: Database, before: datetime, limit: int) -> int:

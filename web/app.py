@@ -12,13 +12,14 @@ from redis import Redis
 from objects.place import Places
 from settings import Settings
 from store.pool import Database
-from web import access, auth, docs, health, operator, problems, recording_files, requestlog, requestrate, testmode
+from web import access, auth, docs, health, operator, problems, recording_files, requestlog, requestrate
 from web.api import actions, agents, caller_ids, calls, keys, limits, queue, recordings
 from web.internal import auth as internal_auth
 from web.internal import cdr
 from web.redisgate import RedisGate
 from web.requestrate import RequestRates
 from web.runtime import Runtime, install, utc_now
+from web.testmode import register as register_test_mode
 
 
 def create_app(settings: Settings, *, database: Database, redis: Redis, now: Callable[[], datetime] = utc_now) -> Flask:
@@ -37,7 +38,7 @@ def create_app(settings: Settings, *, database: Database, redis: Redis, now: Cal
     internal_auth.register(app)
     requestrate.register(app)
     access.register(app)
-    testmode.register(app)
+    register_test_mode(app)
     # Postgres away, or too slow to answer: the same to whoever asks.
     problems.register(app, (psycopg.OperationalError, psycopg.InterfaceError))
     health.register(app)
