@@ -89,6 +89,11 @@ class Settings(BaseSettings):
 
     # --- the switch ----------------------------------------------------------------------------------------------
     switch: str = Field("fs1", pattern=r"^[a-z0-9][a-z0-9-]{0,31}$", description="name of the switch beside this process")
+    lab_switch: bool = Field(
+        False,
+        description="this controller's switch is the laboratory: it dials carriers of the laboratory alone, for calls of"
+        " test keys, and no other switch does (docs/test-keys.md)",
+    )
     esl_host: str = Field("127.0.0.1", description="event socket address of the switch")
     esl_port: int = Field(8021, ge=1, le=65535, description="event socket port of the switch")
     esl_user: str = Field(

@@ -24,6 +24,8 @@ Scope = Literal[
     "keys:manage",
 ]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
+#: Of these what a test key may be good for.
+TEST_SCOPES: tuple[Scope, ...] = ("calls:read", "calls:write", "agents:read", "limits:read")
 #: Where calls of a key go: to people, or to the laboratory.
 Mode = Literal["live", "test"]
 

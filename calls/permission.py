@@ -20,6 +20,7 @@ from calls.data import ruleset
 from calls.hours import legal
 from calls.places import NOWHERE, Recipient, place_of
 from calls.standing import Standing
+from calls.test_rules import number as test_number
 from calls.verdict import Facts, Finding, Verdict
 from calls.windows import Limits, Opening
 
@@ -39,6 +40,8 @@ RULES: tuple[Rule, ...] = (
     outbound_rules.times,
     guard_rules.caps,
 )
+#: Of a call placed with a test key, in place of those: who pays for nothing and reaches nobody needs no more.
+TEST_RULES: tuple[Rule, ...] = (test_number, outbound_rules.zone, outbound_rules.times)
 #: Rules that pass by turns: so often the next moment is looked for before it is said that there is none.
 _TURNS = 1000
 
@@ -72,7 +75,7 @@ def facts_of(
 
 def judge(facts: Facts, at: datetime) -> Verdict:
     """What every rule says to a dial at ``at``."""
-    findings = tuple(finding for rule in RULES for finding in rule(facts, at))
+    findings = tuple(finding for rule in (TEST_RULES if facts.standing.test else RULES) for finding in rule(facts, at))
     return Verdict(at, ruleset(), facts, findings)
 
 

@@ -23,7 +23,7 @@ class Standing:
     """``configured``: its operator has set rules for it at all. ``destinations``: :mod:`calls.destinations`. ``hours``:
     whose hours it keeps. ``time_zone``: of callees whose zone nobody knows. ``consent``: what stands in for a call that
     says nothing. ``caller_id``: how the number of the call at hand may be shown, of :data:`HOWS`; None: it may not.
-    ``more``: the document.
+    ``test``: the call is a test key's, for which none of this holds. ``more``: the document.
     """
 
     configured: bool = False
@@ -32,6 +32,7 @@ class Standing:
     time_zone: str | None = None
     consent: Consent | None = None
     caller_id: str | None = None
+    test: bool = False
     more: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -39,6 +40,11 @@ class Standing:
         """From the store's document (``standing`` in store/sql/parts.sql). ValueError for what says nothing to obey."""
         if not isinstance(value, Mapping):
             raise ValueError("standing: must be an object")
+        test = value.get("test", False)
+        if not isinstance(test, bool):
+            raise ValueError("standing: test must be true or false")
+        if test:
+            return cls(configured=True, hours="none", test=True, more=value)
         rules = value.get("rules")
         if rules is not None and not isinstance(rules, Mapping):
             raise ValueError("standing: rules must be an object")
@@ -50,4 +56,5 @@ class Standing:
         destinations, hours, zone = (rules.get(name) for name in ("destinations", "hours", "time_zone"))
         if not isinstance(destinations, Mapping) or hours not in POLICIES or not isinstance(zone, str | None):
             raise ValueError("standing: destinations, hours or time_zone cannot be read")
-        return cls(True, destinations, hours, zone, Consent.read(rules.get("consent")), caller_id, value)
+        consent = Consent.read(rules.get("consent"))
+        return cls(True, destinations, hours, zone, consent, caller_id, more=value)

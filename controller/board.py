@@ -71,7 +71,7 @@ class Board:
 
     def _claim(self, wanted: Sequence[attempts.Wanted]) -> list[attempts.Claimed | attempts.Refused | Exception]:
         settings = self.settings
-        return attempts.claim_all(self.db, wanted, switch=settings.switch, pdd_s=settings.pdd_s)
+        return attempts.claim_all(self.db, wanted, switch=settings.switch, pdd_s=settings.pdd_s, lab=settings.lab_switch)
 
     @property
     def may_dial(self) -> bool:

@@ -63,7 +63,7 @@ class Gateways:
         """Asks for every enabled gateway, and writes down what it heard."""
         found: dict[UUID, dict[str, bool]] = {}
         here = {one.gateway for one in versions.loads(self._board.db, self._board.settings.switch) if one.state == "loaded"}
-        for endpoint in carriers.list_endpoints(self._board.db):
+        for endpoint in carriers.list_endpoints(self._board.db, lab=self._board.settings.lab_switch):
             if not endpoint.enabled:
                 continue
             reply = self._board.link.call(commands.gateway_status(endpoint.gateway))

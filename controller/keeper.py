@@ -45,6 +45,7 @@ class Keeper(Rounds):
     def __init__(self, board: Board, on_change: Callable[[], None], secrets: Mapping[str, str] = os.environ) -> None:
         super().__init__(board.settings, "carriers", TURN_S)
         self._board = board
+        self._lab = board.settings.lab_switch
         self._on_change = on_change
         self._secrets = secrets
         self._look_at = 0.0
@@ -78,7 +79,7 @@ class Keeper(Rounds):
     def _look(self, order: Order | None) -> bool:
         """Whether every gateway is there as it should be."""
         name, db = self._board.settings.switch, self._board.db
-        wanted = gateways.wanted(db, name)
+        wanted = gateways.wanted(db, name, lab=self._lab)
         by_hand = [e.gateway for e in carriers.list_endpoints(db)]
         failed: dict[str, str] = {}
         if order is not None and order.kind == "apply":
@@ -128,7 +129,9 @@ class Keeper(Rounds):
                 failed[version.gateway] = str(error)
         try:
             files.write(ready)
-            files.keep(frozenset(v.gateway for v in gateways.wanted(self._board.db, self._board.settings.switch)))
+            files.keep(
+                frozenset(v.gateway for v in gateways.wanted(self._board.db, self._board.settings.switch, lab=self._lab))
+            )
             files.write([acl_file(wanted)])
         except OSError as error:
             return {v.gateway: f"TRUNKLINE_GATEWAY_DIR: {error}" for v in wanted}
@@ -172,7 +175,9 @@ class Keeper(Rounds):
         files = GatewayFiles(self._board.settings.gateway_dir) if self._board.settings.gateway_dir else None
         if unused and files is not None:
             # Before any of them is said to be gone, so that a turn that is cut short does this again.
-            files.write([acl_file(version for version in gateways.wanted(db, name) if version.retired_at is None)])
+            files.write(
+                [acl_file(version for version in gateways.wanted(db, name, lab=self._lab) if version.retired_at is None)]
+            )
             self._board.link.call(commands.acl_reload())
         for gateway in unused:
             if files is not None:

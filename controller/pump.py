@@ -87,7 +87,9 @@ class Pumps:
         self._threads.spawn(self._listen).link_exception(self._loop_died)
         while not self._board.stopping.is_set():
             try:
-                known = carriers.list_limits(self._board.db)
+                # The laboratory asks for its own carriers alone, and nobody else for them; the claim holds both to it.
+                lab = self._board.settings.lab_switch
+                known = [one for one in carriers.list_limits(self._board.db) if one.lab == lab]
                 self._board.trunks = {trunk.id: trunk for trunk in trunks.list_trunks(self._board.db)}
                 for carrier in known:
                     jitter = self._board.settings.jitter_for(carrier.jitter_ms, carrier.invite_cost)

@@ -142,7 +142,9 @@ class Reconciler:
     def _note_core(self, now: datetime) -> None:
         """A new Core-UUID is a restarted switch: its channels and its tombstones are gone."""
         core = self.board.link.call(commands.global_getvar("core_uuid")).strip()
-        self._core_since = switches.seen(self.board.db, self.board.settings.switch, core, now)
+        self._core_since = switches.seen(
+            self.board.db, self.board.settings.switch, core, now, lab=self.board.settings.lab_switch
+        )
 
     def _channels(self) -> tuple[set[UUID], set[UUID]]:
         """Our channels on the switch, and those of them that are callers'. With none, FreeSWITCH leaves out ``rows``."""

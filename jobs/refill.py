@@ -81,7 +81,7 @@ class Refill:
         # The flags before the rows: whoever found a flag that was set later has its row looked for the next time.
         flagged = lanes.overflowing(self._redis)
         due = set(laning.due_lanes(self._db))
-        fed = {name: lane for name in due if (lane := lane_of(name)) is not None and not picture.paused(lane.tenant_id)}
+        fed = {name: lane for name in due if (lane := lane_of(name)) is not None and not picture.rests(lane)}
         windows = fitted(self._settings, {name: window(self._settings, picture.cps(lane)) for name, lane in fed.items()})
         every_mark = picture.marks()
         marks = {name: mark for name, lane in fed.items() if (mark := every_mark.get(lane.tenant_id)) is not None}

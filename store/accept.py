@@ -54,8 +54,8 @@ class NewCall:
 
     ``retry``: the rules it goes by, None: the platform's, whatever they will be. ``due_at`` lies in its ``window``, and a
     dial may begin until ``dial_until``. ``recording``: start, notice, days; None: it is not recorded.
-    ``decision``: what the rules said to it (calls/verdict.py). The ids are the caller's, so that accepting the same NewCall
-    again after a lost connection is harmless.
+    ``test``: of a test key, by the test route. ``decision``: what the rules said to it (calls/verdict.py). The ids are the
+    caller's, so that accepting the same NewCall again after a lost connection is harmless.
     """
 
     tenant_id: UUID
@@ -81,6 +81,7 @@ class NewCall:
     consent: Consent | None = None
     decision: dict[str, Any] | None = None
     webhook: dict[str, Any] | None = None  # {"endpoint_id", "events"}, where it asks for its own
+    test: bool = False
     id: UUID = field(default_factory=new_uuid7)
     attempt_id: UUID = field(default_factory=new_uuid7)
 
@@ -189,6 +190,7 @@ def queued_call(new: NewCall, now: datetime, batch_id: UUID | None = None) -> Ca
         recipient=None if new.recipient is None else new.recipient.as_dict(),
         consent=None if new.consent is None else new.consent.as_dict(),
         batch_id=batch_id,
+        test=new.test,
     )
 
 

@@ -80,7 +80,7 @@ def claim_nothing(conn: Conn, now: datetime) -> None:
     """
     nobody = UUID(int=0)
     params = {"attempt_id": nobody, "carrier_id": nobody, "fence": 1 << 40, "epoch": 1, "switch": "nobody", "duty": 1}
-    _claim(conn, {**params, "pdd_s": 1, "clock": None})
+    _claim(conn, {**params, "pdd_s": 1, "clock": None, "lab": False})
     _unclaim(conn, nobody, 1 << 40, now)
 
 

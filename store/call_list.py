@@ -49,7 +49,9 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Only calls of which all of it is true; None: whatever. ``created_after`` itself is in, ``created_before`` is not."""
+    """Only calls of which all of it is true; None: whatever. ``created_after`` itself is in, ``created_before`` is not.
+    ``test``: those of test keys, or (False) of live keys.
+    """
 
     status: str | None = None
     to_number: str | None = None
@@ -59,11 +61,14 @@ class Filters:
     batch_id: UUID | None = None
     created_after: datetime | None = None
     created_before: datetime | None = None
+    test: bool | None = None
 
     @property
     def looks(self) -> bool:
         """Rows have to be looked at that may not fit."""
-        return any(value is not None for name, value in asdict(self).items() if name != self.walked)
+        # Few calls are tests: leaving those out is no look for something.
+        given = {name: value for name, value in asdict(self).items() if (name, value) != ("test", False)}
+        return any(value is not None for name, value in given.items() if name != self.walked)
 
     @property
     def walked(self) -> str | None:

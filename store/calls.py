@@ -38,6 +38,7 @@ __all__ = [
     "accept_call",
     "forget_keys",
     "get_call",
+    "is_test",
     "list_attempts",
     "list_events",
     "request_hangup",
@@ -62,6 +63,13 @@ def list_attempts(db: Database, tenant_id: UUID, call_id: UUID) -> list[Attempt]
     """The call's dials by number; empty for another tenant's call."""
     with db.connection() as conn:
         return all_rows(conn, Attempt, _SQL["list_attempts"], {"tenant_id": tenant_id, "id": call_id})
+
+
+def is_test(db: Database, tenant_id: UUID, call_id: UUID) -> bool:
+    """Whether it is a call of the tenant's that was placed with a test key."""
+    with db.connection() as conn:
+        row = conn.execute(_SQL["is_test"], {"tenant_id": tenant_id, "id": call_id}).fetchone()
+    return row is not None and row[0] is True
 
 
 def forget_keys(db: Database, before: datetime, limit: int) -> int:

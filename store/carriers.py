@@ -10,6 +10,7 @@ from uuid import UUID
 from psycopg import errors
 
 from calls.ids import new_uuid7
+from calls.test_numbers import NO_NUMBER, TEST_ROUTE
 from store import invite_costs
 from store.pool import Conn, Database
 from store.queries import load
@@ -26,6 +27,7 @@ class CarrierLimits:
     also counts by those, and their scopes (store/scopes.py) have the numbers. ``urgent_share``: of its slots, what one
     tenant's urgent calls may take ahead of others (0 to 1); ``bulk_floor``: what bulk calls always get (0 to 0.5).
     ``counts_inbound``: calls that it places to us take its channels too; ``inbound_reserved`` of them no call of ours takes.
+    ``lab``: it is the laboratory's, for calls of test keys alone, and stays so.
     """
 
     id: UUID
@@ -44,9 +46,10 @@ class CarrierLimits:
     bulk_floor: float
     counts_inbound: bool = True
     inbound_reserved: int = 0
+    lab: bool = False
 
 
-_CHANGES = frozenset(field.name for field in fields(CarrierLimits)) - {"id", "name"}
+_CHANGES = frozenset(field.name for field in fields(CarrierLimits)) - {"id", "name", "lab"}
 _RANGES = {
     "name": "1 to 32 lower-case letters, digits, '_' or '-'",
     "max_channels": "at least 0",
@@ -127,6 +130,7 @@ def put_carrier(
     bulk_floor: float = 0.1,
     counts_inbound: bool = True,
     inbound_reserved: int = 0,
+    lab: bool = False,
 ) -> CarrierLimits:
     """Create the carrier of that name, or give it these numbers and no others. Errors: ``ValueError`` naming the field."""
     params = {
@@ -146,6 +150,7 @@ def put_carrier(
         "bulk_floor": bulk_floor,
         "counts_inbound": counts_inbound,
         "inbound_reserved": inbound_reserved,
+        "lab": lab,
     }
     try:
         with db.connection() as conn:
@@ -153,7 +158,9 @@ def put_carrier(
             carrier = one_row(conn, CarrierLimits, _SQL["put_carrier"], params)
     except OUT_OF_RANGE as error:
         raise refused(f"carrier {name!r}", "carriers", _RANGES, error) from error
-    assert carrier is not None
+    if carrier is None:
+        other = "no carrier of the laboratory" if lab else "the laboratory's"
+        raise ValueError(f"carrier {name!r}: there is one of this name, and it is {other}: choose another name")
     return carrier
 
 
@@ -234,6 +241,7 @@ def put_route(db: Database, *, name: str, prefixes: Sequence[str], carriers: Seq
     try:
         with db.connection() as conn:
             conn.execute(_SQL["lock_routes"])
+            _require_one_kind(conn, name, prefixes, [entry.carrier_id for entry in entries])
             conn.execute(_SQL["delete_route"], {"name": name})
             taken = conn.execute(_SQL["prefix_owner"], {"prefixes": list(prefixes)}).fetchone()
             if taken is not None:
@@ -252,6 +260,25 @@ def put_route(db: Database, *, name: str, prefixes: Sequence[str], carriers: Seq
         ) from error
 
 
+def _require_one_kind(conn: Conn, name: str, prefixes: Sequence[str], ids: Sequence[UUID]) -> None:
+    """The test route leads to the laboratory, which no number does, and no other route leads there."""
+    labs = [str(row[0]) for row in conn.execute(_SQL["lab_names"], {"ids": list(ids)})]
+    if name != TEST_ROUTE:
+        if labs:
+            raise ValueError(
+                f"carriers: {labs[0]!r} is the laboratory's, which takes calls of test keys alone: only the route"
+                f" {TEST_ROUTE!r} leads there (trunkline lab setup)"
+            )
+        return
+    if len(labs) < len(set(ids)):
+        raise ValueError(
+            f"route {TEST_ROUTE!r}: the name is kept for calls of test keys, which go to carriers of the laboratory alone:"
+            " choose another name"
+        )
+    if list(prefixes) != [NO_NUMBER]:
+        raise ValueError(f"prefixes: no number leads to the route {TEST_ROUTE!r}: give {NO_NUMBER!r} alone")
+
+
 def remove_route(db: Database, name: str) -> bool:
     """The route leads nowhere any more; what waits for it waits until it is put again. False: no such route."""
     with db.connection() as conn:
@@ -265,10 +292,10 @@ def list_limits(db: Database) -> list[CarrierLimits]:
         return all_rows(conn, CarrierLimits, _SQL["list_limits"])
 
 
-def list_endpoints(db: Database) -> list[Endpoint]:
-    """Every endpoint by gateway, disabled ones too."""
+def list_endpoints(db: Database, *, lab: bool | None = None) -> list[Endpoint]:
+    """Every endpoint by gateway, disabled ones too. ``lab``: those of the laboratory's carriers, or (False) all others."""
     with db.connection() as conn:
-        return all_rows(conn, Endpoint, _SQL["list_endpoints"])
+        return all_rows(conn, Endpoint, _SQL["list_endpoints"], {"lab": lab})
 
 
 def list_routes(db: Database) -> list[Route]:

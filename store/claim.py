@@ -29,7 +29,7 @@ _CALL_WIDTH = len(Call.__dataclass_fields__)
 
 RefusalReason = Literal[
     "gone", "not_queued", "not_due", "expired", "canceled", "paused", "agent_paused", "drained", "epoch", "no_endpoint",
-    "off_duty", "unreadable", "rules", Why,
+    "off_duty", "unreadable", "rules", "lab", Why,
 ]  # fmt: skip
 #: Refused for ever; or for this switch alone, whose controller puts it back. For any other reason the attempt, if still
 #: queued, is in no lane now and has to come back into one; with ``agent_paused`` not before its agent is resumed.
@@ -102,6 +102,7 @@ def claim(
     pdd_s: int,
     duty: int | None = None,
     clock: datetime | None = None,
+    lab: bool = False,
 ) -> Claimed | Refused:
     """Take the attempt for dialing: ``queued -> dialing`` in one statement that checks everything that may forbid it.
 
@@ -110,19 +111,20 @@ def claim(
     committed must not dial, and the attempt's deadline (``clock + pdd_s``) finds it. What is due, what has expired, and from
     when the deadline runs, is told by ``clock``, None: the database's, so that it is the same on every host. ``duty``: the
     fence under which this controller is on duty beside the switch (store/duty.py); None: it has no other beside it.
+    ``lab``: the switch is the laboratory, where calls of test keys are dialed and nothing else.
     """
-    params = _params(Wanted(attempt_id, fence, epoch, carrier_id, duty), switch, pdd_s, clock)
+    params = _params(Wanted(attempt_id, fence, epoch, carrier_id, duty), switch, pdd_s, clock, lab)
     return db.run(lambda conn: _claim(conn, params), lost=False)
 
 
 def claim_all(
-    db: Database, wanted: Sequence[Wanted], *, switch: str, pdd_s: int, clock: datetime | None = None
+    db: Database, wanted: Sequence[Wanted], *, switch: str, pdd_s: int, clock: datetime | None = None, lab: bool = False
 ) -> list[Claimed | Refused | Exception]:
     """:func:`claim` of many in one transaction; the results in order, or in place of one the ``psycopg.Error`` of it alone.
     What is not had at once is asked for again alone, so no claim depends on another's. Raises ``psycopg.Error`` when the
     connection is lost over all of them.
     """
-    asked = [_params(one, switch, pdd_s, clock) for one in wanted]
+    asked = [_params(one, switch, pdd_s, clock, lab) for one in wanted]
     had: dict[UUID, Claimed] = {}
     if len(asked) > 1:
         try:
@@ -139,7 +141,7 @@ class _Forbidden(Exception):
     """One of the batch was claimed against its call's own rules: none of it is to be committed."""
 
 
-def _params(wanted: Wanted, switch: str, pdd_s: int, clock: datetime | None) -> dict[str, Any]:
+def _params(wanted: Wanted, switch: str, pdd_s: int, clock: datetime | None, lab: bool) -> dict[str, Any]:
     return {
         "attempt_id": wanted.attempt_id,
         "fence": wanted.fence,
@@ -149,6 +151,7 @@ def _params(wanted: Wanted, switch: str, pdd_s: int, clock: datetime | None) -> 
         "pdd_s": pdd_s,
         "duty": wanted.duty,
         "clock": clock,
+        "lab": lab,
     }
 
 

@@ -128,12 +128,14 @@ def _plan(conn: Conn, now: datetime, renew: Collection[str]) -> list[Version]:
     return made
 
 
-def wanted(db: Database, switch: str | None = None) -> list[Version]:
-    """What a switch is to have, by gateway; None: what any is to have."""
+def wanted(db: Database, switch: str | None = None, *, lab: bool = False) -> list[Version]:
+    """What a switch is to have, by gateway; None: what any is to have. ``lab``: the switch is the laboratory, which has the
+    gateways of its carriers alone, and no other switch has them.
+    """
     with db.connection() as conn:
         if switch is None:
             return all_rows(conn, Version, _SQL["all_versions"])
-        return all_rows(conn, Version, _SQL["wanted"], {"switch": switch})
+        return all_rows(conn, Version, _SQL["wanted"], {"switch": switch, "lab": lab})
 
 
 def loads(db: Database, switch: str | None = None) -> list[Load]:

@@ -14,7 +14,7 @@ from uuid import UUID
 from psycopg.errors import ForeignKeyViolation
 from psycopg.rows import dict_row
 
-from calls.access import SCOPES, Mode, Network
+from calls.access import SCOPES, TEST_SCOPES, Mode, Network
 from calls.ids import new_uuid7
 from store import key_text
 from store.key_text import Admit, Given, anywhere
@@ -90,7 +90,7 @@ def create(
     *,
     tenant_id: UUID,
     name: str = "",
-    scopes: Collection[str] = SCOPES,
+    scopes: Collection[str] | None = None,
     allowed_ips: Sequence[Network] | None = None,
     expires_at: datetime | None = None,
     mode: Mode = "live",
@@ -98,13 +98,16 @@ def create(
     most: int | None = None,
 ) -> tuple[ApiKey, str]:
     """(key, plaintext). The plaintext is shown this once and cannot be had again. ``most`` keys may then be in force.
+    ``scopes`` None: all that a key of the mode may have.
 
     Errors: :class:`KeyNameTaken`, :class:`TooManyKeys`; ``ValueError`` when there is no such tenant, or for a scope that
-    there is not.
+    such a key may not have.
     """
-    unknown = sorted(set(scopes) - set(SCOPES))
+    known = TEST_SCOPES if mode == "test" else SCOPES
+    scopes = known if scopes is None else scopes
+    unknown = sorted(set(scopes) - set(known))
     if unknown or not scopes:
-        raise ValueError(f"scopes: {', '.join(unknown) or 'none'}: give some of {', '.join(SCOPES)}")
+        raise ValueError(f"scopes: {', '.join(unknown) or 'none'}: a {mode} key has some of {', '.join(known)}")
     with db.connection() as conn:
         _room(conn, tenant_id, name, now, most)
         return _insert(conn, tenant_id, name, scopes, allowed_ips, expires_at, mode, None, now)

@@ -15,6 +15,7 @@ from calls.permission import Facts, Verdict, facts_of, judge
 from calls.places import Recipient
 from calls.retry import RetryRules
 from calls.standing import Standing
+from calls.test_numbers import NO_NUMBER, TEST_ROUTE
 from store.caps import ASKED
 from store.limits import Unreadable, limits_at, place_of_call, rules_of
 from store.pool import Conn, Database
@@ -36,8 +37,8 @@ class Known:
     standing: Standing
 
 
-def ask(db: Database, tenant_id: UUID, agent_id: UUID, to: str, caller: str) -> Known:
-    """All that :func:`calls.permission.judge` needs of the database for a new call, and its route."""
+def ask(db: Database, tenant_id: UUID, agent_id: UUID, to: str, caller: str, *, test: bool = False) -> Known:
+    """All that :func:`calls.permission.judge` needs of the database for a new call, or a ``test`` call, and its route."""
     digits = to.removeprefix("+")
     params = {
         "prefixes": [digits[:length] for length in range(len(digits) + 1)],
@@ -45,6 +46,9 @@ def ask(db: Database, tenant_id: UUID, agent_id: UUID, to: str, caller: str) -> 
         "tenant_id": tenant_id,
         "to_number": to,
         "from_number": caller,
+        "test": test,
+        "test_route": TEST_ROUTE,
+        "no_number": NO_NUMBER,
     }
     with db.connection() as conn:
         row = conn.execute(_SQL["ask"], params).fetchone()

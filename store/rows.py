@@ -51,6 +51,7 @@ class Call:
     direction: str = "outbound"  # inbound: from_number called to_number, which is one of the tenant's own
     recipient: Any = None  # where its callee is: calls.places.Recipient.read
     consent: Any = None  # on what ground it is made: calls.consent.Consent.read
+    test: bool = False  # placed with a test key: dialed in the laboratory alone
     batch_id: UUID | None = None  # posted with others; None: alone
     answered_by_ms: int | None = None  # ms from the answer to the verdict
     recording_ids: list[UUID] = field(default_factory=list)

@@ -55,6 +55,7 @@ def snapshot(call: Call, dial: Attempt | None = None) -> dict[str, Any]:
         "ended_at": stamp(call.ended_at),
         "client_reference": call.client_reference,
         "batch_id": None if call.batch_id is None else batch_ref(call.batch_id),
+        "test": call.test,
         "metadata": call.metadata,
         "sequence": call.sequence,
     }

@@ -10,10 +10,12 @@ from store.queries import load
 _SQL = load("switches")
 
 
-def seen(db: Database, name: str, core_uuid: str, now: datetime) -> datetime:
-    """The switch answered with this Core-UUID; returns since when that very process has been known."""
+def seen(db: Database, name: str, core_uuid: str, now: datetime, *, lab: bool = False) -> datetime:
+    """The switch answered with this Core-UUID; returns since when that very process has been known. ``lab``: it is the
+    laboratory, as its controller has it.
+    """
     with db.connection() as conn:
-        row = conn.execute(_SQL["seen"], {"name": name, "core_uuid": core_uuid, "now": now}).fetchone()
+        row = conn.execute(_SQL["seen"], {"name": name, "core_uuid": core_uuid, "now": now, "lab": lab}).fetchone()
     assert row is not None
     since: datetime = row[0]
     return since
@@ -51,7 +53,7 @@ def touch(db: Database, name: str, now: datetime) -> None:
         conn.execute(_SQL["touch"], {"name": name, "now": now})
 
 
-def live(db: Database, since: datetime) -> list[str]:
-    """Names of the switches that answered after ``since``."""
+def live(db: Database, since: datetime, *, lab: bool | None = None) -> list[str]:
+    """Names of the switches that answered after ``since``; ``lab``: only the laboratory's, or (False) only all others."""
     with db.connection() as conn:
-        return [str(row[0]) for row in conn.execute(_SQL["live"], {"since": since})]
+        return [str(row[0]) for row in conn.execute(_SQL["live"], {"since": since, "lab": lab})]

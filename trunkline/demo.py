@@ -12,9 +12,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from rich.console import Console
 
+from calls.ids import agent_ref
 from trunkline.demo_desk import Desk
 from trunkline.demo_plan import QUIET, RING, TALK, PlannedCall, plan
 from trunkline.demo_report import judge, print_addresses, print_report
+from trunkline.demo_tests import Tester
 from trunkline.demo_tone import write_announcement
 from trunkline.demo_view import END_STATUSES, Meter, View
 from trunkline.stack import LabCarrier, Route, Stack
@@ -52,17 +54,23 @@ def demo(directory: pathlib.Path, *, calls: int, seed: int, leave: bool) -> int:
     if not console.is_terminal:
         console.width = 132
     status = 130
-    stack = Stack(directory, CARRIERS, ROUTES, environ=ENVIRON, seed=seed, restart=True, usual_ports=True, say=console.print)
+    stack = Stack(
+        directory, CARRIERS, ROUTES, environ=ENVIRON, seed=seed, restart=True, usual_ports=True, lab=True, say=console.print
+    )
     try:
-        console.print("starting Postgres, Redis, a lab switch, two lab carriers and every process of the Procfile")
+        console.print("starting Postgres, Redis, a lab switch, two lab carriers and every process of the Procfile,")
+        console.print("and beside it the laboratory that calls of test keys go to")
         with stack:
             desk = _open_desk(stack)
+            tester = Tester(stack.api, stack.test_key(desk.accounts[0]), agent_ref(desk.agents[0][0]))
+            tester.post()
             planned = plan(calls, len(TENANTS), random.Random(seed))
             console.print(f"{calls} calls by POST {stack.api}/v1/calls")
             _run(stack, desk, planned, console)
             verdict = judge(desk, stack)
+            verdict.faults += tester.faults()
             print_report(console, verdict, desk)
-            print_addresses(console, desk, stack)
+            print_addresses(console, desk, stack, tester.key)
             status = 0 if verdict.passed else 1
             if not verdict.passed:
                 console.print(f"logs kept in {_keep_logs(stack, directory / KEPT)}", soft_wrap=True)

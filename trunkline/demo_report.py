@@ -135,14 +135,17 @@ def print_report(console: Console, verdict: Judgement, desk: Desk) -> None:
     console.print("passed: no call lost, no limit broken" if verdict.passed else f"failed: {len(verdict.faults)} faults")
 
 
-def print_addresses(console: Console, desk: Desk, stack: Stack) -> None:
-    """Where things are while the demo is up, with an export, a curl and a trace that work as they stand."""
+def print_addresses(console: Console, desk: Desk, stack: Stack, test_key: str) -> None:
+    """Where things are while the demo is up, with an export, curls and a trace that work as they stand."""
     account, agent = desk.accounts[0], agent_ref(desk.agents[0][0])
     console.print(
         f"\nAPI      {stack.api}/v1\nSwagger  {stack.api}/v1/docs\n"
         f"export TL_URL={stack.api} TL_KEY={account.key} TL_AGENT={agent}  # for docs/tutorial.md\n"
         f"curl -si {stack.api}/v1/calls -H 'Authorization: Bearer {account.key}' -H 'Content-Type: application/json' \\\n"
         f'  -d \'{{"to": "+12125550125", "from": "+12025550100", "agent_id": "{agent}"}}\'\n'
+        f"# busy, in the laboratory and for nothing: a test key, docs/test-keys.md\n"
+        f"curl -si {stack.api}/v1/calls -H 'Authorization: Bearer {test_key}' -H 'Content-Type: application/json' \\\n"
+        f'  -d \'{{"to": "+12025550101", "from": "+12025550100", "agent_id": "{agent}"}}\'\n'
         f"DATABASE_URL='{stack.database_url}' .venv/bin/trunkline trace {desk.posted[0].id if desk.posted else 'ID'}\n",
         soft_wrap=True,
     )

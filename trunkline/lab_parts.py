@@ -8,6 +8,7 @@ import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from store import test_lab
 from trunkline.private import free_port
 
 #: Processes of the Procfile of which each switch has one of its own.
@@ -59,7 +60,8 @@ class Place:
     started.
 
     ``password`` is people's; with ``user_password`` our processes log in by name and are limited to what they need.
-    ``suffix`` goes after the names of its processes: none where there is one switch only, else ``-fs2``.
+    ``suffix`` goes after the names of its processes: none where there is one switch only, else ``-fs2``. ``lab``: it is the
+    laboratory, for calls of test keys alone.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Place:
     recordings: str = ""
     kept: str = ""
     gateways: str = ""
+    lab: bool = False
 
     def process(self, role: str) -> str:
         """The name under which the supervisor knows its ``switch``, ``controller``, ``standby`` or ``relay``."""
@@ -92,6 +95,7 @@ class Place:
             "TRUNKLINE_RECORDING_SPOOL": self.recordings,
             "TRUNKLINE_RECORDING_DIR": self.kept,
             "TRUNKLINE_GATEWAY_DIR": self.gateways,
+            "TRUNKLINE_LAB_SWITCH": str(self.lab).lower(),
         }
 
     def command(self, *, gateways: Mapping[str, str], seed: int, temp: pathlib.Path, cdr_url: str = "") -> str:
@@ -126,19 +130,40 @@ def lab_places(
     `spools`: each has its spool of CDRs in there; None: they post none. `gateways`: each has the directory of its gateways.
     """
     return [
-        Place(
-            name=f"fs{number}",
-            suffix="" if count == 1 else f"-fs{number}",
-            esl=("127.0.0.1", free_port()),
-            password=secrets.token_urlsafe(16),
-            relay_port=relay_port,
-            sip=f"127.0.0.1:{free_port(socket.SOCK_DGRAM)}",
-            spool="" if spools is None else str(spools / f"fs{number}"),
-            user_password=secrets.token_urlsafe(16),
-            gateways="" if gateways is None else str(gateways / f"fs{number}"),
-        )
+        _place(f"fs{number}", "" if count == 1 else f"-fs{number}", relay_port, spools, gateways)
         for number, relay_port in zip(range(1, count + 1), relay_ports, strict=False)
     ]
+
+
+def _place(
+    name: str, suffix: str, relay_port: int, spools: pathlib.Path | None, gateways: pathlib.Path | None, *, lab: bool = False
+) -> Place:
+    return Place(
+        name=name,
+        suffix=suffix,
+        esl=("127.0.0.1", free_port()),
+        password=secrets.token_urlsafe(16),
+        relay_port=relay_port,
+        sip=f"127.0.0.1:{free_port(socket.SOCK_DGRAM)}",
+        spool="" if spools is None else str(spools / name),
+        user_password=secrets.token_urlsafe(16),
+        gateways="" if gateways is None else str(gateways / name),
+        lab=lab,
+    )
+
+
+def laboratory(spools: pathlib.Path | None, gateways: pathlib.Path) -> Place:
+    """The place of the switch that dials calls of test keys, beside whatever dials the others."""
+    return _place("lab1", "-lab1", free_port(), spools, gateways, lab=True)
+
+
+def laboratory_processes(procfile: Mapping[str, str], place: Place) -> list[tuple[str, str, Place | None]]:
+    """As :func:`with_places`, of what the laboratory has of its own: nothing is recorded there."""
+    return [(place.process(role), procfile[role], place) for role in ("controller", "relay")]
+
+
+#: The carrier of the laboratory.
+TEST_CARRIER = LabCarrier(test_lab.CARRIER, channels=20, cps=10)
 
 
 def with_places(procfile: Mapping[str, str], places: Iterable[Place]) -> list[tuple[str, str, Place | None]]:

@@ -17,10 +17,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from uuid import UUID
 
-from lab.liberty import give_the_world
-from store import agents, keys, tenants
+from store import test_lab
 from store.migrate import migrate
 from store.pool import Database, open_database
 from store.switches import live as live_switches
@@ -28,11 +26,21 @@ from trunkline import guests
 from trunkline.api import Api
 from trunkline.children import Keeper, wait_until
 from trunkline.given_switch import GivenSwitch
-from trunkline.lab_parts import LabCarrier, Place, Route, lab_places, with_places
+from trunkline.lab_parts import (
+    TEST_CARRIER,
+    LabCarrier,
+    Place,
+    Route,
+    lab_places,
+    laboratory,
+    laboratory_processes,
+    with_places,
+)
 from trunkline.lab_routes import LAB_SECRET, apply_carriers, put_carriers
 from trunkline.private import free_port
 from trunkline.servers import GivenServer, PostgresServer, RedisServer, postgres_server, redis_server
 from trunkline.stack_parts import Account, port_or_free, settings_from, whose
+from trunkline.stack_people import People
 from trunkline.supervisor import ProcessFailed, Supervisor, parse_procfile, process_environment
 
 __all__ = ["READY_S", "Account", "LabCarrier", "Place", "Route", "Stack", "settings_from"]
@@ -42,7 +50,7 @@ _READY = r'^(\{.*"ready": ?true.*\})$'
 
 
 @dataclass
-class Stack:
+class Stack(People):
     """Start with ``start()``, end with ``close()``, or use it as a context manager.
 
     `switch`: a FreeSWITCH that runs already; without it a lab switch is started. It is neither started nor stopped here.
@@ -53,6 +61,8 @@ class Stack:
     command line for a process, by its name here. `private`: own servers even where DATABASE_URL or REDIS_URL name some
     (a test that restarts them needs that). `restart`: what dies is started again by ``supervisor.tend()``.
     `cdrs`: the switches post their CDRs to the API, as a second witness; a given switch says itself whether it does.
+    `lab`: a laboratory beside it, for calls of test keys: ``carrier-test``, ``switch-lab1``, ``controller-lab1`` and
+    ``relay-lab1``.
     `usual_ports`: the API's and the relay's customary ports where free.
     Errors of start(): ValueError naming the field, NoServer, ServerFailed, GuestRefused, ProcessFailed (with the end of
     the process's log), SwitchMissing.
@@ -71,6 +81,7 @@ class Stack:
     standby: bool = False
     commands: Mapping[str, str] = field(default_factory=dict)
     cdrs: bool = True
+    lab: bool = False
     say: Callable[[str], None] | None = None
 
     def start(self) -> None:
@@ -126,23 +137,29 @@ class Stack:
         )
         self._closing.append(self.supervisor.close)
         self.carrier_addresses: dict[str, str] = {}
-        for number, carrier in enumerate(self.lab_carriers):
+        simulated = [*self.lab_carriers, TEST_CARRIER] if self.lab else self.lab_carriers
+        for number, carrier in enumerate(simulated):
             name = f"carrier-{carrier.name}"
             self.supervisor.add(name, self._carrier_command(carrier, number))
             self.supervisor.start(name)
-        for carrier in self.lab_carriers:
+        for carrier in simulated:
             self.carrier_addresses[carrier.name] = str(self._ready(f"carrier-{carrier.name}")["sip"])
         self.places = [self._recording(place) for place in self._make_places()]
         self.esl_host, self.esl_port = self.places[0].esl
         self.esl_password = self.places[0].password
+        self.laboratory: Place | None = None
+        switches = [] if self.switch is not None else list(self.places)
         if self.switch is not None:
             self._take_switch(self.switch)
-            return
-        for number, place in enumerate(self.places):
+        if self.lab:
+            spools = self.spools if self.cdrs and self.switch is None else None
+            self.laboratory = self._recording(laboratory(spools, self.run / "gateways"))
+            switches.append(self.laboratory)
+        for number, place in enumerate(switches):
             command = place.command(gateways={}, seed=self.seed + number, temp=self.run, cdr_url=f"{self.api}/internal/cdr")
             self.supervisor.add(place.process("switch"), command, environ=place.passwords(self.cdr_password))
             self.supervisor.start(place.process("switch"))
-        for place in self.places:
+        for place in switches:
             self._ready(place.process("switch"))
 
     def _recording(self, place: Place) -> Place:
@@ -212,14 +229,19 @@ class Stack:
         self._closing.append(self.db.close)
         given = {} if self.switch is None else {name: gateway for name, (gateway, _) in self.switch.gateways.items()}
         put_carriers(self.db, self.lab_carriers, self.routes, self.carrier_addresses, given)
+        if self.laboratory is not None:
+            at = self.carrier_addresses[TEST_CARRIER.name]
+            test_lab.set_up(self.db, address=at, max_channels=TEST_CARRIER.channels, cps=TEST_CARRIER.cps)
         self.processes = parse_procfile((self.directory / "Procfile").read_text())
         if not self.standby:
             del self.processes["standby"]
         started = with_places(self.processes, self.places)
+        if self.laboratory is not None:
+            started += laboratory_processes(self.processes, self.laboratory)
         if unknown := set(self.commands) - {name for name, _, _ in started}:
             raise ValueError(f"commands: no process {', '.join(sorted(unknown))}")
         for name, command, place in started:
-            own = {**environ, **(place.environ() if place is not None and self.switches > 1 else {})}
+            own = {**environ, **(place.environ() if place is not None and (self.switches > 1 or place.lab) else {})}
             self.supervisor.add(name, self.commands.get(name, command), environ=own)
             self.supervisor.start(name)
         self.wait_ready()
@@ -255,7 +277,7 @@ class Stack:
     def wait_switches(self, timeout_s: float = READY_S) -> None:
         """Wait until a controller has spoken for each switch. Errors: TimeoutError."""
         ever = datetime.fromtimestamp(0, UTC)  # the database is new, and a controller's clock may be wrong
-        names = {place.name for place in self.places}
+        names = {place.name for place in self.places} | ({self.laboratory.name} if self.laboratory is not None else set())
         wait_until(f"controllers of {names}", lambda: names <= set(live_switches(self.db, ever)), timeout_s=timeout_s)
 
     def _readyz(self) -> str | None:
@@ -264,21 +286,6 @@ class Stack:
         except (OSError, http.client.HTTPException) as error:
             return f"{self.api}/readyz: {error}"
         return None if answer.status == 200 else str(answer.body)[:500]
-
-    def account(self, name: str, *, webhook_url: str | None = None) -> Account:
-        """A new tenant and an API key of it."""
-        tenant = tenants.create(self.db, name=name, webhook_url=webhook_url)
-        give_the_world(self.db, tenant.id)
-        _, key = keys.create(self.db, tenant_id=tenant.id, name="stack")
-        return Account(tenant.id, tenant.name, key)
-
-    def reference_agent(self, account: Account, name: str = "reference") -> UUID:
-        """An agent of the tenant that leads to the reference agent's WebSocket."""
-        return agents.create(self.db, tenant_id=account.id, name=name, kind="websocket", url=self.agent_url).id
-
-    def announcement(self, account: Account, file: str, name: str = "announcement") -> UUID:
-        """An agent of the tenant that plays `file` of ``self.audio``."""
-        return agents.create(self.db, tenant_id=account.id, name=name, kind="announcement", audio=file).id
 
     def close(self) -> None:
         """End everything in reverse order; a second call does nothing."""

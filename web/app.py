@@ -34,6 +34,7 @@ from web.internal import cdr
 from web.redisgate import RedisGate
 from web.requestrate import RequestRates
 from web.runtime import Runtime, install, utc_now
+from web.testmode import register as register_test_mode
 
 
 def create_app(
@@ -65,6 +66,7 @@ def create_app(
     internal_auth.register(app)
     requestrate.register(app)
     access.register(app)
+    register_test_mode(app)
     # Postgres away, or too slow to answer: the same to whoever asks.
     problems.register(app, (psycopg.OperationalError, psycopg.InterfaceError))
     health.register(app)

@@ -72,8 +72,8 @@ _SCHEMES = {
 }
 
 _FORBIDDEN = (
-    "Forbidden. The code says why: `missing_scope`, the key is good but not for this (the scope it lacks is in `scope`), or"
-    " `ip_not_allowed`, the key may not be used from there."
+    "Forbidden. The code says why: `missing_scope`, the key is good but not for this (the scope it lacks is in `scope`),"
+    " `ip_not_allowed`, the key may not be used from there, or `not_with_a_test_key`, this takes a live key."
 )
 _TOO_MANY = (
     "Too Many Requests. Nothing was done. The code and `limit.scope` say which limit is reached: `request_rate`, the"

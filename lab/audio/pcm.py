@@ -75,6 +75,9 @@ def looped_frames(speech: str, rate: int = 8000) -> tuple[bytes, ...]:
     if kind == "beeps":  # 2 s of silence, 1 s of tone, 2 s of silence
         gap = silence(2.0, rate)
         return tuple(frames(gap + tone(float(value), 1.0, rate) + gap, rate))
+    if kind == "machine":  # bursts last 4 s
+        said = bursts(rate) + tone(1000.0, 0.6, rate)
+        return tuple(frames(said + silence(60.0 - len(said) / 2 / rate, rate), rate))
     if kind == "bursts":
         return tuple(frames(bursts(rate), rate))
     return (silence(FRAME_S, rate),)

@@ -23,7 +23,9 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--mix", default="answered_hangup=1", help="outcome=weight,... for numbers without magic")
     parser.add_argument("--ring", default="0.4", help="LOW:HIGH seconds of ringing in the mix")
     parser.add_argument("--talk", default="3", help="LOW:HIGH seconds until the callee hangs up, in the mix")
-    parser.add_argument("--speech", help="silent | bursts | echo | tone:HZ | beeps:HZ for answered calls of the mix")
+    parser.add_argument(
+        "--speech", help="silent | bursts | echo | tone:HZ | beeps:HZ | machine for answered calls of the mix"
+    )
     parser.add_argument("--no-magic", action="store_true", help="ignore the table of magic numbers")
     parser.add_argument("--time-scale", type=float, default=1.0, help="stretch every time of an outcome")
     parser.add_argument("--challenge", action="store_true", help="ask digest credentials for every INVITE")

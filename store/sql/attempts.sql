@@ -6,12 +6,12 @@
 WITH epoch AS (
     SELECT b.epoch FROM budget_epoch b WHERE b.epoch = %(epoch)s FOR SHARE
 ), call AS (
-    SELECT c.id, c.agent_id, t.name AS tenant_name, coalesce(c.webhook_url, t.webhook_url, t.webhook_also) AS hook
+    SELECT c.id, c.agent_id, c.test, t.name AS tenant_name, coalesce(c.webhook_url, t.webhook_url, t.webhook_also) AS hook
     FROM calls c JOIN tenants t ON t.id = c.tenant_id
     WHERE c.id = (SELECT call_id FROM attempts WHERE id = %(attempt_id)s)
       AND NOT c.ended AND NOT c.cancel_requested AND NOT t.paused
       -- Of a tenant with caps the claims come one after the other, each in a transaction of its own.
-      AND NOT (%(together)s AND t.capped)
+      AND NOT (%(together)s AND t.capped AND NOT c.test)
       AND (t.canceled_before IS NULL OR c.created_at > t.canceled_before)
       AND NOT EXISTS (SELECT FROM batches b WHERE b.id = c.batch_id AND b.canceled_at IS NOT NULL)
       AND c.expires_at > coalesce(%(clock)s::timestamptz, statement_timestamp())
@@ -39,6 +39,8 @@ WITH epoch AS (
       AND a.due_at <= coalesce(%(clock)s::timestamptz, statement_timestamp())
       AND (a.dial_until IS NULL OR a.dial_until >= coalesce(%(clock)s::timestamptz, statement_timestamp()))
       AND k.id = %(carrier_id)s AND NOT k.paused
+      -- The laboratory's switches dial its carriers alone, which take calls of test keys alone; and nobody else does either.
+      AND k.lab = %(lab)s AND call.test = k.lab
       AND (%(duty)s::bigint IS NULL
            OR %(duty)s = (SELECT s.duty_fence FROM switches s WHERE s.name = %(switch)s::text))
     RETURNING {attempt}, call.tenant_name, call.agent_id, coalesce(k.pdd_s, %(pdd_s)s) AS pdd_s,
@@ -81,6 +83,7 @@ SELECT CASE
     WHEN a.due_at > coalesce(%(clock)s::timestamptz, statement_timestamp()) THEN 'not_due'
     WHEN a.dial_until < coalesce(%(clock)s::timestamptz, statement_timestamp()) THEN 'window'
     WHEN t.paused OR k.paused THEN 'paused'
+    WHEN k.lab <> %(lab)s OR c.test <> k.lab THEN 'lab'
     WHEN EXISTS (SELECT FROM agents g WHERE g.id = c.agent_id AND g.paused) THEN 'agent_paused'
     WHEN EXISTS (SELECT FROM switches s WHERE s.name = %(switch)s AND s.drained_at IS NOT NULL) THEN 'drained'
     WHEN b.epoch <> %(epoch)s THEN 'epoch'

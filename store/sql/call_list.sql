@@ -12,6 +12,7 @@ AND (%(to_number)s::text IS NULL OR c.to_number = %(to_number)s)
 AND (%(end_reason)s::text IS NULL OR c.end_reason = %(end_reason)s)
 AND (%(client_reference)s::text IS NULL OR c.client_reference = %(client_reference)s)
 AND (%(agent_id)s::uuid IS NULL OR c.agent_id = %(agent_id)s)
+AND (%(test)s::boolean IS NULL OR c.test = %(test)s)
 AND (%(created_after)s::timestamptz IS NULL OR c.created_at >= %(created_after)s)
 AND (%(created_before)s::timestamptz IS NULL OR c.created_at < %(created_before)s)
 

@@ -31,11 +31,11 @@ FROM tenants t WHERE t.id = %(tenant_id)s;
 WITH new_call AS (
     INSERT INTO calls (id, tenant_id, agent_id, to_number, from_number, priority, route, lane, status, status_at,
         max_attempts, ring_timeout_s, max_duration_s, due_at, expires_at, metadata, agent_variables, client_reference,
-        webhook_url, sequence, created_at, retry, dial_window, recording, recipient, consent, webhook)
+        webhook_url, sequence, created_at, retry, dial_window, recording, recipient, consent, webhook, test)
     VALUES (%(id)s, %(tenant_id)s, %(agent_id)s, %(to_number)s, %(from_number)s, %(priority)s, %(route)s, %(lane)s,
         %(status)s, %(status_at)s, %(max_attempts)s, %(ring_timeout_s)s, %(max_duration_s)s, %(due_at)s, %(expires_at)s,
         %(metadata)s, %(agent_variables)s, %(client_reference)s, %(webhook_url)s, %(sequence)s, %(created_at)s,
-        %(retry)s, %(dial_window)s, %(recording)s, %(recipient)s, %(consent)s, %(webhook)s)
+        %(retry)s, %(dial_window)s, %(recording)s, %(recipient)s, %(consent)s, %(webhook)s, %(test)s)
 ), new_attempt AS (
     INSERT INTO attempts (id, call_id, number, lane, due_at, created_at, dial_until, decision)
     VALUES (%(attempt_id)s, %(id)s, 1, %(lane)s, %(due_at)s, %(created_at)s, %(dial_until)s, %(decision)s)
@@ -45,6 +45,9 @@ VALUES (%(id)s, %(attempt_id)s, 'queued', 'api', 'call.queued', %(created_at)s);
 
 -- name: get
 SELECT {call} FROM calls c WHERE c.tenant_id = %(tenant_id)s AND c.id = %(id)s;
+
+-- name: is_test
+SELECT c.test FROM calls c WHERE c.tenant_id = %(tenant_id)s AND c.id = %(id)s;
 
 -- name: latest_attempt
 SELECT id FROM attempts WHERE call_id = %(call_id)s ORDER BY number DESC LIMIT 1;

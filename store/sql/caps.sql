@@ -28,7 +28,7 @@ INSERT INTO tenant_caps (tenant_id) VALUES (%(tenant_id)s) ON CONFLICT (tenant_i
 INSERT INTO cap_prefixes (tenant_id, prefix, first_at, last_at)
 SELECT c.tenant_id, substr(c.to_number, 2, %(prefix_digits)s), '-infinity', max(c.created_at)
 FROM (SELECT c.tenant_id, c.to_number, c.created_at FROM calls c
-      WHERE c.tenant_id = %(tenant_id)s AND c.direction = 'outbound' AND c.created_at > statement_timestamp() - %(known_for)s::interval
+      WHERE c.tenant_id = %(tenant_id)s AND c.direction = 'outbound' AND NOT c.test AND c.created_at > statement_timestamp() - %(known_for)s::interval
         AND EXISTS (SELECT FROM attempts a WHERE a.call_id = c.id AND a.claimed_at IS NOT NULL)
       ORDER BY c.id DESC LIMIT 20000) c
 GROUP BY 1, 2

@@ -1,7 +1,7 @@
 -- part: limits
 k.id, k.name, k.max_channels, k.cps::float8 AS cps, k.window_ms, k.jitter_ms, k.linger_ms, k.invite_cost, k.paused, k.pdd_s,
 k.account, k.source_ip, k.urgent_share::float8 AS urgent_share, k.bulk_floor::float8 AS bulk_floor, k.counts_inbound,
-k.inbound_reserved
+k.inbound_reserved, k.lab
 
 -- part: endpoint
 e.id, e.carrier_id, e.gateway, e.address, e.enabled, e.name,
@@ -9,16 +9,17 @@ e.id, e.carrier_id, e.gateway, e.address, e.enabled, e.name,
 
 -- name: put_carrier
 INSERT INTO carriers AS k (id, name, max_channels, cps, window_ms, jitter_ms, linger_ms, invite_cost, pdd_s, paused,
-                           account, source_ip, urgent_share, bulk_floor, counts_inbound, inbound_reserved)
+                           account, source_ip, urgent_share, bulk_floor, counts_inbound, inbound_reserved, lab)
 VALUES (%(id)s, %(name)s, %(max_channels)s, %(cps)s::float8, %(window_ms)s, %(jitter_ms)s, %(linger_ms)s, %(invite_cost)s,
         %(pdd_s)s, %(paused)s, %(account)s, %(source_ip)s, %(urgent_share)s::float8, %(bulk_floor)s::float8,
-        %(counts_inbound)s, %(inbound_reserved)s)
+        %(counts_inbound)s, %(inbound_reserved)s, %(lab)s)
 ON CONFLICT (name) DO UPDATE SET
     max_channels = excluded.max_channels, cps = excluded.cps, window_ms = excluded.window_ms,
     jitter_ms = excluded.jitter_ms, linger_ms = excluded.linger_ms, invite_cost = excluded.invite_cost,
     pdd_s = excluded.pdd_s, paused = excluded.paused, account = excluded.account, source_ip = excluded.source_ip,
     urgent_share = excluded.urgent_share, bulk_floor = excluded.bulk_floor, counts_inbound = excluded.counts_inbound,
     inbound_reserved = excluded.inbound_reserved
+WHERE k.lab = excluded.lab
 RETURNING {limits};
 
 -- name: lock_name
@@ -55,6 +56,9 @@ DELETE FROM routes WHERE name = %(name)s;
 -- name: prefix_owner
 SELECT prefix, name FROM routes WHERE prefix = ANY(%(prefixes)s) ORDER BY prefix LIMIT 1;
 
+-- name: lab_names
+SELECT name FROM carriers WHERE id = ANY(%(ids)s) AND lab ORDER BY name;
+
 -- name: insert_route
 INSERT INTO routes (id, name, prefix, carrier_id, tier, weight, price)
 SELECT id, name, prefix, carrier_id, tier, weight, price FROM jsonb_populate_recordset(NULL::routes, %(rows)s);
@@ -63,7 +67,9 @@ SELECT id, name, prefix, carrier_id, tier, weight, price FROM jsonb_populate_rec
 SELECT {limits} FROM carriers k ORDER BY k.name;
 
 -- name: list_endpoints
-SELECT {endpoint} FROM endpoints e ORDER BY e.gateway;
+SELECT {endpoint} FROM endpoints e
+WHERE %(lab)s::boolean IS NULL OR %(lab)s = (SELECT k.lab FROM carriers k WHERE k.id = e.carrier_id)
+ORDER BY e.gateway;
 
 -- name: list_routes
 SELECT name, prefix, carrier_id, tier, weight, price::float8

@@ -34,9 +34,9 @@ WHERE v.endpoint_id = %(endpoint_id)s AND v.gateway <> %(gateway)s AND v.retired
   AND NOT EXISTS (SELECT FROM endpoints e WHERE e.id = v.endpoint_id AND e.gateway = v.gateway);
 
 -- name: wanted
--- On this switch: what is in use or is to be, and what is retired but still there.
+-- On this switch: what is in use or is to be, of carriers of its kind, and what is retired but still there.
 SELECT {version} FROM gateway_versions v
-WHERE v.retired_at IS NULL
+WHERE (v.retired_at IS NULL AND EXISTS (SELECT FROM carriers k WHERE k.id = v.carrier_id AND k.lab = %(lab)s))
    OR EXISTS (SELECT FROM gateway_loads l WHERE l.gateway = v.gateway AND l.switch = %(switch)s AND l.state <> 'gone')
 ORDER BY v.gateway;
 
@@ -62,13 +62,14 @@ VALUES (%(switch)s, %(gateway)s, %(state)s, %(why)s, %(now)s)
 ON CONFLICT (switch, gateway) DO UPDATE SET state = excluded.state, why = excluded.why, at = excluded.at;
 
 -- part: ready
--- The newest version of each endpoint that every switch which answers has loaded, and one at least has. By the clock that
+-- The newest version of each endpoint that every switch of its kind which answers has loaded, and one at least has. By the clock that
 -- seen_at is of.
 SELECT DISTINCT ON (v.endpoint_id) v.endpoint_id, v.gateway, v.version FROM gateway_versions v
 WHERE v.endpoint_id IS NOT NULL AND v.retired_at IS NULL
   AND EXISTS (SELECT FROM gateway_loads l WHERE l.gateway = v.gateway AND l.state = 'loaded')
   AND NOT EXISTS (
       SELECT FROM switches s WHERE s.seen_at > statement_timestamp() - make_interval(secs => %(silent_s)s::float8)
+        AND s.lab = (SELECT k.lab FROM carriers k WHERE k.id = v.carrier_id)
         AND NOT EXISTS (SELECT FROM gateway_loads l
                         WHERE l.switch = s.name AND l.gateway = v.gateway AND l.state = 'loaded'))
 ORDER BY v.endpoint_id, v.version DESC

@@ -18,7 +18,7 @@ CASE WHEN c.status = 'ringing' AND c.early THEN 'early' ELSE c.status END AS sta
 c.end_reason, c.sip_code, c.q850_cause, c.hangup_by, c.answered_by, c.attempt_count, c.max_attempts, c.ring_timeout_s,
 c.max_duration_s, c.cancel_requested OR {covered} AS cancel_requested, c.due_at, c.expires_at, c.metadata, c.agent_variables, c.client_reference,
 c.webhook_url, c.sequence, c.created_at, c.answered_at, c.ended_at, c.retry, c.dial_window, c.recording, c.direction, c.recipient,
-c.consent, c.batch_id,
+c.consent, c.test, c.batch_id,
 c.answered_by_ms, CASE WHEN c.recording IS NOT NULL
     THEN ARRAY(SELECT cr.id FROM recordings cr WHERE cr.call_id = c.id ORDER BY cr.id) ELSE '{}'::uuid[] END AS recording_ids
 
@@ -36,7 +36,7 @@ a.claimed_at IS NOT NULL AND NOT (a.state = 'ended' AND a.retry_class = ANY(%(qu
 
 
 -- part: standing
--- What tenant t may at this moment, for a call c (to_number, from_number): calls/standing.py reads it. A rule that needs more
+-- What tenant t may at this moment, for a call c (to_number, from_number, test): calls/standing.py reads it. A rule that needs more
 -- adds a member.
 jsonb_build_object(
     'rules', (SELECT to_jsonb(r) FROM tenant_rules r WHERE r.tenant_id = t.id),
@@ -46,12 +46,13 @@ jsonb_build_object(
            AND k.number = ANY(ARRAY(SELECT left(c.from_number, n) FROM generate_series(2, length(c.from_number)) n))
          ORDER BY length(k.number) DESC LIMIT 1),
         (SELECT 'inbound' FROM numbers n WHERE n.number = c.from_number AND n.tenant_id = t.id)),
+    'test', c.test,
     'suppressed', (SELECT jsonb_build_object('id', s.id, 'everybody', s.tenant_id IS NULL) FROM suppressions s
                    WHERE s.number = c.to_number AND s.lifted_at IS NULL AND (s.tenant_id = t.id OR s.tenant_id IS NULL)
                    ORDER BY s.tenant_id NULLS FIRST LIMIT 1))
 
 -- part: caps
 -- How much of its caps the tenant t has used, for a dial of attempt a of call c, with "take" put down as one. Nobody else pays.
-CASE WHEN t.capped THEN jsonb_build_object('caps', take_caps(
+CASE WHEN t.capped AND NOT c.test THEN jsonb_build_object('caps', take_caps(
     c.tenant_id, a.id, c.to_number, c.max_duration_s, coalesce(%(clock)s::timestamptz, statement_timestamp()), %(take)s,
     %(quiet)s, %(prefix_digits)s, %(settle_after)s, %(known_for)s)) ELSE '{}' END

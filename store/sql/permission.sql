@@ -1,15 +1,17 @@
 -- name: ask
 -- All that the rules want of a call that is about to be accepted, and where its number leads: one question.
-SELECT (SELECT r.name FROM routes r WHERE r.prefix = ANY(%(prefixes)s) ORDER BY length(r.prefix) DESC, r.name LIMIT 1),
+SELECT CASE WHEN c.test THEN (SELECT r.name FROM routes r WHERE r.name = %(test_route)s AND r.prefix = %(no_number)s LIMIT 1)
+       ELSE (SELECT r.name FROM routes r WHERE r.prefix = ANY(%(prefixes)s) ORDER BY length(r.prefix) DESC, r.name LIMIT 1) END,
        (SELECT g.kind FROM agents g WHERE g.id = %(agent_id)s AND g.tenant_id = t.id),
        {standing}
-FROM tenants t CROSS JOIN (SELECT %(to_number)s::text AS to_number, %(from_number)s::text AS from_number) c
+FROM tenants t CROSS JOIN (SELECT %(to_number)s::text AS to_number, %(from_number)s::text AS from_number, %(test)s::boolean AS test) c
 WHERE t.id = %(tenant_id)s;
 
 -- name: ask_all
 -- The same for many, in their order; routes and agents are few and read once by whoever has many calls.
 SELECT {standing}
-FROM unnest(%(to_numbers)s::text[], %(from_numbers)s::text[]) WITH ORDINALITY AS c(to_number, from_number, position)
+FROM (SELECT u.*, false AS test
+      FROM unnest(%(to_numbers)s::text[], %(from_numbers)s::text[]) WITH ORDINALITY AS u(to_number, from_number, position)) c
 JOIN tenants t ON t.id = %(tenant_id)s
 ORDER BY c.position;
 

@@ -60,7 +60,7 @@ UPDATE suppressions SET swept_at = %(now)s WHERE id = ANY(%(ids)s) AND swept_at 
 SELECT DISTINCT c.id FROM attempts a JOIN calls c ON c.id = a.call_id
 JOIN unnest(%(numbers)s::text[], %(tenants)s::uuid[]) AS w(number, tenant_id)
   ON w.number = c.to_number AND (w.tenant_id IS NULL OR w.tenant_id = c.tenant_id)
-WHERE a.state IN ('dialing', 'ringing', 'early') AND NOT a.inbound;
+WHERE a.state IN ('dialing', 'ringing', 'early') AND NOT a.inbound AND NOT c.test;
 
 -- name: waiting
 -- Calls that wait, of one tenant or of each, by the index of who calls a number.
@@ -69,6 +69,7 @@ CROSS JOIN LATERAL (SELECT t.id FROM tenants t WHERE w.tenant_id IS NULL OR t.id
 CROSS JOIN LATERAL (
     SELECT c.id FROM calls c
     WHERE c.tenant_id = t.id AND c.to_number = w.number AND c.retry IS NOT NULL AND NOT c.ended AND c.direction = 'outbound'
+      AND NOT c.test
     OFFSET 0) c
 WHERE c.id > %(after)s
 ORDER BY c.id LIMIT %(limit)s;
@@ -81,7 +82,7 @@ ORDER BY p.id DESC LIMIT 1;
 -- name: waiting_between
 -- The same for many numbers that nobody may call: all calls of a page that are not over are looked through.
 SELECT c.id FROM calls c
-WHERE NOT c.ended AND c.id > %(after)s AND c.id <= %(until)s AND c.direction = 'outbound' AND c.to_number = ANY(%(numbers)s)
+WHERE NOT c.ended AND c.id > %(after)s AND c.id <= %(until)s AND c.direction = 'outbound' AND NOT c.test AND c.to_number = ANY(%(numbers)s)
 ORDER BY c.id;
 
 -- name: lock_calls

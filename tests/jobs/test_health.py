@@ -199,3 +199,10 @@ def test_silence_stops_it(world: World, desk: Desk) -> None:
         switches.touch(world.db, "fs1", when(second))
         states.append(desk.look(when(second), float(second))[world.carrier_id].state)
     assert states.index(State.STOPPED) + 14 == 40  # eleven of those dialed from 14 on have waited for more than 15 s
+
+
+def test_nothing_is_concluded_from_what_test_keys_ask_the_laboratory_for(world: World, desk: Desk) -> None:
+    """Its 503s are wanted: a laboratory that is stopped for them would answer nobody."""
+    lab = carriers.put_carrier(world.db, name=f"lab-{world.tenant.name}"[:32], max_channels=50, cps=50, lab=True)
+    assert world.carrier_id in desk.look(when(0), 0.0)
+    assert lab.id not in desk.look(when(1), 1.0)

@@ -11,7 +11,7 @@ import pytest
 
 from store import attempts, change, commands, queue
 from tests.jobs import test_watchdog
-from tests.store import test_claim, test_evidence, test_queue
+from tests.store import test_claim, test_evidence, test_queue, test_test_calls
 from tests.store.conftest import World
 
 
@@ -36,6 +36,12 @@ PLANTED = [
     Planted("a claim of what has expired", attempts, "claim", f"c.expires_at > {NOW}", "true",
             test_claim.test_what_forbids_a_claim),
     Planted("a claim twice", attempts, "claim", "AND a.state = 'queued'", "", test_claim.test_of_racing_claims_one_wins),
+    Planted("a claim in the laboratory of what is not its, and elsewhere of what is", attempts, "claim",
+            "AND k.lab = %(lab)s AND call.test = k.lab", "", test_test_calls.test_the_laboratory_and_nothing_else),
+    Planted("a claim of a laboratory carrier by any switch", attempts, "claim", "k.lab = %(lab)s AND ", "",
+            test_test_calls.test_the_laboratory_and_nothing_else),
+    Planted("a claim of a person's call by the laboratory", attempts, "claim", " AND call.test = k.lab", "",
+            test_test_calls.test_the_laboratory_and_nothing_else),
     Planted("unclaim after it was sent", attempts, "unclaim", "('event', 'cdr', 'reconcile')", "('nobody')",
             test_claim.test_unclaim_refuses_once_the_switch_has_spoken),
     Planted("unclaim of another's claim", attempts, "unclaim", "AND a.fence = %(fence)s", "",

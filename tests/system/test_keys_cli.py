@@ -68,6 +68,21 @@ def test_keys_are_made_rotated_listed_and_revoked(trunkline: Run, database: Data
     assert "is in force" in gone.stderr
 
 
+def test_a_test_key_and_the_laboratory_it_needs(trunkline: Run) -> None:
+    trunkline("create-tenant", "tester")
+    plaintext = trunkline("keys", "create", "tester", "--test").stdout.strip()
+    assert plaintext.startswith("tl_test_")
+    rows = json.loads(trunkline("keys", "list", "tester", "--json").stdout)
+    assert [(row["mode"], row["scopes"]) for row in rows] == [("test", "agents:read calls:read calls:write limits:read")]
+    for _ in range(2):
+        done = trunkline("lab", "setup", "--address", "127.0.0.1:5090")
+        assert (done.exit_code, "carriers apply" in done.stdout) == (0, True)
+    routes = json.loads(trunkline("routes", "list", "--json").stdout)
+    assert [(one["name"], one["carrier"]) for one in routes if one["carrier"] == "test"] == [("test", "test")]
+    refused = trunkline("routes", "set", "people", "--prefix", "1", "--carrier", "test")
+    assert (refused.exit_code, "takes calls of test keys alone" in refused.stderr) == (1, True)
+
+
 def test_operator_keys_are_made_listed_and_revoked(trunkline: Run, database: Database) -> None:
     plaintext = trunkline("operator-keys", "create", "alice", "--ip", "192.0.2.7").stdout.strip()
     given = operator_keys.parse_key(plaintext)
@@ -88,6 +103,8 @@ def test_operator_keys_are_made_listed_and_revoked(trunkline: Run, database: Dat
     [
         ("keys create nobody", "there is no tenant 'nobody'"),
         ("keys create known --ip 10.0.0.1/24", "give a CIDR whose host bits are 0"),
+        ("keys create known --test --scope keys:manage", "a test key has some of calls:read"),
+        ("lab setup --address example.com:5060", "address"),
         ("keys rotate known nosuchprefix", "has no key 'nosuchprefix'"),
         ("keys revoke nosuchprefix", "no key with the prefix 'nosuchprefix' is in force"),
         ("operator-keys create Alice", "name must be 1 to 63 lower-case letters"),
@@ -127,6 +144,7 @@ def test_every_change_of_the_command_line_is_noted(trunkline: Run, monkeypatch: 
         ("scopes remove global", "limit.removed limit:global"),
         ("numbers add noted +442079460000 --agent bot", "number.put number:+442079460000"),
         ("numbers remove +442079460000", "number.removed number:+442079460000"),
+        ("lab setup --address 127.0.0.1:5090", "lab.set_up carrier:test"),
         ("kill --tenant noted --yes", "calls.killed tenant:noted"),
     ):
         del lines[:]

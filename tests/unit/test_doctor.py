@@ -13,7 +13,8 @@ from calls.ids import new_uuid7
 from store import checkup
 from store.carriers import Endpoint
 from store.tenancy import Guard
-from trunkline.doctor import agents, machine, servers, switch, tenancy, trunks
+from store.test_lab import Laboratory
+from trunkline.doctor import agents, machine, servers, switch, tenancy, test_keys, trunks
 from trunkline.doctor.finding import Finding, Level
 from trunkline.doctor.visit import judge_switches
 
@@ -69,6 +70,23 @@ def test_tenants_are_kept_apart(guard: Guard, login: Guard | None, level: str, w
     [(said, what)] = bad(tenancy.judge_guard(guard, login))
     assert said == level
     assert word in what
+
+
+@pytest.mark.parametrize(
+    ("seen", "word"),
+    [
+        (Laboratory(keys=0, switches=0, routed=False), None),
+        (Laboratory(keys=0, switches=0, routed=True), None),
+        (Laboratory(keys=2, switches=1, routed=True), None),
+        (Laboratory(keys=2, switches=0, routed=True), "no laboratory switch was heard of lately"),
+        (Laboratory(keys=2, switches=0, routed=False), "no laboratory: their calls are refused"),
+        (Laboratory(keys=2, switches=1, routed=False), "no laboratory: their calls are refused"),
+    ],
+)
+def test_test_keys_have_somewhere_to_go(seen: Laboratory, word: str | None) -> None:
+    found = bad(test_keys.judge_laboratory(seen))
+    assert len(found) == (word is not None)
+    assert word is None or word in found[0][1]
 
 
 def test_a_migration_that_is_pending_is_named() -> None:

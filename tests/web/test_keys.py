@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -112,7 +112,7 @@ def test_a_route_without_a_scope_is_no_application(app: Flask) -> None:
         ({"allowed_ips": [f"10.0.0.{n}" for n in range(51)]}, "/allowed_ips", "bad_length"),
         ({"expires_at": "2020-01-01T00:00:00Z"}, "/expires_at", "in_the_past"),
         ({"expires_at": "tomorrow"}, "/expires_at", "bad_format"),
-        ({"mode": "test"}, "/mode", "not_available"),
+        ({"mode": "test", "scopes": ["calls:read", "keys:manage"]}, "/scopes", "not_for_test_keys"),
         ({"mode": "lab"}, "/mode", "bad_value"),
         ({"secret": "x"}, "/secret", "unknown_field"),
         ({"id": "x"}, "/id", "unknown_field"),

@@ -164,7 +164,12 @@ REFUSED: list[tuple[str, str, Any, dict[str, str]]] = [
     ("PATCH", "/tenants/ours", {"max_queued": 2**31}, {"/max_queued": "out_of_range"}),
     ("PATCH", "/tenants/ours", {"recording_notice": "../x.wav"}, {"/recording_notice": "bad_format"}),
     ("POST", "/tenants/ours/keys", {"name": "a", "scopes": ["operator"]}, {"/scopes/0": "bad_value"}),
-    ("POST", "/tenants/ours/keys", {"name": "a", "scopes": ["calls:read"], "mode": "test"}, {"/mode": "not_available"}),
+    (
+        "POST",
+        "/tenants/ours/keys",
+        {"name": "a", "scopes": ["keys:manage"], "mode": "test"},
+        {"/scopes": "not_for_test_keys"},
+    ),
     ("POST", "/carriers", {"name": "x"}, {"/max_channels": "required", "/cps": "required"}),
     ("POST", "/carriers", {"name": "x", "max_channels": 1, "cps": 1e6}, {"/cps": "out_of_range"}),
     ("POST", "/carriers", {"name": "x", "max_channels": 1, "cps": 1, "source_ip": "sip.example"}, {"": "not_possible"}),

@@ -11,10 +11,11 @@ from calls.access import SCOPES, networks
 from trunkline.cli.common import JSON_OPTION, changing, database, show, tenant
 
 if TYPE_CHECKING:
+    from calls.access import Mode
     from store.keys import ApiKey
     from store.operator_keys import OperatorKey
 
-COLUMNS = ("prefix", "name", "status", "scopes", "allowed_ips", "expires_at", "last_used_at")
+COLUMNS = ("prefix", "name", "mode", "status", "scopes", "allowed_ips", "expires_at", "last_used_at")
 OPERATOR_COLUMNS = ("prefix", "name", "status", "allowed_ips", "expires_at", "last_used_at")
 DAYS = click.option("--days", type=click.IntRange(1, 3650), help="valid for so many days [default: until revoked]")
 IPS = click.option("--ip", "ips", multiple=True, metavar="CIDR", help="only from there; several times [default: anywhere]")
@@ -59,15 +60,25 @@ def _row(one: ApiKey | OperatorKey, now: datetime) -> dict[str, Any]:
 @click.argument("tenant_name", metavar="TENANT")
 @click.option("--name", default="", help="what it is for; one key of a name is in force")
 @click.option("--scope", "scopes", multiple=True, type=click.Choice(SCOPES), help="several times [default: all]")
+@click.option("--test", is_flag=True, help="a test key: its calls go to the laboratory (docs/test-keys.md)")
 @IPS
 @DAYS
-def create_key(tenant_name: str, name: str, scopes: tuple[str, ...], ips: tuple[str, ...], days: int | None) -> None:
+def create_key(
+    tenant_name: str, name: str, scopes: tuple[str, ...], test: bool, ips: tuple[str, ...], days: int | None
+) -> None:
     """Create an API key of TENANT and print it, this once."""
-    click.echo(made(tenant_name, name, scopes or SCOPES, ips, days))
+    click.echo(made(tenant_name, name, scopes or None, ips, days, "test" if test else "live"))
 
 
-def made(tenant_name: str, name: str, scopes: tuple[str, ...], ips: tuple[str, ...], days: int | None) -> str:
-    """The text of a new key."""
+def made(
+    tenant_name: str,
+    name: str,
+    scopes: tuple[str, ...] | None,
+    ips: tuple[str, ...],
+    days: int | None,
+    mode: Mode = "live",
+) -> str:
+    """The text of a new key. ``scopes`` None: all that a key of the mode may have."""
     from store import keys
 
     with changing() as change:
@@ -78,8 +89,9 @@ def made(tenant_name: str, name: str, scopes: tuple[str, ...], ips: tuple[str, .
             scopes=scopes,
             allowed_ips=networks(ips) or None,
             expires_at=_end(days),
+            mode=mode,
         )
-        data = {"tenant": tenant_name, "name": name, "scopes": key.scopes, "allowed_ips": list(ips) or None}
+        data = {"tenant": tenant_name, "name": name, "scopes": key.scopes, "mode": mode, "allowed_ips": list(ips) or None}
         change.note("key.created", f"key:{key.prefix}", data)
     return plaintext
 

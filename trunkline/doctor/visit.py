@@ -13,11 +13,11 @@ from redis.exceptions import RedisError
 from budget import checkup as budget_checkup
 from controller import commands, doctor_commands
 from settings import Settings
-from store import backlog, carriers, checkup, outbound
+from store import backlog, carriers, checkup, outbound, test_lab
 from store.carriers import Endpoint
 from store.migrate import pending
 from store.pool import Database
-from trunkline.doctor import agents, machine, recordings, rules, servers, switch, tenancy, trunks
+from trunkline.doctor import agents, machine, recordings, rules, servers, switch, tenancy, test_keys, trunks
 from trunkline.doctor.finding import Finding, fail, ok, warn
 from trunkline.switch_line import PasswordRefused, SwitchLine, SwitchSilent
 
@@ -40,8 +40,9 @@ def examine(settings: Settings, db: Database | None, redis: Redis, away: str = "
     endpoints: list[Endpoint] | None = None
     channels, cps = 0, 0.0
     if db is not None and not pending(settings.database_url):
-        limits = [one for one in carriers.list_limits(db) if not one.paused]
-        endpoints = [one for one in carriers.list_endpoints(db) if one.enabled]
+        # What this switch is to dial: the laboratory's carriers are no other switch's business, and the other way round.
+        limits = [one for one in carriers.list_limits(db) if not one.paused and one.lab == settings.lab_switch]
+        endpoints = [one for one in carriers.list_endpoints(db, lab=settings.lab_switch) if one.enabled]
         channels, cps = sum(one.max_channels for one in limits), sum(one.cps for one in limits)
         found += tenancy.look(settings, db)
         found += _house(db, settings)
@@ -61,6 +62,7 @@ def _house(db: Database, settings: Settings) -> list[Finding]:
     """What the rows say of the other parts."""
     found = judge_switches(checkup.switches(db), settings.switch)
     found += trunks.judge_audio(checkup.deaf(db, datetime.now(UTC) - timedelta(days=1)))
+    found += test_keys.judge_laboratory(test_lab.look(db, datetime.now(UTC) - timedelta(seconds=SEEN_S)))
     found += rules.judge_tenants(outbound.without_rules(db), backlog.all_queued(db))
     return found + agents.agents(checkup.agents(db, agents.MOST))
 

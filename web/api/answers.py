@@ -207,6 +207,7 @@ class CallAnswer(Answer):
     ended_at = _time("ended", null=True)
     client_reference = _text("yours", null=True)
     batch_id = _text("the batch it was posted with; null: alone", null=True)
+    test = _truth("true: placed with a test key, so it went to the laboratory (docs/test-keys.md)")
     metadata = fields.Dict(required=True, metadata={"description": "yours; returned as sent"})
     sequence = _whole("of the last webhook about this call")
 

@@ -33,6 +33,7 @@ from web.api.rules_answers import DryRunAnswer
 from web.auth import tenant
 from web.problems import FieldError, invalid, not_found, too_many
 from web.runtime import runtime
+from web.testmode import testing, which_calls
 
 _SAFE_AGAIN = f"Send it again with the same {idempotency.HEADER}: it is carried out once at most."
 _LOOK_FIRST = f"Look for it (GET /v1/calls) before you send it again. With an {idempotency.HEADER} that would be safe."
@@ -56,21 +57,22 @@ def place_call(args: dict[str, Any], query: dict[str, Any]) -> Response:
     No answer, or 503 with the code `outcome_unknown`, means: it may or may not have been kept. Sent again with the same
     `Idempotency-Key`, it is carried out once at most. 429 with the code `queue_full` means: your account has as many calls
     queued as it may, and this one was not kept. With `dry_run=true` the answer is 200: what would happen to the call, and
-    why.
+    why. With a test key `to` is one of the test numbers: the call goes to the laboratory, and your account's rules do not
+    hold for it.
     """
     ours = runtime()
-    now = ours.now()
+    now, test = ours.now(), testing()
     if query["dry_run"]:
         dryrun.refuse_key()
-        return dryrun.say(weigh(args, tenant(), ours.settings, Lookups(ours.database, tenant().id), now))
-    key = idempotency.idempotency_key(g.body)
+        return dryrun.say(weigh(args, tenant(), ours.settings, Lookups(ours.database, tenant().id, test=test), now))
+    key = idempotency.idempotency_key(g.body, test=test)
     with only_one(tenant().id, "POST /v1/calls", None if key is None else key.key):
         return _placed(args, key, now)
 
 
 def _placed(args: dict[str, Any], key: calls.IdempotencyKey | None, now: datetime) -> Response:
     ours = runtime()
-    planned = weigh(args, tenant(), ours.settings, Lookups(ours.database, tenant().id), now)
+    planned = weigh(args, tenant(), ours.settings, Lookups(ours.database, tenant().id, test=testing()), now)
     new, faults = planned.new, planned.faults
     if faults and key is None:
         raise invalid(*faults)
@@ -228,7 +230,7 @@ def cancel_queued() -> Response:
 
 def _filters(query: dict[str, Any]) -> Filters:
     names = {"to": "to_number"}
-    given = {names.get(name, name): value for name, value in query.items()}
+    given = {names.get(name, name): value for name, value in query.items()} | {"test": which_calls(query.get("test"))}
     return Filters(**{name: given.get(name) for name in Filters.__dataclass_fields__})
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
 from flask import request
@@ -31,15 +32,19 @@ PARAMETER: dict[str, Any] = {
 }
 
 
-def idempotency_key(body: Any) -> IdempotencyKey | None:
-    """The request's key with the fingerprint of ``body`` (as parsed), or None.
+def idempotency_key(body: Any, *, test: bool = False) -> IdempotencyKey | None:
+    """The request's key with the fingerprint of ``body`` (as parsed), or None. ``test``: of a test key, whose requests
+    repeat none of a live key's, nor the other way round.
 
     Raises ``Problem`` 400 for a malformed key.
     """
     if HEADER not in request.headers:
         return None
     canonical = json.dumps([request.method, request.path, body], sort_keys=True, separators=(",", ":"))
-    return key_of(hashlib.sha256(canonical.encode()).digest())
+    key = key_of(hashlib.sha256(canonical.encode()).digest())
+    if key is None or not test:
+        return key
+    return replace(key, key=f"test:{hashlib.sha256(key.key.encode()).hexdigest()}")
 
 
 def key_of(fingerprint: bytes) -> IdempotencyKey | None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 from marshmallow import fields, validates_schema
 
-from calls.access import NETWORKS_MAX, SCOPES, Network, network
+from calls.access import NETWORKS_MAX, SCOPES, TEST_SCOPES, Mode, Network, network
 from calls.ids import key_ref
 from store.key_text import shown
 from store.keys import ApiKey
@@ -35,15 +35,6 @@ class Net(Coded, fields.String):
             raise fault("bad_format", str(error)) from None
 
 
-class LiveOnly(Choice):
-    """``live``; the other mode is known and not to be had yet."""
-
-    def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
-        if value == "test":
-            raise fault("not_available", "test keys cannot be made yet; leave mode out, or send live")
-        return super()._deserialize(value)
-
-
 class NewKeyRequest(Request):
     """One key to create."""
 
@@ -67,7 +58,14 @@ class NewKeyRequest(Request):
         },
     )
     expires_at = Moment(metadata={"description": "when it ends; else with the key of this request, or never"})
-    mode = LiveOnly(("live",), metadata={"description": "live: its calls go to people", "default": "live"})
+    mode = Choice(
+        get_args(Mode),
+        load_default="live",
+        metadata={
+            "description": f"live: its calls go to people; test: to the laboratory. Its scopes: {', '.join(TEST_SCOPES)}",
+            "default": "live",
+        },
+    )
 
     @validates_schema
     def _ends_later(self, data: dict[str, Any], **_: Any) -> None:
@@ -77,6 +75,12 @@ class NewKeyRequest(Request):
             raise wrong
         if len(set(data["scopes"])) < len(data["scopes"]):
             wrong = fault("given_twice", "give each scope once")
+            wrong.field_name = "scopes"
+            raise wrong
+        beyond = [scope for scope in data["scopes"] if data["mode"] == "test" and scope not in TEST_SCOPES]
+        if beyond:
+            words = f"a test key may not have {', '.join(beyond)}; give some of {', '.join(TEST_SCOPES)}"
+            wrong = fault("not_for_test_keys", words)
             wrong.field_name = "scopes"
             raise wrong
 
@@ -114,7 +118,7 @@ class KeyAnswer(Answer):
     scopes = fields.List(
         fields.String(metadata={"enum": list(SCOPES)}), required=True, metadata={"description": "what it may do"}
     )
-    mode = _text("live: its calls go to people", enum=["live", "test"])
+    mode = _text("live: its calls go to people; test: to the laboratory", enum=list(get_args(Mode)))
     allowed_ips = fields.List(
         fields.String(),
         required=True,

@@ -81,6 +81,7 @@ def create_key(args: dict[str, Any]) -> Response:
                 tenant_id=tenant().id,
                 name=args["name"],
                 scopes=args["scopes"],
+                mode=args["mode"],
                 allowed_ips=allowed_ips,
                 expires_at=expires_at,
                 now=ours.now(),

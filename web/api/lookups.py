@@ -21,17 +21,18 @@ PORTION = 50
 
 
 class Lookups:
-    """Asked one by one; the same agent or endpoint is asked for once."""
+    """Asked one by one; the same agent or endpoint is asked for once. ``test``: by a test key."""
 
-    def __init__(self, database: Database, tenant_id: UUID) -> None:
+    def __init__(self, database: Database, tenant_id: UUID, *, test: bool = False) -> None:
         self._database = database
+        self.test = test
         self._tenant_id = tenant_id
         self._agents: dict[UUID, Agent | None] = {}
         self._endpoints: dict[UUID, bool] = {}
 
     def known(self, args: Mapping[str, Any]) -> Known:
         """What the rules want to know of the call that ``args`` ask for, and its route."""
-        return permission.ask(self._database, self._tenant_id, args["agent_id"], args["to"], args["from_"])
+        return permission.ask(self._database, self._tenant_id, args["agent_id"], args["to"], args["from_"], test=self.test)
 
     def agent(self, agent_id: UUID) -> Agent | None:
         """The tenant's agent, or None."""

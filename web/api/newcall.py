@@ -26,6 +26,13 @@ NEVER_OPEN = (
     "leaves no moment between not_before and expires_at from which the {} s of a dial, time to ring included, end inside;"
     " widen it, or let the call expire later"
 )
+NOWHERE_TO = FieldError("/to", "no_route", "no carrier of this system leads to this number")
+NO_LAB = FieldError(
+    "/to",
+    "test_lab_not_set_up",
+    "this system has no laboratory for calls of test keys; whoever operates it can set one up (trunkline lab setup)",
+)
+NO_RECORDING = FieldError("/recording", "not_with_a_test_key", "the laboratory records nothing; leave it out")
 #: Stands in for the route of a number that has none; such a call is never committed.
 NO_ROUTE = "none"
 
@@ -45,11 +52,16 @@ def weigh(args: Mapping[str, Any], tenant: Tenant, settings: Settings, lookups: 
     """The call that ``args`` ask for at ``now``. What the database knows of it is asked by ``lookups``: one question, and of
     the rows of a batch one for many.
     """
-    recording, against = recording_for(args, tenant, settings, lookups)
+    recording, against = _unrecorded(args) if lookups.test else recording_for(args, tenant, settings, lookups)
     planned = prepare(args, tenant, settings, now, lookups.known(args), recording)
     planned.faults.extend(against)
     planned.faults.extend(webhook_faults(args, lookups))
     return planned
+
+
+def _unrecorded(args: Mapping[str, Any]) -> tuple[None, list[FieldError]]:
+    """Nothing is recorded in the laboratory, whatever the account has; who asks for it is told so."""
+    return None, [NO_RECORDING] if args.get("recording", {}).get("enabled", "recording" in args) else []
 
 
 def prepare(
@@ -79,7 +91,7 @@ def prepare(
     if opening is None and not faults:
         faults.append(_never(verdict, settings.pdd_s + ring_timeout_s))
     if known.route is None:
-        faults.append(FieldError("/to", "no_route", "no carrier of this system leads to this number"))
+        faults.append(NO_LAB if known.standing.test else NOWHERE_TO)
     priority: Priority = args.get("priority", "normal")
     new = NewCall(
         tenant_id=tenant.id,
@@ -105,6 +117,7 @@ def prepare(
         recipient=replace(recipient, number=numbered(args["to"])),
         consent=args.get("consent"),
         decision=verdict.as_dict(),
+        test=known.standing.test,
     )
     return Plan(new, faults, known, verdict, opening)
 

@@ -13,7 +13,7 @@ from calls.rules import MAX_ATTEMPTS
 from web.api.answers import PRIORITIES, STATUSES
 from web.api.fields import Choice, Fault, Moment, Object, QueryWhole, Reference, Request, Telephone, Text, Whole
 from web.api.recording_fields import RecordingRequest
-from web.api.retry_fields import Part, RetryRequest, WindowRequest
+from web.api.retry_fields import Part, QuerySwitch, RetryRequest, WindowRequest
 from web.api.rules_fields import ConsentRequest, RecipientRequest
 from web.api.urls import WEBHOOK_SCHEMES, Url
 from web.api.webhook_part import WebhookRequest
@@ -124,6 +124,9 @@ class CallsQuery(PageQuery):
     client_reference = Text(maximum=255, metadata={"description": "only calls that you gave this name"})
     created_after = Moment(metadata={"description": "only calls accepted then or later; write + as %2B"})
     created_before = Moment(metadata={"description": "only calls accepted before then"})
+    test = QuerySwitch(
+        metadata={"description": "true: only calls of test keys; else of live keys alone. A test key lists its own kind"}
+    )
 
     @validates_schema(skip_on_field_errors=True)
     def _one_direction(self, data: dict[str, Any], **_: Any) -> None:

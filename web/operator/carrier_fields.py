@@ -159,6 +159,7 @@ class CarrierAnswer(Answer):
     bulk_floor = amount("of its slots, for bulk calls at least")
     counts_inbound = truth("whether calls it places to us take its channels")
     inbound_reserved = whole("channels that calls of ours never take")
+    lab = truth("the laboratory's, for calls of test keys alone")
     auth = text("how it knows us", enum=["ip", "digest"])
     username = text("our name there", null=True)
     realm = text("digest: the realm it asks in", null=True)

@@ -45,6 +45,7 @@ def create_tenant_key(args: dict[str, Any], tenant: str) -> Response:
                 tenant_id=owner.id,
                 name=args["name"],
                 scopes=args["scopes"],
+                mode=args["mode"],
                 allowed_ips=args.get("allowed_ips"),
                 expires_at=args.get("expires_at"),
                 now=ours.now(),

@@ -3,7 +3,7 @@
 lab heard <uuid> <file>          write what the callee heard lately: PCM16 at 8 kHz, .wav by its name
 lab tone <uuid> <hz> [seconds]   the share of power at that frequency in what was heard lately, 0..1
 lab press <uuid> <digits>        the callee presses keys
-lab say <uuid> <speech>          silent | bursts | echo | tone:HZ | beeps:HZ
+lab say <uuid> <speech>          silent | bursts | echo | tone:HZ | beeps:HZ | machine
 lab fault <name> <value>         rates of lab/switch/faults.py; `lab fault clear`
 lab ignore <command>             answer +OK to that command and do nothing; `lab ignore none`
 lab swallow <n>                  the next n replies are not sent

@@ -314,3 +314,20 @@ def test_the_decision_says_under_which_rules_and_on_what_it_rests() -> None:
 def test_a_standing_that_cannot_be_read_is_none(document: object) -> None:
     with pytest.raises(ValueError):
         Standing.read(document)
+
+
+def test_no_rule_of_a_tenant_holds_for_a_test_call_but_its_own_window_does() -> None:
+    """At night, to a number that it may not dial, showing one that is not its own, with no consent; its numbers are few."""
+    night = datetime(2026, 1, 21, 8, 0, tzinfo=UTC)  # 3:00 in Washington
+    document = {"test": True, "rules": None, "caller_id": None, "suppressed": {"id": 1}}
+    test = Standing.read(document)
+    assert judge(facts("+12025550101", standing=test), night).permitted
+    assert not judge(facts("+12025550101", standing=Standing.read({**document, "test": False})), night).permitted
+    for number in ("+12025550199", "+12025551101", "+4930123456", "+1202555010", "+120255501010"):
+        said = judge(facts(number, standing=test), night)
+        assert [(one.rule, one.code, one.final) for one in said.findings] == [("number", "not_a_test_number", True)], number
+    window = Window(ZoneInfo("Europe/Berlin"), frozenset(range(7)), 12 * 60, 20 * 60)
+    assert not judge(facts("+12025550101", standing=test, window=window), night).permitted
+    for bad in (1, "true", None):
+        with pytest.raises(ValueError, match="standing: test"):
+            Standing.read({**document, "test": bad})

@@ -17,6 +17,13 @@ def test_ours_names_every_process_once() -> None:
     assert set(commands) == beside | {"web", "feeder", "health", "watchdog", "dispatcher", "agent"}
 
 
+def test_the_laboratorys_has_all_that_a_switch_needs() -> None:
+    commands = parse_procfile((CHECKOUT / "Procfile.lab").read_text())
+    ours = parse_procfile((CHECKOUT / "Procfile").read_text())
+    assert set(commands) == {"lab-carrier", "lab-switch", "lab-controller", "lab-relay"}
+    assert {commands[f"lab-{role}"] == ours[role] for role in ("controller", "relay")} == {True}
+
+
 def test_comments_and_empty_lines_are_skipped() -> None:
     assert parse_procfile("# nothing\n\na: b c: d\n") == {"a": "b c: d"}
 
