@@ -87,6 +87,10 @@ def test_an_attempt_comes_into_being_in_two_places() -> None:
         ("store/work.py", "_write_attempt("),  # the only one that sets it
         ("store/work.py", "queued_attempt("),
         ("store/accept.py", "queued_attempt("),
+        ("store/batch_rows.py", "queued_attempt("),  # the first of each row's call, with the call
+        ("store/batch_rows.py", "insert_attempts"),
+        ("store/sql/batches.sql", "insert_attempts"),
+        ("store/sql/batches.sql", "INSERT INTO attempts"),
         ("store/rows.py", "queued_attempt("),
         ("store/inbound.py", "queued_attempt("),  # a caller's: with its call, and nobody is dialed for it
         ("store/sql/inbound.sql", "INSERT INTO attempts"),

@@ -365,12 +365,6 @@ def test_a_drained_switch_is_named_and_holds_when_there_is_no_other(floor: Floor
     assert "drained" not in dict(floor.why().facts)["Switches"]
 
 
-def test_a_budget_of_other_scripts(floor: Floor) -> None:
-    floor.work()
-    store_epoch.bump(floor.world.db, store_epoch.get(floor.world.db).epoch, None, VERSION + 1)
-    assert f"it belongs to scripts version {VERSION + 1}" in floor.why().sentence
-
-
 def test_a_cap_that_is_used_up(floor: Floor) -> None:
     floor.work()
     name = floor.world.tenant.name
@@ -380,3 +374,10 @@ def test_a_cap_that_is_used_up(floor: Floor) -> None:
     assert fix == f"wait, or trunkline tenants caps {name}"
     caps.set_caps(floor.world.db, floor.world.tenant.id, actor="operator:test", minutes_per_day=100)
     assert floor.why().sentence == "Nothing holds: 3 queued, leaving at the carriers' pace."
+
+
+def test_a_budget_of_other_scripts(floor: Floor) -> None:
+    """The last one: from then on this database's budget is theirs."""
+    floor.work()
+    store_epoch.bump(floor.world.db, store_epoch.get(floor.world.db).epoch, None, VERSION + 1)
+    assert f"it belongs to scripts version {VERSION + 1}" in floor.why().sentence
