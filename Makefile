@@ -18,23 +18,23 @@ demo: venv  ## everything on this machine, 120 calls, until Ctrl-C (EXIT=1: ends
 	@$(BIN)/trunkline demo $(if $(filter-out 0,$(EXIT)),--exit) $(ARGS)
 
 # Most tests wait more than they work, so several at a time. Houses wait most: two at once, the longest first, each file in one
-# worker. What only computes (virtual clocks, planted bugs, pure rules) meanwhile takes what they leave of the machine. Those
-# that want a carrier's limit used up have it to themselves.
+# worker. What needs no clock of its own (virtual clocks, planted bugs, pure rules, the API) meanwhile takes what they leave of
+# the machine. Those that want a carrier's limit used up have it to themselves.
 ALONE := tests/system/test_limits_pacing.py tests/system/test_limits_stalls.py
 LONGEST := tests/chaos/test_chaos.py tests/system/test_restarts.py tests/chaos/test_crash_points.py tests/system/test_why.py
 HOUSES := $(LONGEST) $(filter-out $(LONGEST) $(ALONE),$(wildcard tests/chaos/test_*.py tests/system/test_*.py))
-COMPUTED := tests/budget tests/lab tests/retry tests/unit/calls
+BESIDE := tests/budget tests/lab tests/retry tests/unit/calls tests/web
 
 test: venv  ## every test, on real Postgres and Redis (ARGS="tests/unit -k retry")
 ifneq ($(ARGS),)
 	@$(BIN)/python -m pytest $(ARGS)
 else
 	@status=0; said=$$(mktemp); \
-	nice -n 10 $(BIN)/python -m pytest -n 2 --timeout 600 $(COMPUTED) > "$$said" 2>&1 & computed=$$!; \
-	trap 'kill $$computed 2>/dev/null; rm -f "$$said"' EXIT; trap 'exit 130' INT TERM; \
+	nice -n 10 $(BIN)/python -m pytest -n 2 --timeout 600 $(BESIDE) > "$$said" 2>&1 & beside=$$!; \
+	trap 'kill $$beside 2>/dev/null; rm -f "$$said"' EXIT; trap 'exit 130' INT TERM; \
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(HOUSES) || status=$$?; \
-	wait $$computed || status=$$?; cat "$$said"; \
-	$(BIN)/python -m pytest -n 3 --ignore tests/chaos --ignore tests/system $(COMPUTED:%=--ignore %) || status=$$?; \
+	wait $$beside || status=$$?; cat "$$said"; \
+	$(BIN)/python -m pytest -n 3 --ignore tests/chaos --ignore tests/system $(BESIDE:%=--ignore %) || status=$$?; \
 	$(BIN)/python -m pytest $(ALONE) || status=$$?; \
 	exit $$status
 endif

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pathlib
+import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -92,37 +94,9 @@ def replace_carrier(house: House, name: str, lab: LabCarrier, mix: Sequence[str]
 
 def test_an_outage_stops_a_carrier_and_the_other_takes_its_calls(house: House) -> None:
     since = time.time_ns()
-    ids = [house.post(area=BOTH_AREA, max_attempts=5) for _ in range(150)]
-    house.wait_invites(FIRST.name, 25)
-    becomes(house, FIRST.name, "ok")
-    went = time.time_ns()
-    replace_carrier(house, "carrier-first-out", FIRST, ("--mix fault=1", "--no-magic"))
-    began = time.time()
-    caught = in_flight(house, began)
-    stopped = becomes(house, FIRST.name, "stopped")
-    seen = time.time()
-    assert "503 Service Unavailable and no ringing" in stopped.why
-    faults = len(invites(house, FIRST.name, began * S, seen * S))
-    assert 6 <= faults <= 40, "a few seconds of calls, not more"
-    # Out of order for two trials and the beginning of a third pause. A trial takes calls that wait.
-    wait_until("two trials", lambda: ids.extend(topped_up(house)) or _stops(house) >= 3, timeout_s=PATIENCE_S, every_s=0.05)
-    history = outcomes.history(house.stack.db, carrier_id(house, FIRST.name))
-    probing = [row for row in history if row.state == "probing"]
-    again = time.time()
-    tried = invites(house, FIRST.name, seen * S + 0.5 * S, again * S)
-    assert len(probing) == 2
-    assert 2 <= len(tried) <= PROBES * 2, "counted calls and nothing else; a trial may be over after one"
-    assert len(invites(house, SECOND.name, seen * S, again * S)) >= 20, "the other goes on"
-    replace_carrier(house, "carrier-first-back", FIRST, ())
-    caught |= in_flight(house, time.time())  # a trial that was sent while nobody listened
-    back = time.time_ns()
-    wait_until(
-        "ten calls through the first carrier, which is well again",
-        lambda: ids.extend(topped_up(house)) or len(invites(house, FIRST.name, back)) >= PROBES + 10,
-        timeout_s=PATIENCE_S,
-        every_s=0.05,
-    )
-    assert becomes(house, FIRST.name, "ok", "stopped", "probing").state == "ok"
+    ids: list[str] = []
+    with calls_that_wait(house, ids):
+        went, began, caught = _outage(house)
     # Whose carrier's program ended under them ring or talk on: nobody at the other end knows of them any more.
     ids = [call for call in ids if call not in caught]
     house.wait_ended(ids)
@@ -136,12 +110,63 @@ def test_an_outage_stops_a_carrier_and_the_other_takes_its_calls(house: House) -
             assert not verdict.violations
 
 
-def topped_up(house: House, least: int = 30) -> list[str]:
-    """New calls where fewer than so many wait, however long the machine takes for the rest."""
-    with house.stack.db.connection() as conn:
-        row = conn.execute(b"SELECT count(*) FROM attempts WHERE state = 'queued'").fetchone()
-    assert row is not None
-    return [house.post(area=BOTH_AREA, max_attempts=5) for _ in range(least - row[0])]
+def _outage(house: House) -> tuple[int, float, set[str]]:
+    """(ns, s: just before and after the first carrier began to fail; the calls that were at it when its program changed)."""
+    house.wait_invites(FIRST.name, 25)
+    becomes(house, FIRST.name, "ok")
+    went = time.time_ns()
+    replace_carrier(house, "carrier-first-out", FIRST, ("--mix fault=1", "--no-magic"))
+    began = time.time()
+    caught = in_flight(house, began)
+    stopped = becomes(house, FIRST.name, "stopped")
+    seen = time.time()
+    assert "503 Service Unavailable and no ringing" in stopped.why
+    faults = len(invites(house, FIRST.name, began * S, seen * S))
+    assert 6 <= faults <= 40, "a few seconds of calls, not more"
+    # Out of order for two trials and the beginning of a third pause. A trial takes calls that wait.
+    wait_until("two trials", lambda: _stops(house) >= 3, timeout_s=PATIENCE_S, every_s=0.05)
+    history = outcomes.history(house.stack.db, carrier_id(house, FIRST.name))
+    probing = [row for row in history if row.state == "probing"]
+    again = time.time()
+    tried = invites(house, FIRST.name, seen * S + 0.5 * S, again * S)
+    assert len(probing) == 2
+    assert 2 <= len(tried) <= PROBES * 2, "counted calls and nothing else; a trial may be over after one"
+    assert len(invites(house, SECOND.name, seen * S, again * S)) >= 20, "the other goes on"
+    replace_carrier(house, "carrier-first-back", FIRST, ())
+    caught |= in_flight(house, time.time())  # a trial that was sent while nobody listened
+    back = time.time_ns()
+    wait_until(
+        "ten calls through the first carrier, which is well again",
+        lambda: len(invites(house, FIRST.name, back)) >= PROBES + 10,
+        timeout_s=PATIENCE_S,
+        every_s=0.05,
+    )
+    assert becomes(house, FIRST.name, "ok", "stopped", "probing").state == "ok"
+    return went, began, caught
+
+
+@contextmanager
+def calls_that_wait(house: House, ids: list[str], least: int = 40) -> Iterator[None]:
+    """Meanwhile as many wait for either carrier, however long the machine takes for the rest. ``ids``: what was posted."""
+    over = threading.Event()
+
+    def queued() -> int:
+        with house.stack.db.connection() as conn:
+            row = conn.execute(b"SELECT count(*) FROM attempts WHERE state = 'queued'").fetchone()
+        assert row is not None
+        return int(row[0])
+
+    def post() -> None:
+        while not over.wait(0.2):
+            ids.extend([house.post(area=BOTH_AREA, max_attempts=5) for _ in range(least - queued())])
+
+    posting = threading.Thread(target=post)
+    posting.start()
+    try:
+        yield
+    finally:
+        over.set()
+        posting.join()
 
 
 def between(house: House, name: str, start_ns: int, end_ns: int | None) -> Iterator[dict[str, Any]]:
