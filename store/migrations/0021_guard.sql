@@ -77,7 +77,7 @@ CREATE TABLE cap_uses (
     micros          bigint NOT NULL,
     ended_at        timestamptz,                         -- NULL: when it was looked at last, it was on the line
     settled         boolean NOT NULL DEFAULT false       -- looked at again some time after its end, and never more
-);
+) WITH (fillfactor = 80);
 CREATE INDEX cap_uses_open ON cap_uses (tenant_id) WHERE ended_at IS NULL;
 CREATE INDEX cap_uses_ended ON cap_uses (tenant_id, ended_at) WHERE ended_at IS NOT NULL AND NOT settled;
 CREATE INDEX cap_uses_at ON cap_uses (tenant_id, at);
@@ -222,8 +222,9 @@ BEGIN
 END $$;
 
 -- Of the tenant's uses those that may count with something else at "moment" than they do: what was on the line, and what
--- ended longer than "settle_after" ago and was not looked at since. What was given back counts with nothing.
-CREATE FUNCTION caps_changed(of_tenant uuid, beside uuid, moment timestamptz, settle_after interval)
+-- ended longer than "settle_after" ago and was not looked at since; "most" of them (NULL: all), what ended first. What was
+-- given back counts with nothing.
+CREATE FUNCTION caps_changed(of_tenant uuid, beside uuid, moment timestamptz, settle_after interval, most integer)
 RETURNS TABLE (
     attempt_id uuid, day date, given_back boolean, ended_at timestamptz, was_ended boolean, seconds bigint, micros bigint,
     more_seconds bigint, more_micros bigint, more_running integer
@@ -254,11 +255,13 @@ BEGIN
            p.micros - p.old_micros,
            CASE WHEN p.was_ended THEN 0 WHEN p.given_back OR p.ended_at IS NOT NULL THEN -1 ELSE 0 END
     FROM priced p
-    WHERE p.given_back OR p.ended_at IS NOT NULL OR p.seconds <> p.old_seconds OR p.micros <> p.old_micros;
+    WHERE p.given_back OR p.ended_at IS NOT NULL OR p.seconds <> p.old_seconds OR p.micros <> p.old_micros
+    ORDER BY p.ended_at IS NULL AND NOT p.given_back LIMIT most;
 END $$;
 
 -- Every two seconds at most, under the tenant's turn: the day's sums follow what its calls count with now, and what no day can
--- ask for any more is forgotten. In between a call that ended counts with what it had reserved.
+-- ask for any more is forgotten. In between a call that ended counts with what it had reserved; so do those that are too many
+-- for one transaction, until the next.
 CREATE FUNCTION settle_caps(of_tenant uuid, beside uuid, moment timestamptz, settle_after interval, known_for interval)
 RETURNS void LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
@@ -269,7 +272,7 @@ BEGIN
         RETURN;
     END IF;
     WITH changed AS MATERIALIZED (
-        SELECT * FROM caps_changed(of_tenant, beside, moment, settle_after)
+        SELECT * FROM caps_changed(of_tenant, beside, moment, settle_after, 2000)
     ), gone AS (
         DELETE FROM cap_uses u USING changed c WHERE u.attempt_id = c.attempt_id AND c.given_back
     ), kept AS (

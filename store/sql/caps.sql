@@ -18,7 +18,7 @@ CROSS JOIN LATERAL (SELECT caps_used(k.tenant_id, %(nobody)s, '', m.moment, t.to
 CROSS JOIN LATERAL (
     SELECT coalesce(sum(c.more_seconds), 0)::bigint AS seconds, coalesce(sum(c.more_micros), 0)::bigint AS micros,
            coalesce(sum(c.more_running), 0)::bigint AS running
-    FROM caps_changed(k.tenant_id, %(nobody)s, m.moment, %(settle_after)s) c WHERE c.day = t.today) n
+    FROM caps_changed(k.tenant_id, %(nobody)s, m.moment, %(settle_after)s, NULL) c WHERE c.day = t.today) n
 WHERE k.tenant_id = %(tenant_id)s;
 
 -- name: settle
