@@ -62,15 +62,16 @@ LIMITS = ("calls_per_minute", "number_per_day", "minutes_per_day", "spend_per_da
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """How much of it is used at ``moment``, without the dial in question. ``dials``: of the last minute, oldest first;
-    ``number_dials``: of the day, to its number, that may have rung; ``seconds`` and ``micros`` of the day, what is reserved
-    included; ``running``: calls on the line that were dialed today. ``reserve_s`` and ``reserve_micros`` (None: its prefix
-    has no price) are what the dial itself counts with; ``new_prefixes``: when those of the last hour were new.
+    """How much of it is used at ``moment``, without the dial in question. ``dials``: of the last minute, at most as many as
+    the cap, the first of them at ``first_dial``; ``number_dials``: of the day, to its number, that may have rung;
+    ``seconds`` and ``micros`` of the day, what is reserved included; ``running``: calls on the line that were dialed today.
+    ``reserve_s`` and ``reserve_micros`` (None: its prefix has no price) are what the dial itself counts with;
+    ``new_prefixes``: when those of the last hour were new.
     """
 
     caps: Caps
     moment: datetime
-    dials: Sequence[datetime]
+    dials: int
     number_dials: int
     seconds: int
     micros: int
@@ -80,6 +81,7 @@ class Used:
     reserve_micros: int | None = 0
     new_prefix: bool = False
     new_prefixes: Sequence[datetime] = ()
+    first_dial: datetime | None = None
 
     @classmethod
     def read(cls, found: Mapping[str, Any]) -> Self:
@@ -88,7 +90,8 @@ class Used:
         return cls(
             caps=Caps.read(found["caps"]),
             moment=when(found["moment"]),
-            dials=[when(at) for at in found["dials"]],
+            dials=found["dials"],
+            first_dial=when(found["first_dial"]) if found["first_dial"] is not None else None,
             number_dials=found["number_dials"],
             seconds=found["seconds"],
             micros=found["micros"],
@@ -141,10 +144,9 @@ def _minutes(used: Used) -> Held | None:
 
 def _rate(used: Used, at: datetime) -> Held | None:
     most = used.caps.calls_per_minute
-    dials = [one for one in used.dials if one + _MINUTE > at]
-    if most is None or len(dials) < most:
+    if most is None or used.first_dial is None or used.dials < most or (until := used.first_dial + _MINUTE) <= at:
         return None
-    return Held("calls_per_minute", most, len(dials), dials[len(dials) - most] + _MINUTE, all_calls=True)
+    return Held("calls_per_minute", most, used.dials, until, all_calls=True)
 
 
 def _number(used: Used) -> Held | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -22,10 +22,11 @@ from calls.watch import PROBES as PROBES
 from crashpoint import crash_point
 from jobs.stop import stop_on_signals
 from settings import Settings
-from store import attempts, audit, backlog, batches, calls, commands, decisions, request_keys, suppressions
+from store import attempts, audit, backlog, batches, calls, commands, decisions, request_keys
 from store.attempts import Condition, Overdue
-from store.pool import Database, open_database
+from store.pool import Database, is_lost, open_database
 from store.queue import clock
+from store.suppressions import SecondLook
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,8 @@ FORGET_EVERY_S = 300.0
 FORGET_BATCH = 1000
 #: s; the head of the audit ledger goes to the log this often: there it proves that nothing was cut off since.
 TELL_EVERY_S = 3600.0
+#: Over the longest statement: what was suppressed is looked after when no claim is under way that has not seen it.
+MARGIN = timedelta(seconds=2)
 #: A key is kept longer than promised by this much: a web host's clock may be behind ours.
 FORGET_MARGIN = timedelta(hours=1)
 
@@ -101,7 +104,9 @@ class Watchdog:
 
     def __init__(self, db: Database, settings: Settings) -> None:
         self._db, self._settings = db, settings
-        self._looked: float | None = None  # monotonic; the end of the last successful look
+        self._looked: float | None = None  # monotonic; when Postgres last answered in a successful look
+        self._suppressed = SecondLook(db, timedelta(milliseconds=settings.db_statement_timeout_ms) + MARGIN)
+        self._failing: set[str] = set()  # books, told once
         self._forget_at = self._tell_at = float("-inf")  # monotonic
 
     def look(self, now: datetime, clock: Callable[[], float] = time.monotonic) -> int:
@@ -117,33 +122,49 @@ class Watchdog:
         ended = sweep(self._db, self._settings, now)
         # The time after it: a look that takes long is no outage. And before the rest: it must not hold up a judgement.
         self._looked = clock()
-        # The feeder does it too, but not while Redis is away, and calls are accepted then as ever.
-        backlog.fold(self._db)
-        self._keep_books(now)
-        if self._looked >= self._forget_at:
-            self._forget_at = self._looked + FORGET_EVERY_S
-            before = now - timedelta(seconds=self._settings.idempotency_ttl_s) - FORGET_MARGIN
-            forgotten = [forget(self._db, before, FORGET_BATCH) for forget in (calls.forget_keys, request_keys.forget)]
-            if FORGET_BATCH in forgotten:
-                self._forget_at = self._looked  # there may be more: at the next look
+        for name, keep in self._books(now, self._looked):
+            self._keep(name, keep, clock)
         return ended
 
-    def _keep_books(self, now: datetime) -> None:
-        """What was suppressed is looked after once more; what was done, and decided of dials, goes into the ledger."""
-        suppressions.settle(self._db, now)
+    def _books(self, now: datetime, looked: float) -> Iterator[tuple[str, Callable[[], object]]]:
+        """What is to be kept beside the judgements, each bounded in what it does of it in one look."""
+        # The feeder does it too, but not while Redis is away, and calls are accepted then as ever.
+        yield "the queue's counts", lambda: backlog.fold(self._db)
+        yield "what was suppressed", lambda: self._suppressed.look(now)
+        yield "what was decided", lambda: decisions.record(self._db)
+        yield "the audit ledger", lambda: audit.seal(self._db)
+        if looked >= self._tell_at:
+            yield "the audit head", lambda: self._tell(looked)
+        if looked >= self._forget_at:
+            yield "old keys", lambda: self._forget(now, looked)
+
+    def _keep(self, name: str, keep: Callable[[], object], clock: Callable[[], float]) -> None:
+        """One book. If it fails the others are kept all the same, unless it is Postgres that is away: that is raised."""
         try:
-            decisions.record(self._db)
-            audit.seal(self._db)
-        except (ValueError, LookupError, TypeError) as error:
-            # Something in the ledger is not as it should be: that ends no call, and must not keep others from ending.
-            log.error("the audit ledger is not kept", extra={"error": str(error)}, exc_info=True)
-            return
-        assert self._looked is not None, "it has just looked"
-        if self._looked >= self._tell_at:
-            self._tell_at = self._looked + TELL_EVERY_S
-            head = audit.head(self._db)
-            if head is not None:
-                log.info("audit head", extra={"head": str(head)})
+            keep()
+            self._failing.discard(name)
+        except (psycopg.Error, ValueError, LookupError, TypeError) as error:
+            if isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError)) and is_lost(error):
+                raise
+            # Something there is not as it should be: that ends no call, and must not keep others from ending.
+            if name not in self._failing:
+                log.error("%s: not kept", name, extra={"error": str(error)}, exc_info=True)
+                self._failing.add(name)
+        # Postgres answered. However long a book takes, that is no outage.
+        self._looked = clock()
+
+    def _tell(self, looked: float) -> None:
+        self._tell_at = looked + TELL_EVERY_S
+        head = audit.head(self._db)
+        if head is not None:
+            log.info("audit head", extra={"head": str(head)})
+
+    def _forget(self, now: datetime, looked: float) -> None:
+        self._forget_at = looked + FORGET_EVERY_S
+        before = now - timedelta(seconds=self._settings.idempotency_ttl_s) - FORGET_MARGIN
+        forgotten = [forget(self._db, before, FORGET_BATCH) for forget in (calls.forget_keys, request_keys.forget)]
+        if FORGET_BATCH in forgotten:
+            self._forget_at = looked  # there may be more: at the next look
 
 
 def main(settings: Settings) -> None:

@@ -100,13 +100,20 @@ def used(db: Database, tenant_id: UUID, clock: datetime | None = None, *, least:
     cheapest dial would count with, which is for operators: a tenant's request sees no prices.
     """
     with db.connection() as conn:
-        params = {"tenant_id": tenant_id, "nobody": _NOBODY, "quiet": QUIET, "clock": clock}
+        params = {**ASKED, "tenant_id": tenant_id, "nobody": _NOBODY, "clock": clock}
         row = conn.execute(_SQL["used"], params).fetchone()
         cheapest = conn.execute(_SQL["least"], params).fetchone() if least else None
     if row is None:
         return None
     found = Used.read(row[0])
     return found if cheapest is None else replace(found, reserve_micros=cheapest[0])
+
+
+def settle_in(conn: Conn, attempt_ids: Sequence[UUID], clock: datetime | None) -> None:
+    """What the calls of these attempts' tenants count with is looked at again, if it was not just now; in the caller's
+    transaction. A claim does so itself, but one that is refused is rolled back.
+    """
+    conn.execute(_SQL["settle"], {**ASKED, "ids": list(attempt_ids), "nobody": _NOBODY, "clock": clock})
 
 
 def hold_in(conn: Conn, attempts: Sequence[tuple[UUID, UUID]], said: Mapping[UUID, Mapping[str, Any]]) -> None:

@@ -175,7 +175,7 @@ class Database:
                 log.info("transaction rolled back (%s), try %d of %d", type(error).__name__, tried, attempts)
             except (psycopg.OperationalError, psycopg.InterfaceError) as error:
                 doubt = error if may_be_committed(error) else doubt
-                if not lost or tried == attempts or not _is_lost(error):
+                if not lost or tried == attempts or not is_lost(error):
                     raise (doubt or error) from None
                 log.warning("Postgres connection lost (%s), try %d of %d", error, tried, attempts)
             time.sleep(random.uniform(0.5, 1.0) * min(RETRY_MAX_S, RETRY_MIN_S * 4 ** (tried - 1)))
@@ -216,7 +216,7 @@ def _bound(conn: Conn, tenant_id: UUID) -> Iterator[None]:
             conn.close()  # broken off in the middle: nobody else may have it so
 
 
-def _is_lost(error: Exception) -> bool:
+def is_lost(error: Exception) -> bool:
     """The server went away, is starting or stopping, or no connection came in time; not: the statement was too slow."""
     if isinstance(error, (PoolTimeout, psycopg.InterfaceError)):
         return True
@@ -229,7 +229,7 @@ def may_be_committed(error: Exception) -> bool:
 
     Not so when no connection could be had, or when the server lived to say what was wrong.
     """
-    lost = isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError)) and _is_lost(error)
+    lost = isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError)) and is_lost(error)
     return lost and not isinstance(error, PoolTimeout)
 
 

@@ -20,7 +20,7 @@ from calls.evidence import End, Evidence, Source, State
 from calls.permission import first, judge
 from calls.retry import RetryRules
 from store import permission
-from store.caps import hold_in
+from store.caps import hold_in, settle_in
 from store.change import apply_in, ask_past, read_others
 from store.facts import NO_TIMERS
 from store.limits import Past, Unreadable, dials
@@ -66,6 +66,8 @@ def reschedule_in(
         if not attempts:
             conn.commit()
             return 0
+        if refused is not None:
+            settle_in(conn, ids, clock)
         past = ask_past(conn, [attempt.id for _, attempt in attempts])()
         others = read_others(conn, calls.values(), attempts[0][0])
         standings = permission.read_standings(conn, [attempt.id for _, attempt in attempts], attempts[0][0])

@@ -6,7 +6,7 @@ then attempts by id.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -24,6 +24,8 @@ _SQL = load("suppressions")
 PORTION = 100
 #: For more numbers of the whole house than this, all calls that are not over are looked through, so many at a time.
 MANY, PAGE = 50, 20_000
+#: Of fewer, or a tenant's own, so many are asked for in one statement.
+TOGETHER = 500
 _FIRST = UUID(int=0)
 
 
@@ -40,11 +42,12 @@ class Wish:
         return "operator" if self.tenant_id is None else "customer"
 
 
-def end_calls(db: Database, wishes: Sequence[Wish], now: datetime, most: int | None = None) -> int:
-    """End the calls of these wishes, those on the line first; of those that wait ``most`` at most. Returns how many were
-    canceled, or asked to end. Raises ``psycopg.Error``; what was done until then stands, and it may be done again.
+def ending(db: Database, wishes: Sequence[Wish], moment: Callable[[], datetime], most: int | None = None) -> Iterator[int]:
+    """End the calls of these wishes, those on the line first, step by step, a transaction each; how many were canceled, or
+    asked to end, in each. Of those that wait ``most`` at most (None: all), and then none of those of wishes of everybody's
+    that are too many to ask for each (:data:`MANY`). ``moment``: when it is, at each step. Raises ``psycopg.Error``; what
+    was done until then stands, and it may be done again.
     """
-    done = 0
     for by in ("operator", "customer"):
         mine = [wish for wish in wishes if wish.by == by]
         if not mine:
@@ -52,15 +55,17 @@ def end_calls(db: Database, wishes: Sequence[Wish], now: datetime, most: int | N
         with db.connection() as conn:
             live = [row[0] for row in conn.execute(_SQL["on_the_line"], _params(mine)).fetchall()]
         for start in range(0, len(live), PORTION):
-            done += _end(db, sorted(live)[start : start + PORTION], by, now)
+            yield _end(db, sorted(live)[start : start + PORTION], by, moment())
+        walks = by == "operator" and len(mine) > MANY
+        if walks and most is not None:
+            continue
         left = most
-        for portion in _waiting(db, mine):
+        for portion in _walk(db, mine) if walks else _waiting(db, mine):
             portion = portion if left is None else portion[:left]
-            if not portion:
-                break
-            done += _end(db, portion, by, now)
+            yield _end(db, portion, by, moment()) if portion else 0
             left = None if left is None else left - len(portion)
-    return done
+            if left == 0:
+                break
 
 
 def _params(wishes: Sequence[Wish]) -> dict[str, object]:
@@ -68,33 +73,30 @@ def _params(wishes: Sequence[Wish]) -> dict[str, object]:
 
 
 def _waiting(db: Database, wishes: Sequence[Wish]) -> Iterator[list[UUID]]:
-    """Their calls that are not over, portion by portion, by id."""
-    everybodys = [wish.number for wish in wishes if wish.tenant_id is None]
-    if len(everybodys) > MANY:
-        yield from _walk(db, everybodys)
-        return
-    after = _FIRST
-    while True:
-        with db.connection() as conn:
-            params = {**_params(wishes), "after": after, "limit": PORTION}
-            found = [row[0] for row in conn.execute(_SQL["waiting"], params).fetchall()]
-        if found:
+    """Their calls that are not over, portion by portion, by id; an empty portion where there is none for some of them."""
+    for start in range(0, len(wishes), TOGETHER):
+        after = _FIRST
+        while True:
+            with db.connection() as conn:
+                params = {**_params(wishes[start : start + TOGETHER]), "after": after, "limit": PORTION}
+                found = [row[0] for row in conn.execute(_SQL["waiting"], params).fetchall()]
             yield found
-        if len(found) < PORTION:
-            return
-        after = found[-1]
+            if len(found) < PORTION:
+                break
+            after = found[-1]
 
 
-def _walk(db: Database, numbers: Sequence[str]) -> Iterator[list[UUID]]:
-    after = _FIRST
+def _walk(db: Database, wishes: Sequence[Wish]) -> Iterator[list[UUID]]:
+    """The same for many that are everybody's: all calls that are not over are looked through, once."""
+    numbers, after = [wish.number for wish in wishes], _FIRST
     while True:
         with db.connection() as conn:
             row = conn.execute(_SQL["page_end"], {"after": after, "limit": PAGE}).fetchone()
             if row is None:
                 return
-            params = {"after": after, "until": row[0], "numbers": list(numbers)}
+            params = {"after": after, "until": row[0], "numbers": numbers}
             found = [one[0] for one in conn.execute(_SQL["waiting_between"], params).fetchall()]
-        for start in range(0, len(found), PORTION):
+        for start in range(0, max(1, len(found)), PORTION):
             yield found[start : start + PORTION]
         after = row[0]
 

@@ -2,34 +2,41 @@
 
 Whoever adds one commits it and looks for calls to it after that. So a call cannot slip through: one that was accepted before
 the commit is found by that look, and ended under its own lock, before its claim or after it; one that was accepted after it
-meets the entry at its claim. A second look (:func:`settle`, the watchdog's) follows a little later, and does the rest where
-whoever added it did not come so far. Lifted entries are kept.
+meets the entry at its claim. A second look (:class:`SecondLook`, the watchdog's) follows a little later, and does the rest
+where whoever added it did not come so far. Lifted entries are kept.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
+
+import psycopg
 
 from calls.ids import new_uuid7
 from store import audit
 from store.pool import Conn, Database
 from store.queries import load
 from store.records import all_rows, one_row, recordset
-from store.suppressed_calls import Wish, end_calls
+from store.suppressed_calls import Wish, ending
 
+log = logging.getLogger("trunkline.store")
 _SQL = load("suppressions")
 IMPORT_MOST = 10_000
 #: Waiting calls ended before whoever adds numbers is answered; those that remain are refused at their claim, and ended by
 #: the watchdog.
 AT_ONCE = 400
-#: So long after an entry was written no claim is under way that has not seen it.
-REST = timedelta(seconds=2)
-#: Entries looked after in one go.
-SETTLED = 500
+#: So long after an entry was written no claim is under way that has not seen it: longer than a statement may run.
+REST = timedelta(seconds=7)
+#: Entries looked after together, in one walk over the calls.
+LOOKED_AFTER = 100_000
+#: s; of one look of the watchdog, which has to judge calls as well.
+SECOND_LOOK_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +90,15 @@ def add(db: Database, tenant_id: UUID | None, number: str, whence: Provenance, n
 
     Errors: ``psycopg.errors.CheckViolation`` for what validation let through; ``ForeignKeyViolation``: no such tenant.
     """
-    added = add_all(db, tenant_id, [number], whence, now)
-    with db.connection() as conn:
-        kept = one_row(conn, Suppression, _SQL["holding"], {"tenant_id": tenant_id, "number": number})
+
+    def unit(conn: Conn) -> tuple[int, Suppression | None]:
+        new = _put(conn, tenant_id, [number], whence, now)
+        return new, one_row(conn, Suppression, _SQL["holding"], {"tenant_id": tenant_id, "number": number})
+
+    new, kept = db.run(unit)
     if kept is None:  # lifted by somebody in between
         raise LookupError(f"number: {number} was lifted again at the same moment: ask once more")
-    return kept, added
+    return kept, Added(new, 1 - new, _end_some(db, tenant_id, [number], now))
 
 
 def add_all(db: Database, tenant_id: UUID | None, numbers: Sequence[str], whence: Provenance, now: datetime) -> Added:
@@ -96,18 +106,28 @@ def add_all(db: Database, tenant_id: UUID | None, numbers: Sequence[str], whence
     wanted = list(dict.fromkeys(numbers))
     if len(wanted) > IMPORT_MOST:
         raise ValueError(f"numbers: at most {IMPORT_MOST} at once, not {len(wanted)}: send them in parts")
+    new = db.run(lambda conn: _put(conn, tenant_id, wanted, whence, now))
+    return Added(new, len(wanted) - new, _end_some(db, tenant_id, wanted, now))
 
-    def unit(conn: Conn) -> int:
-        rows = [_row(tenant_id, number, whence, now) for number in wanted]
-        found = conn.execute(_SQL["add"], {"rows": recordset(rows)}).fetchall()
-        if found:
-            told = {"origin": whence.origin, "source": whence.source, "list": whence.list_name, "new": len(found)}
-            _put_down(conn, "suppression.created", tenant_id, whence.by, told, [(row[0], row[2]) for row in found])
-        return len(found)
 
-    new = db.run(unit)
-    ended = end_calls(db, [Wish(number, tenant_id) for number in wanted], now, most=AT_ONCE)
-    return Added(new, len(wanted) - new, ended)
+def _put(conn: Conn, tenant_id: UUID | None, wanted: Sequence[str], whence: Provenance, now: datetime) -> int:
+    rows = [_row(tenant_id, number, whence, now) for number in wanted]
+    found = conn.execute(_SQL["add"], {"rows": recordset(rows)}).fetchall()
+    if found:
+        told = {"origin": whence.origin, "source": whence.source, "list": whence.list_name, "new": len(found)}
+        _put_down(conn, "suppression.created", tenant_id, whence.by, told, [(row[0], row[2]) for row in found])
+    return len(found)
+
+
+def _end_some(db: Database, tenant_id: UUID | None, numbers: Sequence[str], now: datetime) -> int:
+    """The first look. Its entries are committed: if it fails that is no failure of theirs, the second look does the rest."""
+    ended = 0
+    try:
+        for done in ending(db, [Wish(number, tenant_id) for number in numbers], lambda: now, AT_ONCE):
+            ended += done
+    except psycopg.Error as error:
+        log.warning("suppressed, but not all calls were ended at once", extra={"error": str(error)})
+    return ended
 
 
 def lift(
@@ -159,18 +179,44 @@ def against(conn: Conn, tenant_id: UUID, numbers: Sequence[str]) -> dict[str, UU
     return found
 
 
-def settle(db: Database, now: datetime) -> int:
-    """The second look, after what was added at least :data:`REST` ago; returns how many entries are done with. Raises
-    ``psycopg.Error``; what was not done is found again.
+class SecondLook:
+    """One process's look at what was added at least :data:`REST` ago, a piece at a time: it goes on where it stopped. What a
+    process did not come to is found again by the next.
     """
-    with db.connection() as conn:
-        found = conn.execute(_SQL["unswept"], {"now": now, "rest": REST, "limit": SETTLED}).fetchall()
-    if not found:
-        return 0
-    end_calls(db, [Wish(row[2], row[1]) for row in found], now)
-    with db.connection() as conn:
-        conn.execute(_SQL["swept"], {"ids": [row[0] for row in found], "now": now})
-    return len(found)
+
+    def __init__(self, db: Database, rest: timedelta = REST) -> None:
+        self._db, self._rest = db, rest
+        self._now: datetime  # of the look that is under way
+        self._entries: list[UUID] = []
+        self._steps: Iterator[int] | None = None  # of the entries that are looked after now
+
+    def look(self, now: datetime, most_s: float = SECOND_LOOK_S, clock: Callable[[], float] = time.monotonic) -> int:
+        """No new step after ``most_s``; a step is a transaction. Returns how many entries it is done with.
+
+        Raises ``psycopg.Error``; then it begins anew, and what was done until then stands.
+        """
+        self._now, until, done = now, clock() + most_s, 0
+        while self._steps is not None or self._begin():
+            steps, self._steps = self._steps, None
+            assert steps is not None
+            for _ in steps:
+                if clock() >= until:
+                    self._steps = steps
+                    return done
+            with self._db.connection() as conn:
+                conn.execute(_SQL["swept"], {"ids": self._entries, "now": now})
+            done += len(self._entries)
+            if clock() >= until:
+                break
+        return done
+
+    def _begin(self) -> bool:
+        with self._db.connection() as conn:
+            found = conn.execute(_SQL["unswept"], {"now": self._now, "rest": self._rest, "limit": LOOKED_AFTER}).fetchall()
+        self._entries = [row[0] for row in found]
+        if found:
+            self._steps = ending(self._db, [Wish(row[2], row[1]) for row in found], lambda: self._now)
+        return bool(found)
 
 
 def _row(tenant_id: UUID | None, number: str, whence: Provenance, now: datetime) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from uuid import UUID
 from calls.consent import Consent
 from calls.numbers import parse_caller_id, parse_destination
 from calls.permission import Finding, Verdict, facts_of, judge
+from calls.retry import RetryRules
 from calls.windows import Limits, zone
 from store import carriers, permission
 from store.calls import NewCall
@@ -77,6 +78,8 @@ def prepare(db: Database, wanted: Trial, now: datetime) -> NewCall:
         metadata={MARK: wanted.carrier},
         consent=OWN_PHONE,
         decision=verdict.as_dict(),
+        # Rules of its own, with which it is in the index of who calls a number: whoever suppresses that finds it.
+        retry=RetryRules(),
     )
 
 

@@ -54,13 +54,15 @@ CREATE TABLE tenant_caps (
     spend_per_day         bigint CHECK (spend_per_day >= 0),              -- millionths
     new_prefixes_per_hour integer CHECK (new_prefixes_per_hour >= 0),
     reserve_s             integer NOT NULL DEFAULT 60 CHECK (reserve_s BETWEEN 0 AND 14400),
-    time_zone             text NOT NULL DEFAULT 'UTC'
+    time_zone             text NOT NULL DEFAULT 'UTC',
+    settled_at            timestamptz
 );
 COMMENT ON COLUMN tenant_caps.reserve_s IS
     's of talk that a call counts with from its dial on, or its longest talk where that is less; once it has talked longer, what it has talked';
 COMMENT ON COLUMN tenant_caps.time_zone IS 'IANA zone whose days are meant';
+COMMENT ON COLUMN tenant_caps.settled_at IS 'what its calls count with was looked at then (settle_caps)';
 
--- One row for each dial of a tenant with caps, as long as a day may ask for it. "seconds" NULL: not settled yet.
+-- One row for each dial of a tenant with caps, as long as a day may ask for it.
 CREATE TABLE cap_uses (
     attempt_id      uuid PRIMARY KEY,
     tenant_id       uuid NOT NULL,
@@ -71,19 +73,23 @@ CREATE TABLE cap_uses (
     minute_micros   bigint NOT NULL,                     -- as the price was at the dial
     attempt_micros  bigint NOT NULL,
     increment_s     integer NOT NULL,
-    seconds         bigint,
-    micros          bigint
-);
-CREATE INDEX cap_uses_open ON cap_uses (tenant_id) WHERE seconds IS NULL;
+    seconds         bigint NOT NULL,                     -- what it counts with in its day's sums now
+    micros          bigint NOT NULL,
+    ended_at        timestamptz,                         -- NULL: when it was looked at last, it was on the line
+    settled         boolean NOT NULL DEFAULT false       -- looked at again some time after its end, and never more
+) WITH (fillfactor = 80);
+CREATE INDEX cap_uses_open ON cap_uses (tenant_id) WHERE ended_at IS NULL;
+CREATE INDEX cap_uses_ended ON cap_uses (tenant_id, ended_at) WHERE ended_at IS NOT NULL AND NOT settled;
 CREATE INDEX cap_uses_at ON cap_uses (tenant_id, at);
 CREATE INDEX cap_uses_number ON cap_uses (tenant_id, number, day);
 
--- What is settled of a day.
+-- The sums of a day's uses, so that a claim adds up nothing.
 CREATE TABLE cap_days (
     tenant_id       uuid NOT NULL,
     day             date NOT NULL,
     seconds         bigint NOT NULL,
     micros          bigint NOT NULL,
+    running         bigint NOT NULL,                     -- of them on the line
     PRIMARY KEY (tenant_id, day)
 ) WITH (fillfactor = 50);
 
@@ -119,6 +125,8 @@ DECLARE
     found jsonb;
     of_prefix text := substr(of_number, 2, prefix_digits);
     fresh boolean;
+    counted bigint;
+    counted_micros bigint;
 BEGIN
     IF take THEN
         SELECT * INTO caps FROM tenant_caps k WHERE k.tenant_id = of_tenant FOR UPDATE;
@@ -135,22 +143,31 @@ BEGIN
     fresh := NOT EXISTS (SELECT FROM cap_prefixes x
                          WHERE x.tenant_id = of_tenant AND x.prefix = of_prefix AND x.last_at > moment - known_for);
     IF take THEN
-        PERFORM settle_caps(of_tenant, moment - settle_after);
+        PERFORM settle_caps(of_tenant, of_attempt, moment, settle_after, known_for);
     END IF;
     found := caps_used(of_tenant, of_attempt, of_number, moment, today, quiet) || jsonb_build_object(
         'new_prefix', fresh,
-        'new_prefixes', ARRAY(SELECT x.first_at FROM cap_prefixes x
-                              WHERE x.tenant_id = of_tenant AND x.first_at > moment - interval '1 hour' ORDER BY 1),
         'reserve_s', reserve,
         'reserve_micros', CASE WHEN price.prefix IS NOT NULL THEN
             call_micros(reserve, price.minute_micros, price.attempt_micros, price.increment_s) END);
     IF take THEN
-        INSERT INTO cap_uses (attempt_id, tenant_id, number, at, day, reserve_s, minute_micros, attempt_micros, increment_s)
+        counted := reserve;
+        counted_micros := call_micros(counted, coalesce(price.minute_micros, 0), coalesce(price.attempt_micros, 0),
+                                      coalesce(price.increment_s, 60));
+        -- One that was given back counts no more.
+        WITH gone AS (
+            DELETE FROM cap_uses u WHERE u.attempt_id = of_attempt RETURNING u.day, u.seconds, u.micros, u.ended_at
+        )
+        UPDATE cap_days d SET seconds = d.seconds - g.seconds, micros = d.micros - g.micros,
+            running = d.running - CASE WHEN g.ended_at IS NULL THEN 1 ELSE 0 END
+        FROM gone g WHERE d.tenant_id = of_tenant AND d.day = g.day;
+        INSERT INTO cap_uses (attempt_id, tenant_id, number, at, day, reserve_s, minute_micros, attempt_micros, increment_s,
+                              seconds, micros)
         VALUES (of_attempt, of_tenant, of_number, moment, today, reserve, coalesce(price.minute_micros, 0),
-                coalesce(price.attempt_micros, 0), coalesce(price.increment_s, 60))
-        ON CONFLICT (attempt_id) DO UPDATE SET
-            at = EXCLUDED.at, day = EXCLUDED.day, reserve_s = EXCLUDED.reserve_s, minute_micros = EXCLUDED.minute_micros,
-            attempt_micros = EXCLUDED.attempt_micros, increment_s = EXCLUDED.increment_s, seconds = NULL, micros = NULL;
+                coalesce(price.attempt_micros, 0), coalesce(price.increment_s, 60), counted, counted_micros);
+        INSERT INTO cap_days AS d VALUES (of_tenant, today, counted, counted_micros, 1)
+        ON CONFLICT (tenant_id, day) DO UPDATE SET
+            seconds = d.seconds + EXCLUDED.seconds, micros = d.micros + EXCLUDED.micros, running = d.running + 1;
         INSERT INTO cap_prefixes AS x VALUES (of_tenant, of_prefix, moment, moment)
         ON CONFLICT (tenant_id, prefix) DO UPDATE SET
             first_at = CASE WHEN fresh THEN EXCLUDED.first_at ELSE x.first_at END, last_at = EXCLUDED.last_at
@@ -159,66 +176,121 @@ BEGIN
     RETURN found;
 END $$;
 
--- What the tenant has used at "moment": the caps themselves, when dials of the last minute and (with a number) of the day to
--- it were made, seconds and millionths of the day; of what is on the line besides "beside", what it counts with.
+-- What the tenant has used at "moment": the caps themselves; of what is capped the dials of the last minute (no more than the
+-- cap is told, and the first of those), the day's to the number, and when those of the hour's destinations were new that are;
+-- seconds and millionths of the day, without "beside". All of it from sums and short walks of an index.
 CREATE FUNCTION caps_used(
     of_tenant uuid, beside uuid, of_number text, moment timestamptz, today date, quiet text[]
-) RETURNS jsonb LANGUAGE sql VOLATILE AS $$
-    WITH open AS (
-        SELECT u.day, u.minute_micros, u.attempt_micros, u.increment_s, a.ended_at IS NULL AS running,
-               coalesce(a.retry_class, '') NOT IN ('not_sent', 'switch_local') AS sent,
-               CASE WHEN a.state = 'ended' THEN
-                   ceil(greatest(extract(epoch FROM a.ended_at - a.answered_at), 0))
-               ELSE greatest(u.reserve_s, ceil(extract(epoch FROM moment - a.answered_at))) END::bigint AS seconds
-        FROM cap_uses u JOIN attempts a ON a.id = u.attempt_id
-        WHERE u.tenant_id = of_tenant AND u.seconds IS NULL AND u.attempt_id <> beside AND a.state <> 'queued'
-    ), sums AS (
-        SELECT coalesce(sum(o.seconds), 0) AS seconds,
-               coalesce(sum(call_micros(o.seconds, o.minute_micros, CASE WHEN o.sent THEN o.attempt_micros ELSE 0 END,
-                                        o.increment_s)), 0) AS micros,
-               count(*) FILTER (WHERE o.running) AS running
-        FROM open o WHERE o.day = today
-    )
-    SELECT jsonb_build_object(
-        'moment', moment,
-        'caps', (SELECT to_jsonb(k) FROM tenant_caps k WHERE k.tenant_id = of_tenant),
-        'dials', ARRAY(SELECT u.at FROM cap_uses u
-                       WHERE u.tenant_id = of_tenant AND u.at > moment - interval '1 minute' AND u.attempt_id <> beside
-                         AND NOT EXISTS (SELECT FROM attempts a WHERE a.id = u.attempt_id AND a.state = 'queued')
-                       ORDER BY 1),
-        'number_dials', (SELECT count(*) FROM cap_uses u JOIN attempts a ON a.id = u.attempt_id
-                         WHERE u.tenant_id = of_tenant AND u.number = of_number AND u.day = today AND u.attempt_id <> beside
-                           AND a.state <> 'queued'
-                           AND NOT (a.state = 'ended' AND a.retry_class = ANY(quiet) AND a.ringing_at IS NULL
-                                    AND a.early_at IS NULL AND a.answered_at IS NULL)),
-        'seconds', s.seconds + coalesce(d.seconds, 0), 'micros', s.micros + coalesce(d.micros, 0), 'running', s.running,
-        'next_day', (today + 1)::timestamp AT TIME ZONE (SELECT k.time_zone FROM tenant_caps k WHERE k.tenant_id = of_tenant))
-    FROM sums s LEFT JOIN cap_days d ON d.tenant_id = of_tenant AND d.day = today
-$$;
+) RETURNS jsonb LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    caps tenant_caps;
+    sums cap_days;
+    own cap_uses;
+    dials bigint := 0;
+    first_dial timestamptz;
+    number_dials bigint := 0;
+    prefixes timestamptz[] := '{}';
+BEGIN
+    SELECT * INTO caps FROM tenant_caps k WHERE k.tenant_id = of_tenant;
+    SELECT * INTO sums FROM cap_days d WHERE d.tenant_id = of_tenant AND d.day = today;
+    SELECT * INTO own FROM cap_uses u WHERE u.attempt_id = beside AND u.day = today;
+    IF caps.calls_per_minute IS NOT NULL THEN
+        SELECT count(*), min(l.at) INTO dials, first_dial FROM (
+            SELECT u.at FROM cap_uses u
+            WHERE u.tenant_id = of_tenant AND u.at > moment - interval '1 minute' AND u.attempt_id <> beside
+            ORDER BY u.at DESC LIMIT caps.calls_per_minute) l;
+    END IF;
+    IF caps.number_per_day IS NOT NULL THEN
+        SELECT count(*) INTO number_dials FROM cap_uses u CROSS JOIN LATERAL (
+            SELECT a.* FROM attempts a WHERE a.id = u.attempt_id OFFSET 0) a
+        WHERE u.tenant_id = of_tenant AND u.number = of_number AND u.day = today AND u.attempt_id <> beside
+          AND a.state <> 'queued'
+          AND NOT (a.state = 'ended' AND a.retry_class = ANY(quiet) AND a.ringing_at IS NULL
+                   AND a.early_at IS NULL AND a.answered_at IS NULL);
+    END IF;
+    IF caps.new_prefixes_per_hour IS NOT NULL THEN
+        prefixes := ARRAY(SELECT x.first_at FROM cap_prefixes x
+                          WHERE x.tenant_id = of_tenant AND x.first_at > moment - interval '1 hour' ORDER BY 1);
+    END IF;
+    RETURN jsonb_build_object(
+        'moment', moment, 'caps', to_jsonb(caps), 'dials', dials, 'first_dial', first_dial, 'number_dials', number_dials,
+        'new_prefixes', prefixes,
+        'seconds', coalesce(sums.seconds, 0) - coalesce(own.seconds, 0),
+        'micros', coalesce(sums.micros, 0) - coalesce(own.micros, 0),
+        'running', coalesce(sums.running, 0) - CASE WHEN own.attempt_id IS NOT NULL AND own.ended_at IS NULL THEN 1 ELSE 0 END,
+        'next_day', (today + 1)::timestamp AT TIME ZONE caps.time_zone);
+END $$;
 
--- What ended before "before" is added up by the day of its dial; what was given back is forgotten, and so is what no day
--- can ask for any more. Under the tenant's turn.
-CREATE FUNCTION settle_caps(of_tenant uuid, before timestamptz) RETURNS void LANGUAGE sql VOLATILE AS $$
-    WITH ended AS (
-        SELECT u.attempt_id,
-               ceil(greatest(coalesce(extract(epoch FROM a.ended_at - a.answered_at), 0), 0))::bigint AS seconds,
-               CASE WHEN a.retry_class IN ('not_sent', 'switch_local') THEN 0 ELSE u.attempt_micros END AS attempt_micros
-        FROM cap_uses u JOIN attempts a ON a.id = u.attempt_id
-        WHERE u.tenant_id = of_tenant AND u.seconds IS NULL AND a.state = 'ended' AND a.ended_at < before
-    ), settled AS (
-        UPDATE cap_uses u SET seconds = e.seconds,
-               micros = call_micros(e.seconds, u.minute_micros, e.attempt_micros, u.increment_s)
-        FROM ended e WHERE u.attempt_id = e.attempt_id
-        RETURNING u.day, u.seconds, u.micros
-    ), days AS (
-        SELECT day, sum(seconds) AS seconds, sum(micros) AS micros FROM settled GROUP BY day
-    ), old AS (
-        DELETE FROM cap_uses u WHERE u.tenant_id = of_tenant AND u.at < before - interval '50 hours' AND u.seconds IS NOT NULL
+-- Of the tenant's uses those that may count with something else at "moment" than they do: what was on the line, and what
+-- ended longer than "settle_after" ago and was not looked at since; "most" of them (NULL: all), what ended first. What was
+-- given back counts with nothing.
+CREATE FUNCTION caps_changed(of_tenant uuid, beside uuid, moment timestamptz, settle_after interval, most integer)
+RETURNS TABLE (
+    attempt_id uuid, day date, given_back boolean, ended_at timestamptz, was_ended boolean, seconds bigint, micros bigint,
+    more_seconds bigint, more_micros bigint, more_running integer
+) LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    RETURN QUERY
+    WITH looked AS (
+        SELECT * FROM cap_uses u WHERE u.tenant_id = of_tenant AND u.ended_at IS NULL
+        UNION ALL
+        SELECT * FROM cap_uses u
+        WHERE u.tenant_id = of_tenant AND u.ended_at < moment - settle_after AND u.ended_at IS NOT NULL AND NOT u.settled
+    ), now AS (
+        SELECT u.attempt_id, u.day, a.state = 'queued' AS given_back, u.ended_at IS NOT NULL AS was_ended,
+               CASE WHEN a.state = 'ended' THEN a.ended_at END AS ended_at, u.seconds AS old_seconds, u.micros AS old_micros,
+               CASE a.state WHEN 'queued' THEN 0 WHEN 'ended' THEN
+                   ceil(greatest(coalesce(extract(epoch FROM a.ended_at - a.answered_at), 0), 0))
+               ELSE greatest(u.reserve_s, ceil(extract(epoch FROM moment - a.answered_at))) END::bigint AS seconds,
+               u.minute_micros, u.increment_s,
+               CASE WHEN a.state = 'queued' OR a.retry_class IN ('not_sent', 'switch_local') THEN 0
+               ELSE u.attempt_micros END AS attempt_micros
+        FROM looked u CROSS JOIN LATERAL (
+            SELECT a.state, a.ended_at, a.answered_at, a.retry_class FROM attempts a WHERE a.id = u.attempt_id OFFSET 0) a
+        WHERE u.attempt_id <> beside
+    ), priced AS (
+        SELECT n.*, call_micros(n.seconds, n.minute_micros, n.attempt_micros, n.increment_s) AS micros FROM now n
     )
-    INSERT INTO cap_days AS d (tenant_id, day, seconds, micros)
-    SELECT of_tenant, day, seconds, micros FROM days
-    ON CONFLICT (tenant_id, day) DO UPDATE SET seconds = d.seconds + EXCLUDED.seconds, micros = d.micros + EXCLUDED.micros
-$$;
+    SELECT p.attempt_id, p.day, p.given_back, p.ended_at, p.was_ended, p.seconds, p.micros, p.seconds - p.old_seconds,
+           p.micros - p.old_micros,
+           CASE WHEN p.was_ended THEN 0 WHEN p.given_back OR p.ended_at IS NOT NULL THEN -1 ELSE 0 END
+    FROM priced p
+    WHERE p.given_back OR p.ended_at IS NOT NULL OR p.seconds <> p.old_seconds OR p.micros <> p.old_micros
+    ORDER BY p.ended_at IS NULL AND NOT p.given_back LIMIT most;
+END $$;
+
+-- Every two seconds at most, under the tenant's turn: the day's sums follow what its calls count with now, and what no day can
+-- ask for any more is forgotten. In between a call that ended counts with what it had reserved; so do those that are too many
+-- for one transaction, until the next.
+CREATE FUNCTION settle_caps(of_tenant uuid, beside uuid, moment timestamptz, settle_after interval, known_for interval)
+RETURNS void LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    before timestamptz;
+BEGIN
+    SELECT k.settled_at INTO before FROM tenant_caps k WHERE k.tenant_id = of_tenant FOR UPDATE;
+    IF NOT FOUND OR moment - before BETWEEN interval '-2 seconds' AND interval '2 seconds' THEN
+        RETURN;
+    END IF;
+    WITH changed AS MATERIALIZED (
+        SELECT * FROM caps_changed(of_tenant, beside, moment, settle_after, 2000)
+    ), gone AS (
+        DELETE FROM cap_uses u USING changed c WHERE u.attempt_id = c.attempt_id AND c.given_back
+    ), kept AS (
+        UPDATE cap_uses u SET seconds = c.seconds, micros = c.micros, ended_at = c.ended_at, settled = c.was_ended
+        FROM changed c WHERE u.attempt_id = c.attempt_id AND NOT c.given_back
+    ), days AS (
+        SELECT c.day, sum(c.more_seconds) AS seconds, sum(c.more_micros) AS micros, sum(c.more_running) AS running
+        FROM changed c GROUP BY c.day
+    )
+    UPDATE cap_days d SET seconds = d.seconds + n.seconds, micros = d.micros + n.micros, running = d.running + n.running
+    FROM days n WHERE d.tenant_id = of_tenant AND d.day = n.day;
+    DELETE FROM cap_uses u WHERE u.tenant_id = of_tenant AND u.at < moment - interval '50 hours';
+    IF before IS NULL OR moment - before > interval '1 hour' OR date_trunc('hour', before) <> date_trunc('hour', moment) THEN
+        DELETE FROM cap_days d WHERE d.tenant_id = of_tenant AND d.day < (moment - interval '72 hours')::date;
+        DELETE FROM cap_prefixes x WHERE x.tenant_id = of_tenant AND x.last_at < moment - known_for;
+    END IF;
+    UPDATE tenant_caps k SET settled_at = moment WHERE k.tenant_id = of_tenant;
+END $$;
 
 -- --- the ledger -------------------------------------------------------------------------------------------------------
 

@@ -7,13 +7,25 @@ SELECT tenant_id, calls_per_minute, number_per_day, minutes_per_day, spend_per_d
 FROM tenant_caps;
 
 -- name: used
--- As it is now, for whoever asks how much is left; no dial is meant.
-SELECT caps_used(k.tenant_id, %(nobody)s, '', m.moment, (m.moment AT TIME ZONE k.time_zone)::date, %(quiet)s)
-       || jsonb_build_object('reserve_s', k.reserve_s, 'new_prefixes', ARRAY(
-           SELECT x.first_at FROM cap_prefixes x
-           WHERE x.tenant_id = k.tenant_id AND x.first_at > m.moment - interval '1 hour' ORDER BY 1))
-FROM tenant_caps k CROSS JOIN (SELECT coalesce(%(clock)s::timestamptz, statement_timestamp()) AS moment) m
+-- As it is now, for whoever asks how much is left; no dial is meant. What was not settled yet is counted here.
+SELECT u.found || jsonb_build_object(
+    'reserve_s', k.reserve_s, 'seconds', (u.found ->> 'seconds')::bigint + n.seconds,
+    'micros', (u.found ->> 'micros')::bigint + n.micros, 'running', (u.found ->> 'running')::bigint + n.running)
+FROM tenant_caps k
+CROSS JOIN (SELECT coalesce(%(clock)s::timestamptz, statement_timestamp()) AS moment) m
+CROSS JOIN LATERAL (SELECT (m.moment AT TIME ZONE k.time_zone)::date AS today) t
+CROSS JOIN LATERAL (SELECT caps_used(k.tenant_id, %(nobody)s, '', m.moment, t.today, %(quiet)s) AS found OFFSET 0) u
+CROSS JOIN LATERAL (
+    SELECT coalesce(sum(c.more_seconds), 0)::bigint AS seconds, coalesce(sum(c.more_micros), 0)::bigint AS micros,
+           coalesce(sum(c.more_running), 0)::bigint AS running
+    FROM caps_changed(k.tenant_id, %(nobody)s, m.moment, %(settle_after)s, NULL) c WHERE c.day = t.today) n
 WHERE k.tenant_id = %(tenant_id)s;
+
+-- name: settle
+-- Of the tenants of these attempts. Under the locks of their calls, as at a claim.
+SELECT settle_caps(t.id, %(nobody)s, coalesce(%(clock)s::timestamptz, statement_timestamp()), %(settle_after)s, %(known_for)s)
+FROM (SELECT DISTINCT c.tenant_id FROM attempts a JOIN calls c ON c.id = a.call_id WHERE a.id = ANY(%(ids)s)) c
+JOIN tenants t ON t.id = c.tenant_id WHERE t.capped;
 
 -- name: least
 -- The least that a dial counts with.
@@ -44,15 +56,25 @@ WHERE k.tenant_id = %(tenant_id)s
 RETURNING calls_per_minute, number_per_day, minutes_per_day, spend_per_day, new_prefixes_per_hour, reserve_s, time_zone;
 
 -- name: remove
+WITH uses AS (
+    DELETE FROM cap_uses WHERE tenant_id = %(tenant_id)s
+), days AS (
+    DELETE FROM cap_days WHERE tenant_id = %(tenant_id)s
+), prefixes AS (
+    DELETE FROM cap_prefixes WHERE tenant_id = %(tenant_id)s
+)
 DELETE FROM tenant_caps WHERE tenant_id = %(tenant_id)s;
 
 -- name: mark
 UPDATE tenants SET capped = %(capped)s, held_until = NULL WHERE id = %(tenant_id)s;
 
 -- name: hold
+-- By id, so that two at once do not wait for each other.
 UPDATE tenants t SET held_until = h.until
-FROM unnest(%(tenants)s::uuid[], %(until)s::timestamptz[]) AS h(id, until)
-WHERE t.id = h.id AND t.capped AND (t.held_until IS NULL OR t.held_until < h.until);
+FROM (SELECT t.id, h.until FROM tenants t JOIN unnest(%(tenants)s::uuid[], %(until)s::timestamptz[]) AS h(id, until) ON t.id = h.id
+      WHERE t.capped AND (t.held_until IS NULL OR t.held_until < h.until)
+      ORDER BY t.id FOR NO KEY UPDATE OF t) h
+WHERE t.id = h.id;
 
 -- name: held_calls
 -- Calls that wait for a later moment because of a cap, as their attempts' decisions say.

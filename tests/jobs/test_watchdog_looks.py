@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import timedelta
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from calls.evidence import State
 from jobs import watchdog as module
 from jobs.watchdog import FORGET_EVERY_S, FORGET_MARGIN, OUTAGE_S, PROBES, Watchdog, sweep
-from store import attempts, backlog, calls
+from store import attempts, audit, backlog, calls, decisions, suppressions
 from store.calls import IdempotencyKey
 from tests.jobs.test_watchdog import options
 from tests.store.conftest import T0, World, at
@@ -158,8 +159,64 @@ def test_keys_that_cannot_be_forgotten_hold_up_no_judgement(
         raise psycopg.errors.QueryCanceled("too slow")
 
     monkeypatch.setattr(calls, "forget_keys", stuck)
-    with pytest.raises(psycopg.errors.QueryCanceled):
-        look(watchdog, clock, 1)
+    look(watchdog, clock, 1)
     monkeypatch.setattr(attempts, "grant_grace", stuck)  # no second first look
     for seconds in (2, 3):
         look(watchdog, clock, seconds)
+
+
+def test_books_that_take_long_are_no_outage(watchdog: Watchdog, clock: Time, monkeypatch: pytest.MonkeyPatch) -> None:
+    graces: Counter[str] = Counter()
+
+    def slow(*_: object) -> int:
+        clock.now += OUTAGE_S + 1
+        return 0
+
+    def too_slow(*_: object) -> int:
+        clock.now += OUTAGE_S + 1
+        raise psycopg.errors.QueryCanceled("too slow")
+
+    monkeypatch.setattr(attempts, "grant_grace", lambda *_: graces.update(["grace"]))
+    for book in (slow, too_slow):
+        monkeypatch.setattr(decisions, "record", book)
+        monkeypatch.setattr(audit, "seal", book)
+        for seconds in (1, 2, 3):
+            look(watchdog, clock, seconds)
+    assert graces.total() == 1
+
+
+def test_postgres_gone_under_the_books_is_an_outage(
+    watchdog: Watchdog, clock: Time, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graces: Counter[str] = Counter()
+
+    def away(*_: object) -> int:
+        clock.now += OUTAGE_S + 1
+        raise psycopg.OperationalError("away")
+
+    monkeypatch.setattr(attempts, "grant_grace", lambda *_: graces.update(["grace"]))
+    monkeypatch.setattr(audit, "seal", away)
+    with pytest.raises(psycopg.OperationalError):
+        look(watchdog, clock, 1)
+    monkeypatch.undo()
+    monkeypatch.setattr(attempts, "grant_grace", lambda *_: graces.update(["grace"]))
+    look(watchdog, clock, 2)
+    assert graces.total() == 2
+
+
+@pytest.mark.parametrize("fault", [psycopg.errors.QueryCanceled("too slow"), ValueError("no entry")])
+def test_a_book_that_fails_stops_no_other(
+    watchdog: Watchdog, clock: Time, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    kept: list[str] = []
+
+    def fails(*_: object) -> int:
+        raise fault
+
+    monkeypatch.setattr(backlog, "fold", fails)
+    monkeypatch.setattr(suppressions.SecondLook, "look", fails)
+    monkeypatch.setattr(decisions, "record", fails)
+    monkeypatch.setattr(audit, "seal", lambda *_: kept.append("seal"))
+    monkeypatch.setattr(calls, "forget_keys", lambda *_: kept.append("forget"))
+    look(watchdog, clock, 1)
+    assert kept == ["seal", "forget"]

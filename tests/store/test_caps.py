@@ -188,6 +188,70 @@ def test_settled_days_say_the_same_as_the_calls_they_were_made_of(world: World) 
     assert (day, seconds) == (date(2026, 1, 21), before.seconds)
 
 
+def test_a_claim_looks_at_what_was_used_every_two_seconds_at_most(world: World) -> None:
+    """In between it takes the sums as they are, however many uses there are."""
+    capped(world, minutes_per_day=1000, spend_per_day=10**9, reserve_s=60)
+    calls = [waiting(world) for _ in range(3)]
+    for one in calls:
+        assert outcome(world, one) == "claimed"
+        talked(world, one.attempt_id, 1)
+
+    def sums() -> tuple[int, int, int]:
+        row = world.rows("SELECT seconds, micros, running FROM cap_days WHERE tenant_id = %s", world.tenant.id)[0]
+        return row[0], row[1], row[2]
+
+    assert dial(world, at(1)) == "claimed"
+    assert sums() == (4 * 60, 4 * 61_000, 4)
+    assert dial(world, at(10)) == "claimed"
+    assert sums() == (3 * 1 + 2 * 60, 5 * 61_000, 2)
+    found = caps.used(world.db, world.tenant.id, at(11))
+    assert found is not None
+    assert (found.seconds, found.micros, found.running) == sums()
+
+
+def test_sums_follow_a_better_end_and_what_was_given_back(world: World) -> None:
+    capped(world, minutes_per_day=1000, reserve_s=60)
+    ended, back = waiting(world), waiting(world)
+    assert outcome(world, ended) == outcome(world, back) == "claimed"
+    talked(world, ended.attempt_id, 30)
+    assert dial(world, at(60)) == "claimed"
+    world.execute("UPDATE attempts SET ended_at = ended_at + interval '10 seconds' WHERE id = %s", ended.attempt_id)
+    assert attempts.unclaim(world.db, back.attempt_id, 1, at(61))
+    assert dial(world, at(500)) == "claimed"
+    assert world.rows("SELECT seconds, running FROM cap_days WHERE tenant_id = %s", world.tenant.id) == [(40 + 120, 2)]
+    assert outcome(world, back, at(501)) == "claimed"
+    assert world.rows("SELECT seconds, running FROM cap_days WHERE tenant_id = %s", world.tenant.id) == [(40 + 180, 3)]
+
+
+def test_a_refused_claim_leaves_the_sums_settled(world: World) -> None:
+    capped(world, minutes_per_day=1, reserve_s=60)
+    first = waiting(world)
+    assert outcome(world, first) == "claimed"
+    talked(world, first.attempt_id, 20)
+    assert dial(world, at(30)) == "minutes_per_day"
+    assert world.rows("SELECT seconds, running FROM cap_days WHERE tenant_id = %s", world.tenant.id) == [(20, 0)]
+
+
+def test_what_no_cap_asks_for_any_more_is_forgotten(world: World) -> None:
+    capped(world, minutes_per_day=1000, new_prefixes_per_hour=9)
+    assert dial(world) == "claimed"
+    late = waiting(world, to_number="+4930123456", expires_at=NOON + timedelta(days=40))
+    assert outcome(world, late, NOON + timedelta(days=31)) == "claimed"
+    days = world.rows("SELECT day FROM cap_days WHERE tenant_id = %s", world.tenant.id)
+    assert days == [((NOON + timedelta(days=31)).date(),)]
+    assert world.rows("SELECT prefix FROM cap_prefixes WHERE tenant_id = %s", world.tenant.id) == [("493012",)]
+
+
+def test_with_the_last_cap_goes_what_was_counted(world: World) -> None:
+    capped(world, minutes_per_day=1000, new_prefixes_per_hour=9)
+    assert dial(world) == "claimed"
+    capped(world, minutes_per_day=None)
+    assert world.rows("SELECT count(*) FROM cap_uses WHERE tenant_id = %s", world.tenant.id) == [(1,)]
+    capped(world, new_prefixes_per_hour=None)
+    for table in ("cap_uses", "cap_days", "cap_prefixes", "tenant_caps"):
+        assert world.rows(f"SELECT * FROM {table} WHERE tenant_id = %s", world.tenant.id) == [], table
+
+
 def test_without_a_price_nothing_is_dialed_that_would_cost(world: World) -> None:
     capped(world, spend_per_day=10**9)
     prices.remove(world.db, "49", actor="operator:test")

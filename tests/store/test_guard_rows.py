@@ -68,7 +68,7 @@ def test_it_reads_its_caps_and_changes_none(world: World, bound: Database) -> No
     assert world.claim(world.accept().attempt_id)
     mine = caps.used(bound, world.tenant.id, at(2))
     assert mine is not None
-    assert len(mine.dials) == 1
+    assert mine.dials == 1
     assert caps.used(bound, stranger.tenant.id, at(2)) is None
     forbidden = ("UPDATE tenant_caps SET calls_per_minute = 99", "DELETE FROM cap_uses", "UPDATE tenants SET capped = false")
     for statement in forbidden:

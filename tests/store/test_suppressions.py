@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import count
 from uuid import UUID, uuid4
@@ -11,11 +12,11 @@ import pytest
 
 from calls.evidence import State
 from calls.retry import RetryRules
-from store import attempts, audit, commands, suppressions
+from store import agents, attempts, audit, calls, commands, suppressed_calls, suppressions, trial
 from store.attempts import Claimed
 from store.calls import Accepted
 from store.queue import clock
-from store.suppressions import Provenance, Suppression
+from store.suppressions import Provenance, SecondLook, Suppression
 from tests.store.conftest import World, at, enterprise
 from tests.store.threads import results, together
 
@@ -46,8 +47,7 @@ def hangups(world: World, attempt: UUID) -> list[str]:
 def second_look(world: World) -> None:
     """As the watchdog's, a minute later."""
     world.execute("UPDATE suppressions SET created_at = created_at - interval '1 minute'")
-    while suppressions.settle(world.db, datetime.now(UTC)):
-        pass
+    SecondLook(world.db).look(datetime.now(UTC), most_s=60)
 
 
 @pytest.mark.parametrize("everybody", [False, True])
@@ -79,7 +79,7 @@ def test_what_is_dialed_or_rings_is_hung_up_and_not_dialed_again(world: World, s
     assert hangups(world, ringing.attempt_id) == ["customer"]
     assert world.call(ringing.call.id).cancel_requested
     add(world, to)
-    suppressions.settle(world.db, clock(world.db))
+    SecondLook(world.db).look(clock(world.db))
     assert hangups(world, ringing.attempt_id) == ["customer"]  # once, however often it is looked for
     world.apply(world.ended(ringing.attempt_id, "ORIGINATOR_CANCEL", 5, requested_by="customer"))
     assert world.call(ringing.call.id).status == "canceled"
@@ -91,6 +91,27 @@ def test_a_call_of_a_version_before_is_found_while_it_rings(world: World) -> Non
     ringing = world.dialing(to_number=to)  # no rules of its own: it is in no index of numbers
     add(world, to)
     assert hangups(world, ringing.attempt_id) == ["customer"]
+
+
+def test_a_test_call_through_a_carrier_is_canceled_while_it_waits(world: World) -> None:
+    to = number()
+    agent = agents.create(world.db, tenant_id=world.tenant.id, name="testcall", kind="websocket", url="ws://127.0.0.1:9000/")
+    wanted = trial.Trial(
+        carrier="own",
+        carrier_id=world.carrier_id,
+        number=to,
+        caller="+493012345678",
+        tenant_id=world.tenant.id,
+        agent_id=agent.id,
+        ring_timeout_s=30,
+        pdd_s=25,
+        time_zone="UTC",
+        talk_s=10,
+        expires_s=90,
+    )
+    call = calls.accept_call(world.db, trial.prepare(world.db, wanted, at(0)), idempotency=None, now=at(0))
+    add(world, to)
+    assert world.call(call.call.id).status == "canceled"
 
 
 def test_a_conversation_goes_on(world: World) -> None:
@@ -173,9 +194,9 @@ def test_what_was_not_done_at_once_is_done_by_the_second_look(world: World, monk
 def test_the_second_look_comes_when_no_claim_is_under_way_any_more_that_has_not_seen_the_entry(world: World) -> None:
     second_look(world)
     entry = add(world, number())
-    assert suppressions.settle(world.db, entry.created_at + suppressions.REST) == 0
+    assert SecondLook(world.db).look(entry.created_at + suppressions.REST) == 0
     world.execute("UPDATE suppressions SET created_at = created_at - interval '1 minute'")
-    assert suppressions.settle(world.db, entry.created_at + suppressions.REST) == 1
+    assert SecondLook(world.db).look(entry.created_at + suppressions.REST) == 1
 
 
 @pytest.mark.parametrize("many", [3, 60])
@@ -185,20 +206,46 @@ def test_everybodys_list_ends_the_calls_of_all(world: World, many: int) -> None:
     mine, theirs = waiting(world, numbers[0]), waiting(stranger, numbers[1])
     free = waiting(world, number())
     suppressions.add_all(world.db, None, numbers, REGISTRY, clock(world.db))
+    if many > suppressed_calls.MANY:
+        assert world.call(mine.call.id).status == "queued"  # no import walks over all calls: one look does, for all of them
+        second_look(world)
     assert (world.call(mine.call.id).status, stranger.call(theirs.call.id).status) == ("canceled", "canceled")
     assert world.call(free.call.id).status == "queued"
 
 
-def test_a_crash_between_the_entry_and_its_look_loses_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_entries_of_everybodys_are_one_walk_within_a_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    second_look(world)
+    monkeypatch.setattr(suppressed_calls, "PAGE", 3)
+    calls = [waiting(world, number()) for _ in range(12)]
+    numbers = [number() for _ in range(600)] + [world.call(one.call.id).to_number for one in calls]
+    suppressions.add_all(world.db, None, numbers, REGISTRY, clock(world.db))
+    world.execute("UPDATE suppressions SET created_at = created_at - interval '1 minute'")
+    ((pages,),) = world.rows("SELECT count(*) FROM calls WHERE NOT ended")
+    look, looks, done = SecondLook(world.db), 0, 0
+    while not done:
+        done = look.look(datetime.now(UTC), most_s=0)  # one step
+        looks += 1
+        assert looks < 1000
+    assert done == 612
+    assert 4 <= looks <= pages // 3 + 4  # each page once, however many entries there are
+    assert {world.call(one.call.id).status for one in calls} == {"canceled"}
+    assert look.look(datetime.now(UTC)) == 0
+
+
+def test_an_entry_whose_first_look_fails_is_told_as_it_is_and_loses_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     to = number()
     call = waiting(world, to)
 
-    def dies(*_: object, **__: object) -> int:
+    def dies(*_: object) -> Iterator[int]:
+        yield 3
         raise psycopg.OperationalError("gone")
 
-    monkeypatch.setattr(suppressions, "end_calls", dies)
-    with pytest.raises(psycopg.OperationalError):
-        add(world, to)
+    monkeypatch.setattr(suppressions, "ending", dies)
+    entry, added = suppressions.add(world.db, world.tenant.id, to, CUSTOMER, clock(world.db))
+    assert (entry.number, added.new, added.ended) == (to, 1, 3)  # it is committed, and so it is told
+    assert suppressions.add_all(world.db, world.tenant.id, [to, number()], CUSTOMER, clock(world.db)).new == 1
     monkeypatch.undo()
     assert world.call(call.call.id).status == "queued"
     second_look(world)

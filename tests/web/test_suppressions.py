@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+import psycopg
 import pytest
 
 from calls.numbers import NumberError, parse_suppressed
@@ -49,6 +50,21 @@ def test_what_waits_is_canceled_and_what_is_placed_is_refused(api: Api, order: C
     refused = api.place(**order(to=TO))
     assert (refused.status_code, named(refused)) == (422, {"/to": "suppressed"})
     assert api.place(**order(to=OTHER)).status_code == 202
+
+
+def test_what_is_committed_is_told_although_not_all_calls_could_be_ended(
+    api: Api, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dies(*_: object) -> Iterator[int]:
+        yield 2
+        raise psycopg.OperationalError("gone")
+
+    monkeypatch.setattr(suppressions, "ending", dies)
+    assert entry(api)["calls_ended"] == 2
+    body = {"numbers": [TO, OTHER], "source": "list", "obtained_at": "2026-03-01T10:00:00Z"}
+    taken = api.post("/v1/suppressions/import", body)
+    assert taken.status_code == 200, taken.get_data()
+    assert (taken.get_json()["new"], taken.get_json()["known"], taken.get_json()["calls_ended"]) == (1, 1, 2)
 
 
 def test_what_nobody_calls_is_refused_as_well(api: Api, world: World, order: Callable[..., dict[str, Any]]) -> None:

@@ -68,7 +68,7 @@ def tenant_caps(name: str, as_json: bool, **options: Any) -> None:
         click.echo("[]" if as_json else f"tenant {name} has no caps")
         return
     counted = {
-        "calls_per_minute": len(used.dials),
+        "calls_per_minute": used.dials,
         "minutes_per_day": round(used.seconds / 60, 2),
         "spend_per_day": amount(used.micros),
         "new_prefixes_per_hour": len(used.new_prefixes),

@@ -76,7 +76,7 @@ def _caps(account: Tenant) -> list[dict[str, Any]]:
     if used is None:
         return []
     current = {
-        "calls_per_minute": len(used.dials),
+        "calls_per_minute": used.dials,
         "number_per_day": None,
         "minutes_per_day": round(used.seconds / 60, 2),
         "spend_per_day": used.micros,
