@@ -279,11 +279,22 @@ CREATE TABLE audit_read (
 INSERT INTO audit_read (read_id, until_id, until_xid)
 SELECT n, n, pg_current_xact_id() FROM (SELECT coalesce(max(id), 0) AS n FROM call_events) e;
 
--- Tenants' requests (migration 0017) see their own, and which numbers nobody calls; they add to the ledger, and read none of it.
-SELECT guard_tenant_table('suppressions', 'tenant_id = current_tenant() OR tenant_id IS NULL', 'tenant_id = current_tenant()',
-                          'SELECT, INSERT, UPDATE');
+-- Tenants' requests (migration 0017) see and write their own; they add to the ledger, and read none of it.
+SELECT guard_tenant_table('suppressions', rights => 'SELECT, INSERT, UPDATE (lifted_at, lifted_by, lifted_reason)');
 SELECT guard_tenant_table('tenant_caps', rights => 'SELECT');
 SELECT guard_tenant_table('cap_uses', rights => 'SELECT');
 SELECT guard_tenant_table('cap_days', rights => 'SELECT');
 SELECT guard_tenant_table('cap_prefixes', rights => 'SELECT');
 GRANT INSERT ON audit_entries, audit_personal TO trunkline_web;
+
+-- Of the entries of the house a tenant's request learns this of one number, and nothing else.
+DO $$ BEGIN
+    EXECUTE format($f$
+        CREATE FUNCTION nobody_calls(asked text) RETURNS boolean LANGUAGE plpgsql STABLE SECURITY DEFINER
+        SET search_path = %I, pg_temp AS $body$
+        BEGIN
+            RETURN EXISTS (SELECT FROM suppressions s WHERE s.number = asked AND s.tenant_id IS NULL AND s.lifted_at IS NULL);
+        END $body$ $f$, current_schema());
+END $$;
+REVOKE EXECUTE ON FUNCTION nobody_calls(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION nobody_calls(text) TO trunkline_web;

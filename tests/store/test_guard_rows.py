@@ -45,20 +45,24 @@ def test_a_tenants_request_adds_lists_and_lifts(world: World, bound: Database) -
     assert told == ["suppression.lifted", "suppression.created"]
 
 
-def test_it_sees_its_own_and_everybodys_and_writes_its_own_alone(world: World, bound: Database) -> None:
+def test_it_sees_and_writes_its_own_alone_and_learns_that_nobody_calls_a_number(world: World, bound: Database) -> None:
     stranger, number = enterprise(world.db, world.url), "+4930300002"
     for owner in (None, stranger.tenant.id, world.tenant.id):
         suppressions.add(world.db, owner, number, WHENCE, clock(world.db))
     with bound.connection() as conn:
         rows = conn.execute("SELECT tenant_id FROM suppressions WHERE number = %s", [number]).fetchall()
-        assert {row[0] for row in rows} == {None, world.tenant.id}
-        changed = conn.execute("UPDATE suppressions SET note = 'x' WHERE tenant_id = %s", [stranger.tenant.id])
-        assert changed.rowcount == 0
+        assert rows == [(world.tenant.id,)]
+        assert conn.execute("SELECT nobody_calls(%s), nobody_calls('+4930300009')", [number]).fetchone() == (True, False)
+        # Not to be had by giving it to oneself, either.
+        for owned in ("tenant_id IS NULL", "tenant_id IS DISTINCT FROM current_tenant()"):
+            changed = conn.execute(f"UPDATE suppressions SET lifted_at = now(), lifted_by = 'x' WHERE {owned}".encode())
+            assert changed.rowcount == 0
     for owner in (None, stranger.tenant.id):
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             suppressions.add(bound, owner, "+4930300003", WHENCE, at(0))
-    with bound.connection() as conn, pytest.raises(psycopg.errors.InsufficientPrivilege):
-        conn.execute("UPDATE suppressions SET note = 'x' WHERE tenant_id IS NULL")
+    for change in ("tenant_id = current_tenant()", "note = 'x'", "number = '+4930300003'"):
+        with bound.connection() as conn, pytest.raises(psycopg.errors.InsufficientPrivilege):
+            conn.execute(f"UPDATE suppressions SET {change}".encode())
 
 
 def test_it_reads_its_caps_and_changes_none(world: World, bound: Database) -> None:

@@ -145,7 +145,7 @@ def rotate_key(args: dict[str, Any], key_id: str) -> Response:
 def rotated(
     actor: str, old: ApiKey, args: dict[str, Any], where: Callable[[ApiKey], str], until: datetime | None = None
 ) -> Response:
-    """Do it, for whoever may, and answer with the new key, which ends at ``until`` at the latest; ``where`` it can be read."""
+    """Do it, for whoever may, and answer with the new key, which ends by ``until``; ``where`` it can be read."""
     ours = runtime()
     now, overlap_s = ours.now(), args.get("old_expires_in_s")
     try:
