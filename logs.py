@@ -20,16 +20,27 @@ from pydantic import BaseModel, ValidationError
 
 from settings import get_settings
 
-_NUMBER = re.compile(r"\+[0-9]{6,15}\b")
+_NUMBER = re.compile(r"(?i)((?:\+|%2B))([0-9]{6,})")
+#: As people write them: in groups behind a country code, or behind an area code with its 0. A time's offset is none.
+_GROUPED = re.compile(r"(?<![0-9])((?:\+|%2[Bb])[1-9][0-9]{0,2})((?:[ ./()-]{1,3}[0-9]+){1,7})")
+_NATIONAL = re.compile(
+    r"(?<![\w.+-])(\(0[0-9]{1,5}\) ?|0[1-9][0-9]{1,4}[ /-])([0-9]{2,4}(?:[ -]?[0-9]{2,}){1,4})(?![\w:]|[.-][0-9])"
+)
 #: As carriers write them: in SIP and tel URIs and behind a gateway whatever they look like; elsewhere ten digits and more
-#: that stand alone, or six and more behind a 0. Ids, fractions and what is a number in a field of its own are none.
+#: that stand alone or behind a name, or six and more behind a 0. Ids, fractions, seconds and milliseconds since 1970 and
+#: what is a number in a field of its own are none.
 _ADDRESSED = re.compile(r"((?:\b(?:sips?|tel):|\bsofia/(?:gateway/)?[^\s/]{1,64}/)\+?)([0-9*#%]{4,40})")
-_ALONE = re.compile(r"(?<![\w.+-])(?:0[0-9]{6,15}|[1-9][0-9]{9,14})(?![\w-]|\.[0-9])")
+_ALONE = re.compile(
+    r"(?:(?<![\w.+-])|(?<=[A-Za-z]_)(?<!\btl_)(?<!\btlo_)(?<!tl_test_))(?!1[5-9](?:[0-9]{8}|[0-9]{11})(?![0-9]))"
+    r"(?:0[0-9]{6,15}|[1-9][0-9]{9,14})(?![\w-]|\.[0-9])"
+)
 _API_KEY = re.compile(r"\b(tl|tl_test|tlo)_([a-z0-9]{8,16})_[A-Za-z0-9_-]+")
 _SECRET = re.compile(r"\bwhsec_[A-Za-z0-9+/=_-]+")
-_ADDRESS_PASSWORD = re.compile(r"(://[^\s:/@]*):[^\s@/]+@")
+_ADDRESS_PASSWORD = re.compile(r"(://[^\s:/@]*):[^\s/]+@")
 #: What stands behind a name that says what it is; a session's login; bytes as Postgres shows them in the row it refused.
-_NAMED = re.compile(r"(?i)\b((?:password|passwd|secret|token|signature|key)['\"]?\s*[=:]\s*['\"]?)(?!\*\*\*)[^\s'\",;&)]+")
+_NAME = r"(?is)\b((?:password|passwd|secret|token|signature|key)(?:\\{0,8}['\"])?\s*[=:]\s*)"
+_QUOTED = re.compile(_NAME + r"(\\{0,8}['\"])(?:(?!\2).)*(\2|$)")
+_NAMED = re.compile(_NAME + r"(?!\\{0,8}['\"]|\*\*\*)[^\s'\",;&)]+")
 _LOGIN = re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9+/=._~-]{8,}")
 _BYTES = re.compile(r"\\+x[0-9a-fA-F]{32,}")
 #: Of a setting that holds one; a shorter value would make words unreadable.
@@ -59,7 +70,9 @@ def mask(text: str) -> str:
     """``text`` with phone numbers, API keys, webhook secrets and passwords made unreadable."""
     for secret in _known:
         text = text.replace(secret, "***")
-    text = _NUMBER.sub(lambda match: _digits(match[0], 3), text)
+    text = _NUMBER.sub(lambda match: match[1] + _digits(match[2], 2), text)
+    text = _GROUPED.sub(_grouped, text)
+    text = _NATIONAL.sub(lambda match: match[1] + _stars(match[2]), text)
     text = _ADDRESSED.sub(lambda match: match[1] + _digits(match[2], 2), text)
     text = _ALONE.sub(lambda match: _digits(match[0], 2), text)
     text = _API_KEY.sub(r"\1_\2_***", text)
@@ -67,7 +80,22 @@ def mask(text: str) -> str:
     text = _BYTES.sub(r"\\x***", text)
     text = _LOGIN.sub(r"\1 ***", text)
     text = _ADDRESS_PASSWORD.sub(r"\1:***@", text)
+    text = _QUOTED.sub(r"\1\2***\3", text)
     return _NAMED.sub(r"\1***", text)
+
+
+def _grouped(match: re.Match[str]) -> str:
+    """Of a number in groups; fewer than seven digits are none."""
+    return (
+        match[1] + _stars(match[2])
+        if sum(sign.isdigit() for sign in match[0].lower().removeprefix("%2b")) >= 7
+        else match[0]
+    )
+
+
+def _stars(digits: str) -> str:
+    """Each digit but the last two; what stands between them stays."""
+    return re.sub(r"[0-9](?=(?:[^0-9]*[0-9]){2})", "*", digits)
 
 
 def _digits(number: str, shown: int) -> str:

@@ -23,6 +23,8 @@ BASES: dict[str, str] = {
     "emergency": "life, health or safety is at stake",
 }
 REFERENCE_MAX = 255
+#: Kinds of agents by which a person speaks: a telephone. Of any other, one that is new here too, the voice is a machine's.
+HUMAN_KINDS = frozenset({"sip"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +56,8 @@ class Consent:
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """A country's: ``kinds`` of agents that need consent, and the ``bases`` that it takes."""
+    """A country's: the ``bases`` that it takes."""
 
-    kinds: frozenset[str]
     bases: frozenset[str]
 
 
@@ -67,7 +68,4 @@ def demand(country: str) -> Demand | None:
 
 @lru_cache(maxsize=1)
 def _demands() -> dict[str, Demand]:
-    return {
-        one["country"]: Demand(frozenset(one["agent_kinds"]), frozenset(one["bases"]))
-        for one in document("consent")["country"]
-    }
+    return {one["country"]: Demand(frozenset(one["bases"])) for one in document("consent")["country"]}

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from functools import lru_cache
 
-from calls.consent import demand
+from calls.consent import HUMAN_KINDS, demand
 from calls.destinations import against
 from calls.numbers import NumberError, parse_destination
 from calls.verdict import Facts, Finding
@@ -83,7 +83,7 @@ def consent(facts: Facts, _: datetime) -> Iterator[Finding]:
     given = facts.consent or facts.standing.consent
     for country in facts.place.countries:
         asked = demand(country)
-        if asked is None or facts.agent_kind not in asked.kinds:
+        if asked is None or facts.agent_kind in HUMAN_KINDS:
             continue
         if given is None:
             yield Finding(

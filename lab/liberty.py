@@ -16,4 +16,4 @@ def give_the_world(db: Database, tenant_id: UUID) -> None:
     consent = Consent("express", reference="laboratory")
     outbound.update(db, tenant_id, hours="none", hours_reason="laboratory: nobody is called", consent=consent)
     for digit in "123456789":
-        outbound.put_caller_id(db, tenant_id, f"+{digit}", block=True, reference="laboratory")
+        outbound.put_caller_id(db, tenant_id, f"+{digit}", block=True, reference="laboratory", block_least=1)

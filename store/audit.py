@@ -73,21 +73,29 @@ def record(
 ) -> None:
     """Put down what is done in this transaction. ``actor``: ``operator:<name>``, ``tenant:<name>``, ``key:<prefix>``,
     ``system``; ``action``: lower-case words, as ``carrier.changed``; ``subject``: ``<kind>:<name or id>``. Whatever is
-    somebody's own (numbers, names of people) goes into ``personal``, which can be erased.
+    somebody's own (numbers, names of people) goes into ``personal``, which can be erased; telephone numbers that stand
+    elsewhere all the same are put there, as its ``numbers``.
 
     Errors: ``ValueError`` for data that are no JSON; ``psycopg.errors.CheckViolation`` for an action of another form.
     """
+    own = None if personal is None else ledger.plain(personal, "personal")
+    given = [] if own is None else own.get("numbers", [])
+    subject, told, numbers = ledger.apart(clean(subject) or "", ledger.plain(data), given)
+    texts = {name: value for name, value in (own or {}).items() if name != "numbers"}
+    _, _, numbers = ledger.apart("", texts, numbers)  # so that they are found by what is erased
+    if len(numbers) > len(given):
+        own = {**(own or {}), "numbers": numbers}
     params: dict[str, Any] = {
         "id": new_uuid7(),
         "actor": (clean(actor) or "")[:200] or "unknown",
         "action": action,
-        "subject": (clean(subject) or "")[:200] or "unknown",
-        "data": Jsonb(ledger.plain(data)),
+        "subject": subject[:200] or "unknown",
+        "data": Jsonb(told),
         "personal_id": None,
         "personal_hash": None,
     }
-    if personal is not None:
-        salt, own = os.urandom(32), ledger.plain(personal, "personal")
+    if own is not None:
+        salt = os.urandom(32)
         params |= {
             "personal_id": new_uuid7(),
             "salt": salt,

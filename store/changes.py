@@ -19,9 +19,11 @@ class Change:
     actor: str
     database: Joined
 
-    def note(self, action: str, subject: str, data: Mapping[str, Any]) -> None:
-        """What was done: ``<kind>.<verb>``, to ``<kind>:<name>``, with what; no secret."""
-        audit.record(self.database.conn, actor=self.actor, action=action, subject=subject, data=data)
+    def note(self, action: str, subject: str, data: Mapping[str, Any], *, personal: Mapping[str, Any] | None = None) -> None:
+        """What was done: ``<kind>.<verb>``, to ``<kind>:<name>``, with what; no secret. ``personal``: what of it is
+        somebody's own and can be erased: numbers (``numbers``), texts in which people are named.
+        """
+        audit.record(self.database.conn, actor=self.actor, action=action, subject=subject, data=data, personal=personal)
 
 
 @contextmanager

@@ -9,7 +9,8 @@ mark was set; and a claim has begun to write before its event draws its number.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -65,19 +66,33 @@ def hash_of(decision: Any) -> str | None:
 
 
 def verify(db: Database) -> list[Fault]:
-    """Attempts whose decision is another than the last that was put down of them. Only the last counts: one that was taken
-    back before it was dialed is asked again.
+    """Attempts whose decision is another than the last that was put down of them.
+
+    Nothing is said of one whose claim was taken back: it may be asked again at any time. Nor of one of which more was
+    decided than is sealed yet.
     """
-    wrong: dict[UUID, Fault] = {}
+    wrong: dict[UUID, tuple[Fault, int]] = {}
     for entry in _entries(db):
         told = {UUID(attempt): said for attempt, _, said in entry.data["decisions"]}
         with db.connection() as conn:
-            kept = {row[0]: hash_of(row[1]) for row in conn.execute(_SQL["of_attempts"], {"ids": list(told)}).fetchall()}
-        for attempt, said in told.items():
+            kept = conn.execute(_SQL["of_attempts"], {"ids": list(told)}).fetchall()
+        for attempt in told:
             wrong.pop(attempt, None)
-            if attempt in kept and kept[attempt] != said:
-                wrong[attempt] = Fault(entry.place or 0, f"attempt {attempt}: its decision is not what was put down")
-    return list(wrong.values())
+        for attempt, decision, times, taken_back in kept:
+            if not taken_back and hash_of(decision) != told[attempt]:
+                what = f"attempt {attempt}: its decision is not what was put down"
+                wrong[attempt] = Fault(entry.place or 0, what), times
+    sealed = _times_told(db, {attempt: fault.place for attempt, (fault, _) in wrong.items()})
+    return [fault for attempt, (fault, times) in wrong.items() if times <= sealed[attempt]]
+
+
+def _times_told(db: Database, until: Mapping[UUID, int]) -> Counter[UUID]:
+    """How often something was put down of each of these, up to a place of the ledger."""
+    found: Counter[UUID] = Counter()
+    for entry in _entries(db) if until else ():
+        told = (UUID(attempt) for attempt, _, _ in entry.data["decisions"])
+        found.update(attempt for attempt in told if attempt in until and (entry.place or 0) <= until[attempt])
+    return found
 
 
 def _entries(db: Database) -> Iterator[Entry]:

@@ -173,10 +173,12 @@ def rotate(
     key_id: UUID,
     now: datetime,
     old_expires_at: datetime | None = None,
+    until: datetime | None = None,
 ) -> tuple[ApiKey, ApiKey, str] | None:
     """(old, new, plaintext of the new one): a second key that may do the same, for as long. None: no such key of the tenant.
 
-    ``old_expires_at``: when the old one ends at the latest; None: it stays as it is.
+    ``old_expires_at``: when the old one ends at the latest; None: it stays as it is. ``until``: when the new one does, for
+    whoever asks for it may no longer; None: there is no such end.
     Errors: :class:`NotInForce`, :class:`TwoInForce`.
     """
     with db.connection() as conn:
@@ -189,7 +191,8 @@ def rotate(
         if _active(conn, tenant_id, now, line=old.line)[2] > 1:
             raise TwoInForce("this key and the one that follows it are both in force: revoke one of them first")
         lifetime: timedelta | None = None if old.expires_at is None else old.expires_at - old.created_at
-        expires_at = None if lifetime is None else now + lifetime
+        ends = [end for end in (None if lifetime is None else now + lifetime, until) if end is not None]
+        expires_at = min(ends, default=None)
         new, plaintext = _insert(conn, tenant_id, old.name, old.scopes, old.allowed_ips, expires_at, old.mode, old.line, now)
         if old_expires_at is not None:
             params = {"tenant_id": tenant_id, "id": old.id, "expires_at": old_expires_at}

@@ -4,6 +4,7 @@ by it are in calls/outbound_rules.py; a change acts on the next accept and on th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -132,14 +133,24 @@ def _consent(consent: Consent) -> dict[str, Any]:
 
 
 def put_caller_id(
-    db: Database, tenant_id: UUID, number: str, *, block: bool = False, how: str = "assigned", reference: str | None = None
+    db: Database,
+    tenant_id: UUID,
+    number: str,
+    *,
+    block: bool = False,
+    how: str = "assigned",
+    reference: str | None = None,
+    block_least: int = BLOCK_LEAST,
 ) -> CallerId:
-    """A number that the tenant may show, or a block of them: ``number`` is then what they begin with.
+    """A number that the tenant may show, or a block of them: ``number`` is then what they begin with, ``block_least`` digits
+    at least (fewer: laboratories alone).
 
     Errors: ``ValueError`` naming what is wrong; :class:`NoTenant`.
     """
     if how not in ("verified", "assigned"):
         raise ValueError("how: must be verified or assigned")
+    if block and not re.fullmatch(rf"[+][1-9][0-9]{{{block_least - 1},14}}", number, re.ASCII):
+        raise ValueError(f"number: a block begins with at least {block_least} digits, 15 at most, such as +4930123456")
     if not block:
         try:
             number = parse_caller_id(number).e164
@@ -150,9 +161,7 @@ def put_caller_id(
         with db.connection() as conn:
             made = one_row(conn, CallerId, _SQL["put_caller_id"], params)
     except errors.CheckViolation:
-        raise ValueError(
-            "caller id: a block is + and 1 to 15 digits that its numbers begin with; a reference has 1 to 255 characters"
-        ) from None
+        raise ValueError("reference: must have 1 to 255 characters") from None
     if made is None:
         raise NoTenant(f"there is no tenant {tenant_id}")
     return made

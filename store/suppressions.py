@@ -169,16 +169,6 @@ def list_page(
         return all_rows(conn, Suppression, _SQL["list" if tenant_id is None else "list_own"], params)
 
 
-def against(conn: Conn, tenant_id: UUID, numbers: Sequence[str]) -> dict[str, UUID]:
-    """Of these numbers, those that the tenant may not call, and an entry that says so; the house's before its own."""
-    found: dict[str, UUID] = {}
-    if numbers:
-        params = {"tenant_id": tenant_id, "numbers": list(numbers)}
-        for number, entry, _ in conn.execute(_SQL["against"], params).fetchall():
-            found.setdefault(number, entry)
-    return found
-
-
 class SecondLook:
     """One process's look at what was added at least :data:`REST` ago, a piece at a time: it goes on where it stopped. What a
     process did not come to is found again by the next.

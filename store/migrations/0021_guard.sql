@@ -322,9 +322,17 @@ CREATE TABLE audit_entries (
 CREATE UNIQUE INDEX audit_entries_place ON audit_entries (place) WHERE place IS NOT NULL;
 CREATE INDEX audit_entries_unsealed ON audit_entries (id) WHERE place IS NULL;
 
--- Nobody changes an entry, nobody takes one away: it is sealed once, and that is all that ever happens to it.
+-- Nobody changes an entry, nobody takes one away: it comes without a place and is sealed once, and that is all that ever
+-- happens to it.
 CREATE FUNCTION audit_is_kept() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
+    IF TG_OP = 'INSERT' THEN
+        IF NEW.place IS NULL THEN
+            RETURN NEW;
+        END IF;
+        RAISE EXCEPTION 'audit_entries: a new entry has no place yet, whoever seals gives it (docs/audit.md)'
+            USING ERRCODE = 'restrict_violation';
+    END IF;
     IF TG_OP = 'UPDATE' THEN
         IF OLD.place IS NULL AND NEW.place IS NOT NULL
            AND (OLD.id, OLD.at, OLD.actor, OLD.action, OLD.subject, OLD.data, OLD.personal_id, OLD.personal_hash)
@@ -335,7 +343,7 @@ BEGIN
     END IF;
     RAISE EXCEPTION 'audit_entries is append-only: % is refused (docs/audit.md)', TG_OP USING ERRCODE = 'restrict_violation';
 END $$;
-CREATE TRIGGER audit_is_kept BEFORE UPDATE OR DELETE ON audit_entries
+CREATE TRIGGER audit_is_kept BEFORE INSERT OR UPDATE OR DELETE ON audit_entries
     FOR EACH ROW EXECUTE FUNCTION audit_is_kept();
 CREATE TRIGGER audit_is_not_emptied BEFORE TRUNCATE ON audit_entries
     FOR EACH STATEMENT EXECUTE FUNCTION audit_is_kept();
@@ -351,11 +359,23 @@ CREATE TABLE audit_read (
 INSERT INTO audit_read (read_id, until_id, until_xid)
 SELECT n, n, pg_current_xact_id() FROM (SELECT coalesce(max(id), 0) AS n FROM call_events) e;
 
--- Tenants' requests (migration 0017) see their own, and which numbers nobody calls; they add to the ledger, and read none of it.
-SELECT guard_tenant_table('suppressions', 'tenant_id = current_tenant() OR tenant_id IS NULL', 'tenant_id = current_tenant()',
-                          'SELECT, INSERT, UPDATE');
+-- Tenants' requests (migration 0017) see and write their own; they add to the ledger, and read none of it.
+SELECT guard_tenant_table('suppressions', rights => 'SELECT, INSERT, UPDATE (lifted_at, lifted_by, lifted_reason)');
 SELECT guard_tenant_table('tenant_caps', rights => 'SELECT');
 SELECT guard_tenant_table('cap_uses', rights => 'SELECT');
 SELECT guard_tenant_table('cap_days', rights => 'SELECT');
 SELECT guard_tenant_table('cap_prefixes', rights => 'SELECT');
-GRANT INSERT ON audit_entries, audit_personal TO trunkline_web;
+GRANT INSERT (id, actor, action, subject, data, personal_id, personal_hash) ON audit_entries TO trunkline_web;
+GRANT INSERT (id, salt, data) ON audit_personal TO trunkline_web;
+
+-- Of the entries of the house a tenant's request learns this of one number, and nothing else.
+DO $$ BEGIN
+    EXECUTE format($f$
+        CREATE FUNCTION nobody_calls(asked text) RETURNS boolean LANGUAGE plpgsql STABLE SECURITY DEFINER
+        SET search_path = %I, pg_temp AS $body$
+        BEGIN
+            RETURN EXISTS (SELECT FROM suppressions s WHERE s.number = asked AND s.tenant_id IS NULL AND s.lifted_at IS NULL);
+        END $body$ $f$, current_schema());
+END $$;
+REVOKE EXECUTE ON FUNCTION nobody_calls(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION nobody_calls(text) TO trunkline_web;

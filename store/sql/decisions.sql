@@ -15,14 +15,24 @@ UPDATE audit_read SET until_id = %(until_id)s, until_xid = pg_snapshot_xmax(pg_c
 -- name: read_so_far
 UPDATE audit_read SET read_id = %(read_id)s;
 
+-- part: decides
+-- A dial that was begun, or an attempt that a rule ended.
+(e.type = 'attempt.claimed'
+ OR (e.type = 'attempt.ended' AND e.source = 'operator' AND starts_with(e.data ->> 'cause', 'blocked')))
+
 -- name: decided
 -- Dials that were begun, and attempts that a rule ended, as their events tell; what was decided of each.
 SELECT e.id, e.attempt_id, e.type = 'attempt.claimed', a.decision
 FROM call_events e JOIN attempts a ON a.id = e.attempt_id
-WHERE e.id > %(after)s AND e.id <= %(until)s
-  AND (e.type = 'attempt.claimed'
-       OR (e.type = 'attempt.ended' AND e.source = 'operator' AND starts_with(e.data ->> 'cause', 'blocked')))
+WHERE e.id > %(after)s AND e.id <= %(until)s AND {decides}
 ORDER BY e.id;
 
 -- name: of_attempts
-SELECT id, decision FROM attempts WHERE id = ANY(%(ids)s);
+-- What is decided of each now, how often something was that is put down, and whether the last of that was taken back.
+SELECT a.id, a.decision, t.times, t.taken_back
+FROM attempts a CROSS JOIN LATERAL (
+    SELECT count(*) FILTER (WHERE {decides}) AS times,
+           coalesce((array_agg(e.type ORDER BY e.id DESC))[1] = 'attempt.unclaimed', false) AS taken_back
+    FROM call_events e
+    WHERE e.call_id = a.call_id AND e.attempt_id = a.id AND (e.type = 'attempt.unclaimed' OR {decides})) t
+WHERE a.id = ANY(%(ids)s);

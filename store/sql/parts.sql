@@ -47,9 +47,9 @@ jsonb_build_object(
          ORDER BY length(k.number) DESC LIMIT 1),
         (SELECT 'inbound' FROM numbers n WHERE n.number = c.from_number AND n.tenant_id = t.id)),
     'test', c.test,
-    'suppressed', (SELECT jsonb_build_object('id', s.id, 'everybody', s.tenant_id IS NULL) FROM suppressions s
-                   WHERE s.number = c.to_number AND s.lifted_at IS NULL AND (s.tenant_id = t.id OR s.tenant_id IS NULL)
-                   ORDER BY s.tenant_id NULLS FIRST LIMIT 1))
+    'suppressed', CASE WHEN nobody_calls(c.to_number) THEN '{"everybody": true}'::jsonb ELSE
+        (SELECT jsonb_build_object('id', s.id, 'everybody', false) FROM suppressions s
+         WHERE s.number = c.to_number AND s.lifted_at IS NULL AND s.tenant_id = t.id LIMIT 1) END)
 
 -- part: caps
 -- How much of its caps the tenant t has used, for a dial of attempt a of call c, with "take" put down as one. Nobody else pays.

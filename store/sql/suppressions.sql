@@ -15,12 +15,6 @@ RETURNING {suppression};
 SELECT {suppression} FROM suppressions s
 WHERE s.number = %(number)s AND s.tenant_id IS NOT DISTINCT FROM %(tenant_id)s AND s.lifted_at IS NULL;
 
--- name: against
--- Of these numbers, those that the tenant may not call, and the entries that say so.
-SELECT s.number, s.id, s.tenant_id IS NULL FROM suppressions s
-WHERE s.number = ANY(%(numbers)s) AND s.lifted_at IS NULL AND (s.tenant_id IS NULL OR s.tenant_id = %(tenant_id)s)
-ORDER BY s.number, s.tenant_id NULLS FIRST;
-
 -- name: get
 SELECT {suppression} FROM suppressions s WHERE s.id = %(id)s AND s.tenant_id IS NOT DISTINCT FROM %(tenant_id)s;
 

@@ -62,6 +62,25 @@ def test_entries_get_their_place_in_order_and_hold(world: World) -> None:
     assert found.head == audit.head(world.db)
 
 
+def test_a_number_never_stands_where_it_could_not_be_erased(world: World) -> None:
+    audit.note(
+        world.db, actor="cli:x", action="number.put", subject="number:+4930123456", personal={"numbers": ["+442079460000"]},
+        data={"why": "+4915112345678 asked, as +4930123456", "of": ["+442079460000", {"+4915112345678": 1}], "to": "+4930"},
+    )  # fmt: skip
+    (entry,) = audit.list_entries(world.db, 1)
+    assert (entry.subject, entry.data) == (
+        "number:[number 2]",
+        {"why": "[number 3] asked, as [number 2]", "of": ["[number 1]", {"[number 3]": 1}], "to": "+4930"},
+    )
+    assert audit.personal_of(world.db, [entry]) == {
+        entry.id: {"numbers": ["+442079460000", "+4930123456", "+4915112345678"]}
+    }
+    seal_all(world)
+    assert audit.erase(world.db, actor="cli:x", holding={"numbers": ["+4915112345678"]}) == 1
+    seal_all(world)
+    assert audit.verify(world.db).faults == ()
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -11,6 +11,7 @@ import pytest
 from store import attempts, audit, decisions
 from store.attempts import Claimed
 from store.decisions import hash_of
+from store.reschedule import reschedule
 from tests.store.conftest import World, at
 from tests.store.threads import wait_for, waits_for_lock
 
@@ -70,6 +71,31 @@ def test_a_decision_that_was_taken_back_counts_by_the_one_that_followed(world: W
     read_on(world)
     assert Counter(one[0] for one in told(world)[before:]) == {str(call.attempt_id): 2}
     assert str(call.attempt_id) not in str(decisions.verify(world.db))
+
+
+def test_what_was_taken_back_and_decided_anew_is_no_tampering(world: World) -> None:
+    waits, again = world.dialing(), world.dialing()
+    read_on(world)
+    told(world)
+    ids = [waits.attempt_id, again.attempt_id]
+    before = [decision(world, attempt) for attempt in ids]
+
+    def faults() -> list[str]:
+        return [one.what for one in decisions.verify(world.db) if any(str(attempt) in one.what for attempt in ids)]
+
+    for attempt in ids:
+        assert attempts.unclaim(world.db, attempt, 1, at(2))
+    assert reschedule(world.db, ids, pdd_s=5, now=at(3), clock=at(30)) == 0
+    assert all(decision(world, attempt) != said for attempt, said in zip(ids, before, strict=True))
+    assert faults() == []
+    # Dialed again, and not put down yet; then put down and sealed; then changed.
+    assert isinstance(world.claim(again.attempt_id, fence=2, now=at(31)), Claimed)
+    assert faults() == []
+    read_on(world)
+    told(world)
+    assert faults() == []
+    world.execute("UPDATE attempts SET decision = '{}' WHERE id = %s", again.attempt_id)
+    assert [str(again.attempt_id) in one for one in faults()] == [True]
 
 
 def test_a_claim_that_is_under_way_while_others_are_read_is_not_left_out(world: World) -> None:

@@ -45,20 +45,24 @@ def test_a_tenants_request_adds_lists_and_lifts(world: World, bound: Database) -
     assert told == ["suppression.lifted", "suppression.created"]
 
 
-def test_it_sees_its_own_and_everybodys_and_writes_its_own_alone(world: World, bound: Database) -> None:
+def test_it_sees_and_writes_its_own_alone_and_learns_that_nobody_calls_a_number(world: World, bound: Database) -> None:
     stranger, number = enterprise(world.db, world.url), "+4930300002"
     for owner in (None, stranger.tenant.id, world.tenant.id):
         suppressions.add(world.db, owner, number, WHENCE, clock(world.db))
     with bound.connection() as conn:
         rows = conn.execute("SELECT tenant_id FROM suppressions WHERE number = %s", [number]).fetchall()
-        assert {row[0] for row in rows} == {None, world.tenant.id}
-        changed = conn.execute("UPDATE suppressions SET note = 'x' WHERE tenant_id = %s", [stranger.tenant.id])
-        assert changed.rowcount == 0
+        assert rows == [(world.tenant.id,)]
+        assert conn.execute("SELECT nobody_calls(%s), nobody_calls('+4930300009')", [number]).fetchone() == (True, False)
+        # Not to be had by giving it to oneself, either.
+        for owned in ("tenant_id IS NULL", "tenant_id IS DISTINCT FROM current_tenant()"):
+            changed = conn.execute(f"UPDATE suppressions SET lifted_at = now(), lifted_by = 'x' WHERE {owned}".encode())
+            assert changed.rowcount == 0
     for owner in (None, stranger.tenant.id):
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             suppressions.add(bound, owner, "+4930300003", WHENCE, at(0))
-    with bound.connection() as conn, pytest.raises(psycopg.errors.InsufficientPrivilege):
-        conn.execute("UPDATE suppressions SET note = 'x' WHERE tenant_id IS NULL")
+    for change in ("tenant_id = current_tenant()", "note = 'x'", "number = '+4930300003'"):
+        with bound.connection() as conn, pytest.raises(psycopg.errors.InsufficientPrivilege):
+            conn.execute(f"UPDATE suppressions SET {change}".encode())
 
 
 def test_it_reads_its_caps_and_changes_none(world: World, bound: Database) -> None:
@@ -85,3 +89,18 @@ def test_it_adds_to_the_ledger_and_reads_none_of_it(bound: Database) -> None:
     for statement in ("DELETE FROM audit_entries", "UPDATE audit_entries SET place = 1", "TRUNCATE audit_entries"):
         with bound.connection() as conn, pytest.raises(psycopg.errors.InsufficientPrivilege):
             conn.execute(statement.encode())
+
+
+def test_nobody_puts_an_entry_into_the_chain_but_whoever_seals(world: World, bound: Database) -> None:
+    columns, values = "id, actor, action, subject, data", "gen_random_uuid(), 'operator:x', 'x.y', 'z:z', '{}'"
+    sealed = f"INSERT INTO audit_entries ({columns}, place, previous, hash) VALUES ({values}, 9, sha256('x'), sha256('x'))"
+    dated = f"INSERT INTO audit_entries ({columns}, at) VALUES ({values}, '2020-01-01')"
+    erased = "INSERT INTO audit_personal (id, erased_at) VALUES (gen_random_uuid(), now())"
+    for statement in (sealed, dated, erased):
+        with bound.connection() as conn, pytest.raises(psycopg.errors.InsufficientPrivilege):
+            conn.execute(statement.encode())
+    with world.db.connection() as conn, pytest.raises(psycopg.errors.RestrictViolation, match="no place yet"):
+        conn.execute(sealed.encode())
+    audit.note(bound, actor="key:x", action="key.created", subject="key:y", data={})
+    assert audit.seal(world.db) >= 1
+    assert audit.verify(world.db).faults == ()

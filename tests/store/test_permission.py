@@ -245,6 +245,13 @@ def test_nobodys_rules_are_nobodys(world: World) -> None:
     for match in ("XX", "+0", "49", "DEU", "de"):
         with pytest.raises(ValueError, match="destination"):
             outbound.allow(world.db, world.tenant.id, [Entry(match)])
-    for number, block in (("+49", False), ("493012345678", True), ("+", True)):
+    for number, block in (
+        ("+49", False),
+        ("493012345678", True),
+        ("+", True),
+        ("+1", True),
+        ("+4930", True),
+        ("+49 30 1", True),
+    ):
         with pytest.raises(ValueError, match=r"number|block"):
             outbound.put_caller_id(world.db, world.tenant.id, number, block=block)

@@ -149,9 +149,6 @@ def test_of_another_tenant_nothing_is_seen_or_lifted(world: World) -> None:
     assert suppressions.lift(world.db, stranger.tenant.id, entry.id, by="x", reason="y", now=at(9)) is None
     everybodys = add(world, number(), everybody=True)
     assert suppressions.lift(world.db, world.tenant.id, everybodys.id, by="x", reason="y", now=at(9)) is None
-    with world.db.connection() as conn:
-        assert suppressions.against(conn, stranger.tenant.id, [to, everybodys.number]) == {everybodys.number: everybodys.id}
-        assert suppressions.against(conn, world.tenant.id, [to, number()]) == {to: entry.id}
 
 
 def test_a_list_is_taken_in_with_where_it_comes_from(world: World) -> None:

@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 import settings as settings_module
 from settings import Settings
-from store import agents, calls, outbound, permission, tenants
+from store import agents, audit, calls, outbound, permission, tenants
 from store.pool import Database, open_database
 from trunkline.cli import main
 
@@ -81,6 +81,27 @@ def test_what_a_house_from_before_needs_is_suggested(trunkline: Run, db: Databas
     for command in commands:
         assert trunkline(*command.split()[2:]).exit_code == 0
     assert permission.ask(db, tenant.id, agent.id, "+9603301234", "+442079460000").standing.caller_id == "assigned"
+
+
+def test_what_it_leaves_in_the_ledger_names_nobody_for_good(trunkline: Run, db: Database) -> None:
+    tenants.create(db, name="noted")
+    for line in (
+        ("destinations", "allow", "noted", "DE", "+493012345699"),
+        ("destinations", "remove", "noted", "+493012345699"),
+        ("caller-ids", "add", "noted", "+493012345699", "--reference", "Ada's letter"),
+        ("caller-ids", "remove", "noted", "+493012345699"),
+        ("rules", "set", "noted", "--hours", "none", "--hours-reason", "Ada attests, +493012345699"),
+        ("rules", "set", "noted", "--consent-basis", "express", "--consent-reference", "signed by Ada"),
+    ):
+        assert trunkline(*line).exit_code == 0
+    entries = audit.list_entries(db, 6, subject="tenant:noted")
+    assert len({one.action for one in entries}) == 5
+    for one in entries:
+        assert "3012345699" not in f"{one.subject} {one.data}"
+        assert "Ada" not in f"{one.subject} {one.data}"
+    kept = str(audit.personal_of(db, entries))
+    assert (kept.count("Ada"), kept.count("+493012345699")) == (3, 6)
+    assert audit.erase(db, actor="cli:test", holding={"numbers": ["+493012345699"]}) == 5
 
 
 @pytest.mark.parametrize(

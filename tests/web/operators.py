@@ -27,7 +27,7 @@ def noted(monkeypatch: Any) -> Noted:
     """Every line for the audit ledger: (actor, action, subject, data)."""
     lines: list[tuple[str, str, str, dict[str, Any]]] = []
 
-    def record(_: Any, *, actor: str, action: str, subject: str, data: dict[str, Any]) -> None:
+    def record(_: Any, *, actor: str, action: str, subject: str, data: dict[str, Any], personal: Any = None) -> None:
         lines.append((actor, action, subject, json.loads(json.dumps(data, default=str))))
 
     monkeypatch.setattr("store.changes.audit.record", record)

@@ -18,11 +18,12 @@ from uuid import uuid4
 import pytest
 from flask import Flask
 
-from calls.ids import agent_ref, call_ref, key_ref, parse_ref, recording_ref
-from store import keys, recordings
+from calls.ids import agent_ref, call_ref, key_ref, parse_ref, recording_ref, suppression_ref
+from store import keys, recordings, suppressions
 from store.pool import Database
 from store.queries import Queries
 from store.recordings import Sound
+from store.suppressions import Provenance
 from tests.web.conftest import Api, World
 
 Order = Callable[..., dict[str, Any]]
@@ -39,14 +40,17 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/v1/webhook_endpoints/<endpoint_id>/test"): {},
     ("POST", "/v1/webhook_listeners/<listener_id>/poll"): {},
 }
+#: A number that nobody of this house calls, and where that is written.
+HOUSES, HOUSES_WORDS = "+4930999991", "a register of the house's"
 QUERIES = {("DELETE", "/v1/suppressions/<suppression_id>"): "?reason=test"}
 
 
 @dataclass(frozen=True)
 class Ids:
-    """By parameter: an id of the other tenant's that exists, and one that does not."""
+    """By parameter: an id of the other tenant's that exists, one of the house's where it has such, and one that does not."""
 
     theirs: dict[str, str]
+    houses: dict[str, str]
     nobodys: dict[str, str]
 
 
@@ -78,7 +82,11 @@ def ids(api: Api, world: World, order: Order) -> Ids:
         "key_id": key_ref(uuid4()),
         **{f"{kind}_id": f"{kind}_{uuid4().hex}" for kind in ("batch", "suppression", "endpoint", "delivery", "listener")},
     }
-    return Ids(existing, nobodys)
+    now = datetime.now(UTC)
+    house, _ = suppressions.add(
+        world.database, None, HOUSES, Provenance("operator", HOUSES_WORDS, now, "operator:test"), now
+    )
+    return Ids(existing, {"suppression_id": suppression_ref(house.id)}, nobodys)
 
 
 def _recording(world: World, call: str) -> str:
@@ -122,8 +130,11 @@ def leaks(api: Api, ids: Ids) -> set[tuple[str, str]]:
         assert parameters <= ids.theirs.keys(), f"{rule}: say in ids() how another tenant comes by a {parameters}"
         theirs, nobodys = ask(api, method, rule, ids.theirs), ask(api, method, rule, ids.nobodys)
         assert nobodys[0] == 404, (method, rule, nobodys, "name a body in BODIES that gets as far as the id")
+        houses = ask(api, method, rule, ids.houses) if parameters <= ids.houses.keys() else nobodys
         if theirs != nobodys:
             found.add((method, rule))
+        if houses != nobodys:
+            found.add((method, f"{rule} of the house"))
     return found
 
 
@@ -132,6 +143,7 @@ def others(api: Api, world: World, ids: Ids, order: Order) -> set[str]:
     given = {
         "an agent in a call": api.place(**order(agent_id=ids.theirs["agent_id"])).status_code == 202,
         "a list of calls": ids.theirs["call_id"] in api.get("/v1/calls?limit=200").get_data(as_text=True),
+        "the house's suppressions": HOUSES_WORDS in api.get("/v1/suppressions?limit=100").get_data(as_text=True),
         "a list of agents": ids.theirs["agent_id"] in api.get("/v1/agents?limit=200").get_data(as_text=True),
     }
     return {what for what, is_given in given.items() if is_given}
@@ -192,8 +204,11 @@ def test_with_neither_they_do_lead_somewhere(
 ) -> None:
     """What was taken out is what held: else the test before this one could not fail."""
     asked = {(method, rule) for method, rule, _ in routes(api.app)}
-    assert leaks(api, ids) == asked
-    assert {"a list of calls", "a list of agents"} <= others(api, world, ids, order)
+    others_given = others(api, world, ids, order)
+    houses = {(method, f"{rule} of the house") for method, rule, names in routes(api.app) if names <= ids.houses.keys()}
+    assert houses
+    assert leaks(api, ids) == asked | houses
+    assert {"a list of calls", "the house's suppressions", "a list of agents"} <= others_given
 
 
 def test_another_tenants_agent_is_kept_from_a_call_by_either(

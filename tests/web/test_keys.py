@@ -217,6 +217,21 @@ def test_rotation_ends_the_old_key_when_it_was_asked_to(account: Api, clock: Clo
         assert set(named(response)) == {"/old_expires_in_s"}
 
 
+def test_a_key_that_ends_renews_neither_itself_nor_another_beyond_its_end(account: Api, world: World, clock: Clock) -> None:
+    clock.fixed = now = datetime.now(UTC).replace(microsecond=0)
+    end = now + timedelta(hours=1)
+    short, by_short = other(world, account, name="short", expires_at=end)
+    longer, _ = other(world, account, name="longer", expires_at=now + timedelta(days=365))
+    soon, _ = other(world, account, name="soon", expires_at=now + timedelta(minutes=5), now=now)
+    clock.fixed = now + timedelta(minutes=1)
+    ends = {}
+    for made in (short, longer, soon):
+        answer = by_short.post(f"/v1/keys/{key_ref(made.id)}/rotate", {})
+        assert answer.status_code == 201
+        ends[made.name] = datetime.fromisoformat(answer.get_json()["expires_at"])
+    assert ends == {"short": end, "longer": end, "soon": now + timedelta(minutes=6)}
+
+
 def test_of_rotations_at_the_same_time_one_succeeds(account: Api) -> None:
     first = account.post("/v1/keys", body())
     path = f"{first.headers['Location']}/rotate"

@@ -97,6 +97,7 @@ def test_consent_is_asked_for_where_the_country_asks_and_kept(house: House) -> N
         ("consent", {}, "/consent/basis", "required"),
         ("consent", {"basis": "wish"}, "/consent/basis", "bad_value"),
         ("consent", {"basis": "express", "at": "yesterday"}, "/consent/at", "bad_format"),
+        ("consent", {"basis": "express", "at": "2099-01-01T00:00:00Z"}, "/consent/at", "in_the_future"),
         ("consent", {"basis": "express", "proof": "x"}, "/consent/proof", "unknown_field"),
         ("consent", "express", "/consent", "wrong_type"),
         ("recipient", {"timezone": "Mars/Base"}, "/recipient/timezone", "unknown_time_zone"),

@@ -67,7 +67,7 @@ def add(tenant_name: str, number: str, agent_name: str, carrier_name: str | None
             enabled=not off,
         )
         data = {"tenant": tenant_name, "agent": agent_name, "carrier": carrier_name, "pool": pool, "enabled": not off}
-        change.note("number.put", f"number:{did.number}", data)
+        change.note("number.put", f"tenant:{tenant_name}", data, personal={"numbers": [did.number]})
     click.echo(f"number {did.number}: {did.tenant_name}/{did.agent_name}, {'on' if did.enabled else 'off'}")
 
 
@@ -78,9 +78,9 @@ def remove(number: str) -> None:
     from store import numbers
 
     with changing() as change:
-        if not numbers.remove(change.database, e164(number)):
+        if not numbers.remove(change.database, plain := e164(number)):
             raise ValueError(f"number: {number} is nobody's: see trunkline numbers list")
-        change.note("number.removed", f"number:{number}", {})
+        change.note("number.removed", "numbers", {}, personal={"numbers": [plain]})
     click.echo(f"number {number} removed")
 
 

@@ -129,15 +129,13 @@ def add_caller_id(name: str, number: str, block: bool, verified: bool, reference
     """Let calls of tenant NAME show NUMBER (E.164)."""
     from store import outbound
 
-    if block and len(number) <= outbound.BLOCK_LEAST:
-        raise ValueError(f"caller-ids add: a block begins with at least {outbound.BLOCK_LEAST} digits, such as +4930123456")
     how = "verified" if verified else "assigned"
     with changing() as change:
         made = outbound.put_caller_id(
             change.database, tenant(change.database, name).id, number, block=block, how=how, reference=reference
         )
-        data = {"number": made.number, "block": block, "how": how, "reference": reference}
-        change.note("tenant.caller_id_put", f"tenant:{name}", data)
+        personal = {"numbers": [made.number], "reference": reference}
+        change.note("tenant.caller_id_put", f"tenant:{name}", {"block": block, "how": how}, personal=personal)
     click.echo(f"tenant {name}: {made.number}{'...' if block else ''} {made.how}")
 
 
@@ -151,7 +149,7 @@ def remove_caller_id(name: str, number: str) -> None:
     with changing() as change:
         if not outbound.remove_caller_id(change.database, tenant(change.database, name).id, number):
             raise ValueError(f"caller-ids remove: {number} is not among those that were added to {name}")
-        change.note("tenant.caller_id_removed", f"tenant:{name}", {"number": number})
+        change.note("tenant.caller_id_removed", f"tenant:{name}", {}, personal={"numbers": [number]})
     click.echo(f"tenant {name}: {number} removed")
 
 
@@ -208,7 +206,8 @@ def set_rules(name: str, **options: Any) -> None:
         raise ValueError("--consent-reference: belongs to --consent-basis; give both")
     with changing() as change:
         rules = outbound.update(change.database, tenant(change.database, name).id, **changes)
-        change.note("tenant.rules_changed", f"tenant:{name}", {field: _plain(value) for field, value in changes.items()})
+        data, personal = _told(changes)
+        change.note("tenant.rules_changed", f"tenant:{name}", data, personal=personal)
     click.echo(f"tenant {name}: hours {rules.hours}, consent {'-' if rules.consent is None else rules.consent['basis']}")
 
 
@@ -240,9 +239,15 @@ def suggest(name: str) -> None:
 #: Groups of ``trunkline tenants``; nothing of its own.
 
 
-def _plain(value: Any) -> Any:
-    """A consent as it is kept."""
-    return value.as_dict() if hasattr(value, "as_dict") else value
+def _told(changes: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """What the ledger keeps for good, and what may name people: who attests, where a proof is. None: nothing does."""
+    data = {field: value.as_dict() if hasattr(value, "as_dict") else value for field, value in changes.items()}
+    personal: dict[str, Any] = {}
+    if data.get("hours_reason") is not None:
+        personal["hours_reason"] = data.pop("hours_reason")
+    if data.get("consent") is not None:
+        personal["reference"] = data["consent"].pop("reference")
+    return data, personal or None
 
 
 COMMANDS: tuple[click.Command, ...] = ()

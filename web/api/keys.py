@@ -7,7 +7,7 @@ life than a key that ends has.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from flask import Response, url_for
@@ -90,7 +90,7 @@ def create_key(args: dict[str, Any]) -> Response:
             change.note("key.created", f"key:{made.prefix}", of_key(made, tenant().name))
     except (keys.KeyNameTaken, keys.TooManyKeys) as error:
         raise refused(error) from None
-    return answer({**show(made), "key": plaintext}, 201, {"Location": url_for("keys.get_key", key_id=key_ref(made.id))})
+    return answer({**show(made), "key": plaintext}, 201, {"Location": _where(made)})
 
 
 @blueprint.get("", scope="keys:manage")
@@ -128,7 +128,8 @@ def get_key(key_id: str) -> Response:
 def rotate_key(args: dict[str, Any], key_id: str) -> Response:
     """Have a key followed by another
 
-    The second key may do the same from the same networks, and lives as long as the first was made for. Both are in force
+    The second key may do the same from the same networks, and lives as long as the first was made for, but never longer than
+    the key of this request. Both are in force
     until the first is revoked or ends, after `old_expires_in_s` at the latest if you give it. There are never more than two:
     409 with the code `two_in_force` means that the last rotation is not finished.
     """
@@ -138,11 +139,13 @@ def rotate_key(args: dict[str, Any], key_id: str) -> Response:
     if old is None:
         raise not_found("key")
     _may_have(old)
-    return rotated(f"key:{own.prefix}", old, args, lambda made: url_for("keys.get_key", key_id=key_ref(made.id)))
+    return rotated(f"key:{own.prefix}", old, args, _where, own.expires_at)
 
 
-def rotated(actor: str, old: ApiKey, args: dict[str, Any], where: Callable[[ApiKey], str]) -> Response:
-    """Do it, for whoever may, and answer with the new key; ``where`` it can be read."""
+def rotated(
+    actor: str, old: ApiKey, args: dict[str, Any], where: Callable[[ApiKey], str], until: datetime | None = None
+) -> Response:
+    """Do it, for whoever may, and answer with the new key, which ends by ``until``; ``where`` it can be read."""
     ours = runtime()
     now, overlap_s = ours.now(), args.get("old_expires_in_s")
     try:
@@ -153,6 +156,7 @@ def rotated(actor: str, old: ApiKey, args: dict[str, Any], where: Callable[[ApiK
                 key_id=old.id,
                 now=now,
                 old_expires_at=None if overlap_s is None else now + timedelta(seconds=overlap_s),
+                until=until,
             )
             if done is None:
                 raise not_found("key")
@@ -191,6 +195,10 @@ def _may_have(old: ApiKey) -> None:
     if longer or not within(old.allowed_ips, own.allowed_ips):
         what = "has no end, and yours has one" if longer else f"may be used from beyond {_nets(own.allowed_ips)}"
         raise Problem(403, "beyond_own_key", f"That key {what}. Use a key that may as much to rotate it.")
+
+
+def _where(made: ApiKey) -> str:
+    return url_for("keys.get_key", key_id=key_ref(made.id))
 
 
 def _nets(nets: list[Any] | None) -> str:

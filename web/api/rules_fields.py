@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
-from marshmallow import post_load
+from marshmallow import post_load, validates
 from phonenumbers import SUPPORTED_REGIONS
 
 from calls.consent import BASES, REFERENCE_MAX, Consent
 from calls.places import Recipient
-from web.api.fields import Choice, Moment, Request, Text
+from web.api.fields import Choice, Moment, Request, Text, fault
 from web.api.retry_fields import Zone
+from web.runtime import runtime
+
+#: By how much a customer's clock may be ahead of ours.
+CLOCKS = timedelta(minutes=1)
 
 
 class Country(Choice):
@@ -42,6 +47,11 @@ class ConsentRequest(Request):
     )
     at = Moment(metadata={"description": "when it was given"})
     reference = Text(maximum=REFERENCE_MAX, metadata={"description": "where its proof is; kept with every decision"})
+
+    @validates("at")
+    def _given(self, value: datetime, **_: Any) -> None:
+        if value > runtime().now() + CLOCKS:
+            raise fault("in_the_future", "must be when it was given, which cannot lie ahead")
 
     @post_load
     def _made(self, data: dict[str, Any], **_: Any) -> Consent:

@@ -235,6 +235,7 @@ def test_an_account_for_which_nothing_was_set_is_refused_at_the_door_and_its_cal
         ("+14155552671", "fleet", None, None, {"consent_required": "/consent"}),
         ("+14155552671", "announcement", None, None, {"consent_required": "/consent"}),
         ("+14155552671", "sip", None, None, {}),
+        ("+14155552671", "of_tomorrow", None, None, {"consent_required": "/consent"}),
         ("+14155552671", "websocket", Consent("express_written"), None, {}),
         ("+14155552671", "websocket", None, AGREED, {}),
         ("+14155552671", "websocket", Consent("existing_customer"), None, {"consent_basis_not_enough": "/consent/basis"}),
