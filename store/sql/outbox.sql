@@ -46,7 +46,7 @@ WITH due AS MATERIALIZED (
 ), placed AS (
     SELECT target.*, NOT off AND NOT listens
            AND row_number() OVER (PARTITION BY off OR listens ORDER BY lane, call_id, sequence)
-               <= CASE lane WHEN 0 THEN %(ends_room)s ELSE %(room)s END AS now_ours
+               <= CASE lane WHEN 0 THEN %(ends_room)s::bigint ELSE %(room)s::bigint END AS now_ours
     FROM target
 ), d AS (
     INSERT INTO webhook_deliveries (id, tenant_id, event_id, endpoint_id, url, call_id, sequence, type, lane, status, tries,
