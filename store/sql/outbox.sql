@@ -140,8 +140,9 @@ DELETE FROM webhook_deliveries WHERE id IN (
     FOR UPDATE SKIP LOCKED);
 
 -- name: forget_events
+-- An event stays for as long as any of its deliveries: without it that could not be told again.
 DELETE FROM outbox WHERE id IN (
     SELECT o.id FROM outbox o
     WHERE o.id < %(before)s AND (o.delivered_at IS NOT NULL OR o.failed_at IS NOT NULL)
-      AND NOT EXISTS (SELECT FROM webhook_deliveries d WHERE d.event_id = o.id AND d.status = 'pending')
+      AND NOT EXISTS (SELECT FROM webhook_deliveries d WHERE d.event_id = o.id)
     ORDER BY o.id LIMIT %(limit)s FOR UPDATE SKIP LOCKED);
