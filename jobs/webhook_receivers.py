@@ -2,9 +2,9 @@
 
 A receiver is one endpoint, or for a call's own address one tenant's scheme, host and port, so that addresses with a query of
 their own do not count apart. One receiver's backlog would fill all the room there is, and others wait behind it. So no more
-waits here for one than it takes in :data:`QUEUE_S` as quick as it is, or twice ``per_url``; for a slow one its next turn, and
-nothing for one that rests (jobs/webhook_pace.py). The rest is handed back to be tried later, and so is what has waited for
-half of its lease: it must not be sent when somebody else may have it.
+waits here for one than it takes in :data:`QUEUE_S` as quick as it is, or twice ``per_url``, and never more than ``total``; for
+a slow one its next turn, and nothing for one that rests (jobs/webhook_pace.py). The rest is handed back to be tried later, and
+so is what has waited for half of its lease: it must not be sent when somebody else may have it.
 
 Ends go first: within a receiver, and by places of their own, so that a backlog of all else never delays them. Pure: no
 clock, no input or output.
@@ -66,8 +66,8 @@ class _Receiver:
 
 @dataclass(frozen=True, slots=True)
 class HandedBack:
-    """A delivery that is not tried now; ``rest_s`` > 0: its receiver rests for so long. ``soon_s``: by then its quick receiver
-    has taken what is in front; None: nobody knows.
+    """A delivery that is not tried now; ``rest_s`` > 0: its receiver rests for so long. ``soon_s``: by then its quick
+    receiver has taken what is in front; None: nobody knows.
     """
 
     delivery: Delivery
@@ -175,8 +175,8 @@ class Receivers:
         self._forget_idle(_key(delivery), now)
 
     def excess(self, now: float) -> Iterator[HandedBack]:
-        """Deliveries that are no longer kept here: of a receiver that rests, more than may wait for one, and those which have
-        waited for half of their lease. Ends are the last to go. What has waited for all of it is not ours to hand back.
+        """Deliveries that are no longer kept here: of a receiver that rests, more than may wait for one, and those that
+        have waited for half of their lease. Ends are the last to go. What has waited for all of it is not ours to hand back.
         """
         self._set_late_apart(now)
         late, self._late = self._late, []
