@@ -25,6 +25,8 @@ THREADS, PER_ZONE = 32, 4
 LOOKUP_S, KEPT_S, KEPT_NAMES = 3.0, 30.0, 1024
 
 _Key = tuple[str, int]
+#: Addresses, or why there are none: a greenlet that raises says so on the standard error output.
+_Found = Sequence[str] | OSError | UnicodeError
 
 
 class Names:
@@ -33,7 +35,7 @@ class Names:
     def __init__(self, ask: Lookup = system_lookup, *, wait_s: float = LOOKUP_S) -> None:
         self._ask, self._wait_s = ask, wait_s
         self._pool: ThreadPool | None = None
-        self._asking: dict[_Key, gevent.Greenlet] = {}
+        self._asking: dict[_Key, gevent.Greenlet[[_Key], _Found]] = {}
         self._zones: WeakValueDictionary[str, Semaphore] = WeakValueDictionary()
         self._kept: OrderedDict[_Key, tuple[float, Sequence[str]]] = OrderedDict()
 
@@ -53,12 +55,12 @@ class Names:
         asking.join(self._wait_s)
         if not asking.ready():
             raise OSError("the name server does not answer")
-        found: Sequence[str] | OSError | UnicodeError = asking.get()
+        found = asking.get()
         if isinstance(found, Exception):
             raise OSError(str(found))
         return found
 
-    def _answer(self, key: _Key) -> Sequence[str] | OSError | UnicodeError:
+    def _answer(self, key: _Key) -> _Found:
         name = zone(key[0])
         places = self._zones.get(name)
         if places is None:
@@ -69,7 +71,7 @@ class Names:
             try:
                 if self._pool is None:
                     self._pool = ThreadPool(THREADS)
-                found: Sequence[str] = self._pool.spawn(self._ask, *key).get()
+                found = self._pool.spawn(self._ask, *key).get() or ()
             finally:
                 places.release()
         except (OSError, UnicodeError) as error:

@@ -2,9 +2,9 @@
 
 A receiver is one endpoint, or for a call's own address one tenant's scheme, host and port, so that addresses with a query of
 their own do not count apart. One receiver's backlog would fill all the room there is, and others wait behind it. So no more
-waits here for one than it takes in :data:`QUEUE_S` as quick as it is, or twice ``per_url``, and never more than ``total``; for
-a slow one its next turn, and nothing for one that rests (jobs/webhook_pace.py). The rest is handed back to be tried later, and
-so is what has waited for half of its lease: it must not be sent when somebody else may have it.
+waits here for one than it takes in :data:`QUEUE_S` as quick as it is, or twice ``per_url``, and never more than ``total``; a
+slow one's next turn, nothing for one that rests (jobs/webhook_pace.py). The rest is handed back to be tried later, and so
+is what has waited for half of its lease: it must not be sent when somebody else may have it.
 
 Ends go first: within a receiver, and by places of their own, so that a backlog of all else never delays them. Pure: no
 clock, no input or output.

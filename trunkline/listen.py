@@ -2,7 +2,7 @@
 
 The API signs each for this listener alone, so the local server verifies as it will in earnest. What endpoints are told is
 not touched by it. An event is given to the local server once; what it answered is in the delivery log. A slow local server
-makes no silence: what came of its events is told after :data:`TOLD_S` at least, and what was not given to it yet comes again.
+makes no silence: what came of its events is told after :data:`TOLD_S`, and what was not given to it yet comes again.
 """
 
 from __future__ import annotations
