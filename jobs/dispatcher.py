@@ -41,6 +41,9 @@ log = logging.getLogger(__name__)
 CHANNEL = "outbox"
 #: s; wait before the next claim when Postgres is away.
 AWAY_S = 1.0
+#: s; wait before the next claim when some of the last were handed back, so that a backlog is not leafed through in haste;
+#: and at least until those are looked at again.
+HASTE_S, SOON_S = 0.02, 0.1
 #: Events that become deliveries in one statement, at most.
 EVENTS = 1000
 REPLAY_HEADER = "webhook-replay"
@@ -51,9 +54,12 @@ class Dispatcher:
 
     def __init__(self, db: Database, post: Callable[[str, dict[str, str], bytes], Answer], settings: Settings) -> None:
         self._db, self._post, self._settings = db, post, settings
-        self._receivers = Receivers(total=settings.webhook_concurrency, per_url=settings.webhook_per_url)
+        self._receivers = Receivers(
+            total=settings.webhook_concurrency, per_url=settings.webhook_per_url, lease_s=self.lease_s
+        )
         self._patience = timedelta(days=settings.webhook_disable_days)
         self._greenlets = Group()
+        self._news = False  # whose turn it is when there is no room for both
         self._hungry = False  # more was due than there was room for
         self._unrecorded: list[tuple[Delivery, Outcome]] = []
         self._writing = 0  # of them, in the transaction under way
@@ -74,7 +80,7 @@ class Dispatcher:
             self.woken.clear()
             try:
                 more = self._claim()
-                self._hand_back()
+                crowded = self._hand_back()
             except psycopg.Error as error:
                 log.warning("dispatcher waits for Postgres", extra={"error": str(error)})
                 self.stop.wait(AWAY_S)
@@ -82,6 +88,8 @@ class Dispatcher:
             self._start()
             if not more:
                 self.woken.wait(self._settings.webhook_interval_s)
+            elif crowded:
+                self.stop.wait(HASTE_S)
         self._greenlets.join(timeout=self._settings.webhook_timeout_s + 1)
         self._ended = True
         self._to_record.set()
@@ -92,29 +100,36 @@ class Dispatcher:
     def _claim(self) -> bool:
         """Takes what is due, as far as there is room; True when more may be due and there is room for it.
 
-        A quarter of the room is left to what is new, however much is due again: one that is dead has many of those.
+        A quarter of the room is left to what is new, however much is due again: one that is dead has many of those. Where
+        there is less room than that, they take turns.
         """
+        self._news = not self._news
+        began = time.monotonic()
         now, room, ends_room = datetime.now(UTC), self._receivers.room, self._receivers.ends_room
-        again = room - room // 4
+        again = max(0, room - max(room // 4, self._news))
         due = outbox.claim_due(self._db, now, again, self.lease_s, ends_room) if ends_room else []
         left = max(0, room - len(due))
         ends_left = max(0, ends_room - sum(delivery.lane == 0 for delivery in due))
         events, new = outbox.expand(self._db, now, EVENTS, left, self.lease_s, ends_left)
         for delivery in (*due, *new):
-            self._receivers.add(delivery)
+            self._receivers.add(delivery, began)
         self._hungry = len(due) >= again or (events > 0 and len(new) >= left)
         return events == EVENTS or (self._hungry and self._receivers.room > 0)
 
-    def _hand_back(self) -> None:
+    def _hand_back(self) -> bool:
+        """Whether there was anything."""
         # All at once: recording one lets others finish, which changes what waits.
         now = datetime.now(UTC)
         when: dict[UUID, datetime] = {}
         for one in list(self._receivers.excess(time.monotonic())):
             # Not a try: what nobody was asked to take is neither put off by the schedule nor given up.
             wait = turn_wait(now - one.delivery.since, random.random())
+            if one.soon_s is not None:
+                wait = min(wait, timedelta(seconds=max(one.soon_s, SOON_S) * random.uniform(0.8, 1.2)))
             when[one.delivery.id] = now + max(wait, timedelta(seconds=one.rest_s))
         if when:
             outbox.hand_back(self._db, when, "not tried: the receiver is slow or rests and others wait before this one")
+        return bool(when)
 
     def _start(self) -> None:
         if self.stop.is_set():

@@ -12,7 +12,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from gevent.monkey import get_original
+
 from calls.addresses import WEBHOOK_PORTS, is_public
+
+#: The system's own, whether or not gevent has put another in its place.
+_getaddrinfo = get_original("socket", "getaddrinfo")
 
 #: (host, port) -> addresses as text. Raises OSError when the name does not resolve.
 Lookup = Callable[[str, int], Sequence[str]]
@@ -49,12 +54,14 @@ def origin(url: str) -> str:
 
 
 def system_lookup(host: str, port: int) -> list[str]:
-    """Every address of ``host``, by the system's resolver; cooperative under gevent. One that is an address is its own."""
+    """Every address of ``host``, by the system's resolver, which blocks the thread: jobs/webhook_names.py has some for it.
+    One that is an address is its own.
+    """
     try:
         return [str(ipaddress.ip_address(host))]
     except ValueError:
         pass
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    found = _getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 

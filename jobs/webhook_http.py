@@ -3,7 +3,8 @@
 Small on purpose. A general client spends most of a POST's time on headers, redirects, cookies, pools and encodings that
 have no meaning here (bench/webhooks.py). Nothing is followed or decoded, nothing kept of an answer but its status, its
 ``Retry-After`` and its first bytes; what is longer or not HTTP costs the connection. Deadlines are the caller's; the
-socket's own bounds only one wait.
+socket's own bounds only one wait. But a peer that sends as fast as it is read lets nobody else run, so an answer has a most
+in bytes, others get their turn between two reads, and the clock is looked at there too.
 """
 
 from __future__ import annotations
@@ -12,16 +13,20 @@ import re
 import select
 import socket
 import ssl
+import time
 from collections import OrderedDict, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import gevent
 from gevent.monkey import get_original
 
 from jobs.webhook_address import Target
 
 #: bytes; of an answer's head, and of its body, that are read.
 MAX_HEAD_BYTES, MAX_BODY_BYTES = 32_768, 4096
+#: bytes; of all that comes in answer to one request, provisional answers and trailers too. And how many of the former.
+MAX_ANSWER_BYTES, MAX_PROVISIONAL = 40_960, 8
 #: s; at most, for the connection alone, so that a dead address is seen before the whole deadline is gone.
 CONNECT_S = 3.0
 #: Receivers whose connections are kept.
@@ -39,6 +44,10 @@ _NAME = re.compile(r"[A-Za-z0-9-]+")
 
 class BadAnswer(Exception):
     """What came is not HTTP/1.1, or the connection ended in the middle of it; the message says which."""
+
+
+class Ended(BadAnswer):
+    """The connection ended; whether in the middle of the answer depends on the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +84,10 @@ class _Connection:
             sock.close()
             raise
         self._sock = sock
+        self._timeout_s = timeout_s
         self._buffer = b""
+        self._left = 0  # bytes that may still come
+        self._deadline = 0.0  # monotonic s
         self.reusable = False
 
     def close(self) -> None:
@@ -89,20 +101,30 @@ class _Connection:
 
     def exchange(self, request: bytes) -> Reply:
         self.reusable = False
+        self._left, self._deadline = MAX_ANSWER_BYTES, time.monotonic() + self._timeout_s
         self._sock.sendall(request)
-        while True:
+        for _ in range(MAX_PROVISIONAL + 1):
             version, code, headers = self._head()
             if code >= 200:
                 break  # what came before were provisional answers
+        else:
+            raise BadAnswer("provisional answers, and no end of them")
         body, whole = self._body(code, headers)
         closing = "close" in headers.get("connection", "").lower()
         self.reusable = whole and version == b"1" and not closing and not self._buffer
         return Reply(code, headers, body)
 
     def _more(self) -> None:
-        got = self._sock.recv(65_536)
+        if not self._left:
+            raise BadAnswer("the answer is too long")
+        if self._left < MAX_ANSWER_BYTES:
+            gevent.sleep(0)
+        if time.monotonic() > self._deadline:
+            raise BadAnswer(f"no complete answer within {self._timeout_s:g} s")
+        got = self._sock.recv(min(8192, self._left))
         if not got:
-            raise BadAnswer("the connection ended before the answer did")
+            raise Ended("the connection ended before the answer did")
+        self._left -= len(got)
         self._buffer += got
 
     def _until(self, end: bytes, most: int) -> bytes:
@@ -146,7 +168,7 @@ class _Connection:
         while len(self._buffer) < size:
             try:
                 self._more()
-            except BadAnswer:
+            except Ended:
                 break
         found, self._buffer = self._buffer[:size], self._buffer[size:]
         return found

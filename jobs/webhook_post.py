@@ -10,8 +10,9 @@ from email.utils import parsedate_to_datetime
 
 import gevent
 
-from jobs.webhook_address import AddressRefused, Lookup, resolve, system_lookup
+from jobs.webhook_address import AddressRefused, Lookup, resolve
 from jobs.webhook_http import BadAnswer, Connections, Reply
+from jobs.webhook_names import Names
 
 #: bytes of an answer that are kept for the delivery log.
 KEPT_BYTES = 1024
@@ -37,10 +38,10 @@ class Answer:
 class Poster:
     """Keeps connections alive per receiver. Proxies in the environment are ignored: they would undo the pinning."""
 
-    def __init__(self, *, timeout_s: float, per_url: int, allow_private: bool, lookup: Lookup = system_lookup) -> None:
+    def __init__(self, *, timeout_s: float, per_url: int, allow_private: bool, lookup: Lookup | None = None) -> None:
         self._timeout_s = timeout_s
         self._allow_private = allow_private
-        self._lookup = lookup
+        self._lookup = lookup or Names().lookup
         self._connections = Connections(timeout_s=timeout_s, kept=per_url, tls=ssl.create_default_context())
 
     def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from calls.ids import new_uuid7
 from store import outbox
-from store.pool import Database
+from store.pool import Conn, Database
 from store.queries import load
 from store.records import all_rows, one_row, record, recordset
 from store.webhook_notice import send_test
@@ -100,7 +100,9 @@ def delete(db: Database, tenant_id: UUID, endpoint_id: UUID, now: datetime, *, l
             return True
         if not conn.execute(_SQL["delete"], params).rowcount:
             return False
-        conn.execute(_SQL["unmark"], {"tenants": [tenant_id]})
+        if listener:
+            conn.execute(_SQL["pass_over"], {"listeners": [endpoint_id], "now": now})
+        _unmark(conn, [tenant_id])
     return True
 
 
@@ -181,10 +183,18 @@ def hear(
 def close_listeners(db: Database, now: datetime) -> int:
     """Those that have not asked for LISTEN_S are gone; how many."""
     with db.connection() as conn:
-        tenants = [row[0] for row in conn.execute(_SQL["close_listeners"], {"now": now}).fetchall()]
-        if tenants:
-            conn.execute(_SQL["unmark"], {"tenants": tenants})
-    return len(tenants)
+        gone = conn.execute(_SQL["close_listeners"], {"now": now}).fetchall()
+        if gone:
+            conn.execute(_SQL["pass_over"], {"listeners": [row[1] for row in gone], "now": now})
+            _unmark(conn, [row[0] for row in gone])
+    return len(gone)
+
+
+def _unmark(conn: Conn, tenants: Sequence[UUID]) -> None:
+    """Those of them that have no endpoints any more get no events written. No pipeline: the lock comes first."""
+    params = {"tenants": list(tenants)}
+    conn.execute(_SQL["lock"], params)
+    conn.execute(_SQL["unmark"], params)
 
 
 def _insert(
@@ -214,6 +224,6 @@ def _insert(
         conn.execute(_SQL["mark"], params)
         row = conn.execute(_SQL["create"], params).fetchone()
         if row is None:
-            conn.execute(_SQL["unmark"], {"tenants": [tenant_id]})
+            _unmark(conn, [tenant_id])
             raise TooManyEndpoints(f"there are {most} already")
     return row[0], secret

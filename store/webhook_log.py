@@ -75,8 +75,15 @@ def list_deliveries(
         return all_rows(conn, LoggedDelivery, _SQL[name], params)
 
 
+def has_body(db: Database, tenant_id: UUID, delivery_id: UUID) -> bool:
+    """Whether what it tells of is kept; without it there is nothing to tell again."""
+    with db.connection() as conn:
+        row = conn.execute(_SQL["told_of"], {"tenant_id": tenant_id, "id": delivery_id}).fetchone()
+    return row is not None and bool(row[0])
+
+
 def replay(db: Database, tenant_id: UUID, delivery_id: UUID, now: datetime) -> bool:
-    """Tell it again. False: there is none, it is under way, or its endpoint is disabled or gone."""
+    """Tell it again. False: there is none, it is under way, its endpoint is disabled or gone, or its event is."""
     with db.connection() as conn:
         done = conn.execute(_SQL["replay"], {"tenant_id": tenant_id, "id": delivery_id, "now": now}).rowcount == 1
         if done:

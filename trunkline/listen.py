@@ -1,7 +1,8 @@
 """``trunkline listen``: webhooks on a machine that nobody can reach. It asks the API for them and POSTs them locally.
 
 The API signs each for this listener alone, so the local server verifies as it will in earnest. What endpoints are told is
-not touched by it. An event is given to the local server once; what it answered is in the delivery log.
+not touched by it. An event is given to the local server once; what it answered is in the delivery log. A slow local server
+makes no silence: what came of its events is told after :data:`TOLD_S`, and what was not given to it yet comes again.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ import urllib3
 WAIT_S, GRACE_S = 20, 15.0
 #: s; how long the local server may take; first and longest rest between two tries to reach the API.
 LOCAL_S, REST_S, REST_MAX_S = 10.0, 0.5, 10.0
+#: s; after so long with the local server the API hears what came of it. It forgets who is silent for two minutes.
+TOLD_S = 30.0
 
 
 class ListenRefused(ValueError):
@@ -38,9 +41,15 @@ class Listener:
     """``say`` gets a line for each thing that happens; ``going_on`` False ends it, within ``wait_s``."""
 
     def __init__(
-        self, place: Place, say: Callable[[str], None], going_on: Callable[[], bool] = lambda: True, *, wait_s: int = WAIT_S
+        self,
+        place: Place,
+        say: Callable[[str], None],
+        going_on: Callable[[], bool] = lambda: True,
+        *,
+        wait_s: int = WAIT_S,
+        told_s: float = TOLD_S,
     ) -> None:
-        self._place, self._say, self._going_on, self._wait_s = place, say, going_on, wait_s
+        self._place, self._say, self._going_on, self._wait_s, self._told_s = place, say, going_on, wait_s, told_s
         self._http = urllib3.PoolManager(retries=False)
         self._id: str | None = None
 
@@ -57,7 +66,11 @@ class Listener:
                     time.sleep(rest)
                     rest = min(REST_MAX_S, rest * 2)
                     continue
-                heard, rest = [self._forward(one) for one in fetched], REST_S
+                heard, rest, began = [], REST_S, time.monotonic()
+                for one in fetched:
+                    heard.append(self._forward(one))
+                    if time.monotonic() - began >= self._told_s or not self._going_on():
+                        break  # the others are fetched again
         finally:
             self._leave(heard)
 

@@ -18,9 +18,9 @@ SELECT pg_notify('outbox', '');
 SELECT set_config('synchronous_commit', 'off', true);
 
 -- name: expand
--- Events become deliveries, one for each endpoint that is to hear of it; the first of them are this
--- dispatcher's at once: ends, up to `ends_room`, and others, up to `room` of both. A call that names an address or an endpoint is told there instead of at the account's endpoints.
--- Who listens hears of everything it asked for beside that. The first column is how many events there were.
+-- Events become deliveries, one for each endpoint that is to hear of it; the first of them are this dispatcher's at once:
+-- ends, up to `ends_room`, and others, up to `room` of both, by turns over the endpoints. A call that names an address or an
+-- endpoint is told there instead of at the account's endpoints. Who listens hears of everything it asked for beside that. The first column is how many events there were.
 WITH due AS MATERIALIZED (
     SELECT o.id, o.tenant_id, o.call_id, o.sequence, o.type, o.body, o.created_at FROM outbox o
     WHERE o.delivered_at IS NULL AND o.failed_at IS NULL AND o.next_at <= %(now)s
@@ -43,11 +43,14 @@ WITH due AS MATERIALIZED (
                ELSE e.events && ARRAY[a.type, '*'] END
     UNION ALL
     SELECT a.*, NULL, false, false FROM asked a WHERE a.own IS NOT NULL AND a.wanted IS NOT FALSE
-), placed AS (
-    SELECT target.*, NOT off AND NOT listens
-           AND row_number() OVER (PARTITION BY off OR listens ORDER BY lane, call_id, sequence)
-               <= CASE lane WHEN 0 THEN %(ends_room)s ELSE %(room)s END AS now_ours
+), turned AS (
+    SELECT target.*, row_number() OVER (PARTITION BY lane, tenant_id, endpoint_id ORDER BY call_id, sequence) AS turn
     FROM target
+), placed AS (
+    SELECT turned.*, NOT off AND NOT listens
+           AND row_number() OVER (PARTITION BY off OR listens ORDER BY lane, turn, call_id, sequence)
+               <= CASE lane WHEN 0 THEN %(ends_room)s::bigint ELSE %(room)s::bigint END AS now_ours
+    FROM turned
 ), d AS (
     INSERT INTO webhook_deliveries (id, tenant_id, event_id, endpoint_id, url, call_id, sequence, type, lane, status, tries,
                                     since, next_at, ended_at, created_at)
@@ -137,8 +140,9 @@ DELETE FROM webhook_deliveries WHERE id IN (
     FOR UPDATE SKIP LOCKED);
 
 -- name: forget_events
+-- An event stays for as long as any of its deliveries: without it that could not be told again.
 DELETE FROM outbox WHERE id IN (
     SELECT o.id FROM outbox o
     WHERE o.id < %(before)s AND (o.delivered_at IS NOT NULL OR o.failed_at IS NOT NULL)
-      AND NOT EXISTS (SELECT FROM webhook_deliveries d WHERE d.event_id = o.id AND d.status = 'pending')
+      AND NOT EXISTS (SELECT FROM webhook_deliveries d WHERE d.event_id = o.id)
     ORDER BY o.id LIMIT %(limit)s FOR UPDATE SKIP LOCKED);

@@ -6,6 +6,11 @@ CASE WHEN e.account THEN t.webhook_old_until ELSE e.old_until END AS old_until
 -- While there is any beside the account's own, events are written. It locks the tenant, so that counting is right.
 UPDATE tenants SET webhook_also = 'endpoints:' WHERE id = %(tenant_id)s;
 
+-- name: lock
+-- Before unmark, in a statement of its own: unmark's test sees only what was committed before it began, and an endpoint that is
+-- being made comes with the tenant's lock (mark).
+SELECT FROM tenants WHERE id = ANY(%(tenants)s) ORDER BY id FOR NO KEY UPDATE;
+
 -- name: unmark
 UPDATE tenants t SET webhook_also = NULL
 WHERE t.id = ANY(%(tenants)s) AND NOT EXISTS (
@@ -58,8 +63,13 @@ WHERE id = %(tenant_id)s;
 
 -- name: close_listeners
 UPDATE webhook_endpoints SET deleted_at = %(now)s
-WHERE listens_until < %(now)s AND deleted_at IS NULL
-RETURNING tenant_id;
+WHERE id IN (SELECT id FROM webhook_endpoints WHERE listens_until < %(now)s AND deleted_at IS NULL FOR NO KEY UPDATE SKIP LOCKED)
+RETURNING tenant_id, id;
+
+-- name: pass_over
+-- What waited for listeners that are gone.
+UPDATE webhook_deliveries SET status = 'skipped', ended_at = %(now)s
+WHERE endpoint_id = ANY(%(listeners)s) AND status = 'listening';
 
 -- name: hear
 -- It goes on listening.

@@ -16,7 +16,7 @@ from store import outbox
 from tests.web.conftest import Api, World
 from tests.web.receiver import Receiver
 from tests.web.test_dispatcher import lab, wait_for
-from trunkline.listen import Listener, ListenRefused, Place
+from trunkline.listen import TOLD_S, Listener, ListenRefused, Place
 
 __all__ = ["lab"]
 
@@ -34,11 +34,11 @@ def base(lab: Api) -> Iterator[str]:
 
 
 @contextmanager
-def listening(place: Place) -> Iterator[list[str]]:
+def listening(place: Place, told_s: float = TOLD_S) -> Iterator[list[str]]:
     """What it says."""
     said: list[str] = []
     end = threading.Event()
-    listener = Listener(place, said.append, lambda: not end.is_set(), wait_s=1)
+    listener = Listener(place, said.append, lambda: not end.is_set(), wait_s=1, told_s=told_s)
     thread = threading.Thread(target=listener.run)
     thread.start()
     try:
@@ -87,6 +87,42 @@ def test_a_local_server_that_is_not_there_is_told_and_logged(
         expand(world)
         wait_for(lambda: any(call in line and "-> " in line for line in said))
         wait_for(lambda: lab.get(f"/v1/webhook_deliveries?call_id={call}").get_json()["data"][0]["status"] == "failed")
+
+
+def test_a_slow_local_server_makes_no_silence(base: str, lab: Api, world: World, order: Callable[..., Any]) -> None:
+    """What came of the first event is told while the second is still under way."""
+    go_on, got = threading.Event(), []
+
+    def local(environ: Any, start: Any) -> list[bytes]:
+        got.append(environ["HTTP_WEBHOOK_ID"])
+        if len(got) > 1:
+            go_on.wait(8)
+        start("204 No Content", [])
+        return []
+
+    server = make_server("127.0.0.1", 0, local)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        place = Place(base, world.our_key, f"http://127.0.0.1:{server.server_port}/", ["call.queued", "call.canceled"])
+        with listening(place, told_s=0.0):
+            call = lab.post("/v1/calls", order()).get_json()["id"]
+            lab.post(f"/v1/calls/{call}/actions/hangup")
+            expand(world)
+
+            def states() -> list[str]:
+                return sorted(row["status"] for row in lab.get(f"/v1/webhook_deliveries?call_id={call}").get_json()["data"])
+
+            wait_for(lambda: len(got) == 2)
+            assert states() == ["delivered", "listening"]
+            go_on.set()
+            wait_for(lambda: states() == ["delivered", "delivered"])
+            assert len(set(got)) == len(got) == 2
+    finally:
+        go_on.set()
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 def test_a_key_that_is_none_ends_it_with_a_word(base: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,10 +11,12 @@ from uuid import UUID
 import pytest
 from standardwebhooks import Webhook
 
+from calls.ids import agent_ref, new_uuid7
 from calls.webhook_events import EVENT_TYPES
 from store import outbox, tenants, webhook_endpoints
 from store.outbox import Outcome, Tried
 from tests.web.conftest import Api, World, named
+from tests.web.test_dispatcher import wait_for
 
 URL = "https://hooks.example.com/one"
 Order = Callable[..., dict[str, Any]]
@@ -421,6 +424,78 @@ def test_what_was_told_long_ago_is_forgotten(api: Api, world: World, order: Orde
     assert left["status"] == "pending"
     with world.database.connection() as conn:
         assert conn.execute("SELECT id FROM outbox").fetchall() == [(UUID(left["webhook_id"]),)]
+
+
+def test_an_event_stays_as_long_as_any_delivery_of_it(api: Api, world: World, order: Order) -> None:
+    made(api)
+    made(api)
+    place(api, order)
+    now = datetime.now(UTC)
+    outbox.record(world.database, [Outcome(one.id, Tried(now, 200, None, 1, "")) for one in expand(world)])
+    outbox.forget(world.database, now + timedelta(days=1), 1)
+    (left,) = log(api)
+    assert api.post(f"/v1/webhook_deliveries/{left['id']}/replay").status_code == 202
+    (again,) = outbox.claim_due(world.database, datetime.now(UTC), 10, 30)
+    assert again.body["data"]["sequence"] == 1
+    # Without its event it is not told again: there is nothing to say.
+    outbox.record(world.database, [Outcome(again.id, Tried(now, 200, None, 1, ""))])
+    with world.database.connection() as conn:
+        conn.execute("DELETE FROM outbox WHERE id = %s", (again.event_id,))
+    refused = api.post(f"/v1/webhook_deliveries/{left['id']}/replay")
+    assert (refused.status_code, "event" in refused.get_json()["detail"]) == (404, True)
+    whole = {"endpoint_id": left["endpoint_id"], "since": "2020-01-01T00:00:00Z", "which": "all"}
+    assert api.post("/v1/webhook_deliveries/replay", whole).get_json()["replayed"] == 0
+
+
+def test_who_makes_an_endpoint_while_the_last_is_removed_is_told(api: Api, world: World) -> None:
+    """The removal waits for the making, and then sees what was made."""
+    first = made(api)
+    sql = webhook_endpoints._SQL
+    given = {
+        "id": new_uuid7(), "tenant_id": world.ours.id, "url": URL, "events": ["*"], "description": None,
+        "secret": b"x" * 32, "now": datetime.now(UTC), "listens_until": None, "most": 16,
+    }  # fmt: skip
+    removed: list[int] = []
+    removing = threading.Thread(
+        target=lambda: removed.append(api.send("DELETE", f"/v1/webhook_endpoints/{first['id']}").status_code)
+    )
+    with world.database.connection() as conn:
+        conn.execute(sql["mark"], given)
+        removing.start()
+        waits = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+        with world.database.connection() as other:
+            wait_for(lambda: other.execute(waits).fetchone() != (0,))
+        conn.execute(sql["create"], given)
+    removing.join(20)
+    assert removed == [200]
+    with world.database.connection() as conn:
+        row = conn.execute("SELECT webhook_also FROM tenants WHERE id = %s", (world.ours.id,)).fetchone()
+    assert row == ("endpoints:",)
+
+
+def test_what_waited_for_a_listener_that_is_gone_is_passed_over(api: Api, world: World, order: Order) -> None:
+    made(api)
+    for gone in ("left", "silent"):
+        listener = api.post("/v1/webhook_listeners", {}).get_json()
+        place(api, order)
+        expand(world)
+        assert "listening" in {row["status"] for row in log(api)}
+        if gone == "left":
+            api.send("DELETE", f"/v1/webhook_listeners/{listener['id']}")
+        else:
+            late = datetime.now(UTC) + timedelta(seconds=webhook_endpoints.LISTEN_S + 1)
+            assert webhook_endpoints.close_listeners(world.database, late) == 1
+        assert sorted({row["status"] for row in log(api)}) == ["pending", "skipped"]
+
+
+def test_new_events_are_shared_out_by_turns(api: Api, world: World, order: Order) -> None:
+    theirs = Api(api.app, world.their_key)
+    made(api)
+    made(theirs)
+    for _ in range(8):
+        place(api, order)
+    place(theirs, lambda: order(agent_id=agent_ref(world.their_agent.id)))  # the latest
+    assert {one.tenant_id for one in expand(world, room=4)} == {world.ours.id, world.theirs.id}
 
 
 def test_the_largest_body_stays_below_20_kb(api: Api, world: World, order: Order, settings: Any) -> None:

@@ -48,6 +48,17 @@ def cases() -> list[tuple[bool, str, dict[str, str], bytes]]:
         (False, shown(SECRET), signed_headers([SECRET], "id-1", now + 400, BODY), BODY),
         (False, shown(SECRET), {**good, "webhook-signature": "v1,"}, BODY),
         (False, shown(SECRET), {**good, "webhook-signature": "v1,AAAA"}, BODY),
+        # What anybody may send.
+        (False, shown(SECRET), {**good, "webhook-signature": "v1,é v1 \udcff"}, BODY),
+        *(
+            (False, shown(SECRET), {**good, "webhook-timestamp": odd}, BODY)
+            for odd in ("", "now", "1e9", "-1", "٣", "9" * 5000)
+        ),
+        *(
+            (False, shown(SECRET), {key: value for key, value in good.items() if key != one}, BODY)
+            for one in good
+            if one.startswith("webhook-")
+        ),
     ]
 
 

@@ -222,6 +222,8 @@ def test_an_answer_is_read_as_http_says(answer: bytes, code: int, said: str) -> 
         b"SSH-2.0-OpenSSH\r\n\r\n", b"HTTP/2 200 OK\r\n\r\n", b"HTTP/1.1 20 OK\r\n\r\n", b"HTTP/1.1 200 OK\r\nA: b",
         b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 20_000, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"[:20], b"",
+        b"HTTP/1.1 100 C\r\n\r\n" * 20 + b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+        CHUNKED[:-2] + b"A: b\r\n" * 8000 + b"\r\n",
     ],
 )  # fmt: skip
 def test_what_is_no_answer_is_no_delivery(answer: bytes) -> None:
@@ -229,6 +231,33 @@ def test_what_is_no_answer_is_no_delivery(answer: bytes) -> None:
         found = poster().post(url, {}, b"{}")
         assert (found.code, found.delivered) == (None, False)
         assert found.error
+
+
+def test_a_peer_that_always_has_something_to_say_is_cut_off_by_the_clock() -> None:
+    """Without a hub's help: no wait for the socket ever ends late, so only the clock between two reads ends it."""
+    listener, ended = socket.create_server(("127.0.0.1", 0)), threading.Event()
+
+    def serve() -> None:
+        peer, _ = listener.accept()
+        with peer:
+            peer.recv(65_536)
+            for byte in b"HTTP/1.1 200 OK\r\nA: " + b"b" * 100 + b"\r\nContent-Length: 0\r\n\r\n":
+                try:
+                    peer.sendall(bytes([byte]))
+                except OSError:
+                    return
+                ended.wait(0.02)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        answer = Poster(timeout_s=0.3, per_url=2, allow_private=True).post(url, {}, b"{}")
+        assert (answer.code, answer.error) == (None, "no complete answer within 0.3 s")
+    finally:
+        ended.set()
+        thread.join()
+        listener.close()
 
 
 def test_a_connection_is_kept_only_where_the_answers_end_is_known() -> None:

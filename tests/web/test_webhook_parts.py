@@ -254,10 +254,14 @@ def test_behind_a_slow_receiver_only_the_next_turn_waits() -> None:
         receivers.add(one)
     running = list(receivers.start(0.0))
     assert running == waiting[:2]
-    assert list(receivers.excess(0.5)) == []
+    assert list(receivers.excess(0.01)) == []
+    # It is not slow, only no longer quick: what it takes by and by is handed back until then.
+    soon = list(receivers.excess(0.5))
+    assert {one.delivery.id for one in soon} == {one.id for one in waiting[6:]}
+    assert {(one.rest_s, one.soon_s) for one in soon} == {(0, 8 / 2 * 0.5)}
     handed_back = list(receivers.excess(1.5))
-    assert {one.delivery.id for one in handed_back} == {one.id for one in waiting[4:]}
-    assert {one.rest_s for one in handed_back} == {0}
+    assert {one.delivery.id for one in handed_back} == {one.id for one in waiting[4:6]}
+    assert {(one.rest_s, one.soon_s) for one in handed_back} == {(0, None)}
     assert receivers.room == 16 - 4
     receivers.finished(running[0], ok=False, now=2.0)
     assert list(receivers.start(2.0)) == [waiting[2]]
@@ -276,3 +280,54 @@ def test_a_fast_receiver_keeps_its_backlog() -> None:
             finished += 1
     assert finished == 10
     assert (receivers.running, receivers.room) == (0, 16)
+
+
+def test_no_receivers_backlog_takes_all_the_room() -> None:
+    receivers = Receivers(total=32, per_url=4)
+    for _ in range(64):
+        receivers.add(delivery("https://half-a-second.example/"))
+    now = 0.0
+    for _ in range(3):
+        for one in list(receivers.start(now)):
+            receivers.finished(one, ok=True, now=now + 0.5)
+        now += 0.5
+        list(receivers.excess(now))
+    list(receivers.start(now))
+    list(receivers.excess(now))
+    assert receivers.room >= 64 - 3 * 4
+    # However quick one is, half of the room is left to others.
+    receivers = Receivers(total=32, per_url=32)
+    for _ in range(64):
+        receivers.add(delivery("https://quick.example/"))
+    assert len(list(receivers.excess(0.0))) == 32
+
+
+def test_what_waits_for_half_of_its_lease_is_not_sent_and_handed_back() -> None:
+    """Ends go first, so all else may wait behind them for ever."""
+    receivers = Receivers(total=8, per_url=1, lease_s=10.0)
+    first, early, later = (delivery("https://a.example/") for _ in range(3))
+    receivers.add(first, 0.0)
+    assert list(receivers.start(0.0)) == [first]
+    receivers.add(early, 0.0)
+    receivers.add(later, 3.0)
+    receivers.finished(first, ok=True, now=5.5)
+    assert list(receivers.start(5.5)) == [later]
+    assert [one.delivery for one in receivers.excess(5.5)] == [early]
+    assert receivers.add(early, 5.5)
+    # What may be somebody else's by now is neither sent nor handed back.
+    assert (list(receivers.start(16.0)), list(receivers.excess(16.0)), receivers.room) == ([], [], 16 - 1)
+
+
+def test_what_is_here_is_not_taken_twice() -> None:
+    receivers = Receivers(total=8, per_url=1)
+    one, other = delivery("https://a.example/"), delivery("https://a.example/")
+    assert receivers.add(one)
+    assert not receivers.add(one)
+    assert list(receivers.start(0.0)) == [one]
+    assert not receivers.add(one)
+    receivers.finished(one, ok=False, now=0.1, written=False)
+    assert not receivers.add(one)
+    receivers.written(one, 0.1)
+    assert receivers.add(one)
+    assert receivers.add(other)
+    assert receivers.room == 16 - 2

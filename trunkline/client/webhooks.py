@@ -49,7 +49,7 @@ def verify(
         raise WebhookRefused("webhook-timestamp is no Unix time")
     if abs((time.time() if now is None else now) - int(sent)) > tolerance_s:
         raise WebhookRefused(f"webhook-timestamp is more than {tolerance_s:g} s away: an old one, or a wrong clock")
-    signed = b".".join((webhook_id.encode("utf-8", "surrogateescape"), sent.encode(), body))
+    signed = b".".join((webhook_id.encode("utf-8", "replace"), sent.encode(), body))
     wanted = [_signature(_raw(secret), signed) for secret in ([secrets] if isinstance(secrets, str) else secrets)]
     found = [one for one in signatures.split(" ")[:_SIGNATURES_MAX] if one.startswith("v1,")]
     # Each with each, whatever matched before: the time tells nothing.

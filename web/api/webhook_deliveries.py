@@ -80,6 +80,8 @@ def replay_delivery(delivery_id: str) -> Response:
     if not done:
         if found.status in ("pending", "listening"):
             raise Problem(409, "delivery_pending", "This delivery is under way: there is nothing to replay yet.")
+        if not webhook_log.has_body(ours.database, tenant().id, wanted):
+            raise not_found("event")  # of the time before events stayed as long as what was told of them
         raise endpoint_disabled()
     where = {"Location": url_for("webhook_deliveries.get_delivery", delivery_id=delivery_ref(wanted))}
     return answer(show_delivery(found), 202, where)

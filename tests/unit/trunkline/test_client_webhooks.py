@@ -48,6 +48,9 @@ def test_both_secrets_are_good_while_they_are_exchanged() -> None:
         ({"webhook-signature": ""}, "no signature"),
         ({"webhook-signature": "v1,"}, "no signature"),
         ({"webhook-signature": "v1a,AAAA v2,BBBB é"}, "no signature"),
+        ({"webhook-signature": "v1,é v1,\udcff v1,\ud800"}, "no signature"),
+        ({"webhook-id": "\ud800"}, "no signature"),
+        ({"webhook-timestamp": "²"}, "Unix time"),
     ],
 )
 def test_what_was_changed_is_refused(changes: dict[str, str], why: str) -> None:
