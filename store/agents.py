@@ -144,6 +144,12 @@ def list_agents(db: Database, tenant_id: UUID) -> list[Agent]:
         return all_rows(conn, Agent, _SQL["list"], {"tenant_id": tenant_id})
 
 
+def list_page(db: Database, tenant_id: UUID, limit: int, before: UUID | None = None) -> list[Agent]:
+    """The tenant's agents that are in use, newest first, at most ``limit``, those older than ``before`` (an agent's id)."""
+    with db.connection() as conn:
+        return all_rows(conn, Agent, _SQL["list_page"], {"tenant_id": tenant_id, "limit": limit, "before": before})
+
+
 def set_paused(db: Database, agent_id: UUID, paused: bool) -> bool:
     """Stop or allow new dials for the agent, at once (the claim looks); its calls keep their place. False: no such agent."""
     with db.connection() as conn:

@@ -163,16 +163,17 @@ def listen(db: Database, tenant_id: UUID, events: Sequence[str], now: datetime) 
 
 
 def hear(
-    db: Database, tenant_id: UUID, listener_id: UUID, heard: Iterable[Heard], now: datetime
+    db: Database, tenant_id: UUID, listener_id: UUID, heard: Iterable[Heard], now: datetime, *, goes_on: bool = True
 ) -> tuple[bytes, list[Fetched]] | None:
-    """What waits for the listener, FETCHED at most, and its secret; ``heard``: what came of those it had before.
+    """What waits for the listener, FETCHED at most, and its secret; ``heard``: what came of those it had before;
+    ``goes_on``: it has asked again just now, and listens for LISTEN_S more.
 
     None: there is no such listener, or it has been silent for too long.
     """
     params = {"tenant_id": tenant_id, "id": listener_id, "now": now, "until": now + timedelta(seconds=LISTEN_S)}
     acks = [{"id": one.id, "code": one.code, "error": one.error} for one in heard]
     with db.connection() as conn:
-        row = conn.execute(_SQL["hear"], params).fetchone()
+        row = conn.execute(_SQL["hear" if goes_on else "look"], params).fetchone()
         if row is None:
             return None
         if acks:

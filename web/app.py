@@ -20,6 +20,7 @@ from web.api import (
     call_actions,
     caller_ids,
     calls,
+    idempotency,
     keys,
     limits,
     queue,
@@ -67,6 +68,7 @@ def create_app(
     requestrate.register(app)
     access.register(app)
     register_test_mode(app)
+    idempotency.register(app)
     # Postgres away, or too slow to answer: the same to whoever asks.
     problems.register(app, (psycopg.OperationalError, psycopg.InterfaceError))
     health.register(app)

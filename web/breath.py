@@ -20,8 +20,12 @@ T = TypeVar("T")
 #: While others are under way: so many times what was worked since the last pause, and s at most.
 SHARE, LONGEST_S = 3.0, 0.02
 
+#: Batches; while others never end, after so many the collector goes through all of it once.
+COLLECT_EVERY = 8
+
 _under_way = 0
 _uncollected = 0
+_ended = 0  # since the collector was last free to work
 
 
 def register(app: Flask) -> None:
@@ -46,15 +50,34 @@ def uncollected() -> Iterator[None]:
     """Around work that makes very many objects and keeps them until its end: the collector of cycles would walk them all,
     again and again, and stop everybody for hundreds of milliseconds. What is made inside must be free when the block ends.
     """
-    global _uncollected
+    global _uncollected, _ended
     _uncollected += 1
     gc.disable()
     try:
         yield
     finally:
         _uncollected -= 1
+        _ended += 1
         if not _uncollected:
             gc.enable()
+            _ended = 0
+        elif _ended >= COLLECT_EVERY:
+            _ended = 0
+            gc.collect()
+
+
+@contextmanager
+def waiting() -> Iterator[None]:
+    """Around what a request only waits for, such as an event that may not come: nobody rests for its sake meanwhile."""
+    global _under_way
+    if not g.get("under_way", False):
+        yield
+        return
+    _under_way -= 1
+    try:
+        yield
+    finally:
+        _under_way += 1
 
 
 def breather() -> Callable[[], None]:

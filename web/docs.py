@@ -81,8 +81,8 @@ _TOO_MANY = (
 )
 _UNSURE = (
     "Service Unavailable. With the code `database_unavailable` nothing was accepted. With the code `outcome_unknown` the"
-    " database went away in the middle: the request may or may not have been accepted. A call is safe to send again with"
-    " the same `Idempotency-Key`, a hangup always is; otherwise look first."
+    " database went away in the middle: the request may or may not have been accepted. `detail` says what to do. Where the"
+    " operation takes an `Idempotency-Key`, it is safe to send it again with the same one; otherwise look first."
 )
 
 

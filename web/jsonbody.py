@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
@@ -21,6 +22,7 @@ from web.runtime import runtime
 #: Levels of nesting, the body itself being the first.
 MAX_DEPTH = 32
 _MAX_INTEGER_DIGITS = 40
+_NOT_KEPT = re.compile(r"[\x00\ud800-\udfff]")
 
 
 class Malformed(ValueError):
@@ -112,25 +114,27 @@ DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, 
 def check_content(value: Any) -> None:
     """Raise ``Problem`` 422 for a character or a depth that we cannot keep.
 
-    Iterative on purpose: the depth it refuses must not be able to exhaust the stack.
+    Iterative on purpose: the depth it refuses must not be able to exhaust the stack. A fault is named by the first step
+    alone: a deeper name may itself hold what cannot be sent back.
     """
-    waiting: list[tuple[tuple[str | int, ...], Any]] = [((), value)]
+    waiting: list[tuple[tuple[str | int, ...], int, Any]] = [((), 0, value)]
     while waiting:
-        steps, item = waiting.pop()
-        if len(steps) >= MAX_DEPTH and isinstance(item, (dict, list)):
-            raise invalid(FieldError(pointer(steps[0]), "too_deep", f"nested deeper than {MAX_DEPTH} levels"))
+        steps, depth, item = waiting.pop()
+        if depth >= MAX_DEPTH and isinstance(item, (dict, list)):
+            raise invalid(FieldError(pointer(*steps), "too_deep", f"nested deeper than {MAX_DEPTH} levels"))
         if isinstance(item, str):
             _check_text(steps, item)
         elif isinstance(item, dict):
             for name, child in item.items():
-                _check_text(steps or ("",), name)
-                waiting.append(((*steps, name), child))
+                _check_text(steps, name)
+                if isinstance(child, (str, dict, list)):
+                    waiting.append((steps or (name,), depth + 1, child))
         elif isinstance(item, list):
-            waiting.extend(((*steps, index), child) for index, child in enumerate(item))
+            for index, child in enumerate(item):
+                if isinstance(child, (str, dict, list)):
+                    waiting.append((steps or (index,), depth + 1, child))
 
 
 def _check_text(steps: tuple[str | int, ...], text: str) -> None:
-    if "\x00" in text or any("\ud800" <= character <= "\udfff" for character in text):
-        # The value is named by the first step alone: a deeper name may itself hold what cannot be sent back.
-        where = pointer(*steps[:1]) if steps[:1] != ("",) else ""
-        raise invalid(FieldError(where, "bad_character", "holds U+0000 or half of a surrogate pair; leave it out"))
+    if _NOT_KEPT.search(text) is not None:
+        raise invalid(FieldError(pointer(*steps), "bad_character", "holds U+0000 or half of a surrogate pair; leave it out"))

@@ -88,8 +88,9 @@ class Announcement:
         if self._audio and playback.endswith("/" + self._audio):
             self._leg.heard(at)
 
-    def on_others_played(self, at: float) -> None:
+    def on_others_played(self, at: float) -> bool:  # noqa: ARG002
         """None is: the end of the announcement is the end of the call."""
+        return True
 
     def on_played(self, playback: str, response: str, at: float) -> None:  # noqa: ARG002
         """The end of the call, for better or worse."""

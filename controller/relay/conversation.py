@@ -314,8 +314,10 @@ class Conversation:
         else:
             self._downlink.started(playback, at)
 
-    def on_others_played(self, at: float) -> None:
+    def on_others_played(self, at: float) -> bool:
+        whole = not self._downlink.cut_off
         self._downlink.release(at)
+        return whole
 
     def on_played(self, playback: str, response: str, at: float) -> None:
         if self._recorder.on_played(playback, response):

@@ -95,19 +95,21 @@ class Desk:
                 if _is_ours(event, attempt) and attempt_of(text_of(event, "Record-File-Path") or "") == attempt:
                     self._parts.book.recording(attempt, "started" if name == "RECORD_START" else "stopped", _when(event))
             case name:
-                if name == "CHANNEL_EXECUTE_COMPLETE":
-                    self._of_an_action(attempt, event)
-                if session is not None and name is not None:
+                if name == "CHANNEL_EXECUTE_COMPLETE" and (text_of(event, "Application-UUID") or "").startswith(TAG):
+                    self._of_an_action(attempt, event, session)
+                elif session is not None and name is not None:
                     self._pass_on(session, name, event)
 
-    def _of_an_action(self, attempt: UUID, event: Event) -> None:
+    def _of_an_action(self, attempt: UUID, event: Event, session: CallSession | None) -> None:
         """The end of a file that was asked for, also in a call that this relay does not carry."""
-        playback = text_of(event, "Application-UUID") or ""
-        if not playback.startswith(TAG):
-            return
+        playback, whole = text_of(event, "Application-UUID") or "", True
+        if session is not None and session.talk is not None and text_of(event, "Application") == "playback":
+            whole = session.talk.on_others_played(self._clock() - _age(event))
         response = text_of(event, "Application-Response") or "no word"
         if text_of(event, "Answer-State") == "hangup":
             result = CUT_SHORT  # the switch calls that played too
+        elif not whole:
+            result = f"{NOT_PLAYED}: cut off"  # and that
         else:
             result = PLAYED if response == FILE_PLAYED else f"{NOT_PLAYED}: {response}"
         with suppress(ValueError):
@@ -137,9 +139,6 @@ class Desk:
             case "CHANNEL_EXECUTE_COMPLETE":
                 playback = text_of(event, "Application-UUID")
                 if text_of(event, "Application") == "playback" and playback is not None:
-                    if playback.startswith(TAG):
-                        talk.on_others_played(self._clock() - _age(event))
-                        return
                     talk.on_played(playback, text_of(event, "Application-Response") or "", self._clock() - _age(event))
             case "CUSTOM":
                 if text_of(event, "Event-Subclass") == "mod_audio_fork::connect_failed":

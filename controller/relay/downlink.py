@@ -16,6 +16,9 @@ from settings import Settings
 
 log = logging.getLogger(__name__)
 
+#: s; by then the switch has begun the next file that others play, if one waits, and we have heard of it.
+SETTLE_S = 0.06
+
 
 @dataclass(frozen=True, slots=True)
 class _Sent:
@@ -53,6 +56,9 @@ class Downlink:
         #: Called when something that was sent is not known to have been heard, before the marks behind it are reported.
         self.on_doubt: Callable[[], None] = lambda: None
         self._break_after = False  # what was cleared lies on the switch behind what others play
+        self._settled_at: float | None = None  # when no other such file will begin any more
+        self._broke_at: float | None = None
+        self._others_from: float | None = None  # when the switch began what others play
         self._kick = asyncio.Event()
         self._clock = asyncio.get_running_loop().time
 
@@ -83,7 +89,7 @@ class Downlink:
         if cleared.outstanding and self._player.held:
             self._break_after = True
         elif cleared.outstanding:
-            self._switch.break_all(self._attempt)
+            self._break(self._clock())
         for sent in self._sent.values():
             self._files.remove(self._attempt, sent.path)
         self._sent.clear()
@@ -92,16 +98,35 @@ class Downlink:
 
     def hold(self, at: float) -> None:
         """The switch plays a file that others asked for; the agent's audio waits behind it."""
+        self._settled_at = None
+        self._others_from = at
         self._player.hold(at)
         self._kick.set()
 
     def release(self, at: float) -> None:
-        """That is over."""
+        """That is over. Another may follow at once, and a break would cut that one off too: so it is waited for."""
+        if self._break_after:
+            self._settled_at = self._clock() + SETTLE_S
+        else:
+            self._player.release(at)
+        self._kick.set()
+
+    @property
+    def cut_off(self) -> bool:
+        """A break of ours hit what others play, or just played."""
+        return self._broke_at is not None and self._others_from is not None and self._others_from <= self._broke_at
+
+    def _settle(self, now: float) -> None:
+        """No more of what others play follows."""
+        self._settled_at = None
         if self._break_after:
             self._break_after = False
-            self._switch.break_all(self._attempt)
-        self._player.release(at)
-        self._kick.set()
+            self._break(now)
+        self._player.release(now)
+
+    def _break(self, now: float) -> None:
+        self._switch.break_all(self._attempt)
+        self._broke_at = now
 
     def started(self, playback: str, at: float) -> None:
         """The switch began to play ``playback`` (its Event-UUID or path) at ``at``."""
@@ -128,7 +153,9 @@ class Downlink:
             now = self._clock()
             if self._player.held_over(now):
                 log.warning("attempt %s: nobody said that what others play is over", self._attempt)
-                self.release(now)
+                self._settle(now)
+            elif self._settled_at is not None and now >= self._settled_at:
+                self._settle(now)
             over, marks = self._player.overdue(now)
             if over:
                 self.on_doubt()
@@ -141,6 +168,8 @@ class Downlink:
                 wake = self._player.wake_at(now)
             elif wake is not None:
                 wake = max(wake, now + 0.1)  # what is due waits for the link
+            if self._settled_at is not None:
+                wake = self._settled_at if wake is None else min(wake, self._settled_at)
             self._kick.clear()
             try:
                 async with asyncio.timeout_at(wake):

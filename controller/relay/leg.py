@@ -150,6 +150,6 @@ class Talk(Protocol):
         """The playback of this id is over; ``response`` is the switch's word on it."""
         ...
 
-    def on_others_played(self, at: float) -> None:
-        """A file that was asked for by others is over."""
+    def on_others_played(self, at: float) -> bool:
+        """A file that was asked for by others is over; False: a break of ours cut it off, which the switch does not tell."""
         ...

@@ -18,6 +18,12 @@ SELECT {agent} FROM agents g WHERE g.tenant_id = %(tenant_id)s AND g.name = %(na
 -- name: list
 SELECT {agent} FROM agents g WHERE g.tenant_id = %(tenant_id)s AND g.archived_at IS NULL ORDER BY g.name;
 
+-- name: list_page
+SELECT {agent} FROM agents g
+WHERE g.tenant_id = %(tenant_id)s AND g.archived_at IS NULL
+  AND g.id < coalesce(%(before)s::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+ORDER BY g.id DESC LIMIT %(limit)s;
+
 -- name: set_paused
 UPDATE agents SET paused = %(paused)s WHERE id = %(id)s;
 

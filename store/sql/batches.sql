@@ -23,10 +23,10 @@ VALUES (%(id)s, %(tenant_id)s, %(accepted)s, %(refused)s, %(created_at)s);
 -- The columns of calls.sql, "accept", and of which batch. No COPY: row level security forbids it.
 INSERT INTO calls (id, tenant_id, agent_id, to_number, from_number, priority, route, lane, status, status_at,
     max_attempts, ring_timeout_s, max_duration_s, due_at, expires_at, metadata, agent_variables, client_reference,
-    webhook_url, sequence, created_at, retry, dial_window, recording, recipient, consent, webhook, batch_id)
+    webhook_url, sequence, created_at, retry, dial_window, recording, recipient, consent, webhook, test, batch_id)
 SELECT id, tenant_id, agent_id, to_number, from_number, priority, route, lane, status, status_at,
     max_attempts, ring_timeout_s, max_duration_s, due_at, expires_at, metadata, agent_variables, client_reference,
-    webhook_url, sequence, created_at, retry, dial_window, recording, recipient, consent, webhook, batch_id
+    webhook_url, sequence, created_at, retry, dial_window, recording, recipient, consent, webhook, test, batch_id
 FROM jsonb_populate_recordset(NULL::calls, %(rows)s);
 
 -- name: insert_attempts

@@ -77,6 +77,11 @@ UPDATE webhook_endpoints SET listens_until = %(until)s
 WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND deleted_at IS NULL AND listens_until > %(now)s
 RETURNING secret;
 
+-- name: look
+-- The same, of one that has said so a moment ago.
+SELECT secret FROM webhook_endpoints
+WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND deleted_at IS NULL AND listens_until > %(now)s;
+
 -- name: heard
 -- What came of those that were fetched.
 UPDATE webhook_deliveries d SET status = CASE WHEN n.code BETWEEN 200 AND 299 THEN 'delivered' ELSE 'failed' END,

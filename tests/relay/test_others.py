@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -85,6 +87,52 @@ def test_a_barge_in_silences_the_agent_and_not_the_file(tmp_path: Path) -> None:
             behind = heard.partition(path.read_bytes())[2]
             assert tone(900, 300) in behind
             assert tone(AGENT, 100)[:1600] not in behind[1600:], "what was cleared is not heard after it"
+            h.phones[attempt].hangup("NORMAL_CLEARING")
+            await h.gone(attempt)
+
+    run(scenario())
+
+
+def test_a_barge_in_leaves_the_file_that_waits_behind_the_first(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with house(tmp_path) as h, ScriptedAgent().listening() as agent:
+            attempt, call = await talking(h, agent)
+            first = news(h, 600)
+            second = first.with_name("second.r8")
+            second.write_bytes(tone(1000, 600))
+            await call.say(tone(AGENT, 3000))
+            await until(lambda: tone(AGENT, 400)[:3200] in h.heard(attempt), "the agent speaks")
+            actions = [await play(h, attempt, first)]
+            await until(lambda: first.read_bytes()[:3200] in h.heard(attempt), "the file begins")
+            actions.append(await play(h, attempt, second))
+            await call.send("clear")
+            await call.say(tone(900, 300))
+            await call.send("mark", name="after")
+            await call.expect("mark")
+            assert h.book.results == dict.fromkeys(actions, "played")
+            behind = h.heard(attempt).partition(second.read_bytes())[2]
+            assert tone(900, 300) in behind, "the second is heard whole, and then the agent's new words"
+            assert tone(AGENT, 100)[:1600] not in behind[1600:], "what was cleared is not heard after it"
+            h.phones[attempt].hangup("NORMAL_CLEARING")
+            await h.gone(attempt)
+
+    run(scenario())
+
+
+def test_what_a_break_of_ours_hit_was_not_played(tmp_path: Path) -> None:
+    """The switch calls it played."""
+
+    async def scenario() -> None:
+        async with house(tmp_path) as h, ScriptedAgent().listening() as agent:
+            attempt, call = await talking(h, agent)
+            path = news(h, 3000)
+            await call.say(tone(AGENT, 400))
+            action = await play(h, attempt, path)
+            await until(lambda: path.read_bytes()[:3200] in h.heard(attempt), "the file begins")
+            talk: Any = h.relay.desk._sessions[attempt].talk
+            talk._downlink._break(asyncio.get_running_loop().time())
+            await until(lambda: action in h.book.results, "the relay says what came of it")
+            assert h.book.results[action] == "not played: cut off"
             h.phones[attempt].hangup("NORMAL_CLEARING")
             await h.gone(attempt)
 

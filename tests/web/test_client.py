@@ -106,14 +106,24 @@ def test_a_call_that_was_given_up_can_be_gone_on_with_under_its_key(
 
 
 def test_what_has_no_key_is_sent_once(proxy: Proxy, client: Client) -> None:
+    def made(name: str) -> Any:
+        return client.request("POST", "/v1/agents", body={"name": name, "kind": "announcement", "audio": "a.wav"}).body
+
     proxy.faults.append("swallowed")
     with pytest.raises(Unreachable):
-        client.create_agent(name="once", kind="announcement", audio="a.wav")
+        made("once")
     assert proxy.passed == 1
     assert [agent.name for agent in client.agents()].count("once") == 1
     # What was not done may be sent again, key or not.
     proxy.faults.append("too_many")
-    assert client.create_agent(name="after-429", kind="announcement", audio="a.wav").name == "after-429"
+    assert made("after-429")["name"] == "after-429"
+
+
+def test_an_agent_is_made_once_however_many_answers_are_lost(proxy: Proxy, client: Client) -> None:
+    proxy.faults.append("swallowed")
+    agent = client.create_agent(name="keyed", kind="announcement", audio="a.wav")
+    assert proxy.passed == 2
+    assert [one.id for one in client.agents() if one.name == "keyed"] == [agent.id]
 
 
 def test_a_reading_goes_on_until_it_is_answered(proxy: Proxy, client: Client) -> None:
@@ -126,6 +136,9 @@ def test_pages_follow_each_other(client: Client, world: World, wanted: dict[str,
     found = [call.id for call in client.calls(page_size=2)]
     assert found[:5] == placed[::-1]
     assert len(found) == len(set(found))
+    newer = [call.id for call in client.calls(page_size=2, ending_before=placed[0])]
+    assert sorted(newer) == sorted(placed[1:]), "each once"
+    assert set(newer[:2]) == set(placed[1:3]), "the nearest first"
     assert {call.status for call in client.calls(status="queued")} == {"queued"}
 
 

@@ -337,6 +337,12 @@ def refuse_everything(api: Api, world: World, spec: dict[str, Any], monkeypatch:
     def away(*_: object) -> None:
         raise psycopg.OperationalError("away")
 
+    for (method, path), operation in operations(spec):
+        if method == "POST" and operation["security"] != [{"operator_key": []}]:
+            more = {"json": {}} if "requestBody" in operation else {}
+            refused = api.send(method, filled(path), headers={"Idempotency-Key": "described"}, **more)
+            takes = any(one["name"] == "Idempotency-Key" for one in operation.get("parameters", []))
+            assert (refused.get_json()["code"] == "idempotency_key_not_taken") != takes, path
     everything("")
     for scopes in (("keys:manage",), ("limits:read",)):
         everything(keys.create(world.database, tenant_id=world.ours.id, scopes=scopes)[1])

@@ -118,6 +118,11 @@ def _refusals(api: Api, world: World, spec: dict[str, Any], monkeypatch: Any) ->
     def away(*_: object) -> None:
         raise psycopg.OperationalError("away")
 
+    for (method, path), operation in operations(spec):
+        if path.startswith("/v1/operator/") and method == "POST":
+            more = {"json": {}} if "requestBody" in operation else {}
+            refused = api.send(method, filled(path), headers={"Idempotency-Key": "described"}, **more)
+            assert refused.get_json()["code"] == "idempotency_key_not_taken", path
     everything("")
     everything(operator_keys.create(world.database, name="far", allowed_ips=[network("192.0.2.1")])[1])
     slow = Api(api.app, operator_keys.create(world.database, name="few")[1])

@@ -113,7 +113,10 @@ class Client:
         return Call.of(self.request("GET", f"/v1/calls/{_part(call_id)}").body)
 
     def calls(self, *, page_size: int = 200, **filters: str) -> Iterator[Call]:
-        """All calls, newest first, fetched page by page; ``filters`` such as ``status="queued"``."""
+        """All calls, newest first, fetched page by page; ``filters`` such as ``status="queued"``.
+
+        With ``ending_before`` those newer than that call, the nearest page first.
+        """
         return self._pages("/v1/calls", Call, page_size, filters)
 
     def events(self, call_id: str) -> list[Event]:
@@ -165,9 +168,10 @@ class Client:
 
     # Agents, limits, recordings
 
-    def create_agent(self, *, name: str, kind: str, **more: Any) -> Agent:
-        """A new agent. It is sent once: where it may have been made, :class:`Unreachable` says to look (``agents()``)."""
-        return Agent.of(self.request("POST", "/v1/agents", body={"name": name, "kind": kind, **more}).body)
+    def create_agent(self, *, name: str, kind: str, idempotency_key: str | None = None, **more: Any) -> Agent:
+        """A new agent, once, however often the request has to be sent."""
+        key, body = idempotency_key or str(uuid4()), {"name": name, "kind": kind, **more}
+        return Agent.of(self.request("POST", "/v1/agents", body=body, idempotency_key=key).body)
 
     def get_agent(self, agent_id: str) -> Agent:
         """An agent."""
@@ -194,13 +198,14 @@ class Client:
 
     def _pages(self, path: str, kind: type[M], page_size: int, filters: Mapping[str, str]) -> Iterator[M]:
         query: dict[str, Any] = {**filters, "limit": page_size}
+        towards = "ending_before" if "ending_before" in filters else "starting_after"
         while True:
             page = self.request("GET", path, query=query).body
             found: Sequence[Mapping[str, Any]] = page["data"]
             yield from (kind.of(one) for one in found)
             if not page["has_more"]:
                 return
-            query["starting_after"] = page["next_cursor"]
+            query[towards] = page["next_cursor"]
 
 
 def _part(text: str) -> str:

@@ -63,10 +63,9 @@ def list_agents(query: dict[str, Any]) -> Response:
 
     Those that are in use; one that was archived can be read by its id.
     """
-    limit, before = query["limit"], query.get("starting_after")
-    found = sorted(agents.list_agents(runtime().database, tenant().id), key=lambda agent: agent.id, reverse=True)
-    below = [agent for agent in found if before is None or agent.id < before]
-    return page(below[: limit + 1], limit, _show)
+    limit = query["limit"]
+    found = agents.list_page(runtime().database, tenant().id, limit + 1, query.get("starting_after"))
+    return page(found, limit, _show)
 
 
 @blueprint.get("/<agent_id>", scope="agents:read")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
+from itertools import islice
 from typing import Any
 
 from marshmallow import ValidationError
@@ -20,7 +21,7 @@ from web.api.batch_body import BatchBody, below
 from web.api.batch_requests import Loader
 from web.api.lookups import Prefetched
 from web.api.newcall import weigh
-from web.api.parser import faults_of
+from web.api.parser import faults_of, leaves
 from web.breath import breathing
 from web.jsonbody import check_content
 from web.problems import FieldError, Problem, invalid
@@ -28,6 +29,10 @@ from web.runtime import runtime
 
 #: Rows judged in one go; about half a millisecond.
 BREATH = 4
+#: Characters; so large a row is judged alone.
+LARGE = 4096
+#: Faults that are told of a row; and of a batch before of each further row only the first is told.
+FAULTS_OF_ROW, FAULTS = 10, 500
 
 
 @dataclass(slots=True)
@@ -42,10 +47,21 @@ class Judged:
 
     def refusal(self) -> Problem:
         """422: not one row may be accepted."""
-        errors = [fault for row in self.rows if isinstance(row, list) for fault in row]
+        refused = [row for row in self.rows if isinstance(row, list)]
+        faults = (fault for row in refused for fault in row)
+        errors = few(faults, sum(map(len, refused)), "/calls", FAULTS, "of this batch")
         return Problem(
             422, "invalid_request", f"Nothing was accepted: none of the {len(self.rows)} rows can be. Correct them.", errors
         )
+
+
+def few(faults: Iterable[FieldError], total: int, where: str, most: int, whose: str) -> list[FieldError]:
+    """The first ``most`` of them, and how many more of ``total``: an answer is never many times what was asked."""
+    told = list(islice(faults, most))
+    more = total - len(told)
+    if more:
+        told.append(FieldError(where, "more_faults", f"and {more} more {whose}, not told one by one; correct these first"))
+    return told
 
 
 @cache
@@ -60,7 +76,8 @@ def judge(body: BatchBody, account: Tenant, now: datetime, breathe: Callable[[],
     try:
         defaults = loader.defaults(body.defaults)
     except ValidationError as error:
-        raise invalid(*faults_of(error.messages, below=("defaults",))) from None
+        wrong = faults_of(error.messages, below=("defaults",))
+        raise invalid(*few(wrong, _count(error), "/defaults", FAULTS_OF_ROW, "of the defaults")) from None
     loaded = list(_load(loader, body, defaults, breathe))
     lookups = Prefetched(ours.database, account.id, [args for args in loaded if isinstance(args, dict)], breathe)
     judged, first = Judged(), dict[str, int]()
@@ -90,14 +107,24 @@ def judge(body: BatchBody, account: Tenant, now: datetime, breathe: Callable[[],
 def _load(
     loader: Loader, body: BatchBody, defaults: dict[str, Any], breathe: Callable[[], None]
 ) -> Iterator[dict[str, Any] | list[FieldError]]:
+    told = 0
     for index, row in enumerate(breathing(body.rows, breathe, BREATH)):
         try:
+            if body.sizes[index] > LARGE:
+                breathe()
             check_content(row)
             yield loader.row(row, defaults, body.defaults)
         except ValidationError as error:
-            yield list(faults_of(error.messages, below=("calls", index)))
+            wrong = faults_of(error.messages, below=("calls", index))
+            faults = few(wrong, _count(error), f"/calls/{index}", FAULTS_OF_ROW if told < FAULTS else 1, "of this row")
+            told += len(faults)
+            yield faults
         except Problem as problem:
             yield below(problem.errors, "calls", index)
+
+
+def _count(error: ValidationError) -> int:
+    return sum(1 for _ in leaves((), error.messages))
 
 
 def _reference(row: Any) -> str | None:

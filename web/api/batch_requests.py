@@ -82,7 +82,7 @@ class Loader:
         for key, value in sent.items():
             known = self._fields.get(key)
             if known is None:
-                faults[key] = [self._whole.error_messages["unknown"]]
+                faults[key[:64]] = [self._stranger(key)]
                 continue
             try:
                 args[known[0]] = known[1].deserialize(value, key, sent)
@@ -91,6 +91,11 @@ class Loader:
         if faults:
             raise ValidationError(faults)
         return args
+
+    def _stranger(self, key: str) -> Any:
+        """What is said of a field that there is not; as of that of a single call."""
+        later = self._whole.REFUSED.get(key)
+        return self._whole.error_messages["unknown"] if later is None else Fault("not_supported_yet", later)
 
 
 class BatchesQuery(PageQuery):

@@ -163,7 +163,7 @@ def get_batch(batch_id: str) -> Response:
 
 @blueprint.post("/<batch_id>/cancel", scope="calls:write")
 @blueprint.response(202, BatchAnswer, description="Accepted")
-@refuses(blueprint, 404, writes=True)
+@refuses(blueprint, 404, 422, writes=True)
 @blueprint.doc(operationId="cancelBatch")
 def cancel_batch(batch_id: str) -> Response:
     """Cancel a batch

@@ -61,7 +61,7 @@ def play(args: dict[str, Any], call_id: str) -> Response:
 
 @blueprint.post("/<call_id>/actions/transfer", scope="calls:write")
 @refuses(blueprint, 404, 422, writes=True)
-@blueprint.doc(operationId="transferCall")
+@blueprint.doc(parameters=[idempotency.PARAMETER], operationId="transferCall")
 def transfer(call_id: str) -> Response:
     """Transfer a call: not there yet
 

@@ -214,7 +214,7 @@ def hang_up(call_id: str) -> Response:
 
 @blueprint.post("/actions/cancel_queued", scope="calls:write")
 @blueprint.response(202, CanceledQueueAnswer, description="Accepted")
-@refuses(blueprint, writes=True)
+@refuses(blueprint, 422, writes=True)
 @blueprint.doc(operationId="cancelQueuedCalls")
 def cancel_queued() -> Response:
     """Cancel every queued call

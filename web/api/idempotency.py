@@ -12,7 +12,7 @@ import re
 from dataclasses import replace
 from typing import Any
 
-from flask import request
+from flask import Flask, request
 
 from store.calls import IdempotencyKey
 from web.problems import FieldError, Problem
@@ -61,6 +61,29 @@ def key_of(fingerprint: bytes) -> IdempotencyKey | None:
             [FieldError(HEADER, "bad_format", "one value of 1 to 255 visible ASCII characters", "header")],
         )
     return IdempotencyKey(values[0], fingerprint, runtime().settings.idempotency_ttl_s)
+
+
+def register(app: Flask) -> None:
+    """Refuse the header where a POST does not take it: whoever sends it believes that the request may be sent again."""
+
+    def check() -> None:
+        if request.method != "POST" or HEADER not in request.headers or request.endpoint is None:
+            return
+        if request.path.startswith("/v1/") and not _takes(app, request.endpoint):
+            raise Problem(
+                422,
+                "idempotency_key_not_taken",
+                f"{HEADER} is not taken here, and nothing was done. Leave it out, and look before you send this again.",
+                [FieldError(HEADER, "not_allowed", "is not taken here; leave it out", "header")],
+            )
+
+    app.before_request(check)
+
+
+def _takes(app: Flask, endpoint: str) -> bool:
+    """Whether the operation's description names the header."""
+    described = getattr(app.view_functions[endpoint], "_apidoc", {}).get("manual_doc", {})
+    return any(one.get("name") == HEADER for one in described.get("parameters", []))
 
 
 def mismatch() -> Problem:

@@ -64,7 +64,7 @@ def get_delivery(delivery_id: str) -> Response:
 
 @blueprint.post("/<delivery_id>/replay", scope="webhooks:manage")
 @blueprint.response(202, WebhookDeliveryAnswer, description="Accepted", headers=LOCATION_HEADER)
-@refuses(blueprint, 404, 409, writes=True)
+@refuses(blueprint, 404, 409, 422, writes=True)
 @blueprint.doc(operationId="replayWebhookDelivery")
 def replay_delivery(delivery_id: str) -> Response:
     """Tell of an event again

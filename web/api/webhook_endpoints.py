@@ -151,7 +151,7 @@ def rotate_secret(args: dict[str, Any], endpoint_id: str) -> Response:
 
 @blueprint.post("/<endpoint_id>/test", scope="webhooks:manage")
 @blueprint.response(202, WebhookDeliveryAnswer, description="Accepted", headers=LOCATION_HEADER)
-@refuses(blueprint, 404, 409, writes=True)
+@refuses(blueprint, 404, 409, 422, writes=True)
 @blueprint.doc(operationId="testWebhookEndpoint")
 def test_endpoint(endpoint_id: str) -> Response:
     """Send a test webhook

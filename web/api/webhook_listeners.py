@@ -20,6 +20,7 @@ from web.api.webhook_answers import FetchedWebhookList, RemovedWebhookAnswer, We
 from web.api.webhook_endpoints import shown, too_many_endpoints
 from web.api.webhook_fields import NewWebhookListenerRequest, PollWebhooksRequest
 from web.auth import tenant
+from web.breath import waiting
 from web.problems import not_found
 from web.runtime import runtime
 
@@ -63,13 +64,14 @@ def poll_listener(args: dict[str, Any], listener_id: str) -> Response:
     """
     wanted = path_id("listener", listener_id)
     heard = [Heard(one["delivery_id"], one.get("code"), one.get("error")) for one in args.get("heard", [])]
-    until = time.monotonic() + args["wait_s"]
+    until, goes_on = time.monotonic() + args["wait_s"], True
     while True:
-        secret, found = _hear(wanted, heard)
+        secret, found = _hear(wanted, heard, goes_on=goes_on)
         if found or time.monotonic() >= until:
             return answer({"data": [_show(secret, one) for one in found]})
-        heard = []
-        time.sleep(min(LOOK_S, max(0.0, until - time.monotonic())))
+        heard, goes_on = [], False
+        with waiting():
+            time.sleep(min(LOOK_S, max(0.0, until - time.monotonic())))
 
 
 @blueprint.delete("/<listener_id>", scope="webhooks:manage")
@@ -85,10 +87,10 @@ def delete_listener(listener_id: str) -> Response:
     return answer({"id": listener_id, "deleted": True})
 
 
-def _hear(listener_id: UUID, heard: list[Heard]) -> tuple[bytes, list[Fetched]]:
+def _hear(listener_id: UUID, heard: list[Heard], *, goes_on: bool) -> tuple[bytes, list[Fetched]]:
     ours = runtime()
     with told_truly("Ask again: events come until they are named in heard."):
-        found = webhook_endpoints.hear(ours.database, tenant().id, listener_id, heard, ours.now())
+        found = webhook_endpoints.hear(ours.database, tenant().id, listener_id, heard, ours.now(), goes_on=goes_on)
     if found is None:
         raise not_found("listener")
     return found

@@ -108,7 +108,7 @@ def list_gateways() -> Response:
 
 @blueprint.post("/gateways/actions/look", scope=NEEDS)
 @blueprint.response(202, OrderedAnswer, description="Accepted")
-@refuses(blueprint, writes=True)
+@refuses(blueprint, 422, writes=True)
 @blueprint.doc(operationId="operatorLookAtGateways")
 def look_at_gateways() -> Response:
     """Have every switch's gateways compared

@@ -44,7 +44,7 @@ def list_switches() -> Response:
 
 @blueprint.post("/switches/<switch>/actions/drain", scope=NEEDS)
 @blueprint.response(202, SwitchAnswer, description="Accepted")
-@refuses(blueprint, 404, writes=True)
+@refuses(blueprint, 404, 422, writes=True)
 @blueprint.doc(operationId="operatorDrainSwitch")
 def drain_switch(switch: str) -> Response:
     """Drain a switch
@@ -57,7 +57,7 @@ def drain_switch(switch: str) -> Response:
 
 @blueprint.post("/switches/<switch>/actions/undrain", scope=NEEDS)
 @blueprint.response(202, SwitchAnswer, description="Accepted")
-@refuses(blueprint, 404, writes=True)
+@refuses(blueprint, 404, 422, writes=True)
 @blueprint.doc(operationId="operatorUndrainSwitch")
 def undrain_switch(switch: str) -> Response:
     """Put a switch back into service"""

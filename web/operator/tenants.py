@@ -180,7 +180,7 @@ def change_tenant(args: dict[str, Any], tenant: str) -> Response:
 
 @blueprint.post("/tenants/<tenant>/actions/cancel_queued", scope=NEEDS)
 @blueprint.response(202, CanceledQueueAnswer, description="Accepted")
-@refuses(blueprint, 404, writes=True)
+@refuses(blueprint, 404, 422, writes=True)
 @blueprint.doc(operationId="operatorCancelQueuedCalls")
 def cancel_queued_of(tenant: str) -> Response:
     """Cancel all that a tenant has queued
