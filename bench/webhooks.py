@@ -32,6 +32,7 @@ from uuid import UUID
 from bench import Ratio, Report, alternate
 from calls.evidence import End, Evidence, Source, State
 from calls.retry import RetryRules
+from lab.liberty import give_the_world
 from settings import Settings
 from store import agents, attempts, calls, carriers, outbox, tenants, webhook_endpoints
 from store.calls import NewCall
@@ -89,6 +90,7 @@ class House:
         self._settings = Settings.model_validate({"database_url": url})
         self.db: Database = open_database(self._settings, "bench", cooperative=False, wait_s=10)
         self.tenant = tenants.create(self.db, name="bench")
+        give_the_world(self.db, self.tenant.id)
         self._agent = agents.create(self.db, tenant_id=self.tenant.id, name="bench", kind="announcement", audio="a.wav").id
         self._carrier = carriers.put_carrier(self.db, name="bench", max_channels=10_000, cps=1000).id
         carriers.put_endpoint(self.db, carrier_id=self._carrier, gateway="bench", address="127.0.0.1:5060")
