@@ -339,7 +339,7 @@ def refuse_everything(api: Api, world: World, spec: dict[str, Any], monkeypatch:
 
     for (method, path), operation in operations(spec):
         if method == "POST" and operation["security"] != [{"operator_key": []}]:
-            more = {"json": {}} if "requestBody" in operation else {}
+            more: dict[str, Any] = {"json": {}} if "requestBody" in operation else {}
             refused = api.send(method, filled(path), headers={"Idempotency-Key": "described"}, **more)
             takes = any(one["name"] == "Idempotency-Key" for one in operation.get("parameters", []))
             assert (refused.get_json()["code"] == "idempotency_key_not_taken") != takes, path

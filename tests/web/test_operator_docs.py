@@ -120,7 +120,7 @@ def _refusals(api: Api, world: World, spec: dict[str, Any], monkeypatch: Any) ->
 
     for (method, path), operation in operations(spec):
         if path.startswith("/v1/operator/") and method == "POST":
-            more = {"json": {}} if "requestBody" in operation else {}
+            more: dict[str, Any] = {"json": {}} if "requestBody" in operation else {}
             refused = api.send(method, filled(path), headers={"Idempotency-Key": "described"}, **more)
             assert refused.get_json()["code"] == "idempotency_key_not_taken", path
     everything("")
