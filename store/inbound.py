@@ -174,6 +174,7 @@ def accept(
         "agent_variables": {},
         "sequence": 0 if line.hook is None else 1,
         "direction": "inbound",
+        "test": False,
         "recording": line.recorded(terms.recording_days),
         "recording_ids": [],
     }

@@ -128,7 +128,7 @@ def test_a_call_claimed_at_the_last_moment_does_not_expire_under_the_phone_that_
     call = world.accept(expires_at=at(50))
     params = {
         "attempt_id": call.attempt_id, "fence": 1, "epoch": 0, "switch": "fs1", "carrier_id": world.carrier_id,
-        "now": at(49), "pdd_s": 25, "duty": None, "clock": at(49),
+        "now": at(49), "pdd_s": 25, "duty": None, "clock": at(49), "lab": False,
     }  # fmt: skip
     between(world, call.call.id, 51, lambda conn: _claim(conn, params))
     assert world.call(call.call.id).status == "dialing"

@@ -158,7 +158,8 @@ def test_anothers_name_is_not_taken(url: str) -> None:
 def test_ours_are_there_and_valid(world: World) -> None:
     ours = [index.name for migration in read_migrations() for index in migration.indexes]
     assert ours == [
-        "calls_number", "call_commands_action", "call_commands_call", "calls_to", "calls_reference", "calls_agent_live",
+        "calls_number", "call_commands_action", "call_commands_call", "calls_batch", "calls_to", "calls_reference",
+        "calls_agent_live",
     ]  # fmt: skip
     assert all(valid(world.url, name) for name in ours)
 
