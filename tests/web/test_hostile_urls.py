@@ -138,6 +138,7 @@ def connects(monkeypatch: pytest.MonkeyPatch) -> Iterator[Connects]:
         return [(family[version], socket.SOCK_STREAM, 6, "", (address, port)) for address, version in parsed]
 
     monkeypatch.setattr(socket, "getaddrinfo", answer)
+    monkeypatch.setattr("jobs.webhook_address._getaddrinfo", answer)  # which is the one of before gevent
     CONNECTS.seen.clear()
     CONNECTS.ours.clear()
     CONNECTS.armed = True
