@@ -153,6 +153,7 @@ def test_it_gets_its_locks_under_steady_writing(empty: str) -> None:
                 time.sleep(0.001)
                 conn.execute(f"INSERT INTO {second} (n) VALUES (1)".encode())
                 conn.commit()
+                time.sleep(0.004)  # of four writers some are always at it, but not each of them in the middle
                 written += 1
                 if written == 1:
                     writing.wait(PATIENCE_S)

@@ -51,7 +51,7 @@ from settings import Settings
         ('{"password": "a b@c, d", "n": 1}', '{"password": "***", "n": 1}'),
         ("secret='x y' key: \"it's\" token=abc", "secret='***' key: \"***\" token=***"),
         ('{\\"password\\": \\"a b\\", \\"n\\": 1}', '{\\"password\\": \\"***\\", \\"n\\": 1}'),
-        ("postgresql://user:p@ss@host/db, redis://:q@h/0", "postgresql://user:***@host/db, redis://:***@h/0"),
+        ("postgresql://user:p@ss@host/db, redis://:p@h/0", "postgresql://user:***@host/db, redis://:***@h/0"),
         *(
             (same, same)
             for same in (
