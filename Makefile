@@ -18,12 +18,12 @@ demo: venv  ## everything on this machine, 120 calls, until Ctrl-C (EXIT=1: ends
 	@$(BIN)/trunkline demo $(if $(filter-out 0,$(EXIT)),--exit) $(ARGS)
 
 # Most tests wait more than they work, so several at a time. Houses wait most: two at once, the longest first, each file in one
-# worker. What needs no clock of its own (virtual clocks, planted bugs, pure rules, the API) meanwhile takes what they leave of
+# worker. What needs no clock of its own (virtual clocks, planted bugs, pure rules, the API, rows) meanwhile takes what they leave of
 # the machine. Those that want a carrier's limit used up have it to themselves.
 ALONE := tests/system/test_limits_pacing.py tests/system/test_limits_stalls.py
 LONGEST := tests/chaos/test_chaos.py tests/system/test_restarts.py tests/chaos/test_crash_points.py tests/system/test_why.py
 HOUSES := $(LONGEST) $(filter-out $(LONGEST) $(ALONE),$(wildcard tests/chaos/test_*.py tests/system/test_*.py))
-BESIDE := tests/budget tests/lab tests/retry tests/unit/calls tests/web
+BESIDE := tests/budget tests/lab tests/retry tests/unit/calls tests/web tests/store
 
 test: venv  ## every test, on real Postgres and Redis (ARGS="tests/unit -k retry")
 ifneq ($(ARGS),)

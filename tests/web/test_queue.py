@@ -194,6 +194,7 @@ def test_nobody_elses_call_and_none_that_is_not_queued(queue: Queue, world: Worl
 
 
 def test_ones_own_limit_is_named_with_its_numbers(queue: Queue, world: World) -> None:
+    carriers.update(world.database, "acme", cps=1000)  # whose pace holds nobody here, however quick the machine
     scopes.put(world.database, Scope(tenant_scope(world.ours.id), max_channels=1))
     calls = queue.line(3)
     assert queue.grant().grants
