@@ -72,12 +72,17 @@ class Gateways:
                 continue  # not configured here, or it says something else: an originate will tell
             # One that is rendered and not there, or not as it should be, is no way to the carrier from here: no claim takes
             # it, so no permit may be asked for it, whatever its pings say.
-            up = status is not None and status[1] == "UP" and (endpoint.name is None or endpoint.gateway in here)
+            loaded = status is not None and (endpoint.name is None or endpoint.gateway in here)
+            up = loaded and status is not None and status[1] == "UP"
             before = self._up.get(endpoint.carrier_id, {}).get(endpoint.gateway)
             if before is not up and (before is not None or not up):
                 said = {"gateway": endpoint.gateway, "up": up, "switch": self._board.settings.switch}
                 log.log(logging.INFO if up else logging.WARNING, "gateway", extra=said)
             found.setdefault(endpoint.carrier_id, {})[endpoint.gateway] = up
+            if not loaded:
+                # That a switch has it not, or not yet, says nothing of the carrier: whoever judges it hears of pings alone.
+                # Else a carrier that was just added, or a house that starts, begins with a pause and counted calls.
+                continue
             ping = _PING.search(reply)
             outcomes.gateway_seen(
                 self._board.db,

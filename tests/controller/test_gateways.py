@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import socket
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import gevent
 
 from controller.board import Board
 from controller.esl import EslLink
 from controller.gateways import Gateways
-from store import carriers, outcomes
+from store import carriers, outcomes, trunks
 from tests.controller.test_reconcile import board, switch
 from tests.esl.stub import wait_for
 from tests.store.conftest import World
@@ -70,3 +71,19 @@ def test_an_event_makes_it_look_at_once(world: World, board: Board) -> None:
     finally:
         loop.kill()
         board.events.stop()
+
+
+def test_what_the_switch_has_not_yet_says_nothing_of_the_carrier(world: World, board: Board) -> None:
+    for endpoint in carriers.list_endpoints(world.db):
+        carriers.put_endpoint(
+            world.db, carrier_id=endpoint.carrier_id, gateway=endpoint.gateway, address=endpoint.address, enabled=False
+        )
+    ((name,),) = world.rows("SELECT name FROM carriers WHERE id = %s", world.carrier_id)
+    made = trunks.put_endpoint(
+        world.db, carrier_id=world.carrier_id, carrier=name, name=uuid4().hex[:6], address="127.0.0.1:5061"
+    )
+    gateways, now = Gateways(board), datetime.now(UTC)
+    assert gateways.look(now) == {world.carrier_id: {made.gateway: False}}
+    assert gateways.down(world.carrier_id), "no permit is asked for from here"
+    assert outcomes.gateways(world.db, now - timedelta(seconds=30)).get(world.carrier_id, []) == []
+    assert world.rows("SELECT 1 FROM gateway_states WHERE gateway = %s", made.gateway) == []

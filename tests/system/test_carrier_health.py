@@ -130,7 +130,7 @@ def _outage(house: House) -> tuple[int, float, set[str]]:
     again = time.time()
     tried = invites(house, FIRST.name, seen * S + 0.5 * S, again * S)
     assert len(probing) == 2
-    assert 2 <= len(tried) <= PROBES * 2, "counted calls and nothing else; a trial may be over after one"
+    assert 4 <= len(tried) <= PROBES * 2, "counted calls and nothing else"
     assert len(invites(house, SECOND.name, seen * S, again * S)) >= 20, "the other goes on"
     replace_carrier(house, "carrier-first-back", FIRST, ())
     caught |= in_flight(house, time.time())  # a trial that was sent while nobody listened
@@ -198,7 +198,6 @@ def factor(house: House, name: str) -> float:
 
 
 def test_a_carrier_that_refuses_for_its_rate_is_slowed_at_once(house: House) -> None:
-    before = len(outcomes.history(house.stack.db, carrier_id(house, STRICT.name)))
     ids = [house.post(area=STRICT_AREA) for _ in range(60)]
     verdict = becomes(house, STRICT.name, "slowed")
     assert "refused for its limits" in verdict.why
@@ -216,6 +215,5 @@ def test_a_carrier_that_refuses_for_its_rate_is_slowed_at_once(house: House) -> 
         first = at
         assert not [r for r in arrived if at + 0.4 * S < r["t"] < at + 1.0 * S], "it rests at once"
     assert len(refused) < len(arrived) / 3, "at 10 in a second, six of ten would have been refused"
-    # (When the house began, health may have looked before the gateway was loaded.)
-    history = outcomes.history(house.stack.db, carrier_id(house, STRICT.name))
-    assert "stopped" not in [row.state for row in history[: len(history) - before]]
+    states = [row.state for row in outcomes.history(house.stack.db, carrier_id(house, STRICT.name))]
+    assert "stopped" not in states
