@@ -20,3 +20,6 @@ ALTER TABLE call_commands
     ADD CONSTRAINT call_commands_verb_check
         CHECK (verb IN ('hangup', 'probe', 'pause_recording', 'resume_recording', 'dtmf', 'play')) NOT VALID;
 COMMENT ON COLUMN call_commands.begun_at IS 'play: the switch has it; whoever hears its end says what came of it';
+
+-- A tenant's request (0017) tells by whom a call was carried.
+GRANT SELECT (name) ON carriers TO trunkline_web;

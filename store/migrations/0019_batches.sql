@@ -1,6 +1,6 @@
 -- Calls that were posted together, and what was answered to requests under an Idempotency-Key that made something else than one
 -- call. It only adds: processes of the version before go on beside it, and take the calls of a batch for any others. The
--- index by which the calls of a batch are found comes with 0024.
+-- index by which the calls of a batch are found comes with 0023.
 
 ALTER TABLE calls ADD COLUMN batch_id uuid;
 COMMENT ON COLUMN calls.batch_id IS 'posted with this batch; no reference, which would lock its row for each call; NULL: alone';
@@ -43,9 +43,5 @@ CREATE TRIGGER queued_enters AFTER INSERT ON attempts
     REFERENCING NEW TABLE AS entered FOR EACH STATEMENT EXECUTE FUNCTION count_queued_together();
 
 -- A tenant's request sees its own alone (0017).
-DO $$ BEGIN
-    IF to_regproc('guard_tenant_table') IS NOT NULL THEN
-        PERFORM guard_tenant_table('batches', rights => 'SELECT, INSERT, UPDATE');
-        PERFORM guard_tenant_table('request_keys', rights => 'SELECT, INSERT, UPDATE');
-    END IF;
-END $$;
+SELECT guard_tenant_table('batches', rights => 'SELECT, INSERT, UPDATE');
+SELECT guard_tenant_table('request_keys', rights => 'SELECT, INSERT, UPDATE');

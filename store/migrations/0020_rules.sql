@@ -39,3 +39,7 @@ CREATE TABLE caller_ids (
     created_at   timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (tenant_id, number)
 );
+
+-- A tenant's request asks them; whoever operates the system sets them.
+SELECT guard_tenant_table('tenant_rules', rights => 'SELECT');
+SELECT guard_tenant_table('caller_ids', rights => 'SELECT');

@@ -87,11 +87,6 @@ INSERT INTO webhook_endpoints (id, tenant_id, account, url)
 SELECT uuid7_at(clock_timestamp()), id, true, webhook_url FROM tenants WHERE webhook_url IS NOT NULL;
 
 -- A tenant's request sees and writes its own rows alone; of its tenant's row it writes what webhooks need.
-DO $$ BEGIN
-    IF to_regproc('guard_tenant_table') IS NOT NULL THEN
-        PERFORM guard_tenant_table('webhook_endpoints', rights => 'SELECT, INSERT, UPDATE');
-        PERFORM guard_tenant_table('webhook_deliveries', rights => 'SELECT, INSERT, UPDATE');
-        GRANT UPDATE (webhook_url, webhook_also, webhook_secret, webhook_old_secret, webhook_old_until)
-            ON tenants TO trunkline_web;
-    END IF;
-END $$;
+SELECT guard_tenant_table('webhook_endpoints', rights => 'SELECT, INSERT, UPDATE');
+SELECT guard_tenant_table('webhook_deliveries', rights => 'SELECT, INSERT, UPDATE');
+GRANT UPDATE (webhook_url, webhook_also, webhook_secret, webhook_old_secret, webhook_old_until) ON tenants TO trunkline_web;
