@@ -313,10 +313,13 @@ def test_one_question_is_one_transaction_of_its_own(db: Database, world: World) 
 
 
 def test_what_is_ready_is_taken_without_asking_the_hub(postgres_url: str) -> None:
-    """A transaction of ten statements sent together; the hub is asked when an answer has to be waited for."""
+    """Ten statements sent together; the hub is asked when an answer has to be waited for.
+
+    The first waits for a lock that is let go of by another greenlet, so by the hub: Postgres cannot be the faster one.
+    """
     ran = in_process(f"""
         from gevent import monkey; monkey.patch_all()
-        import select
+        import gevent, psycopg, select
         asked = 0
         class Counted(select.poll):
             def poll(self, *args):
@@ -327,12 +330,19 @@ def test_what_is_ready_is_taken_without_asking_the_hub(postgres_url: str) -> Non
         from settings import Settings
         from store.pool import open_database
         settings = Settings.model_validate({{"database_url": {postgres_url!r}}})
-        with open_database(settings, "test", cooperative=True, wait_s=10) as db:
+        with (
+            open_database(settings, "test", cooperative=True, wait_s=10) as db,
+            psycopg.connect({postgres_url!r}, autocommit=True) as other,
+        ):
             for _ in range(3):
-                asked = 0
-                with db.connection() as conn, conn.pipeline():
-                    rows = [conn.execute("SELECT %s::integer", [n]) for n in range(10)]
-                    told = [row.fetchone()[0] for row in rows]
+                other.execute("SELECT pg_advisory_lock(1)")
+                with db.connection() as conn:
+                    asked = 0
+                    gevent.spawn(other.execute, "SELECT pg_advisory_unlock(1)")
+                    with conn.pipeline():
+                        conn.execute("SELECT pg_advisory_xact_lock(1)")
+                        rows = [conn.execute("SELECT %s::integer", [n]) for n in range(10)]
+                        told = [row.fetchone()[0] for row in rows]
         assert told == list(range(10)), told
         print(asked)
     """)
