@@ -18,15 +18,14 @@ from functools import lru_cache
 from typing import Literal, Protocol
 from zoneinfo import ZoneInfo, available_timezones
 
+from calls.wall_clock import DAY, TICK, shown, stretch
+
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 MIDNIGHT = 24 * 60
 _CLOCK = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])|24:00")
 #: Files beside the zones that are none: what they say depends on the machine, or is nothing.
 _NO_ZONES = frozenset({"localtime", "Factory", "posixrules"})
 UTC_NAME = "UTC"
-_DAY, _TICK = timedelta(days=1), timedelta(microseconds=1)
-#: No zone changes its offset and takes it back within so short a time.
-_LOOK = timedelta(hours=6)
 
 Why = Literal["window", "hours", "per_day", "number_per_day"]
 
@@ -115,8 +114,8 @@ class Window:
         here = closed = at.astimezone(UTC)
         found, limit = None, until + need
         while here < limit:
-            wall, offset = _wall(self.zone, here)
-            end = _stretch(self.zone, here, wall, offset, limit)
+            wall, offset = shown(self.zone, here)
+            end = stretch(self.zone, here, wall, offset, limit)
             first, last = here, here
             if wall.weekday() in self.days:
                 midnight = datetime.combine(wall.date(), datetime.min.time())
@@ -242,19 +241,19 @@ class Limits:
             opening = AllOf(parts).opening(at, self.need, until)
             if opening is None:
                 return None
-            wall, offset = _wall(self.zone, opening.at)
+            wall, offset = shown(self.zone, opening.at)
             if wall.date() not in full:
                 return opening
-            at = _stretch(self.zone, opening.at, wall, offset, until)
+            at = stretch(self.zone, opening.at, wall, offset, until)
         return None
 
     def against(self, at: datetime) -> Why | None:
         """What forbids a dial at ``at``; None: nothing."""
-        if self.window is not None and self.window.opening(at, self.need, at + _TICK) is None:
+        if self.window is not None and self.window.opening(at, self.need, at + TICK) is None:
             return "window"
-        if self.hours is not None and self.hours.opening(at, self.need, at + _TICK) is None:
+        if self.hours is not None and self.hours.opening(at, self.need, at + TICK) is None:
             return "hours"
-        day = _wall(self.zone, at)[0].date()
+        day = shown(self.zone, at)[0].date()
         if day in self._full(self.rang, self.per_day):
             return "per_day"
         return "number_per_day" if day in self._full(self.number_rang, self.number_per_day) else None
@@ -262,48 +261,15 @@ class Limits:
     def next_day(self, at: datetime) -> datetime:
         """The first moment of the next local day."""
         here = at.astimezone(UTC)
-        wall, offset = _wall(self.zone, here)
+        wall, offset = shown(self.zone, here)
         today = wall.date()
         while wall.date() <= today:
-            here = _stretch(self.zone, here, wall, offset, here + 2 * _DAY)
-            wall, offset = _wall(self.zone, here)
+            here = stretch(self.zone, here, wall, offset, here + 2 * DAY)
+            wall, offset = shown(self.zone, here)
         return here
 
     def _full(self, rang: Collection[datetime], most: int | None) -> set[date]:
         if most is None:
             return set()
-        days = Counter(_wall(self.zone, at)[0].date() for at in rang)
+        days = Counter(shown(self.zone, at)[0].date() for at in rang)
         return {day for day, count in days.items() if count >= most}
-
-
-def _wall(where: ZoneInfo, at: datetime) -> tuple[datetime, timedelta]:
-    """What the clock there shows at ``at``, without a zone, and how far it is ahead of UTC."""
-    local = at.astimezone(where)
-    offset = local.utcoffset()
-    assert offset is not None, "a zone always has an offset"
-    return local.replace(tzinfo=None), offset
-
-
-def _stretch(where: ZoneInfo, at: datetime, wall: datetime, offset: timedelta, limit: datetime) -> datetime:
-    """The end of the stretch from ``at`` on in which the local date and the offset stay as they are: later than ``at``, and
-    ``limit`` at the latest, which is later too.
-    """
-    midnight = at + (datetime.combine(wall.date(), datetime.min.time()) + _DAY - wall)
-    here, end = at, min(midnight, limit)
-    while here < end:
-        later = min(here + _LOOK, end)
-        if _wall(where, later)[1] != offset:
-            return _jump(where, here, later, offset)
-        here = later
-    return end
-
-
-def _jump(where: ZoneInfo, before: datetime, after: datetime, offset: timedelta) -> datetime:
-    """The first moment in (before, after] at which the offset is another than ``offset``."""
-    while after - before > _TICK:
-        middle = before + (after - before) / 2
-        if _wall(where, middle)[1] == offset:
-            before = middle
-        else:
-            after = middle
-    return after

@@ -1,4 +1,4 @@
-"""Keys and files for the callee: what was asked for, carried out on the switch in the order in which it was asked.
+"""Keys and files for the callee, carried out on the switch as they were asked for.
 
 Never twice: in one write with the command a note on the channel says which action it is, so whoever takes over before it is
 on record finds the note and does not press the keys again (as the tombstone proves a dial). Not later than FRESH_S after it
@@ -8,49 +8,35 @@ was asked either: then it would be a surprise.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from uuid import UUID
 
 from controller import commands, esl_replies
-from controller.board import Board
 from controller.esl_errors import refusal
 from controller.frames import text_of
+from controller.wishes import Wishes
 from store import call_actions
 from store.call_actions import FRESH_S, SENT, TAG, TOO_LATE, VERBS
 from store.commands import Command as Wish
 
 
-def is_for_the_callee(wish: Wish) -> bool:
-    """Whether a wish is of the kind that is carried out here."""
-    return wish.verb in VERBS
-
-
-class CallActions:
+class CallActions(Wishes):
     """One switch's."""
 
-    def __init__(self, board: Board) -> None:
-        self._board = board
-        self._waiting: set[UUID] = set()  # attempts of which an earlier wish waits, in this sweep
+    verbs = VERBS
 
-    def begin(self) -> None:
-        """A sweep begins: the oldest wishes come first."""
-        self._waiting.clear()
+    def _refused(self, wish: Wish) -> str | None:
+        return TOO_LATE if wish.age_s > FRESH_S else None
 
-    def carry_out(self, wish: Wish) -> str | None:
-        """What came of it; None: it stays open. Raises EslError, ``psycopg.Error``, CommandError."""
-        if wish.age_s > FRESH_S:
-            return TOO_LATE
-        if wish.attempt_id in self._waiting:
-            return None
+    def _do(self, wish: Wish) -> str | None:
         command = self._command(wish)
         asked = self._board.link.write([commands.uuid_dump(wish.attempt_id)])[0].wait()
         if refusal(asked):
             # No such channel: its end is on its way to the row.
-            self._waiting.add(wish.attempt_id)
+            self._wait(wish)
             return None
         channel = esl_replies.dump(asked)
         if text_of(channel, "Channel-State") != "CS_EXECUTE":
             # Answered just now, and on its way to its park, on which what plays is cut off.
-            self._waiting.add(wish.attempt_id)
+            self._wait(wish)
             return None
         if text_of(channel, "variable_trunkline_action") != str(wish.id):
             note = commands.uuid_setvar(wish.attempt_id, "trunkline_action", str(wish.id))

@@ -18,11 +18,12 @@ from calls import watch
 from calls.evidence import Evidence, State
 from controller import commands
 from controller.board import Board
-from controller.call_actions import CallActions, is_for_the_callee
+from controller.call_actions import CallActions
 from controller.esl import EslError
 from controller.reconcile import Reconciler
-from controller.recording import RecordingWishes, is_for_recording
+from controller.recording import RecordingWishes
 from controller.rounds import Rounds
+from controller.wishes import Wishes
 from controller.writer import EventWriter
 from crashpoint import crash_point
 from store import attempts
@@ -44,8 +45,7 @@ class CommandRunner(Rounds):
         self._board = board
         self._reconciler = reconciler
         self._writer = writer
-        self._recording = RecordingWishes(board)
-        self._actions = CallActions(board)
+        self._wishes: tuple[Wishes, ...] = (RecordingWishes(board), CallActions(board))
         self._after = UUID(int=0)  # the last of an operator's that was looked at
 
     def round(self) -> None:
@@ -64,8 +64,8 @@ class CommandRunner(Rounds):
         """Carries out every open command of this switch; of an operator's, who may end everything at once, a portion, so
         that neither the switch nor its carriers are stormed, and nobody else's waits behind them.
         """
-        self._recording.begin()
-        self._actions.begin()
+        for kind in self._wishes:
+            kind.begin()
         open_rows = rows.list_open(self._board.db, self._board.settings.switch)
         if not open_rows:
             return
@@ -100,14 +100,11 @@ class CommandRunner(Rounds):
         if row.verb == "probe":
             self._probe(row, state)
             return
-        if is_for_recording(row):
-            if (result := self._recording.carry_out(row)) is not None:
-                self._finish(row, result)
-            return
-        if is_for_the_callee(row):
-            if (result := self._actions.carry_out(row)) is not None:
-                self._finish(row, result)
-            return
+        for kind in self._wishes:
+            if row.verb in kind.verbs:
+                if (result := kind.carry_out(row)) is not None:
+                    self._finish(row, result)
+                return
         if row.verb != "hangup":
             raise commands.CommandError(f"verb: {row.verb!r} is not known to this version")
         # Noted first: should the channel come up while the kill is answered "no such channel", it is killed then.

@@ -1,4 +1,4 @@
-"""Pause and resume of recordings: what was asked for, carried out on the switch in the order in which it was asked.
+"""Pause and resume of recordings, carried out on the switch as they were asked for.
 
 A wish that comes before the recording has begun stays open, and so do all that were asked after it; the beginning wakes us.
 Doing one twice is harmless: the switch only sets a mark, and the row knows whether a pause is open.
@@ -7,45 +7,31 @@ Doing one twice is harmless: the switch only sets a mark, and the row knows whet
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from uuid import UUID
 
 from controller import record_commands
-from controller.board import Board
 from controller.esl_errors import refusal
+from controller.wishes import Wishes
 from store import recordings
 from store.commands import Command as Wish
 from store.recording_actions import PAUSED, RESUMED, VERBS
 
 
-def is_for_recording(wish: Wish) -> bool:
-    """Whether a wish is of the kind that is carried out here."""
-    return wish.verb in VERBS
-
-
-class RecordingWishes:
+class RecordingWishes(Wishes):
     """One switch's."""
 
-    def __init__(self, board: Board) -> None:
-        self._board = board
-        self._waiting: set[UUID] = set()  # attempts of which an earlier wish waits, in this sweep
+    verbs = VERBS
 
-    def begin(self) -> None:
-        """A sweep begins: the oldest wishes come first."""
-        self._waiting.clear()
+    def _refused(self, wish: Wish) -> str | None:  # noqa: ARG002  # all of them or none
+        return None if self._board.settings.recording_spool else "refused: recording_spool is not set beside this switch"
 
-    def carry_out(self, wish: Wish) -> str | None:
-        """What came of it; None: it stays open. Raises EslError, ``psycopg.Error``, CommandError."""
+    def _do(self, wish: Wish) -> str | None:
         attempt, spool = wish.attempt_id, self._board.settings.recording_spool
-        if not spool:
-            return "refused: recording_spool is not set beside this switch"
-        if attempt in self._waiting:
-            return None
         pause = wish.verb == "pause_recording"
         asked_at = datetime.now(UTC)
         build = record_commands.record_mask if pause else record_commands.record_unmask
         (reply,) = self._board.link.write([build(attempt, under=spool)])
         if refusal(reply.wait()):
-            self._waiting.add(attempt)
+            self._wait(wish)
             return None
         if pause:
             recordings.paused(self._board.db, attempt, asked_at)

@@ -25,7 +25,7 @@ from controller.board import Board
 from controller.esl import EslError
 from crashpoint import crash_point
 from store import attempts
-from store.pool import is_transient
+from store.failures import is_transient
 
 log = logging.getLogger(__name__)
 

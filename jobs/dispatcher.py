@@ -32,9 +32,10 @@ from jobs.webhook_retention import forget_in_turn
 from jobs.webhook_schedule import next_wait, turn_wait
 from settings import Settings
 from store import outbox
+from store.failures import is_transient
 from store.listen import listen
 from store.outbox import Delivery, Outcome, Tried
-from store.pool import Database, is_transient, open_database
+from store.pool import Database, open_database
 
 log = logging.getLogger(__name__)
 

@@ -24,7 +24,8 @@ from jobs.stop import stop_on_signals
 from settings import Settings
 from store import attempts, audit, backlog, batches, calls, commands, decisions, request_keys
 from store.attempts import Condition, Overdue
-from store.pool import Database, is_lost, open_database
+from store.failures import is_lost
+from store.pool import Database, open_database
 from store.queue import clock
 from store.suppressions import SecondLook
 

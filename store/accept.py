@@ -21,6 +21,7 @@ from calls.windows import RecipientWindow, Window
 from crashpoint import crash_point
 from store import backlog
 from store.backlog import QueueFull
+from store.idempotency import IdempotencyKey, require_turn
 from store.outbox import outbox_row
 from store.pool import Conn, Database
 from store.queries import load
@@ -30,14 +31,6 @@ from store.snapshot import snapshot, webhook_body
 
 _SQL = load("calls")
 _OUTBOX = load("outbox")
-
-
-class IdempotencyMismatch(ValueError):
-    """The key was used for a request with another body: use a new key."""
-
-
-class IdempotencyInFlight(RuntimeError):
-    """A request with the same key is being worked on: repeat this one a little later."""
 
 
 class UnknownAgent(LookupError):
@@ -87,15 +80,6 @@ class NewCall:
 
 
 @dataclass(frozen=True, slots=True)
-class IdempotencyKey:
-    """``key`` as the client sent it, ``fingerprint`` of the canonical body; remembered for ``ttl_s`` seconds."""
-
-    key: str
-    fingerprint: bytes
-    ttl_s: int = 72 * 3600
-
-
-@dataclass(frozen=True, slots=True)
 class Accepted:
     """``replay`` is what the first request with this key was answered, None for a call accepted now. ``held``: its agent is
     paused, so it is not to be laned.
@@ -121,7 +105,7 @@ def accept_call(
 
     ``respond`` makes the answer that a repetition of the request will be given. ``max_queued``: attempts that a tenant
     without a bound of its own may have queued. Nothing is written when it raises: :class:`QueueFull` (never for a
-    repetition under the same key), :class:`IdempotencyMismatch`, :class:`IdempotencyInFlight`, :class:`UnknownAgent`,
+    repetition under the same key), ``IdempotencyMismatch``, ``IdempotencyInFlight``, :class:`UnknownAgent`,
     :class:`UnknownTenant`, ``ValueError`` (priority, route), ``psycopg.errors.CheckViolation`` (what validation let
     through).
     """
@@ -262,18 +246,12 @@ def _same_key(
     conn: Conn, call: Call, idempotency: IdempotencyKey, now: datetime
 ) -> Callable[[], tuple[bytes, UUID, dict[str, Any]] | None]:
     """Ask (in the pipeline) for an earlier request with the key; the result waits for the answer."""
-    params = {
-        "tenant_id": call.tenant_id,
-        "key": idempotency.key,
-        "since": now - timedelta(seconds=idempotency.ttl_s),
-    }
+    params = {"tenant_id": call.tenant_id, "key": idempotency.key, "since": idempotency.since(now)}
     lock = conn.execute(_SQL["try_key"], params)
     earlier = conn.execute(_SQL["find_key"], params)
 
     def answer() -> tuple[bytes, UUID, dict[str, Any]] | None:
-        got = lock.fetchone()
-        if got is None or not got[0]:
-            raise IdempotencyInFlight("Idempotency-Key: a request with this key is in flight: repeat it in a second")
+        require_turn(lock)
         return earlier.fetchone()
 
     return answer
@@ -287,8 +265,7 @@ def _replay(
     call_id: UUID,
     response: dict[str, Any],
 ) -> Accepted:
-    if bytes(fingerprint) != idempotency.fingerprint:
-        raise IdempotencyMismatch("Idempotency-Key: it was used for a request with another body: use a new key")
+    idempotency.require_same(fingerprint)
     stored = one_row(conn, Call, _SQL["get"], {"tenant_id": call.tenant_id, "id": call_id})
     latest = conn.execute(_SQL["latest_attempt"], {"call_id": call_id}).fetchone()
     assert stored is not None

@@ -17,9 +17,10 @@ import psycopg
 from calls.ids import new_uuid7
 from crashpoint import crash_point
 from store import backlog, request_keys
-from store.accept import IdempotencyKey, NewCall, UnknownTenant
+from store.accept import NewCall, UnknownTenant
 from store.backlog import QueueFull
 from store.batch_rows import Context, Written, pause, write
+from store.idempotency import IdempotencyKey
 from store.pool import Conn, Database
 from store.queries import load
 from store.records import all_rows, one_row

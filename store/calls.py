@@ -8,18 +8,10 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from store.accept import (
-    Accepted,
-    IdempotencyInFlight,
-    IdempotencyKey,
-    IdempotencyMismatch,
-    NewCall,
-    UnknownAgent,
-    UnknownTenant,
-    accept_call,
-)
+from store.accept import Accepted, NewCall, UnknownAgent, UnknownTenant, accept_call
 from store.backlog import QueueFull
 from store.hangup import Hangup, request_hangup
+from store.idempotency import IdempotencyInFlight, IdempotencyKey, IdempotencyMismatch
 from store.pool import Database
 from store.queries import load
 from store.records import all_rows, one_row

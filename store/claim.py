@@ -13,9 +13,10 @@ import psycopg
 from calls.windows import Why
 from store import permission
 from store.caps import ASKED
+from store.failures import is_transient
 from store.limits import REACH, Unreadable
 from store.outbox import outbox_row
-from store.pool import Conn, Database, is_transient
+from store.pool import Conn, Database
 from store.queries import load
 from store.records import recordset
 from store.reschedule import reschedule_in

@@ -18,13 +18,14 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import psycopg
-from psycopg import _queries, errors
+from psycopg import _queries
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from settings import Settings, process_name
+from store.failures import ROLLED_BACK, is_lost, may_be_committed
 from store.migrate import session_name
 from store.waiting import EagerConnection
 
@@ -42,21 +43,12 @@ RECONNECT_S = 2.0
 #: s; first and longest wait between two tries of Database.run.
 RETRY_MIN_S, RETRY_MAX_S = 0.01, 1.0
 
-#: The transaction was rolled back by the server; the same one may well pass next time.
-ROLLED_BACK: tuple[type[Exception], ...] = (errors.SerializationFailure, errors.DeadlockDetected, errors.LockNotAvailable)
-
-#: SQLSTATE classes of what passes: connection, rollback, resources, operator's intervention, the system's input/output.
-_PASSING_CLASSES = frozenset({"08", "40", "53", "57", "58"})
-#: Others that pass: lock not to be had, transaction or session idle or open too long, a standby that takes no writes.
-_PASSING = frozenset({"55P03", "25P03", "25P04", "25006"})
-
-log = logging.getLogger("trunkline.store")
-
-
 #: The role in which tenants' requests run (migration 0017): no owner, no superuser, bound by row level security.
 WEB_ROLE = "trunkline_web"
 #: Until the transaction ends it is one tenant's.
 _BIND = b"BEGIN; SELECT set_config('role', 'trunkline_web', true), set_config('trunkline.tenant', '%s', true)"
+
+log = logging.getLogger("trunkline.store")
 
 
 class NotCooperative(RuntimeError):
@@ -214,39 +206,6 @@ def _bound(conn: Conn, tenant_id: UUID) -> Iterator[None]:
             conn.autocommit = False
         else:
             conn.close()  # broken off in the middle: nobody else may have it so
-
-
-def is_lost(error: Exception) -> bool:
-    """The server went away, is starting or stopping, or no connection came in time; not: the statement was too slow."""
-    if isinstance(error, (PoolTimeout, psycopg.InterfaceError)):
-        return True
-    state = getattr(error, "sqlstate", None)
-    return state is None or state[:2] == "08" or state in ("57P01", "57P02", "57P03", "53300", "25P03")
-
-
-def may_be_committed(error: Exception) -> bool:
-    """Whether work that failed with ``error`` may have been committed all the same: its connection was lost under it.
-
-    Not so when no connection could be had, or when the server lived to say what was wrong.
-    """
-    lost = isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError)) and is_lost(error)
-    return lost and not isinstance(error, PoolTimeout)
-
-
-def is_transient(error: Exception) -> bool:
-    """Whether the same work may well pass later: the server is away, full, a standby, rolled it back or was too slow.
-
-    What is left is the data's or the program's fault: trying again would only repeat it.
-    """
-    if isinstance(error, OSError):
-        return True
-    if not isinstance(error, psycopg.Error):
-        return False
-    state = error.sqlstate
-    if state is None:
-        # No word of the server's: the connection is gone, or never was.
-        return isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))
-    return state[:2] in _PASSING_CLASSES or state in _PASSING
 
 
 def _check(conn: Conn) -> None:

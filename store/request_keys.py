@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
-from store.accept import IdempotencyInFlight, IdempotencyKey, IdempotencyMismatch
+from store.idempotency import IdempotencyKey, require_turn
 from store.joined import Joined
 from store.pool import Conn, Database
 from store.queries import load
@@ -30,17 +30,15 @@ class Remembered:
 
 def ask(conn: Conn, tenant_id: UUID, scope: str, key: IdempotencyKey, now: datetime) -> Callable[[], Remembered | None]:
     """Take the key's lock until the transaction ends, and ask for an earlier answer, in the caller's pipeline; the result
-    waits for both. It raises :class:`IdempotencyInFlight` where another holds the lock, :class:`IdempotencyMismatch` where
-    the answer was to another body.
+    waits for both. It raises ``IdempotencyInFlight`` where another holds the lock,
+    ``IdempotencyMismatch`` where the answer was to another body.
     """
     params = _params(tenant_id, scope, key, now)
     lock = conn.execute(_SQL["try"], params)
     earlier = conn.execute(_SQL["find"], params)
 
     def answer() -> Remembered | None:
-        got = lock.fetchone()
-        if got is None or not got[0]:
-            raise IdempotencyInFlight("Idempotency-Key: a request with this key is in flight: repeat it in a second")
+        require_turn(lock)
         return _same(earlier.fetchone(), key)
 
     return answer
@@ -70,7 +68,7 @@ def once(
 
 
 def find(db: Database, tenant_id: UUID, scope: str, key: IdempotencyKey, now: datetime) -> Remembered | None:
-    """An earlier answer, if there is one already; raises :class:`IdempotencyMismatch`. None proves nothing: ask under the
+    """An earlier answer, if there is one already; raises ``IdempotencyMismatch``. None proves nothing: ask under the
     lock before anything is done.
     """
     with db.connection() as conn:
@@ -101,7 +99,7 @@ def forget(db: Database, before: datetime, limit: int) -> int:
 
 
 def _params(tenant_id: UUID, scope: str, key: IdempotencyKey, now: datetime) -> dict[str, object]:
-    return {"tenant_id": tenant_id, "scope": scope, "key": key.key, "since": now - timedelta(seconds=key.ttl_s)}
+    return {"tenant_id": tenant_id, "scope": scope, "key": key.key, "since": key.since(now)}
 
 
 def _same(row: tuple[object, ...] | None, key: IdempotencyKey) -> Remembered | None:
@@ -111,6 +109,5 @@ def _same(row: tuple[object, ...] | None, key: IdempotencyKey) -> Remembered | N
     assert isinstance(fingerprint, bytes | memoryview)
     assert isinstance(status, int)
     assert isinstance(body, bytes | memoryview)
-    if bytes(fingerprint) != key.fingerprint:
-        raise IdempotencyMismatch("Idempotency-Key: it was used for a request with another body: use a new key")
+    key.require_same(fingerprint)
     return Remembered(status, None if location is None else str(location), bytes(body))

@@ -14,15 +14,8 @@ import psycopg
 import pytest
 from psycopg_pool import PoolTimeout
 
-from store.pool import (
-    Conn,
-    Database,
-    NotCooperative,
-    assert_cooperative,
-    is_transient,
-    may_be_committed,
-    open_database,
-)
+from store.failures import is_transient, may_be_committed
+from store.pool import Conn, Database, NotCooperative, assert_cooperative, open_database
 from tests.store.conftest import World, settings_for
 from tests.store.threads import results, together, wait_for
 from trunkline import servers

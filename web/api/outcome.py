@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import psycopg
 from flask import g
 
-from store.pool import may_be_committed
+from store.failures import may_be_committed
 from web.problems import outcome_unknown
 
 log = logging.getLogger("trunkline.web")
