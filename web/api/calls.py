@@ -18,7 +18,8 @@ from store.hangup import OtherAction, request_hangup
 from store.rows import Call, CallEvent
 from store.snapshot import attempt_snapshot, snapshot, stamp
 from web.api import dryrun, idempotency
-from web.api.answers import AttemptList, CallAnswer, CallPage, CanceledQueueAnswer, EventList
+from web.api.attempt_answers import AttemptList
+from web.api.call_answers import CallAnswer, CallPage, CanceledQueueAnswer, EventList
 from web.api.call_lines import LINES_CONTENT, lines, wants_lines
 from web.api.flights import only_one
 from web.api.headers import LOCATION_HEADER, REPLAYED_HEADER
