@@ -13,9 +13,9 @@ from flask_smorest.utils import prepare_response
 from werkzeug.exceptions import NotFound
 
 from web import errorpage
-from web.api.answers import ProblemAnswer
 from web.api.headers import RATE_HEADERS, RETRY_HEADER
 from web.api.parser import Blueprint as Room
+from web.api.problem_answers import ProblemAnswer
 from web.api.respond import WRITE
 from web.openapi import complete
 from web.problems import MEDIA_TYPE

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from web.api.answers import ACTION_RESULTS, STATUSES, CallAnswer
+from web.api.action_answers import ACTION_RESULTS
+from web.api.call_answers import STATUSES, CallAnswer
 
 TEXT = (Path(__file__).parents[2] / "docs" / "calls.md").read_text()
 

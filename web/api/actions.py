@@ -11,7 +11,7 @@ from store.commands import Action
 from store.hangup import ALREADY_ENDED, CANCELED
 from store.recording_actions import PAUSED, RESUMED
 from store.snapshot import stamp
-from web.api.answers import ActionAnswer, ActionList
+from web.api.action_answers import ActionAnswer, ActionList
 from web.api.parser import Blueprint
 from web.api.respond import answer, path_id, refuses
 from web.auth import tenant

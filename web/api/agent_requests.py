@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from marshmallow import ValidationError, validates_schema
 
-from web.api.answers import AGENT_KINDS
+from web.api.agent_answers import AGENT_KINDS
 from web.api.fields import Choice, Fault, Reference, Request, Text
 from web.api.requests import PageQuery
 from web.api.urls import Url

@@ -13,8 +13,8 @@ from store.pool import Database
 from store.snapshot import stamp
 from store.tenants import NameTaken
 from web.api import idempotency
+from web.api.agent_answers import AgentAnswer, AgentPage
 from web.api.agent_requests import WHERE, AgentChangeRequest, AgentsQuery, NewAgentRequest
-from web.api.answers import AgentAnswer, AgentPage
 from web.api.headers import LOCATION_HEADER, REPLAYED_HEADER
 from web.api.once import once
 from web.api.outcome import told_truly

@@ -6,8 +6,10 @@ from typing import Any
 
 from marshmallow import ValidationError, fields
 
-from web.api.answers import STATUSES, Answer, FieldErrorAnswer
+from web.api.answer_fields import Answer, PageAnswer, moment, several, text, whole
+from web.api.call_answers import STATUSES
 from web.api.fields import Fault, Reference, Request
+from web.api.problem_answers import FieldErrorAnswer
 from web.api.requests import NewCallRequest, PageQuery
 
 #: Of each call its own.
@@ -104,25 +106,17 @@ class BatchesQuery(PageQuery):
     starting_after = Reference("batch", metadata={"description": "next_cursor of the page before"})
 
 
-def _text(description: str, *, null: bool = False, **metadata: Any) -> fields.String:
-    return fields.String(required=True, allow_none=null, metadata={"description": description, **metadata})
-
-
-def _whole(description: str) -> fields.Integer:
-    return fields.Integer(required=True, metadata={"description": description})
-
-
 _BATCH = "batch_0190b2c3d4e57f60718293a4b5c6d7e8"
 
 
 class BatchSummary(Answer):
     """A batch as it was posted."""
 
-    id = _text("the batch", example=_BATCH)
-    accepted = _whole("rows that became calls")
-    refused = _whole("rows that did not")
-    created_at = _text("accepted", format="date-time")
-    canceled_at = _text("none of its calls is dialed from then on", null=True, format="date-time")
+    id = text("the batch", example=_BATCH)
+    accepted = whole("rows that became calls")
+    refused = whole("rows that did not")
+    created_at = moment("accepted")
+    canceled_at = moment("none of its calls is dialed from then on", null=True)
 
 
 class BatchAnswer(BatchSummary):
@@ -143,32 +137,30 @@ class BatchAnswer(BatchSummary):
         required=True,
         metadata={"description": "ended calls by end_reason", "example": {"answered": 998}},
     )
-    ended = _whole("calls that have ended; when it is equal to accepted, the batch is done")
+    ended = whole("calls that have ended; when it is equal to accepted, the batch is done")
 
 
-class BatchPage(Answer):
+class BatchPage(PageAnswer):
     """A page of batches, newest first."""
 
-    data = fields.List(fields.Nested(BatchSummary), required=True)
-    has_more = fields.Boolean(required=True)
-    next_cursor = _text("give it as starting_after; null on the last page", null=True)
+    data = several(BatchSummary)
 
 
 class RowAnswer(Answer):
     """What became of a row: `call_id` where it was accepted, else `errors`."""
 
-    index = _whole("of the row, from 0")
-    status = _text("what became of it", enum=["accepted", "refused"])
-    call_id = _text("the call", null=True, example="call_0190b2c3d4e57f60718293a4b5c6d7e8")
-    client_reference = _text("the row's own, where it is one", null=True)
-    errors = fields.List(fields.Nested(FieldErrorAnswer), required=True, metadata={"description": "empty where accepted"})
+    index = whole("of the row, from 0")
+    status = text("what became of it", enum=["accepted", "refused"])
+    call_id = text("the call", null=True, example="call_0190b2c3d4e57f60718293a4b5c6d7e8")
+    client_reference = text("the row's own, where it is one", null=True)
+    errors = several(FieldErrorAnswer, "empty where accepted")
 
 
 class PlacedBatchAnswer(Answer):
     """What became of every row, in order."""
 
-    id = _text("the batch", example=_BATCH)
-    accepted = _whole("rows that became calls")
-    refused = _whole("rows that did not; each says why")
-    created_at = _text("accepted", format="date-time")
-    calls = fields.List(fields.Nested(RowAnswer), required=True)
+    id = text("the batch", example=_BATCH)
+    accepted = whole("rows that became calls")
+    refused = whole("rows that did not; each says why")
+    created_at = moment("accepted")
+    calls = several(RowAnswer)

@@ -11,13 +11,13 @@ from flask import Response, request, url_for
 from budget.push import push
 from calls.ids import batch_ref
 from crashpoint import crash_point
-from store import batches, calls, request_keys
+from store import batches, request_keys
 from store.batches import Batch, Fitted, NewBatch, Under
-from store.calls import QueueFull
 from store.request_keys import Remembered
 from store.rows import LIVE_STATUSES
 from store.snapshot import stamp
 from web.api import idempotency
+from web.api.accepting import accepting
 from web.api.batch_body import read_batch
 from web.api.batch_plan import Judged, judge, render
 from web.api.batch_requests import BatchAnswer, BatchesQuery, BatchPage, BatchRequest, PlacedBatchAnswer
@@ -29,7 +29,7 @@ from web.api.parser import Blueprint
 from web.api.respond import answer, page, path_id, refuses
 from web.auth import tenant
 from web.breath import breather, uncollected
-from web.problems import not_found, too_many
+from web.problems import not_found
 from web.runtime import runtime
 
 _SAFE_AGAIN = f"Send it again with the same {idempotency.HEADER}: it is carried out once at most."
@@ -70,38 +70,24 @@ def _placed() -> Response:
     key = idempotency.key_of(body.fingerprint)
     scope = scope_of_request()
     now = ours.now()
-    with only_one(account.id, scope, None if key is None else key.key):
-        try:
-            if key is not None:
-                known = request_keys.find(ours.database, account.id, scope, key, now)
-                if known is not None:
-                    return answered(known, replayed=True)
-            judged = judge(body, account, now, breathe)
-            if not judged.calls:
-                raise judged.refusal()
-            with told_truly(_LOOK_FIRST if key is None else _SAFE_AGAIN):
-                done = batches.accept_batch(
-                    ours.database,
-                    NewBatch(account.id, judged.calls, len(body.rows) - len(judged.calls)),
-                    under=None if key is None else Under(scope, key),
-                    now=now,
-                    respond=lambda fitted: _respond(fitted, judged, breathe),
-                    breathe=breathe,
-                    max_queued=ours.settings.tenant_max_queued,
-                )
-        except calls.IdempotencyMismatch:
-            raise idempotency.mismatch() from None
-        except calls.IdempotencyInFlight:
-            raise idempotency.in_flight() from None
-        except QueueFull as full:
-            raise too_many(
-                "queue_full",
-                f"Your account has {full.current} calls queued and may have {full.limit}.",
-                name=account.name,
-                limit=full.limit,
-                current=full.current,
-                retry_after_s=full.retry_after_s,
-            ) from None
+    with only_one(account.id, scope, None if key is None else key.key), accepting():
+        if key is not None:
+            known = request_keys.find(ours.database, account.id, scope, key, now)
+            if known is not None:
+                return answered(known, replayed=True)
+        judged = judge(body, account, now, breathe)
+        if not judged.calls:
+            raise judged.refusal()
+        with told_truly(_LOOK_FIRST if key is None else _SAFE_AGAIN):
+            done = batches.accept_batch(
+                ours.database,
+                NewBatch(account.id, judged.calls, len(body.rows) - len(judged.calls)),
+                under=None if key is None else Under(scope, key),
+                now=now,
+                respond=lambda fitted: _respond(fitted, judged, breathe),
+                breathe=breathe,
+                max_queued=ours.settings.tenant_max_queued,
+            )
     crash_point("batch.committed")
     _lane([(one.attempt_id, one.lane) for one in done.written if one.due])
     return answered(done.answer, replayed=done.replayed)

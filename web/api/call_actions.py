@@ -12,8 +12,8 @@ from store import calls, commands
 from store.call_actions import WAITING, Verb, request_action
 from store.hangup import OtherAction
 from web.api import idempotency
+from web.api.action_answers import ActionAnswer
 from web.api.actions import show
-from web.api.answers import ActionAnswer
 from web.api.headers import LOCATION_HEADER
 from web.api.outcome import told_truly
 from web.api.parser import Blueprint

@@ -13,12 +13,14 @@ from calls.ids import call_ref
 from crashpoint import crash_point
 from store import call_list, calls, permission, tenants
 from store.call_list import Filters
-from store.calls import Accepted, NewCall, QueueFull, UnknownAgent
+from store.calls import Accepted, NewCall, UnknownAgent
 from store.hangup import OtherAction, request_hangup
 from store.rows import Call, CallEvent
 from store.snapshot import attempt_snapshot, snapshot, stamp
 from web.api import dryrun, idempotency
-from web.api.answers import AttemptList, CallAnswer, CallPage, CanceledQueueAnswer, EventList
+from web.api.accepting import accepting
+from web.api.attempt_answers import AttemptList
+from web.api.call_answers import CallAnswer, CallPage, CanceledQueueAnswer, EventList
 from web.api.call_lines import LINES_CONTENT, lines, wants_lines
 from web.api.flights import only_one
 from web.api.headers import LOCATION_HEADER, REPLAYED_HEADER
@@ -31,7 +33,7 @@ from web.api.requests import CallsQuery, NewCallRequest
 from web.api.respond import answer, path_id, refuses
 from web.api.rules_answers import DryRunAnswer
 from web.auth import tenant
-from web.problems import FieldError, invalid, not_found, too_many
+from web.problems import FieldError, invalid, not_found
 from web.runtime import runtime
 from web.testmode import testing, which_calls
 
@@ -98,7 +100,7 @@ def _placed(args: dict[str, Any], key: calls.IdempotencyKey | None, now: datetim
 def _accept(new: NewCall, key: calls.IdempotencyKey | None, respond: Callable[[Call], dict[str, Any]]) -> Accepted:
     ours = runtime()
     try:
-        with told_truly(_LOOK_FIRST if key is None else _SAFE_AGAIN):
+        with accepting(), told_truly(_LOOK_FIRST if key is None else _SAFE_AGAIN):
             return calls.accept_call(
                 ours.database,
                 new,
@@ -107,19 +109,6 @@ def _accept(new: NewCall, key: calls.IdempotencyKey | None, respond: Callable[[C
                 respond=respond,
                 max_queued=ours.settings.tenant_max_queued,
             )
-    except calls.IdempotencyMismatch:
-        raise idempotency.mismatch() from None
-    except calls.IdempotencyInFlight:
-        raise idempotency.in_flight() from None
-    except QueueFull as full:
-        raise too_many(
-            "queue_full",
-            f"Your account has {full.current} calls queued and may have {full.limit}.",
-            name=tenant().name,
-            limit=full.limit,
-            current=full.current,
-            retry_after_s=full.retry_after_s,
-        ) from None
     except UnknownAgent:
         raise invalid(FieldError("/agent_id", "unknown_agent", "there is no such agent for this API key")) from None
 

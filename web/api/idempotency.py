@@ -9,12 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 from flask import Flask, request
 
-from store.calls import IdempotencyKey
+from store.calls import IdempotencyInFlight, IdempotencyKey, IdempotencyMismatch
 from web.problems import FieldError, Problem
 from web.runtime import runtime
 
@@ -84,6 +86,17 @@ def _takes(app: Flask, endpoint: str) -> bool:
     """Whether the operation's description names the header."""
     described = getattr(app.view_functions[endpoint], "_apidoc", {}).get("manual_doc", {})
     return any(one.get("name") == HEADER for one in described.get("parameters", []))
+
+
+@contextmanager
+def keyed() -> Iterator[None]:
+    """Around what is done under a key. Raises ``Problem`` 422 and 409 for what the store says of the key."""
+    try:
+        yield
+    except IdempotencyMismatch:
+        raise mismatch() from None
+    except IdempotencyInFlight:
+        raise in_flight() from None
 
 
 def mismatch() -> Problem:

@@ -11,7 +11,7 @@ from calls.ids import key_ref
 from store.key_text import shown
 from store.keys import ApiKey
 from store.snapshot import stamp
-from web.api.answers import Answer
+from web.api.answer_fields import Answer, PageAnswer, moment, part, several, text, texts
 from web.api.fields import Choice, Coded, Moment, Reference, Request, Text, Whole, fault
 from web.api.requests import PageQuery
 from web.api.retry_fields import Several
@@ -101,55 +101,38 @@ class KeysQuery(PageQuery):
     starting_after = Reference("key", metadata={"description": "next_cursor of the page before"})
 
 
-def _text(description: str, *, null: bool = False, **metadata: Any) -> fields.String:
-    return fields.String(required=True, allow_none=null, metadata={"description": description, **metadata})
-
-
-def _time(description: str, *, null: bool = True) -> fields.String:
-    return _text(description, null=null, format="date-time")
-
-
 class KeyAnswer(Answer):
     """An API key as it may be shown; its secret is not kept."""
 
-    id = _text("the key", example=f"key_{'0' * 31}1")
-    name = _text("what it is for")
-    prefix = _text("how it begins; in logs it is named by this", example="tl_4f9c0a2b7d1e")
-    scopes = fields.List(
-        fields.String(metadata={"enum": list(SCOPES)}), required=True, metadata={"description": "what it may do"}
-    )
-    mode = _text("live: its calls go to people; test: to the laboratory", enum=list(get_args(Mode)))
-    allowed_ips = fields.List(
-        fields.String(),
-        required=True,
-        allow_none=True,
-        metadata={"description": "networks it may be used from; null: anywhere"},
-    )
-    status = _text("whether it opens anything", enum=["active", "expired", "revoked"])
-    created_at = _time("created", null=False)
-    expires_at = _time("when it ends; null: when it is revoked")
-    revoked_at = _time("revoked")
-    last_used_at = _time("last used, to the minute; null: never")
+    id = text("the key", example=f"key_{'0' * 31}1")
+    name = text("what it is for")
+    prefix = text("how it begins; in logs it is named by this", example="tl_4f9c0a2b7d1e")
+    scopes = texts("what it may do", enum=list(SCOPES))
+    mode = text("live: its calls go to people; test: to the laboratory", enum=list(get_args(Mode)))
+    allowed_ips = texts("networks it may be used from; null: anywhere", null=True)
+    status = text("whether it opens anything", enum=["active", "expired", "revoked"])
+    created_at = moment("created")
+    expires_at = moment("when it ends; null: when it is revoked", null=True)
+    revoked_at = moment("revoked", null=True)
+    last_used_at = moment("last used, to the minute; null: never", null=True)
 
 
 class NewKeyAnswer(KeyAnswer):
     """A key that was just made."""
 
-    key = _text("the key itself: keep it now, it is not shown again", example="tl_4f9c0a2b7d1e_...")
+    key = text("the key itself: keep it now, it is not shown again", example="tl_4f9c0a2b7d1e_...")
 
 
 class RotatedKeyAnswer(NewKeyAnswer):
     """The key that follows another."""
 
-    replaces = fields.Nested(KeyAnswer, required=True, metadata={"description": "the key that it follows"})
+    replaces = part(KeyAnswer, "the key that it follows")
 
 
-class KeyPage(Answer):
+class KeyPage(PageAnswer):
     """A page of keys, newest first."""
 
-    data = fields.List(fields.Nested(KeyAnswer), required=True)
-    has_more = fields.Boolean(required=True)
-    next_cursor = _text("give it as starting_after; null on the last page", null=True)
+    data = several(KeyAnswer)
 
 
 def show(key: ApiKey) -> dict[str, Any]:
@@ -161,7 +144,7 @@ def show(key: ApiKey) -> dict[str, Any]:
         "prefix": shown(key.mode, key.prefix),
         "scopes": [scope for scope in SCOPES if scope in key.scopes],
         "mode": key.mode,
-        "allowed_ips": None if key.allowed_ips is None else texts(key.allowed_ips),
+        "allowed_ips": None if key.allowed_ips is None else cidrs(key.allowed_ips),
         "status": "active" if key.is_active(runtime().now()) else "revoked" if revoked else "expired",
         "created_at": stamp(key.created_at),
         "expires_at": stamp(key.expires_at),
@@ -170,6 +153,6 @@ def show(key: ApiKey) -> dict[str, Any]:
     }
 
 
-def texts(nets: list[Network]) -> list[str]:
+def cidrs(nets: list[Network]) -> list[str]:
     """Networks in CIDR notation."""
     return [str(net) for net in nets]

@@ -29,8 +29,8 @@ from web.api.key_fields import (
     NewKeyRequest,
     RotatedKeyAnswer,
     RotateKeyRequest,
+    cidrs,
     show,
-    texts,
 )
 from web.api.parser import Blueprint
 from web.api.respond import answer, page, path_id, refuses
@@ -202,7 +202,7 @@ def _where(made: ApiKey) -> str:
 
 
 def _nets(nets: list[Any] | None) -> str:
-    return ", ".join(texts(nets or []))
+    return ", ".join(cidrs(nets or []))
 
 
 def refused(error: Exception) -> Problem:
@@ -220,6 +220,6 @@ def of_key(key: ApiKey, tenant_name: str) -> dict[str, Any]:
         "name": key.name,
         "scopes": sorted(key.scopes),
         "mode": key.mode,
-        "allowed_ips": None if key.allowed_ips is None else texts(key.allowed_ips),
+        "allowed_ips": None if key.allowed_ips is None else cidrs(key.allowed_ips),
         "expires_at": stamp(key.expires_at),
     }

@@ -11,7 +11,7 @@ from budget.explain import read_scopes
 from store import backlog, caps, scopes
 from store.scopes import Scope, tenant_scope
 from store.tenants import Tenant
-from web.api.answers import LimitList
+from web.api.limit_answers import LimitList
 from web.api.parser import Blueprint
 from web.api.respond import answer, refuses
 from web.auth import tenant

@@ -13,7 +13,6 @@ from typing import Any
 from flask import Response, current_app, request
 
 from store import request_keys
-from store.calls import IdempotencyInFlight, IdempotencyMismatch
 from store.pool import Database
 from store.request_keys import Remembered
 from web.api import idempotency
@@ -33,15 +32,10 @@ def once(body: Any, work: Callable[[Database], Response]) -> Response:
     if key is None:
         return work(ours.database)
     scope = scope_of_request()
-    with only_one(account.id, scope, key.key):
-        try:
-            kept, replayed = request_keys.once(
-                ours.database, account.id, scope, key, ours.now(), lambda database: _kept(work(database))
-            )
-        except IdempotencyMismatch:
-            raise idempotency.mismatch() from None
-        except IdempotencyInFlight:
-            raise idempotency.in_flight() from None
+    with only_one(account.id, scope, key.key), idempotency.keyed():
+        kept, replayed = request_keys.once(
+            ours.database, account.id, scope, key, ours.now(), lambda database: _kept(work(database))
+        )
     return answered(kept, replayed=replayed)
 
 

@@ -14,7 +14,7 @@ from budget.explain import Eta, Hold, LaneNow, Span, Standing, forecast, hold_of
 from store import place, scopes
 from store.place import EXACT, SPANS, Waiting
 from store.snapshot import stamp
-from web.api.answers import Answer
+from web.api.answer_fields import Answer, amount, moment, part, text
 from web.api.parser import Blueprint
 from web.api.queue_words import NAMES, OWN, SCOPES, UNAVAILABLE, Blocked, blocked
 from web.api.respond import answer, path_id, refuses
@@ -36,20 +36,18 @@ blueprint = Blueprint("queue", __name__, url_prefix="/v1/calls", description="Wh
 class EtaAnswer(Answer):
     """Half of such calls are dialed by ``p50``, nine in ten by ``p90``."""
 
-    p50 = fields.Float(required=True, metadata={"description": "s from as_of"})
-    p90 = fields.Float(required=True, metadata={"description": "s from as_of"})
+    p50 = amount("s from as_of")
+    p90 = amount("s from as_of")
 
 
 class BlockedAnswer(Answer):
     """The limit that holds the call."""
 
-    scope = fields.String(required=True, metadata={"enum": list(SCOPES), "description": "whose limit"})
-    name = fields.String(required=True, metadata={"enum": list(NAMES), "description": "which limit"})
-    limit = fields.Float(
-        required=True, allow_none=True, metadata={"description": "how much is allowed; null: no number, or not yours"}
-    )
-    current = fields.Float(required=True, allow_none=True, metadata={"description": "how much there is"})
-    detail = fields.String(required=True, metadata={"description": "the same in words"})
+    scope = text("whose limit", enum=list(SCOPES))
+    name = text("which limit", enum=list(NAMES))
+    limit = amount("how much is allowed; null: no number, or not yours", null=True)
+    current = amount("how much there is", null=True)
+    detail = text("the same in words")
 
 
 class QueueAnswer(Answer):
@@ -63,10 +61,10 @@ class QueueAnswer(Answer):
             "oneOf": [{"type": "integer", "minimum": 0, "maximum": EXACT}, {"const": f"{EXACT}+"}, {"type": "null"}],
         },
     )
-    eta_s = fields.Nested(EtaAnswer, required=True, allow_none=True, metadata={"description": "null: it cannot be told"})
-    blocked_by = fields.Nested(BlockedAnswer, required=True, allow_none=True, metadata={"description": "null: nothing"})
-    due_at = fields.String(required=True, metadata={"format": "date-time", "description": "not dialed before"})
-    as_of = fields.String(required=True, metadata={"format": "date-time", "description": "when this was so"})
+    eta_s = part(EtaAnswer, "null: it cannot be told", null=True)
+    blocked_by = part(BlockedAnswer, "null: nothing", null=True)
+    due_at = moment("not dialed before")
+    as_of = moment("when this was so")
 
 
 @dataclass(frozen=True, slots=True)

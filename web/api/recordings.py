@@ -10,7 +10,7 @@ from store.hangup import OtherAction
 from store.recording_actions import Verb, request_recording
 from store.snapshot import snapshot
 from web.api import idempotency
-from web.api.answers import CallAnswer
+from web.api.call_answers import CallAnswer
 from web.api.headers import LOCATION_HEADER
 from web.api.outcome import told_truly
 from web.api.parser import Blueprint

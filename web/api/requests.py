@@ -10,7 +10,7 @@ from marshmallow import ValidationError, validates_schema
 from calls.cause_table import END_REASONS
 from calls.numbers import parse_caller_id, parse_destination
 from calls.rules import MAX_ATTEMPTS
-from web.api.answers import PRIORITIES, STATUSES
+from web.api.call_answers import PRIORITIES, STATUSES
 from web.api.fields import Choice, Fault, Moment, Object, QueryWhole, Reference, Request, Telephone, Text, Whole
 from web.api.recording_fields import RecordingRequest
 from web.api.retry_fields import Part, QuerySwitch, RetryRequest, WindowRequest

@@ -4,72 +4,69 @@ from __future__ import annotations
 
 from marshmallow import fields
 
-from web.api.answers import Answer, FieldErrorAnswer, _text, _time, _truth, _whole
+from web.api.answer_fields import Answer, PageAnswer, moment, part, several, text, texts, truth, whole
+from web.api.problem_answers import FieldErrorAnswer
 
 
 class CallerIdAnswer(Answer):
     """A number that your calls may show."""
 
-    id = _text("the number, E.164; of a block what its numbers begin with", example="+14155550100")
-    block = _truth("whether it stands for every number that begins so")
-    how = _text(
+    id = text("the number, E.164; of a block what its numbers begin with", example="+14155550100")
+    block = truth("whether it stands for every number that begins so")
+    how = text(
         "verified: proven to be yours; assigned: given to you; inbound: you are called on it",
         enum=["verified", "assigned", "inbound"],
     )
-    reference = _text("where the proof is", null=True)
-    created_at = _time("since when")
+    reference = text("where the proof is", null=True)
+    created_at = moment("since when")
 
 
-class CallerIdPage(Answer):
+class CallerIdPage(PageAnswer):
     """A page of numbers that your calls may show, in their order."""
 
-    data = fields.List(fields.Nested(CallerIdAnswer), required=True)
-    has_more = fields.Boolean(required=True)
-    next_cursor = _text("give it as starting_after; null on the last page", null=True)
+    data = several(CallerIdAnswer)
 
 
 class FoundAnswer(Answer):
     """One thing that forbids a dial now."""
 
-    rule = _text("which rule: docs/rules.md")
-    code = _text("stable code for programs")
-    detail = _text("what is wrong")
-    until = _time("when it has passed; null: never", null=True)
+    rule = text("which rule: docs/rules.md")
+    code = text("stable code for programs")
+    detail = text("what is wrong")
+    until = moment("when it has passed; null: never", null=True)
 
 
 class QueueRoomAnswer(Answer):
     """Your queue."""
 
-    queued = _whole("calls that you have queued")
-    max = _whole("calls that you may have queued")
+    queued = whole("calls that you have queued")
+    max = whole("calls that you may have queued")
 
 
 class DryRunAnswer(Answer):
     """What would happen to a call. Nothing was kept, and nothing is dialed."""
 
-    dry_run = _truth("always true")
-    accepted = _truth("whether it would be accepted now")
-    errors = fields.List(fields.Nested(FieldErrorAnswer), required=True, metadata={"description": "why it would not be"})
-    findings = fields.List(
-        fields.Nested(FoundAnswer), required=True, metadata={"description": "what forbids a dial at not_before, or now"}
-    )
-    first_dial_at = _time("first moment at which the rules let it be dialed; null: there is none", null=True)
-    dial_until = _time("a dial must begin by then, else it waits for the next opening; null: nothing closes", null=True)
-    expires_at = _time("not dialed after")
-    route = _text("how it would leave; null: no carrier leads to the number", null=True)
-    country = _text("of the number", null=True)
-    zones = fields.List(fields.String(), required=True, metadata={"description": "time zones in which the phone may be"})
-    zone_by = _text("whose word that is", enum=["given", "number", "default", "unknown"])
-    local_times = fields.List(fields.String(), required=True, metadata={"description": "what the clocks there show"})
-    hours = _text(
+    dry_run = truth("always true")
+    accepted = truth("whether it would be accepted now")
+    errors = several(FieldErrorAnswer, "why it would not be")
+    findings = several(FoundAnswer, "what forbids a dial at not_before, or now")
+    first_dial_at = moment("first moment at which the rules let it be dialed; null: there is none", null=True)
+    dial_until = moment("a dial must begin by then, else it waits for the next opening; null: nothing closes", null=True)
+    expires_at = moment("not dialed after")
+    route = text("how it would leave; null: no carrier leads to the number", null=True)
+    country = text("of the number", null=True)
+    zones = texts("time zones in which the phone may be")
+    zone_by = text("whose word that is", enum=["given", "number", "default", "unknown"])
+    local_times = texts("what the clocks there show")
+    hours = text(
         "country: the hours of the callee's country hold; none: your operator attests that none need to",
         enum=["country", "none"],
     )
     consent = fields.Dict(
         required=True, allow_none=True, metadata={"description": "by: call or tenant; basis, at, reference; null: none"}
     )
-    caller_id = _text(
+    caller_id = text(
         "how the number may be shown; null: it may not", null=True, enum=["verified", "assigned", "inbound", None]
     )
-    ruleset = _text("version of the rules and their data")
-    queue = fields.Nested(QueueRoomAnswer, required=True)
+    ruleset = text("version of the rules and their data")
+    queue = part(QueueRoomAnswer)

@@ -10,7 +10,7 @@ from calls.ids import call_ref, suppression_ref
 from calls.numbers import NumberError, parse_suppressed
 from store.snapshot import stamp
 from store.suppressions import IMPORT_MOST, Suppression
-from web.api.answers import Answer
+from web.api.answer_fields import Answer, PageAnswer, moment, several, text, truth, whole
 from web.api.fields import Choice, Coded, Moment, Reference, Request, Text, fault
 from web.api.requests import PageQuery
 
@@ -93,63 +93,53 @@ class LiftQuery(Request):
     reason = Text(maximum=500, required=True, metadata={"description": "why the number may be called again; it is kept"})
 
 
-def _text(description: str, *, null: bool = False, **metadata: Any) -> fields.String:
-    return fields.String(required=True, allow_none=null, metadata={"description": description, **metadata})
-
-
-def _count(description: str) -> fields.Integer:
-    return fields.Integer(required=True, metadata={"description": description})
-
-
 class SuppressionAnswer(Answer):
     """A number that you do not call, and why."""
 
-    id = _text("the entry", example="suppression_0190b2c3d4e57f60718293a4b5c6d7e8")
-    number = _text("E.164", example=_NUMBER)
-    origin = _text("how it came in: agent and keypad in a call", enum=list(ORIGINS))
-    source = _text("where the wish was told, or is written")
-    obtained_at = _text("when it was told, or the list was drawn", format="date-time")
-    list_name = _text("of the list that it is on", null=True)
-    note = _text("yours", null=True)
-    call_id = _text("the call in which it was told", null=True)
-    created_by = _text("who added it")
-    created_at = _text("from then on the number is not called", format="date-time")
-    lifted_at = _text("set: it holds no more since then", null=True, format="date-time")
-    lifted_by = _text("who lifted it", null=True)
-    lifted_reason = _text("why", null=True)
+    id = text("the entry", example="suppression_0190b2c3d4e57f60718293a4b5c6d7e8")
+    number = text("E.164", example=_NUMBER)
+    origin = text("how it came in: agent and keypad in a call", enum=list(ORIGINS))
+    source = text("where the wish was told, or is written")
+    obtained_at = moment("when it was told, or the list was drawn")
+    list_name = text("of the list that it is on", null=True)
+    note = text("yours", null=True)
+    call_id = text("the call in which it was told", null=True)
+    created_by = text("who added it")
+    created_at = moment("from then on the number is not called")
+    lifted_at = moment("set: it holds no more since then", null=True)
+    lifted_by = text("who lifted it", null=True)
+    lifted_reason = text("why", null=True)
 
 
 class AddedSuppressionAnswer(SuppressionAnswer):
     """The entry, and what came of it at once."""
 
-    new = fields.Boolean(required=True, metadata={"description": "false: it was there already, and is as it was"})
-    calls_ended = _count("calls to the number that were canceled, or are being hung up")
+    new = truth("false: it was there already, and is as it was")
+    calls_ended = whole("calls to the number that were canceled, or are being hung up")
 
 
-class SuppressionPage(Answer):
+class SuppressionPage(PageAnswer):
     """A page of entries, newest first."""
 
-    data = fields.List(fields.Nested(SuppressionAnswer), required=True)
-    has_more = fields.Boolean(required=True)
-    next_cursor = _text("give it as starting_after; null on the last page", null=True)
+    data = several(SuppressionAnswer)
 
 
 class BadRowAnswer(Answer):
     """A member of the list that is no number; it was left out."""
 
-    pointer = _text("RFC 6901 pointer into the body", example="/numbers/17")
-    code = _text("stable code for programs")
-    detail = _text("what is wrong and what would be right")
+    pointer = text("RFC 6901 pointer into the body", example="/numbers/17")
+    code = text("stable code for programs")
+    detail = text("what is wrong and what would be right")
 
 
 class ImportAnswer(Answer):
     """What came of a list. ``new``, ``known`` and ``refused`` together are its length."""
 
-    new = _count("numbers that were added")
-    known = _count("numbers that were there already, or were named twice")
-    refused = _count("members that are no number, and were left out")
-    errors = fields.List(fields.Nested(BadRowAnswer), required=True, metadata={"description": "of each that was left out"})
-    calls_ended = _count("calls that were canceled, or are being hung up, so far; the others follow within seconds")
+    new = whole("numbers that were added")
+    known = whole("numbers that were there already, or were named twice")
+    refused = whole("members that are no number, and were left out")
+    errors = several(BadRowAnswer, "of each that was left out")
+    calls_ended = whole("calls that were canceled, or are being hung up, so far; the others follow within seconds")
 
 
 def show(one: Suppression) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from calls.webhook_events import EVENT_TYPES, EVERY, TEST
 from store.snapshot import stamp
 from store.webhook_endpoints import Endpoint
 from store.webhook_log import LoggedDelivery
-from web.api.answers import Answer, _text, _time, _truth, _whole
+from web.api.answer_fields import Answer, PageAnswer, moment, several, text, texts, truth, whole
 from web.api.webhook_fields import STATUSES
 
 _ENDPOINT = "endpoint_0190b2c3d4e57f60718293a4b5c6d7e8"
@@ -21,127 +21,117 @@ _TYPES = [*EVENT_TYPES, TEST]
 
 
 def _events() -> fields.List[Any]:
-    return fields.List(
-        fields.String(metadata={"enum": [*EVENT_TYPES, EVERY]}),
-        required=True,
-        metadata={"description": "types it is told of"},
-    )
+    return texts("types it is told of", enum=[*EVENT_TYPES, EVERY])
 
 
 class WebhookEndpointAnswer(Answer):
     """Where webhooks go."""
 
-    id = _text("the endpoint", example=_ENDPOINT)
-    url = _text("where they are POSTed")
+    id = text("the endpoint", example=_ENDPOINT)
+    url = text("where they are POSTed")
     events = _events()
-    description = _text("yours", null=True)
-    account = _truth("it is the account's own address, whose secret also signs for addresses that calls name themselves")
-    status = _text("whether it is told of anything", enum=["enabled", "disabled"])
-    disabled_reason = _text(
+    description = text("yours", null=True)
+    account = truth("it is the account's own address, whose secret also signs for addresses that calls name themselves")
+    status = text("whether it is told of anything", enum=["enabled", "disabled"])
+    disabled_reason = text(
         "customer: by you; gone: it answered 410; failing: nothing but failures for days",
         null=True,
         enum=["customer", "gone", "failing", None],
     )
-    disabled_at = _time("since when it is disabled", null=True)
-    failing_since = _time("nothing but failures since then; null: the latest try was taken", null=True)
-    old_secret_until = _time("until then the secret of before signs too; null: one secret signs", null=True)
-    created_at = _time("created")
+    disabled_at = moment("since when it is disabled", null=True)
+    failing_since = moment("nothing but failures since then; null: the latest try was taken", null=True)
+    old_secret_until = moment("until then the secret of before signs too; null: one secret signs", null=True)
+    created_at = moment("created")
 
 
 class WebhookSecretAnswer(WebhookEndpointAnswer):
     """An endpoint with its secret, which is told this once."""
 
-    secret = _text("signs what is sent there: keep it, it is not shown again", example=_SECRET)
+    secret = text("signs what is sent there: keep it, it is not shown again", example=_SECRET)
 
 
-class WebhookEndpointPage(Answer):
+class WebhookEndpointPage(PageAnswer):
     """A page of endpoints, newest first."""
 
-    data = fields.List(fields.Nested(WebhookEndpointAnswer), required=True)
-    has_more = fields.Boolean(required=True)
-    next_cursor = _text("give it as starting_after; null on the last page", null=True)
+    data = several(WebhookEndpointAnswer)
 
 
 class RemovedWebhookAnswer(Answer):
     """It is gone."""
 
-    id = _text("what was removed")
-    deleted = _truth("always true")
+    id = text("what was removed")
+    deleted = truth("always true")
 
 
 class WebhookTryAnswer(Answer):
     """One try."""
 
-    at = _time("when its outcome was known")
-    code = _whole("HTTP status; null: there was no answer", null=True)
-    error = _text("why it failed; null: it did not", null=True)
-    latency_ms = _whole("ms; from the connection to the answer", null=True)
-    reply = _text("the first kilobyte of the answer, as it came", null=True)
-    replay = _truth("it was made because of a replay")
+    at = moment("when its outcome was known")
+    code = whole("HTTP status; null: there was no answer", null=True)
+    error = text("why it failed; null: it did not", null=True)
+    latency_ms = whole("ms; from the connection to the answer", null=True)
+    reply = text("the first kilobyte of the answer, as it came", null=True)
+    replay = truth("it was made because of a replay")
 
 
 class WebhookDeliveryAnswer(Answer):
     """One event at one endpoint."""
 
-    id = _text("the delivery", example=_DELIVERY)
-    webhook_id = _text("header webhook-id: the same on every try, and at every endpoint")
-    endpoint_id = _text("where to; null: to the address that the call named itself", null=True, example=_ENDPOINT)
-    url = _text("that address; the endpoint's as it is now", null=True)
-    call_id = _text("the call it is about", null=True)
-    sequence = _whole("data.sequence: counts the call's events", null=True)
-    type = _text("type of the event", enum=_TYPES)
-    status = _text(
+    id = text("the delivery", example=_DELIVERY)
+    webhook_id = text("header webhook-id: the same on every try, and at every endpoint")
+    endpoint_id = text("where to; null: to the address that the call named itself", null=True, example=_ENDPOINT)
+    url = text("that address; the endpoint's as it is now", null=True)
+    call_id = text("the call it is about", null=True)
+    sequence = whole("data.sequence: counts the call's events", null=True)
+    type = text("type of the event", enum=_TYPES)
+    status = text(
         "pending: it is tried at next_try_at; failed: given up; skipped: its endpoint was disabled; listening: it waits for"
         " a listener",
         enum=list(STATUSES),
     )
-    tries = _whole("so far, since it was written or replayed")
-    replays = _whole("how often it was replayed")
-    next_try_at = _time("when it is tried again, while pending", null=True)
-    ended_at = _time("delivered, given up or passed over", null=True)
-    code = _whole("HTTP status of the latest try", null=True)
-    error = _text("why the latest try failed, or was not made", null=True)
-    attempts = fields.List(
-        fields.Nested(WebhookTryAnswer), required=True, metadata={"description": "the latest tries, first one first"}
-    )
-    created_at = _time("of the event")
+    tries = whole("so far, since it was written or replayed")
+    replays = whole("how often it was replayed")
+    next_try_at = moment("when it is tried again, while pending", null=True)
+    ended_at = moment("delivered, given up or passed over", null=True)
+    code = whole("HTTP status of the latest try", null=True)
+    error = text("why the latest try failed, or was not made", null=True)
+    attempts = several(WebhookTryAnswer, "the latest tries, first one first")
+    created_at = moment("of the event")
 
 
-class WebhookDeliveryPage(Answer):
+class WebhookDeliveryPage(PageAnswer):
     """A page of deliveries, newest event first."""
 
-    data = fields.List(fields.Nested(WebhookDeliveryAnswer), required=True)
-    has_more = fields.Boolean(required=True)
-    next_cursor = _text("give it as starting_after; null on the last page", null=True)
+    data = several(WebhookDeliveryAnswer)
 
 
 class ReplayedWebhooksAnswer(Answer):
     """How much is told again."""
 
-    replayed = _whole("deliveries that are told again now")
-    next_since = _time("there are more: ask again with this as since; null: that was all", null=True)
+    replayed = whole("deliveries that are told again now")
+    next_since = moment("there are more: ask again with this as since; null: that was all", null=True)
 
 
 class WebhookListenerAnswer(Answer):
     """A terminal that hears of events beside all endpoints."""
 
-    id = _text("the listener")
+    id = text("the listener")
     events = _events()
-    secret = _text("signs what it fetches; told this once", example=_SECRET)
+    secret = text("signs what it fetches; told this once", example=_SECRET)
 
 
 class FetchedWebhookAnswer(Answer):
     """One event, as it would be POSTed."""
 
-    delivery_id = _text("give it back in heard", example=_DELIVERY)
+    delivery_id = text("give it back in heard", example=_DELIVERY)
     headers = fields.Dict(required=True, metadata={"description": "to be sent with the body, signature and all"})
-    body = _text("the exact text that is signed")
+    body = text("the exact text that is signed")
 
 
 class FetchedWebhookList(Answer):
     """What has happened, oldest first."""
 
-    data = fields.List(fields.Nested(FetchedWebhookAnswer), required=True)
+    data = several(FetchedWebhookAnswer)
 
 
 def show_endpoint(endpoint: Endpoint, now: Any) -> dict[str, Any]:

@@ -11,10 +11,10 @@ from marshmallow import fields, validates_schema
 from calls.reject_texts import CLASSES
 from calls.trunk import CODECS, SECRET_PREFIX, Trunk
 from store.carriers import CarrierLimits, Endpoint
-from web.api.answers import Answer
+from web.api.answer_fields import Answer, amount, several, text, texts, truth, whole
 from web.api.fields import Choice, Coded, Request, Text, Whole, fault
 from web.api.retry_fields import Part, Several, Switch
-from web.operator.fields import Amount, amount, several, text, truth, whole
+from web.operator.fields import Amount
 from web.operator.fields import name as a_name
 
 _FORMATS = ("plus", "double_zero", "digits", "national")
@@ -175,7 +175,7 @@ class CarrierAnswer(Answer):
     national_prefix = text("before a national number")
     international_prefix = text("before a country code")
     tech_prefix = text("before every dialed number")
-    codecs = fields.List(fields.String(), required=True, metadata=_tell("in the order in which they are offered"))
+    codecs = texts("in the order in which they are offered")
     transport = text("of its gateways", enum=["udp", "tcp", "tls"])
     ping_s = whole("s; between OPTIONS; null: never", null=True)
     ring_s = whole("s; longest ring time; null: the call's own", null=True)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Response, url_for
-from marshmallow import fields
 
 from calls.numbers import parse_caller_id, parse_destination
 from store import carrier_set, carriers, trunks
 from store.preview import preview
 from store.tenants import NameTaken
-from web.api.answers import Answer
+from web.api.answer_fields import Answer, several, text, texts, truth
 from web.api.fields import Request, Telephone
 from web.api.headers import LOCATION_HEADER
 from web.api.respond import answer, refuses
@@ -26,7 +25,6 @@ from web.operator.carrier_fields import (
     show,
     show_endpoint,
 )
-from web.operator.fields import several, text, truth
 from web.problems import FieldError, Problem
 from web.runtime import runtime
 
@@ -55,10 +53,8 @@ class PreviewAnswer(Answer):
     served = truth("whether this carrier serves that route")
     endpoints = several(EndpointAnswer)
     request_uri = text("of the INVITE, at the first endpoint")
-    headers = fields.List(
-        fields.String(), required=True, metadata={"description": "From, identity and Privacy, as the carrier reads them"}
-    )
-    codecs = fields.List(fields.String(), required=True, metadata={"description": "in the order in which they are offered"})
+    headers = texts("From, identity and Privacy, as the carrier reads them")
+    codecs = texts("in the order in which they are offered")
 
 
 @blueprint.post("/carriers", scope=NEEDS)

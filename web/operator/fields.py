@@ -6,7 +6,6 @@ from typing import Any
 
 from marshmallow import fields
 
-from web.api.answers import Answer
 from web.api.fields import Coded, Text, fault
 
 
@@ -30,27 +29,3 @@ def name(maximum: int = 63, **more: Any) -> Text:
     """A name as tenants, carriers and routes have it."""
     pattern = f"[a-z0-9][a-z0-9_-]{{0,{maximum - 1}}}"
     return Text(maximum=maximum, pattern=pattern, remedy="must be lower-case letters, digits, _ and -", **more)
-
-
-def text(description: str, *, null: bool = False, **metadata: Any) -> fields.String:
-    return fields.String(required=True, allow_none=null, metadata={"description": description, **metadata})
-
-
-def time(description: str, *, null: bool = True) -> fields.String:
-    return text(description, null=null, format="date-time")
-
-
-def whole(description: str, *, null: bool = False) -> fields.Integer:
-    return fields.Integer(required=True, allow_none=null, metadata={"description": description})
-
-
-def amount(description: str, *, null: bool = False) -> fields.Float:
-    return fields.Float(required=True, allow_none=null, metadata={"description": description})
-
-
-def truth(description: str) -> fields.Boolean:
-    return fields.Boolean(required=True, metadata={"description": description})
-
-
-def several(member: type[Answer]) -> fields.List[Any]:
-    return fields.List(fields.Nested(member), required=True)

@@ -8,16 +8,14 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Response
-from marshmallow import fields
 
 from store import carriers, gateways
 from store.snapshot import stamp
-from web.api.answers import Answer
+from web.api.answer_fields import Answer, moment, several, text, texts
 from web.api.fields import Request, Text
 from web.api.respond import answer, refuses
 from web.api.retry_fields import Several
 from web.operator.blueprint import NEEDS, blueprint, changing
-from web.operator.fields import several, text, time
 from web.problems import FieldError, invalid
 from web.runtime import runtime
 
@@ -45,8 +43,8 @@ class SwitchOrderAnswer(Answer):
 
     switch = text("the switch")
     kind = text("look: compare; apply: put right", enum=["look", "apply"])
-    asked_at = time("asked", null=False)
-    done_at = time("done; null: its controller has not answered yet")
+    asked_at = moment("asked")
+    done_at = moment("done; null: its controller has not answered yet", null=True)
     findings = several(FindingAnswer)
 
 
@@ -57,7 +55,7 @@ class LoadAnswer(Answer):
     gateway = text("the gateway")
     state = text("loaded: it is dialed", enum=["loaded", "failed", "gone"])
     why = text("of failed")
-    at = time("since when", null=False)
+    at = moment("since when")
 
 
 class GatewaysAnswer(Answer):
@@ -65,16 +63,14 @@ class GatewaysAnswer(Answer):
 
     orders = several(SwitchOrderAnswer)
     gateways = several(LoadAnswer)
-    not_dialed = fields.List(
-        fields.String(), required=True, metadata={"description": "that are to be dialed and are not, or not on every switch"}
-    )
+    not_dialed = texts("that are to be dialed and are not, or not on every switch")
 
 
 class OrderedAnswer(Answer):
     """It was asked of these switches; what comes of it: `GET /v1/operator/gateways`."""
 
-    switches = fields.List(fields.String(), required=True, metadata={"description": "whose controllers were asked"})
-    made = fields.List(fields.String(), required=True, metadata={"description": "gateways that are new"})
+    switches = texts("whose controllers were asked")
+    made = texts("gateways that are new")
 
 
 @blueprint.get("/gateways", scope=NEEDS)

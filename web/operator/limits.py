@@ -10,11 +10,11 @@ from flask import Response
 from marshmallow import validates_schema
 
 from store import scopes
-from web.api.answers import Answer
+from web.api.answer_fields import Answer, amount, several, text, truth, whole
 from web.api.fields import Request, Whole, fault
 from web.api.respond import answer, refuses
 from web.operator.blueprint import NEEDS, blueprint, changing, missing
-from web.operator.fields import Amount, amount, several, text, truth, whole
+from web.operator.fields import Amount
 from web.runtime import runtime
 
 _SCOPE = re.compile(r"[A-Za-z0-9.:_-]{1,128}")

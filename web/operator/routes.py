@@ -5,17 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Response
-from marshmallow import fields
 
 from store import carriers
 from store.carriers import Serving
-from web.api.answers import Answer
+from web.api.answer_fields import Answer, amount, several, text, texts, whole
 from web.api.fields import Request, Whole
 from web.api.respond import answer, refuses
 from web.api.retry_fields import Part, Several
 from web.operator.blueprint import ASK_AGAIN, NEEDS, blueprint, changing, missing, named
 from web.operator.carrier_fields import Digits
-from web.operator.fields import Amount, amount, several, text, whole
+from web.operator.fields import Amount
 from web.operator.fields import name as a_name
 from web.problems import FieldError, invalid
 from web.runtime import runtime
@@ -55,7 +54,7 @@ class RouteAnswer(Answer):
     """A route."""
 
     name = text("unique, and how paths name it")
-    prefixes = fields.List(fields.String(), required=True, metadata={"description": "E.164 prefixes without +"})
+    prefixes = texts("E.164 prefixes without +")
     carriers = several(ServingAnswer)
 
 

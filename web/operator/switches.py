@@ -10,10 +10,9 @@ from flask import Response
 from store import overview, switches
 from store.overview import Switch
 from store.snapshot import stamp
-from web.api.answers import Answer
+from web.api.answer_fields import Answer, amount, moment, several, text, whole
 from web.api.respond import answer, refuses
 from web.operator.blueprint import NEEDS, blueprint, changing, missing, named
-from web.operator.fields import amount, several, text, time, whole
 from web.runtime import runtime
 
 
@@ -21,9 +20,9 @@ class SwitchAnswer(Answer):
     """A switch that a controller has spoken for."""
 
     name = text("unique, and how paths name it")
-    seen_at = time("last heard of")
+    seen_at = moment("last heard of", null=True)
     seen_ago_s = amount("s; how long ago, by the database's clock", null=True)
-    drained_at = time("since then nothing new is dialed on it; null: it is in service")
+    drained_at = moment("since then nothing new is dialed on it; null: it is in service", null=True)
     calls = whole("being dialed, ringing or talked on there")
 
 

@@ -6,14 +6,15 @@ import base64
 from typing import Any
 
 from flask import Response, url_for
-from marshmallow import fields, validates_schema
+from marshmallow import validates_schema
 
 from calls.ids import tenant_ref
 from store import backlog, scopes, tenants
 from store.scopes import Scope, tenant_scope
 from store.snapshot import stamp
 from store.tenants import NameTaken, Tenant
-from web.api.answers import Answer, CanceledQueueAnswer
+from web.api.answer_fields import Answer, PageAnswer, amount, moment, several, text, truth, whole
+from web.api.call_answers import CanceledQueueAnswer
 from web.api.fields import Choice, Request, Text, Whole, fault
 from web.api.headers import LOCATION_HEADER
 from web.api.requests import PageQuery
@@ -21,7 +22,7 @@ from web.api.respond import answer, refuses
 from web.api.retry_fields import Switch
 from web.api.urls import WEBHOOK_SCHEMES, Url
 from web.operator.blueprint import LOOK_FIRST, NEEDS, blueprint, changing, missing, named
-from web.operator.fields import Amount, amount, several, text, time, truth, whole
+from web.operator.fields import Amount
 from web.operator.fields import name as a_name
 from web.problems import FieldError, Problem
 from web.runtime import runtime
@@ -98,8 +99,8 @@ class TenantAnswer(Answer):
     recording_allowed = text("what a call may ask for at most", enum=["none", "after_notice", "any"])
     recording_notice = text("file of the notice; null: the agent gives it", null=True)
     recording_days = whole("days that recordings are kept; null: the setting", null=True)
-    canceled_before = time("queued calls accepted until then are canceled")
-    created_at = time("created", null=False)
+    canceled_before = moment("queued calls accepted until then are canceled", null=True)
+    created_at = moment("created")
 
 
 class NewTenantAnswer(TenantAnswer):
@@ -108,12 +109,10 @@ class NewTenantAnswer(TenantAnswer):
     webhook_secret = text("signs its webhooks: keep it now, it is not shown again", example="whsec_...")
 
 
-class TenantPage(Answer):
+class TenantPage(PageAnswer):
     """A page of tenants by name."""
 
     data = several(TenantAnswer)
-    has_more = fields.Boolean(required=True)
-    next_cursor = text("give it as starting_after; null on the last page", null=True)
 
 
 @blueprint.post("/tenants", scope=NEEDS)

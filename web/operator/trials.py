@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Response, url_for
-from marshmallow import fields
 
 from calls.ids import call_ref
 from calls.numbers import parse_caller_id, parse_destination
 from store import agents, calls, permission, trial, trunks
 from store.calls import QueueFull
 from store.snapshot import attempt_snapshot, snapshot
-from web.api.answers import AttemptAnswer, CallAnswer
+from web.api.answer_fields import several
+from web.api.attempt_answers import AttemptAnswer
+from web.api.call_answers import CallAnswer
 from web.api.fields import Request, Telephone, Whole
 from web.api.headers import LOCATION_HEADER
 from web.api.outcome import told_truly
@@ -47,7 +48,7 @@ class TestCallAnswer(CallAnswer):
 
     __test__ = False
 
-    attempts = fields.List(fields.Nested(AttemptAnswer), required=True)
+    attempts = several(AttemptAnswer)
 
 
 @blueprint.post("/carriers/<carrier>/test_calls", scope=NEEDS)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Response
-from marshmallow import fields
 from redis import Redis
 
 from budget import explain
@@ -13,10 +12,9 @@ from budget.explain import CarrierNow, Held, HouseNow
 from budget.scripts import VERSION
 from store import backlog, carriers, epoch, overview, tenants
 from store.snapshot import stamp
-from web.api.answers import Answer
+from web.api.answer_fields import Answer, amount, moment, part, several, text, texts, truth, whole
 from web.api.respond import answer, refuses
 from web.operator.blueprint import NEEDS, blueprint
-from web.operator.fields import amount, several, text, time, truth, whole
 from web.operator.switches import SwitchAnswer, show
 from web.runtime import runtime
 
@@ -56,9 +54,9 @@ class CarrierNowAnswer(Answer):
     limit = whole("channels just now; null: not known", null=True)
     cps_now = amount("calls per second just now")
     next_s = amount("s; until its rates allow the next call")
-    waiting = fields.Nested(WaitingAnswer, required=True)
+    waiting = part(WaitingAnswer)
     asked_s = amount("s; since a controller last asked for a call; null: never", null=True)
-    held_by = fields.Nested(HeldAnswer, required=True)
+    held_by = part(HeldAnswer)
 
 
 class BudgetAnswer(Answer):
@@ -69,7 +67,7 @@ class BudgetAnswer(Answer):
     lanes = whole("lanes")
     popped = whole("calls granted and not claimed yet")
     overdue = whole("of them past their deadline")
-    unlaned = fields.List(fields.String(), required=True, metadata={"description": "lanes that nobody serves"})
+    unlaned = texts("lanes that nobody serves")
     overflowing = whole("lanes behind which older calls wait in Postgres")
 
 
@@ -77,7 +75,7 @@ class TruthAnswer(Answer):
     """The budget as Postgres knows it."""
 
     epoch = whole("the epoch that claims have to name")
-    opened_at = time("since when it grants; null: it is being rebuilt")
+    opened_at = moment("since when it grants; null: it is being rebuilt", null=True)
     scripts = whole("version of the scripts that it belongs to")
     ours = truth("whether that is the version of this process")
 
@@ -93,23 +91,16 @@ class QueuedAnswer(Answer):
 class WhyAnswer(Answer):
     """Everything that could hold a call."""
 
-    epoch = fields.Nested(TruthAnswer, required=True)
-    budget = fields.Nested(
-        BudgetAnswer, required=True, allow_none=True, metadata={"description": "null: Redis does not answer"}
-    )
+    epoch = part(TruthAnswer)
+    budget = part(BudgetAnswer, "null: Redis does not answer", null=True)
     feeder_leads = truth("false: nobody feeds the lanes")
     due = truth("whether anything that is queued is due")
     next_due_s = amount("s; until the next that is not due will be; null: there is none", null=True)
     queued = whole("calls queued, of all tenants")
     tenants = several(QueuedAnswer)
-    carriers = fields.List(
-        fields.Nested(CarrierNowAnswer),
-        required=True,
-        allow_none=True,
-        metadata={"description": "null: Redis does not answer"},
-    )
+    carriers = several(CarrierNowAnswer, "null: Redis does not answer", null=True)
     switches = several(SwitchAnswer)
-    paused_agents = fields.List(fields.String(), required=True, metadata={"description": "as tenant/agent"})
+    paused_agents = texts("as tenant/agent")
 
 
 @blueprint.get("/why", scope=NEEDS)

@@ -1,0 +1,27 @@
+"""Schemas of agents."""
+
+from __future__ import annotations
+
+from web.api.answer_fields import Answer, PageAnswer, moment, several, text, truth
+
+_AGENT = "agent_0190b2c3d4e57f60718293a4b5c6d7e8"
+AGENT_KINDS = ("websocket", "announcement")
+
+
+class AgentAnswer(Answer):
+    """Who talks to whoever answers."""
+
+    id = text("the agent", example=_AGENT)
+    name = text("unique in your account")
+    kind = text("websocket: your own server; announcement: plays audio", enum=list(AGENT_KINDS))
+    url = text("websocket: address", null=True)
+    audio = text("announcement: file", null=True)
+    paused = truth("true: its calls wait until it is resumed")
+    created_at = moment("created")
+    archived_at = moment("put away: it takes no call any more; null: it is in use", null=True)
+
+
+class AgentPage(PageAnswer):
+    """A page of agents, newest first."""
+
+    data = several(AgentAnswer)
