@@ -57,8 +57,9 @@ chaos: venv  ## 5,000 calls while every process is killed and some are paused (A
 	@$(BIN)/python -m tests.chaos $(ARGS)
 	@TRUNKLINE_CHAOS=all $(BIN)/python -m pytest tests/chaos --ignore tests/chaos/test_chaos.py
 
-conform: venv  ## every answer of the API against its description, at length (EXAMPLES=200 SEED=1)
+conform: venv  ## every answer of the API against its description, at length (EXAMPLES=200 SEED=1 PATHS=/v1/calls PHASES=fuzzing)
 	@TRUNKLINE_CONFORM_EXAMPLES=$(or $(EXAMPLES),100) TRUNKLINE_CONFORM_SEED=$(or $(SEED),$$(date +%s)) \
+	  TRUNKLINE_CONFORM_PATHS='$(PATHS)' TRUNKLINE_CONFORM_PHASES='$(PHASES)' \
 	  $(BIN)/python -m pytest -s tests/web/test_conformance.py $(ARGS)
 
 up: venv  ## the Procfile's processes, with the settings of the environment (DATABASE_URL, REDIS_URL, TRUNKLINE_*)

@@ -13,10 +13,12 @@ from store import operator_keys, tenants
 from tests.web.conftest import Api, World
 from tests.web.operators import a_switch, operator_api
 from tests.web.test_docs import answers_that_fit, filled, operations, spec
+from web.api.lists import IMPORT_BYTES
 
 __all__ = ["spec"]  # a fixture
 
-BROKEN = ((b"x" * 70_000, "application/json"), (b"x", "application/json"), (b"x", "text/plain"))
+JSON = "application/json"
+BROKEN = ((b"x" * 70_000, JSON), (b"x", JSON), (b"x", "text/plain"))
 
 
 def test_every_described_answer_occurs_and_fits_its_schema(
@@ -97,6 +99,47 @@ def _made(api: Api, world: World) -> None:
     for status in (200, 404):
         _send(api, "DELETE", "/limits/global", status=status)
     _send(api, "GET", "/why", status=200)
+    _rules(api)
+    _prices_and_suppressions(api)
+
+
+def _rules(api: Api) -> None:
+    number = "%2B442079460000"
+    for name, status in (("described", 200), ("nobody", 404)):
+        at = f"/tenants/{name}"
+        for what in ("rules", "destinations", "caller_ids", "caps"):
+            _send(api, "GET", f"{at}/{what}", status=status)
+        _send(api, "PATCH", f"{at}/rules", {"hours": "none", "hours_reason": "own appointments"}, status)
+        _send(api, "PATCH", f"{at}/rules", {"consent": {"basis": "contract", "reference": "archive 17"}}, status)
+        _send(api, "PATCH", f"{at}/destinations", {"entries": [{"match": "DE"}, {"match": "+4312", "allow": False}]}, status)
+        _send(api, "PATCH", f"{at}/caps", {"calls_per_minute": 60, "spend_per_day": 12.5}, status)
+        _send(api, "PUT", f"{at}/caller_ids/{number}", {"how": "verified"}, status)
+        for what in ("rules", "destinations", "caller_ids", "caps"):
+            _send(api, "GET", f"{at}/{what}", status=status)
+        _send(api, "DELETE", f"{at}/caller_ids/{number}", status=status)
+        _send(api, "DELETE", f"{at}/caller_ids/{number}", status=404)
+    _send(api, "GET", "/tenants/described/caller_ids?limit=x", status=422)
+
+
+def _prices_and_suppressions(api: Api) -> None:
+    _send(api, "PUT", "/prices/4915", {"per_minute": 0.08}, 200)
+    _send(api, "POST", "/prices/import", {"prices": [{"prefix": "all", "per_minute": 0.5}]}, 200)
+    _send(api, "GET", "/prices", status=200)
+    _send(api, "GET", "/prices?limit=x", status=422)
+    for status in (200, 404):
+        _send(api, "DELETE", "/prices/4915", status=status)
+    one = {"number": "+4930123499", "source": "letter"}
+    where = _send(api, "POST", "/suppressions", one, 201).headers["Location"].removeprefix("/v1/operator")
+    several = {"numbers": ["+4930123498", "x"], "source": "registry", "obtained_at": "2026-03-01T00:00:00Z"}
+    _send(api, "POST", "/suppressions/import", several, 200)
+    _send(api, "GET", "/suppressions", status=200)
+    _send(api, "GET", "/suppressions?limit=x", status=422)
+    _send(api, "GET", where, status=200)
+    _send(api, "DELETE", where, status=422)
+    _send(api, "DELETE", f"{where}?reason=mistake", status=200)
+    nobodys = f"/suppressions/suppression_{'0' * 32}"
+    _send(api, "GET", nobodys, status=404)
+    _send(api, "DELETE", f"{nobodys}?reason=mistake", status=404)
 
 
 def _bodies(api: Api, spec: dict[str, Any]) -> None:
@@ -106,6 +149,8 @@ def _bodies(api: Api, spec: dict[str, Any]) -> None:
             for data, kind in BROKEN:
                 api.send(method, filled(path), data=data, content_type=kind)
             assert api.send(method, filled(path), json={"unknown": 1}).status_code == 422, path
+            if path.endswith("/import"):
+                assert api.send(method, filled(path), data=b"x" * (IMPORT_BYTES + 1), content_type=JSON).status_code == 413
 
 
 def _refusals(api: Api, world: World, spec: dict[str, Any], monkeypatch: Any) -> None:

@@ -10,10 +10,11 @@ from store.changes import Change
 from web import auth
 from web.access import OPERATOR
 from web.api import changes
-from web.api.parser import Blueprint
+from web.api.lists import Lists
+from web.api.outcome import told_truly
 from web.problems import FieldError, Problem, invalid
 
-blueprint = Blueprint(
+blueprint = Lists(
     "operator",
     __name__,
     url_prefix="/v1/operator",
@@ -33,10 +34,23 @@ def actor() -> str:
 
 @contextmanager
 def changing(remedy: str = ASK_AGAIN) -> Iterator[Change]:
-    """A change of the platform and its line in the ledger. What the store refuses (``ValueError``) is a 422 in its words."""
+    """A change of the platform and its line in the ledger. What the store refuses is told as by :func:`refusing`."""
+    with refusing(), changes.changing(actor(), remedy) as change:
+        yield change
+
+
+@contextmanager
+def writing(remedy: str = ASK_AGAIN) -> Iterator[None]:
+    """Around what makes its own transactions, and notes them in the ledger itself; tells as :func:`changing` does."""
+    with refusing(), told_truly(remedy):
+        yield
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """What the store refuses (``ValueError``) is a 422 in its words."""
     try:
-        with changes.changing(actor(), remedy) as change:
-            yield change
+        yield
     except ValueError as error:
         if type(error) is not ValueError:
             raise  # one that a caller knows by its type
