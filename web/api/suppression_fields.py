@@ -38,9 +38,9 @@ class Numbers(Coded, fields.List[Any]):
     expected = f"a list of 1 to {IMPORT_MOST} numbers"
 
     def __init__(self, **more: Any):
-        super().__init__(
-            fields.String(metadata={"example": _NUMBER}), metadata={"minItems": 1, "maxItems": IMPORT_MOST}, **more
-        )
+        # No type of its own: what is no number is left out and told, and the rest is taken.
+        told = {"example": _NUMBER, "description": "a number; what is none is left out, and told in errors"}
+        super().__init__(fields.Raw(metadata=told), metadata={"minItems": 1, "maxItems": IMPORT_MOST}, **more)
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> list[Any]:
         if not isinstance(value, list):
