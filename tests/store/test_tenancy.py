@@ -27,7 +27,7 @@ from trunkline.servers import Server
 PLATFORM = {
     "audit_entries", "audit_personal", "audit_read", "budget_epoch", "callers_refused", "carrier_health", "carrier_orders",
     "carriers", "cdr_strangers", "endpoints", "gateway_loads", "gateway_states", "gateway_versions", "operator_keys",
-    "prices", "routes", "schema_migrations", "switches",
+    "operator_request_keys", "prices", "routes", "schema_migrations", "switches",
 }  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from calls.access import network
 from store import operator_keys, tenants
 from tests.web.conftest import Api, World
 from tests.web.operators import a_switch, operator_api
-from tests.web.test_docs import answers_that_fit, filled, operations, spec
+from tests.web.test_docs import MALFORMED, answers_that_fit, filled, in_flight_always, operations, spec, takes_a_key
 from web.api.lists import IMPORT_BYTES
 
 __all__ = ["spec"]  # a fixture
@@ -167,7 +167,21 @@ def _refusals(api: Api, world: World, spec: dict[str, Any], monkeypatch: Any) ->
         if path.startswith("/v1/operator/") and method == "POST":
             more: dict[str, Any] = {"json": {}} if "requestBody" in operation else {}
             refused = api.send(method, filled(path), headers={"Idempotency-Key": "described"}, **more)
-            assert refused.get_json()["code"] == "idempotency_key_not_taken", path
+            taken = takes_a_key(operation)
+            assert (refused.get_json().get("code") == "idempotency_key_not_taken") != taken, path
+            if taken:
+                described = path.replace("{tenant}", "described")
+                assert api.send(method, filled(described), headers=MALFORMED, **more).status_code in (400, 422)
+    with monkeypatch.context() as patch:
+        patch.setattr("web.api.once.only_one", in_flight_always)
+        for (method, path), operation in operations(spec):
+            if path.startswith("/v1/operator/") and takes_a_key(operation):
+                example = next(iter(operation.get("requestBody", {}).get("content", {}).values()), {}).get("example")
+                body = {} if example is None else {"json": example}
+                again = api.send(
+                    method, filled(path.replace("{tenant}", "described")), headers={"Idempotency-Key": "described"}, **body
+                )
+                assert again.get_json()["code"] == "idempotency_in_flight", path
     everything("")
     everything(operator_keys.create(world.database, name="far", allowed_ips=[network("192.0.2.1")])[1])
     slow = Api(api.app, operator_keys.create(world.database, name="few")[1])

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from flask import Response, g
+
 from store.changes import Change
+from store.pool import Database
 from web import auth
 from web.access import OPERATOR
 from web.api import changes
+from web.api import once as requests
 from web.api.lists import Lists
 from web.api.outcome import told_truly
 from web.problems import FieldError, Problem, invalid
@@ -33,10 +37,18 @@ def actor() -> str:
 
 
 @contextmanager
-def changing(remedy: str = ASK_AGAIN) -> Iterator[Change]:
-    """A change of the platform and its line in the ledger. What the store refuses is told as by :func:`refusing`."""
-    with refusing(), changes.changing(actor(), remedy) as change:
+def changing(remedy: str = ASK_AGAIN, database: Database | None = None) -> Iterator[Change]:
+    """A change of the platform and its line in the ledger. What the store refuses is told as by :func:`refusing`.
+    ``database``: as :func:`once` gives it.
+    """
+    with refusing(), changes.changing(actor(), remedy, database) as change:
         yield change
+
+
+def once(work: Callable[[Database], Response], remedy: str = ASK_AGAIN) -> Response:
+    """The answer of ``work``, once under an Idempotency-Key; as :func:`web.api.once.once`, with the operator's keys."""
+    with told_truly(remedy):
+        return requests.once(g.get("body"), work, auth.operator().name)
 
 
 @contextmanager

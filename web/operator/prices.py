@@ -8,13 +8,16 @@ from typing import Any
 from flask import Response
 
 from store import prices
+from store.pool import Database
 from store.prices import Price
+from web.api import idempotency
 from web.api.answer_fields import Answer, PageAnswer, amount, several, text, truth, whole
 from web.api.fields import Request, Text, Whole
+from web.api.headers import REPLAYED_HEADER
 from web.api.requests import PageQuery
 from web.api.respond import answer, refuses
 from web.api.retry_fields import Part, Several
-from web.operator.blueprint import NEEDS, actor, blueprint, missing, writing
+from web.operator.blueprint import NEEDS, actor, blueprint, missing, once, writing
 from web.operator.fields import Money, money
 from web.problems import FieldError, invalid
 from web.runtime import runtime
@@ -126,17 +129,21 @@ def put_price(args: dict[str, Any], prefix: str) -> Response:
 
 @blueprint.post("/prices/import", scope=NEEDS)
 @blueprint.arguments(ImportPricesRequest)
-@blueprint.response(200, ImportedPricesAnswer)
-@refuses(blueprint, 400, 413, 415, writes=True)
-@blueprint.doc(operationId="operatorImportPrices")
+@blueprint.response(200, ImportedPricesAnswer, headers=REPLAYED_HEADER)
+@refuses(blueprint, 400, 409, 413, 415, writes=True)
+@blueprint.doc(parameters=[idempotency.PARAMETER], operationId="operatorImportPrices")
 def import_prices(args: dict[str, Any]) -> Response:
     """Set the prices of many prefixes
 
     All of them or, where one is wrong, none. Prices of other prefixes stay.
     """
-    with writing():
-        count = prices.put(runtime().database, [_read(one) for one in args["prices"]], actor=actor())
-    return answer({"prices": count})
+
+    def imported(database: Database) -> Response:
+        with writing():
+            count = prices.put(database, [_read(one) for one in args["prices"]], actor=actor())
+        return answer({"prices": count})
+
+    return once(imported)
 
 
 @blueprint.delete("/prices/<prefix>", scope=NEEDS)
