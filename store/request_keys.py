@@ -7,7 +7,7 @@ is an answer exactly if the work stands.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
@@ -19,6 +19,7 @@ from store.pool import Conn, Database
 from store.queries import load
 
 _SQL = load("request_keys")
+_OPERATORS = {"try": _SQL["operator_try"], "find": _SQL["operator_find"], "remember": _SQL["operator_remember"]}
 
 #: A tenant's id, or the name of an operator's key.
 Owner: TypeAlias = UUID | str
@@ -39,8 +40,8 @@ def ask(conn: Conn, owner: Owner, scope: str, key: IdempotencyKey, now: datetime
     ``IdempotencyMismatch`` where the answer was to another body.
     """
     params = _params(owner, scope, key, now)
-    lock = conn.execute(_SQL[_of(owner) + "try"], params)
-    earlier = conn.execute(_SQL[_of(owner) + "find"], params)
+    lock = conn.execute(_of(owner)["try"], params)
+    earlier = conn.execute(_of(owner)["find"], params)
 
     def answer() -> Remembered | None:
         require_turn(lock)
@@ -77,13 +78,13 @@ def find(db: Database, owner: Owner, scope: str, key: IdempotencyKey, now: datet
     lock before anything is done.
     """
     with db.connection() as conn:
-        return _same(conn.execute(_SQL[_of(owner) + "find"], _params(owner, scope, key, now)).fetchone(), key)
+        return _same(conn.execute(_of(owner)["find"], _params(owner, scope, key, now)).fetchone(), key)
 
 
 def remember(conn: Conn, owner: Owner, scope: str, key: IdempotencyKey, answer: Remembered, now: datetime) -> None:
     """Write down, in the transaction of the work, what it is answered. The key's lock is held."""
     conn.execute(
-        _SQL[_of(owner) + "remember"],
+        _of(owner)["remember"],
         {
             "owner": owner,
             "scope": scope,
@@ -106,8 +107,8 @@ def forget(db: Database, before: datetime, limit: int) -> int:
         return max(conn.execute(_SQL[name], params).rowcount for name in ("forget", "operator_forget"))
 
 
-def _of(owner: Owner) -> str:
-    return "operator_" if isinstance(owner, str) else ""
+def _of(owner: Owner) -> Mapping[str, bytes]:
+    return _OPERATORS if isinstance(owner, str) else _SQL
 
 
 def _params(owner: Owner, scope: str, key: IdempotencyKey, now: datetime) -> dict[str, object]:
