@@ -96,8 +96,8 @@ def add(db: Database, tenant_id: UUID | None, number: str, whence: Provenance, n
         return new, one_row(conn, Suppression, _SQL["holding"], {"tenant_id": tenant_id, "number": number})
 
     new, kept = db.run(unit)
-    if kept is None:  # lifted by somebody in between
-        raise LookupError(f"number: {number} was lifted again at the same moment: ask once more")
+    while kept is None:  # it was there, and somebody lifted it before it was looked at: then there is room for ours
+        new, kept = db.run(unit)
     return kept, Added(new, 1 - new, _end_some(db, tenant_id, [number], now))
 
 

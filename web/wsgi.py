@@ -11,11 +11,12 @@ from budget.connect import connect
 from logs import log_to_stderr
 from settings import get_settings
 from store.pool import open_database
-from store.tenancy import open_tenant_database
+from store.tenancy import open_tenant_database, require_bound
 from web.app import create_app
 
 log_to_stderr()
 _settings = get_settings()
+require_bound(_settings)
 _database = open_database(_settings, "web", cooperative=True)
 atexit.register(_database.close)
 _tenants = open_tenant_database(_settings, cooperative=True)

@@ -21,6 +21,7 @@ from calls.access import SCOPES
 from calls.ids import recording_ref
 from store import keys, recordings, tenants
 from tests.web.conftest import Api, World
+from web.api.idempotency import in_flight
 from web.codes import codes
 
 Operation = tuple[str, str]
@@ -325,6 +326,21 @@ def _provoke_keys(api: Api) -> None:
         api.send("DELETE", path)
 
 
+#: No key that is taken.
+MALFORMED = {"Idempotency-Key": "no key"}
+
+
+def takes_a_key(operation: dict[str, Any]) -> bool:
+    return any(one["name"] == "Idempotency-Key" for one in operation.get("parameters", []))
+
+
+@contextmanager
+def in_flight_always(*_: object) -> Iterator[None]:
+    """In the place of web.api.flights.only_one: the first request with the key is always still worked on."""
+    raise in_flight()
+    yield
+
+
 def refuse_everything(api: Api, world: World, spec: dict[str, Any], monkeypatch: Any) -> None:
     """Each operation's refusals that come before anything else: no key, another scope, too many, Postgres away."""
 
@@ -341,8 +357,15 @@ def refuse_everything(api: Api, world: World, spec: dict[str, Any], monkeypatch:
         if method == "POST" and operation["security"] != [{"operator_key": []}]:
             more: dict[str, Any] = {"json": {}} if "requestBody" in operation else {}
             refused = api.send(method, filled(path), headers={"Idempotency-Key": "described"}, **more)
-            takes = any(one["name"] == "Idempotency-Key" for one in operation.get("parameters", []))
-            assert (refused.get_json()["code"] == "idempotency_key_not_taken") != takes, path
+            takes = takes_a_key(operation)
+            assert (refused.get_json().get("code") == "idempotency_key_not_taken") != takes, path
+            if takes:
+                assert api.send(method, filled(path), headers=MALFORMED, **more).status_code in (400, 404, 422)
+    with monkeypatch.context() as patch:
+        patch.setattr("web.api.once.only_one", in_flight_always)
+        for (method, path), operation in operations(spec):
+            if operation["security"] != [{"operator_key": []}] and takes_a_key(operation) and "requestBody" not in operation:
+                api.send(method, filled(path), headers={"Idempotency-Key": "described"})
     everything("")
     for scopes in (("keys:manage",), ("limits:read",)):
         everything(keys.create(world.database, tenant_id=world.ours.id, scopes=scopes)[1])

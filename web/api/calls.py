@@ -15,6 +15,7 @@ from store import call_list, calls, permission, tenants
 from store.call_list import Filters
 from store.calls import Accepted, NewCall, UnknownAgent
 from store.hangup import OtherAction, request_hangup
+from store.pool import Database
 from store.rows import Call, CallEvent
 from store.snapshot import attempt_snapshot, snapshot, stamp
 from web.api import dryrun, idempotency
@@ -26,6 +27,7 @@ from web.api.flights import only_one
 from web.api.headers import LOCATION_HEADER, REPLAYED_HEADER
 from web.api.lookups import Lookups
 from web.api.newcall import weigh
+from web.api.once import once
 from web.api.outcome import told_truly
 from web.api.parser import Blueprint
 from web.api.push import lane
@@ -202,19 +204,22 @@ def hang_up(call_id: str) -> Response:
 
 
 @blueprint.post("/actions/cancel_queued", scope="calls:write")
-@blueprint.response(202, CanceledQueueAnswer, description="Accepted")
-@refuses(blueprint, 422, writes=True)
-@blueprint.doc(operationId="cancelQueuedCalls")
+@blueprint.response(202, CanceledQueueAnswer, description="Accepted", headers=REPLAYED_HEADER)
+@refuses(blueprint, 400, 409, writes=True)
+@blueprint.doc(parameters=[idempotency.PARAMETER], operationId="cancelQueuedCalls")
 def cancel_queued() -> Response:
     """Cancel every queued call
 
     From now on none of the calls accepted until `canceled_before` is dialed, however many there are; each ends as `canceled`
     soon, with its webhook. A call that is being dialed or talked on goes on, but is not dialed again.
     """
-    ours = runtime()
+
+    def canceled(database: Database) -> Response:
+        mark = tenants.cancel_queued(database, tenant().id, runtime().now())
+        return answer({"canceled_before": stamp(mark)}, 202)
+
     with told_truly(_CANCEL_AGAIN):
-        mark = tenants.cancel_queued(ours.database, tenant().id, ours.now())
-    return answer({"canceled_before": stamp(mark)}, 202)
+        return once(None, canceled)
 
 
 def _filters(query: dict[str, Any]) -> Filters:

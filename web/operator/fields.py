@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from marshmallow import fields
 
+from calls.caps import MICROS
 from web.api.fields import Coded, Text, fault
 
 
@@ -23,6 +25,30 @@ class Amount(Coded, fields.Float):
         if not self._minimum <= value <= self._maximum:
             raise fault("out_of_range", f"must be {self.expected}")
         return float(value)
+
+
+class Money(Coded, fields.Float):
+    """A JSON number from 0 to ``most``, of the house's currency, with six places at most; becomes whole millionths."""
+
+    def __init__(self, most: int, **more: Any):
+        super().__init__(metadata={"minimum": 0, "maximum": most, **more.pop("metadata", {})}, **more)
+        self._most = most
+        self.expected = f"a number from 0 to {most} with at most six places"
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> Any:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self.make_error("type")
+        if not 0 <= value <= self._most:
+            raise fault("out_of_range", f"must be {self.expected}")
+        micros = Decimal(repr(value)) * MICROS
+        if micros != int(micros):
+            raise fault("bad_format", f"must be {self.expected}")
+        return int(micros)
+
+
+def money(micros: int | None) -> float | None:
+    """The other way round, for answers."""
+    return None if micros is None else micros / MICROS
 
 
 def name(maximum: int = 63, **more: Any) -> Text:
