@@ -72,7 +72,9 @@ class RequestRates:
         """Count one request of the tenant (or operator's key), unless it is one too many; raises nothing."""
         desk = self._desks.get(asker)
         if desk is None:
-            desk = self._desks[asker] = Together(lambda rates: self._count(asker, rates), most=MOST, strokes=STROKES)
+            desk = self._desks[asker] = Together(
+                lambda rates: self._count(asker, rates), most=MOST, strokes=STROKES, look=True
+            )
         return desk.do(requests_per_s)
 
     def _count(self, asker: UUID, rates: Sequence[float]) -> list[Rate]:

@@ -33,7 +33,7 @@ def accept_together(asked: Asked) -> Accepted:
     place = (runtime().tenants, tenant().id)
     desk = _desks.get(place)
     if desk is None:
-        desk = _desks[place] = Together(_accept, most=MOST, strokes=STROKES)
+        desk = _desks[place] = Together(_accept, most=MOST, strokes=STROKES, look=True)
     try:
         return desk.do(asked)
     except BrokenOff as error:
