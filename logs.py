@@ -70,6 +70,8 @@ def mask(text: str) -> str:
     """``text`` with phone numbers, API keys, webhook secrets and passwords made unreadable."""
     for secret in _known:
         text = text.replace(secret, "***")
+    if text.isalpha():
+        return text  # a word: everything below has a digit or a sign in it
     text = _NUMBER.sub(lambda match: match[1] + _digits(match[2], 2), text)
     text = _GROUPED.sub(_grouped, text)
     text = _NATIONAL.sub(lambda match: match[1] + _stars(match[2]), text)

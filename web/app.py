@@ -7,6 +7,7 @@ from datetime import datetime
 
 import psycopg
 from flask import Flask
+from flask.sessions import NullSession, SessionInterface
 from redis import Redis
 
 from objects.place import Places
@@ -38,6 +39,19 @@ from web.runtime import Runtime, install, utc_now
 from web.testmode import register as register_test_mode
 
 
+class _NoSession(SessionInterface):
+    """Nobody has one: each request brings its key."""
+
+    def open_session(self, *_: object) -> NullSession:
+        return _NOBODYS
+
+    def save_session(self, *_: object) -> None:
+        """There is nothing to be saved."""
+
+
+_NOBODYS = NullSession()
+
+
 def create_app(
     settings: Settings,
     *,
@@ -52,6 +66,7 @@ def create_app(
     take on the same role.
     """
     app = Flask("web", static_folder=None)
+    app.session_interface = _NoSession()
     # One more than is taken, so that web.jsonbody can tell a body that was cut off from one that fits.
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes + 1
     app.config["TRAP_BAD_REQUEST_ERRORS"] = False

@@ -2,7 +2,7 @@
 
 The key is reserved, the work done and its answer written down in one transaction, so there is an answer exactly if the work
 stands. What raises is not remembered: a corrected request may use its key again. POST /v1/calls has its own way
-(store/accept.py), which is quicker and means the same.
+(store/accepting.py), which is quicker and means the same.
 """
 
 from __future__ import annotations
