@@ -256,6 +256,15 @@ class Settings(BaseSettings):
     agent_connect_timeout_s: float = Field(5.0, gt=0, description="s; TCP, TLS and WebSocket upgrade to the agent")
     agent_ready_timeout_s: float = Field(5.0, gt=0, description="s; from connected to the agent's ready")
     agent_allow_private: bool = Field(False, description="connect to agents on private and loopback addresses")
+    runtime_url_base: str = Field(
+        "",
+        pattern=r"^(https?://[^\s/?#@]+)?$",
+        description="where agents reach /internal/calls, as https://host without a path; empty: they are given the token"
+        " alone, and have to know",
+    )
+    runtime_grace_s: int = Field(
+        3600, ge=10, le=86_400, description="s; so long after the end of its attempt an agent may hand in its result"
+    )
     relay_fork_timeout_s: float = Field(3.0, gt=0, description="s; from answer to the media socket being up")
     relay_drain_s: float = Field(
         60.0, ge=0, description="s; after SIGTERM the relay carries its conversations so long, then the next relay does"

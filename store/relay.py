@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -44,6 +44,7 @@ class RelayCall:
     recording: dict[str, Any] | None = None
     recording_state: str | None = None
     direction: str = "outbound"
+    token_key: bytes = field(default=b"", repr=False)  # signs its tenant's call tokens; none: it gets no token
 
 
 def agent_for(db: Database, attempt_id: UUID) -> RelayCall | None:
