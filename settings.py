@@ -53,6 +53,7 @@ class Settings(BaseSettings):
     batch_max_bytes: int = Field(8 << 20, ge=1024, description="bytes; a larger body of POST /v1/batches is refused (413)")
     max_metadata_bytes: int = Field(16_384, ge=0, description="bytes; metadata as compact JSON, at most")
     max_variables_bytes: int = Field(16_384, ge=0, description="bytes; agent_variables as compact JSON, at most")
+    max_runtime_bytes: int = Field(32_768, ge=1024, description="bytes; an agent's runtime as compact JSON, at most")
     idempotency_ttl_s: int = Field(72 * 3600, ge=3600, description="s; how long an Idempotency-Key is remembered")
     max_ahead_s: int = Field(31 * 86_400, ge=60, description="s; not_before may lie this far ahead, expires_at twice as far")
     default_expires_s: int = Field(24 * 3600, ge=1, description="s; a call not dialed by then ends as expired")

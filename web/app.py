@@ -31,6 +31,7 @@ from web.api import (
     webhook_listeners,
 )
 from web.internal import auth as internal_auth
+from web.internal import calls as internal_calls
 from web.internal import cdr
 from web.redisgate import RedisGate
 from web.requestrate import RequestRates
@@ -73,6 +74,7 @@ def create_app(
     problems.register(app, (psycopg.OperationalError, psycopg.InterfaceError))
     health.register(app)
     app.register_blueprint(cdr.blueprint)
+    app.register_blueprint(internal_calls.blueprint)
     app.register_blueprint(recording_files.blueprint)
     api = docs.configure(app)
     hooks = (webhook_endpoints, webhook_deliveries, webhook_listeners)
