@@ -12,7 +12,7 @@ ENDS = (
 #: Every type that exists; what is not here is refused by name.
 EVENT_TYPES = (
     "call.queued", "call.received", "call.dialing", "call.early", "call.ringing", "call.answered", "call.retry_scheduled",
-    *ENDS,
+    *ENDS, "call.result",
     "recording.started", "recording.completed", "recording.failed", "recording.deleted",
     "webhook_endpoint.disabled",
 )  # fmt: skip

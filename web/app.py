@@ -24,6 +24,7 @@ from web.api import (
     keys,
     limits,
     queue,
+    record,
     recordings,
     suppressions,
     webhook_deliveries,
@@ -78,7 +79,20 @@ def create_app(
     app.register_blueprint(recording_files.blueprint)
     api = docs.configure(app)
     hooks = (webhook_endpoints, webhook_deliveries, webhook_listeners)
-    rooms = (calls, batches, actions, call_actions, agents, caller_ids, limits, queue, recordings, keys, suppressions)
+    rooms = (
+        calls,
+        batches,
+        actions,
+        call_actions,
+        agents,
+        caller_ids,
+        limits,
+        queue,
+        record,
+        recordings,
+        keys,
+        suppressions,
+    )
     for room in (*rooms, *hooks):
         api.register_blueprint(room.blueprint)
     api.register_blueprint(operator.blueprint)

@@ -9,8 +9,7 @@ from typing import Any
 from marshmallow import ValidationError, validates_schema
 
 from web.api.fields import Fault, Object, Request
-from web.api.prose import Prose
-from web.api.retry_fields import Several
+from web.api.loose_fields import Listed, Prose
 from web.runtime import runtime
 
 #: Kinds whose agents ask for it; another kind's would be kept and read by nobody.
@@ -24,7 +23,7 @@ class RuntimeRequest(Request):
 
     prompt = Prose(maximum=32_768, metadata={"description": "what the agent is told to do"})
     voice = Object(_LIMIT, metadata={"description": "how it speaks; given on as it is"})
-    tools = Several(Object(_LIMIT), _TOOLS, metadata={"description": "what it may use; each given on as it is"})
+    tools = Listed(Object(_LIMIT), _TOOLS, metadata={"description": "what it may use; each given on as it is"})
     variables = Object(
         "max_variables_bytes",
         names=r"[A-Za-z_][A-Za-z0-9_]{0,63}",
