@@ -18,7 +18,7 @@ from store.pool import Conn, Database
 from store.queries import load
 from store.records import all_rows, one_row
 from store.snapshot import stamp
-from store.telling import Locked, lock_call, tell
+from store.telling import Locked, lock_call, put_down, tell
 
 _SQL = load("recordings")
 
@@ -271,4 +271,5 @@ def _change(db: Database, statement: str, kind: str, attempt_id: UUID, params: M
 def _tell(conn: Conn, kind: str, locked: Locked, recording: Recording, now: datetime) -> None:
     told = snapshot(recording)
     data = {name: told[name] for name in ("id", "failure", "duration_ms") if told[name] is not None}
-    tell(conn, kind, locked, recording.attempt_id, now, source="recording", data=data, told={"recording": told})
+    put_down(conn, kind, locked, recording.attempt_id, now, source="recording", data=data)
+    tell(conn, kind, locked, recording.attempt_id, now, {"recording": told})

@@ -10,9 +10,10 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
-from store.pool import Database
+from store.pool import Conn, Database
 from store.queries import load
 from store.records import clean, one_row
+from store.telling import lock_call, tell
 
 _SQL = load("relay")
 
@@ -56,8 +57,8 @@ def agent_for(db: Database, attempt_id: UUID) -> RelayCall | None:
 def note(db: Database, attempt_id: UUID, kind: str, at: datetime, data: Mapping[str, object]) -> bool:
     """A fact the relay saw (agent connected, first agent audio ...) as an event of the call; once per kind and time.
 
-    False: no such attempt, or noted already. It changes no state; the attempt keeps the time of ``relay.first_audio``,
-    unless ``data`` holds ``resumed``.
+    False: no such attempt, or noted already. It changes no state. But the first ``relay.first_audio``, unless ``data`` holds
+    ``resumed``, is when the callee began to hear the agent: the attempt keeps its time, ``call.agent_connected`` is told.
     """
     params = {
         "attempt_id": attempt_id,
@@ -66,5 +67,14 @@ def note(db: Database, attempt_id: UUID, kind: str, at: datetime, data: Mapping[
         "at": at,
         "data": Jsonb(dict(data)),
     }
-    with db.connection() as conn:
-        return conn.execute(_SQL["note"], params).rowcount == 1
+
+    def unit(conn: Conn) -> bool:
+        # The call first, as all do that give out a sequence. A note that changes nothing needs no lock.
+        locked = lock_call(conn, attempt_id) if first else None
+        noted = conn.execute(_SQL["note"], params).rowcount == 1
+        if locked is not None and conn.execute(_SQL["heard"], params).rowcount == 1:
+            tell(conn, "call.agent_connected", locked, attempt_id, at)
+        return noted
+
+    first = kind == "relay.first_audio" and "resumed" not in data
+    return db.run(unit)

@@ -18,7 +18,7 @@ from store.pool import Conn, Database
 from store.queries import load
 from store.records import all_rows, one_row
 from store.snapshot import stamp
-from store.telling import lock_call, tell
+from store.telling import lock_call, put_down, tell
 
 _SQL = load("results")
 
@@ -118,8 +118,8 @@ def take(db: Database, tenant_id: UUID, attempt_id: UUID, new: NewResult, *, day
         }
         result = one_row(conn, Result, _SQL["insert"], {**params, **values})
         assert result is not None, "its call is held"
-        data = {"outcome": result.outcome}
-        tell(conn, "call.result", locked, attempt_id, now, source="agent", data=data, told={"result": brief(result)})
+        put_down(conn, "call.result", locked, attempt_id, now, source="agent", data={"outcome": result.outcome})
+        tell(conn, "call.result", locked, attempt_id, now, {"result": brief(result)})
         return Taken(result, again=False)
 
     return db.run(unit)

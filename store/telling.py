@@ -44,23 +44,18 @@ def lock_call(conn: Conn, attempt_id: UUID) -> Locked | None:
     return Locked(Call(**row), hook)
 
 
-def tell(
-    conn: Conn,
-    kind: str,
-    locked: Locked,
-    attempt_id: UUID,
-    now: datetime,
-    *,
-    source: str,
-    data: Mapping[str, Any],
-    told: Mapping[str, Any],
+def put_down(
+    conn: Conn, kind: str, locked: Locked, attempt_id: UUID, at: datetime, *, source: str, data: Mapping[str, Any]
 ) -> None:
-    """Put the event down, once per attempt and ``kind``, and its webhook with ``told`` beside the call.
-
-    ``data``: of the event.
-    """
-    event = {"call_id": locked.call.id, "attempt_id": attempt_id, "type": kind, "at": now, "source": source}
+    """The event in the call's log, once per attempt and ``kind``."""
+    event = {"call_id": locked.call.id, "attempt_id": attempt_id, "type": kind, "at": at, "source": source}
     conn.execute(_SQL["log"], {**event, "data": Jsonb(dict(data))})
+
+
+def tell(
+    conn: Conn, kind: str, locked: Locked, attempt_id: UUID, at: datetime, told: Mapping[str, Any] | None = None
+) -> None:
+    """Its webhook, with ``told`` beside the call; nothing where nobody is told."""
     if locked.hook is None:
         return
     attempt = one_row(conn, Attempt, _SQL["attempt"], {"attempt_id": attempt_id})
@@ -69,7 +64,7 @@ def tell(
     conn.execute(_SQL["count"], {"call_id": call.id, "sequence": call.sequence})
     params = {"call_id": call.id}
     shown = None if attempt.answered_at is not None else one_row(conn, Attempt, _SQL["shown"], params)
-    body = webhook_body(kind, now, call, attempt, shown)
-    body["data"] |= told
-    conn.execute(_OUTBOX["insert"], {"rows": recordset([outbox_row(call, kind, body, locked.hook, now)])})
+    body = webhook_body(kind, at, call, attempt, shown)
+    body["data"] |= told or {}
+    conn.execute(_OUTBOX["insert"], {"rows": recordset([outbox_row(call, kind, body, locked.hook, at)])})
     conn.execute(_OUTBOX["notify"])

@@ -9,11 +9,10 @@ LEFT JOIN recordings r ON r.attempt_id = a.id
 WHERE a.id = %(attempt_id)s;
 
 -- name: note
--- The agent's first audio is a time of the attempt as well; that of a relay which took the call up on its way is not the first.
-WITH heard AS (
-    UPDATE attempts SET agent_heard_at = %(at)s
-    WHERE id = %(attempt_id)s AND agent_heard_at IS NULL AND %(type)s = 'relay.first_audio' AND NOT %(data)s::jsonb ? 'resumed'
-)
 INSERT INTO call_events (call_id, attempt_id, dedupe, source, type, at, data)
 SELECT a.call_id, a.id, %(dedupe)s, 'relay', %(type)s, %(at)s, %(data)s FROM attempts a WHERE a.id = %(attempt_id)s
-ON CONFLICT (call_id, dedupe) DO NOTHING
+ON CONFLICT (call_id, dedupe) DO NOTHING;
+
+-- name: heard
+-- The agent's first audio is a time of the attempt as well; that of a relay which took the call up on its way is not the first.
+UPDATE attempts SET agent_heard_at = %(at)s WHERE id = %(attempt_id)s AND agent_heard_at IS NULL;
