@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from psycopg import errors
+from psycopg.types.json import Jsonb
 
 from calls.ids import new_uuid7
 from store.pool import Conn, Database
@@ -31,6 +33,7 @@ class Agent:
     paused: bool  # its calls wait
     created_at: datetime
     archived_at: datetime | None = None  # it takes no new call
+    runtime: dict[str, Any] = field(default_factory=dict)  # what its calls are given when they ask (docs/runtime.md)
 
 
 class AgentInUse(RuntimeError):
@@ -45,6 +48,7 @@ def create(
     kind: str,
     url: str | None = None,
     audio: str | None = None,
+    runtime: dict[str, Any] | None = None,
     agent_id: UUID | None = None,
 ) -> Agent:
     """A new agent of the tenant.
@@ -64,6 +68,7 @@ def create(
         "kind": kind,
         "url": url,
         "audio": audio,
+        "runtime": Jsonb(runtime or {}),
     }
     try:
         with db.connection() as conn:
@@ -89,12 +94,14 @@ def change(
     name: str | None = None,
     url: str | None = None,
     audio: str | None = None,
+    runtime: dict[str, Any] | None = None,
 ) -> Agent | None:
     """The tenant's agent with what is given, for calls that begin to ring from now on. None: no such agent in use.
 
     ``url`` and ``audio`` only as they belong to its kind. Errors: :class:`store.tenants.NameTaken`.
     """
-    params = {"tenant_id": tenant_id, "id": agent_id, "name": name, "url": url, "audio": audio}
+    params: dict[str, object] = {"tenant_id": tenant_id, "id": agent_id, "name": name, "url": url, "audio": audio}
+    params["runtime"] = None if runtime is None else Jsonb(runtime)
     try:
         return db.run(lambda conn: one_row(conn, Agent, _SQL["change"], params))
     except errors.UniqueViolation as error:

@@ -25,6 +25,7 @@ from web.api import (
     keys,
     limits,
     queue,
+    record,
     recordings,
     suppressions,
     webhook_deliveries,
@@ -32,6 +33,7 @@ from web.api import (
     webhook_listeners,
 )
 from web.internal import auth as internal_auth
+from web.internal import calls as internal_calls
 from web.internal import cdr
 from web.redisgate import RedisGate
 from web.requestrate import RequestRates
@@ -88,10 +90,24 @@ def create_app(
     problems.register(app, (psycopg.OperationalError, psycopg.InterfaceError))
     health.register(app)
     app.register_blueprint(cdr.blueprint)
+    app.register_blueprint(internal_calls.blueprint)
     app.register_blueprint(recording_files.blueprint)
     api = docs.configure(app)
     hooks = (webhook_endpoints, webhook_deliveries, webhook_listeners)
-    rooms = (calls, batches, actions, call_actions, agents, caller_ids, limits, queue, recordings, keys, suppressions)
+    rooms = (
+        calls,
+        batches,
+        actions,
+        call_actions,
+        agents,
+        caller_ids,
+        limits,
+        queue,
+        record,
+        recordings,
+        keys,
+        suppressions,
+    )
     for room in (*rooms, *hooks):
         api.register_blueprint(room.blueprint)
     api.register_blueprint(operator.blueprint)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from uuid import UUID
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -38,16 +39,20 @@ class _Connect(connect):
         return exc
 
 
-async def reach(url: str, *, attempt: UUID, call: str, settings: Settings) -> ClientConnection:
+async def reach(
+    url: str, *, attempt: UUID, call: str, settings: Settings, more: Mapping[str, str] | None = None
+) -> ClientConnection:
     """Connect to the agent, trying again within ``agent_connect_timeout_s``. Raises :class:`AgentFailed`.
 
-    An agent that answers with an HTTP status below 500 has made up its mind and is not asked twice.
+    An agent that answers with an HTTP status below 500 has made up its mind and is not asked twice. ``more``: headers beside
+    those that name attempt and call.
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + settings.agent_connect_timeout_s
+    headers = {"X-Trunkline-Attempt": str(attempt), "X-Trunkline-Call": call, **(more or {})}
     while True:
         try:
-            return await _once(url, attempt, call, settings, max(0.01, deadline - loop.time()))
+            return await _once(url, headers, settings, max(0.01, deadline - loop.time()))
         except AddressRefused as error:
             raise AgentFailed("agent_address_refused", str(error)) from error
         except InvalidStatus as error:
@@ -64,7 +69,7 @@ async def reach(url: str, *, attempt: UUID, call: str, settings: Settings) -> Cl
         await asyncio.sleep(_RETRY_S)
 
 
-async def _once(url: str, attempt: UUID, call: str, settings: Settings, left_s: float) -> ClientConnection:
+async def _once(url: str, headers: dict[str, str], settings: Settings, left_s: float) -> ClientConnection:
     loop = asyncio.get_running_loop()
     began = loop.time()
     target = await judge(url, allow_private=settings.agent_allow_private, timeout_s=left_s)
@@ -74,7 +79,7 @@ async def _once(url: str, attempt: UUID, call: str, settings: Settings, left_s: 
         port=target.port,
         proxy=None,  # a proxy would connect wherever it is told
         subprotocols=[Subprotocol(SUBPROTOCOL)],
-        additional_headers={"X-Trunkline-Attempt": str(attempt), "X-Trunkline-Call": call},
+        additional_headers=headers,
         user_agent_header="Trunkline",
         compression=None,
         open_timeout=max(0.01, left_s - (loop.time() - began)),

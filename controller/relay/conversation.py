@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 from websockets.asyncio.client import ClientConnection
@@ -18,6 +19,7 @@ from controller.relay.downlink import Downlink
 from controller.relay.leg import Ending, Failed, Leg
 from controller.relay.pickup import pick_up
 from controller.relay.recorder import Recorder
+from controller.relay.runtime import runtime_access
 from controller.relay.switch import SwitchDown, answered_at
 from controller.relay.texts import json_values
 from controller.relay.uplink import Uplink
@@ -76,9 +78,14 @@ class Conversation:
         leg, settings = self._leg, self._leg.parts.settings
         if not self._call.agent_url:
             raise Failed("agent_unknown", "the agent has no url")
+        access = runtime_access(self._call, settings, datetime.now(UTC))
         try:
             agent = await reach(
-                self._call.agent_url, attempt=leg.attempt, call=call_ref(self._call.call_id), settings=settings
+                self._call.agent_url,
+                attempt=leg.attempt,
+                call=call_ref(self._call.call_id),
+                settings=settings,
+                more=access.headers,
             )
         except AgentFailed as error:
             raise Failed(error.reason, str(error)) from error
@@ -94,6 +101,7 @@ class Conversation:
             direction=self._call.direction,
             resumed=leg.resumed,
             recording=self._recorder.facts,
+            runtime=access.facts,
         )
         try:
             await agent.send(start)

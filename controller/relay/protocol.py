@@ -150,10 +150,11 @@ def start(
     direction: str,
     resumed: bool,
     recording: Mapping[str, Any] | None = None,
+    runtime: Mapping[str, Any] | None = None,
 ) -> str:
     """The first text to an agent: whose call this is. ``direction``: outbound, or inbound where ``from_`` called ``to``.
     ``resumed``: the call was already under way. ``recording``: what it waits for and who gives the notice; None: it is not
-    recorded.
+    recorded. ``runtime``: where the agent may ask for its configuration, and by which token (controller/relay/runtime.py).
     """
     return _text(
         "start",
@@ -176,6 +177,7 @@ def start(
             },
             "resumed": resumed,
             "recording": None if recording is None else dict(recording),
+            "runtime": None if runtime is None else dict(runtime),
         },
     )
 

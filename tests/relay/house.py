@@ -33,6 +33,7 @@ from store.relay import RelayCall
 T = TypeVar("T")
 DEADLINE_S = 15.0
 FROM = "+442079460000"
+TOKEN_KEY = b"k" * 32
 
 
 def to(outcome: str) -> str:
@@ -214,7 +215,7 @@ class House:
             to_number=to(outcome), from_number=FROM, agent_id=uuid4(), agent_name="bot",
             agent_kind="announcement" if audio else "websocket", agent_url=url, agent_audio=audio,
             agent_variables=variables or {}, metadata=metadata or {}, client_reference=None, max_duration_s=60,
-            recording=recording,
+            recording=recording, token_key=TOKEN_KEY,
         )  # fmt: skip
         originate = commands.originate(
             attempt_id=attempt,

@@ -19,7 +19,8 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from calls.access import SCOPES
 from calls.ids import recording_ref
-from store import keys, recordings, tenants
+from store import calls, keys, recordings, results, tenants
+from store.results import NewResult
 from tests.web.conftest import Api, World
 from web.api.idempotency import in_flight
 from web.codes import codes
@@ -202,6 +203,14 @@ def _recorded(world: World, call: str) -> str:
     return recording_ref(made.id)
 
 
+def _handed_in(world: World, call: str) -> None:
+    """Its agent handed in what came of it."""
+    attempt = calls.list_attempts(world.database, world.ours.id, UUID(call[5:]))[0].id
+    turns = [{"speaker": "agent", "text": "Hello."}]
+    new = NewResult("done", "All is well.", {"data": {}, "transcript": turns}, bytes(32))
+    assert results.take(world.database, world.ours.id, attempt, new, days=1, now=datetime.now(UTC)) is not None
+
+
 def _suppress(api: Api) -> None:
     one = {"number": "+4930999991", "source": "described"}
     several = {"numbers": ["+4930999992", "none"], "source": "described", "obtained_at": "2026-03-01T00:00:00Z"}
@@ -269,8 +278,11 @@ def _provoke(api: Api, world: World, spec: dict[str, Any], order: Callable[..., 
         api.send("DELETE", f"/v1/agents/{known}")
     recorded = api.post("/v1/calls", order()).get_json()["id"]
     made_there = _recorded(world, recorded)
+    _handed_in(world, recorded)
     for known in (recorded, call, nobody):
-        api.get(f"/v1/calls/{known}/recordings")
+        for suffix in ("recordings", "record", "results"):
+            api.get(f"/v1/calls/{known}/{suffix}")
+        api.send("DELETE", f"/v1/calls/{known}/results")
         for verb in ("pause_recording", "resume_recording"):
             for key in (verb, "other", "other", "not one"):
                 api.post(f"/v1/calls/{known}/actions/{verb}", headers={"Idempotency-Key": key})

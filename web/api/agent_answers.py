@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from marshmallow import fields
+
 from web.api.answer_fields import Answer, PageAnswer, moment, several, text, truth
 
 _AGENT = "agent_0190b2c3d4e57f60718293a4b5c6d7e8"
@@ -16,6 +18,7 @@ class AgentAnswer(Answer):
     kind = text("websocket: your own server; announcement: plays audio", enum=list(AGENT_KINDS))
     url = text("websocket: address", null=True)
     audio = text("announcement: file", null=True)
+    runtime = fields.Dict(required=True, metadata={"description": "what its calls are given when they ask"})
     paused = truth("true: its calls wait until it is resumed")
     created_at = moment("created")
     archived_at = moment("put away: it takes no call any more; null: it is in use", null=True)

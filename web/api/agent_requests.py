@@ -10,6 +10,8 @@ from marshmallow import ValidationError, validates_schema
 from web.api.agent_answers import AGENT_KINDS
 from web.api.fields import Choice, Fault, Reference, Request, Text
 from web.api.requests import PageQuery
+from web.api.retry_fields import Part
+from web.api.runtime_fields import RuntimeRequest, runtime_fault
 from web.api.urls import Url
 
 #: Which field says where an agent of a kind is.
@@ -44,6 +46,10 @@ def _audio() -> Text:
     )
 
 
+def _runtime() -> Part:
+    return Part(RuntimeRequest, metadata={"description": "what its calls are given when they ask: docs/runtime.md"})
+
+
 class NewAgentRequest(Request):
     """One agent to create: ``websocket`` needs ``url``, ``announcement`` needs ``audio``."""
 
@@ -53,6 +59,7 @@ class NewAgentRequest(Request):
     kind = Choice(AGENT_KINDS, later=_LATER, required=True)
     url = _url()
     audio = _audio()
+    runtime = _runtime()
 
     @validates_schema(skip_on_field_errors=False, pass_original=True)
     def _fits_kind(self, data: dict[str, Any], sent: dict[str, Any], **_: Any) -> None:
@@ -65,6 +72,8 @@ class NewAgentRequest(Request):
                 faults[field] = [Fault("required", f"is required for kind {data['kind']}")]
             if field != needed and field in sent:
                 faults[field] = [Fault("not_allowed", f"belongs to no agent of kind {data['kind']}; leave it out")]
+        if (unread := runtime_fault(data["kind"], sent)) is not None:
+            faults["runtime"] = [unread]
         if faults:
             raise ValidationError(faults)
 
@@ -80,11 +89,12 @@ class AgentChangeRequest(Request):
     name = _name()
     url = _url()
     audio = _audio()
+    runtime = _runtime()
 
     @validates_schema(skip_on_field_errors=True)
     def _something(self, data: dict[str, Any], **_: Any) -> None:
         if not data:
-            raise ValidationError([Fault("required", "name at least one of name, url and audio")])
+            raise ValidationError([Fault("required", "name at least one of name, url, audio and runtime")])
 
 
 class AgentsQuery(PageQuery):

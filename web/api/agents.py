@@ -20,6 +20,7 @@ from web.api.once import once
 from web.api.outcome import told_truly
 from web.api.parser import Blueprint
 from web.api.respond import answer, page, path_id, refuses
+from web.api.runtime_fields import runtime_fault
 from web.auth import tenant
 from web.problems import FieldError, Problem, invalid, not_found
 from web.runtime import runtime
@@ -47,6 +48,7 @@ def _created(database: Database, args: dict[str, Any]) -> Response:
             kind=args["kind"],
             url=args.get("url"),
             audio=args.get("audio"),
+            runtime=args.get("runtime"),
         )
     except NameTaken:
         raise _name_taken() from None
@@ -100,6 +102,8 @@ def change_agent(args: dict[str, Any], agent_id: str) -> Response:
     if foreign:
         detail = f"belongs to no agent of kind {known.kind}; leave it out"
         raise invalid(*(FieldError(f"/{name}", "not_allowed", detail) for name in foreign))
+    if (unread := runtime_fault(known.kind, args)) is not None:
+        raise invalid(FieldError("/runtime", "not_allowed", unread))
     try:
         with told_truly("Send it again: a change made twice is the same."):
             changed = agents.change(ours.database, tenant().id, wanted, **args)
@@ -143,6 +147,7 @@ def _show(agent: Agent) -> dict[str, Any]:
         "kind": agent.kind,
         "url": agent.url,
         "audio": agent.audio,
+        "runtime": agent.runtime,
         "paused": agent.paused,
         "created_at": stamp(agent.created_at),
         "archived_at": stamp(agent.archived_at),
