@@ -17,10 +17,15 @@ from store.tenants import NameTaken
 
 _SQL = load("agents")
 
+#: How a websocket agent is spoken to: docs/agent-protocol.md.
+PROTOCOLS = ("trunkline", "twilio")
+
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """``url`` (ws:// or wss://) for kind websocket, ``audio`` (a .wav file name) for kind announcement."""
+    """``url`` (ws:// or wss://) and ``protocol`` (one of PROTOCOLS) for kind websocket, ``audio`` (a .wav file name) for
+    kind announcement.
+    """
 
     id: UUID
     tenant_id: UUID
@@ -31,6 +36,7 @@ class Agent:
     paused: bool  # its calls wait
     created_at: datetime
     archived_at: datetime | None = None  # it takes no new call
+    protocol: str = "trunkline"
 
 
 class AgentInUse(RuntimeError):
@@ -45,6 +51,7 @@ def create(
     kind: str,
     url: str | None = None,
     audio: str | None = None,
+    protocol: str = "trunkline",
     agent_id: UUID | None = None,
 ) -> Agent:
     """A new agent of the tenant.
@@ -55,6 +62,8 @@ def create(
         raise ValueError(f"kind: {kind!r} is not known: use 'websocket' or 'announcement'")
     if kind == "websocket" and not (url or "").startswith(("ws://", "wss://")):
         raise ValueError("url: a websocket agent needs a ws:// or wss:// address")
+    if protocol not in PROTOCOLS:
+        raise ValueError(f"protocol: {protocol!r} is not known: use one of {', '.join(PROTOCOLS)}")
     if kind == "announcement" and audio is None:
         raise ValueError("audio: an announcement agent needs the name of a .wav file")
     params = {
@@ -64,6 +73,7 @@ def create(
         "kind": kind,
         "url": url,
         "audio": audio,
+        "protocol": protocol,
     }
     try:
         with db.connection() as conn:
@@ -89,12 +99,13 @@ def change(
     name: str | None = None,
     url: str | None = None,
     audio: str | None = None,
+    protocol: str | None = None,
 ) -> Agent | None:
     """The tenant's agent with what is given, for calls that begin to ring from now on. None: no such agent in use.
 
-    ``url`` and ``audio`` only as they belong to its kind. Errors: :class:`store.tenants.NameTaken`.
+    ``url``, ``protocol`` and ``audio`` only as they belong to its kind. Errors: :class:`store.tenants.NameTaken`.
     """
-    params = {"tenant_id": tenant_id, "id": agent_id, "name": name, "url": url, "audio": audio}
+    params = {"tenant_id": tenant_id, "id": agent_id, "name": name, "url": url, "audio": audio, "protocol": protocol}
     try:
         return db.run(lambda conn: one_row(conn, Agent, _SQL["change"], params))
     except errors.UniqueViolation as error:

@@ -45,6 +45,7 @@ def test_what_is_changed_is_changed_and_the_rest_stays(api: Api) -> None:
         ({"audio": "a.wav"}, {"/audio": "not_allowed"}),
         ({"url": "wss://127.0.0.1/"}, {"/url": "private_address"}),
         ({"url": None}, {"/url": "wrong_type"}),
+        ({"protocol": "sip"}, {"/protocol": "bad_value"}),
         ({"greeting": "hello"}, {"/greeting": "unknown_field"}),
     ],
 )
@@ -57,6 +58,19 @@ def test_what_cannot_be_changed_is_refused_by_name(
     response = api.send("PATCH", path, json=body)
     assert (response.status_code, named(response)) == (422, fault)
     assert api.get(path).get_json() == before
+
+
+def test_how_an_agent_is_spoken_to_is_said_and_can_be_changed(api: Api) -> None:
+    ours = made(api, "own")
+    theirs = made(api, "stock", protocol="twilio")
+    assert (api.get(ours).get_json()["protocol"], api.get(theirs).get_json()["protocol"]) == ("trunkline", "twilio")
+    assert api.send("PATCH", theirs, json={"protocol": "trunkline"}).get_json()["protocol"] == "trunkline"
+    spoken = {"name": "spoken", "kind": "announcement", "audio": "a.wav"}
+    refused = api.post("/v1/agents", {**spoken, "protocol": "trunkline"})
+    assert (refused.status_code, named(refused)) == (422, {"/protocol": "not_allowed"})
+    path = api.post("/v1/agents", spoken).headers["Location"]
+    assert api.get(path).get_json()["protocol"] is None
+    assert named(api.send("PATCH", path, json={"protocol": "twilio"})) == {"/protocol": "not_allowed"}
 
 
 @pytest.mark.parametrize("kind", ["fleet", "sip"])

@@ -6,6 +6,7 @@ from web.api.answer_fields import Answer, PageAnswer, moment, several, text, tru
 
 _AGENT = "agent_0190b2c3d4e57f60718293a4b5c6d7e8"
 AGENT_KINDS = ("websocket", "announcement")
+AGENT_PROTOCOLS = ("trunkline", "twilio")
 
 
 class AgentAnswer(Answer):
@@ -15,6 +16,7 @@ class AgentAnswer(Answer):
     name = text("unique in your account")
     kind = text("websocket: your own server; announcement: plays audio", enum=list(AGENT_KINDS))
     url = text("websocket: address", null=True)
+    protocol = text("websocket: how it is spoken to", null=True, enum=[*AGENT_PROTOCOLS, None])
     audio = text("announcement: file", null=True)
     paused = truth("true: its calls wait until it is resumed")
     created_at = moment("created")

@@ -7,13 +7,15 @@ from typing import Any, ClassVar
 
 from marshmallow import ValidationError, validates_schema
 
-from web.api.agent_answers import AGENT_KINDS
+from web.api.agent_answers import AGENT_KINDS, AGENT_PROTOCOLS
 from web.api.fields import Choice, Fault, Reference, Request, Text
 from web.api.requests import PageQuery
 from web.api.urls import Url
 
 #: Which field says where an agent of a kind is.
 WHERE = {"websocket": "url", "announcement": "audio"}
+#: What else only agents of a kind have.
+ALSO = {"protocol": "websocket"}
 _PAUSED = "is your operator's to say; leave it out, and place no calls with this agent"
 _LATER = {
     "fleet": "agents that this platform runs itself are not there yet; use websocket, with the address of your own",
@@ -44,6 +46,11 @@ def _audio() -> Text:
     )
 
 
+def _protocol(**more: Any) -> Choice:
+    words = "websocket: trunkline, or twilio (Media Streams), for a bot that was written for it"
+    return Choice(AGENT_PROTOCOLS, metadata={"description": words, **more})
+
+
 class NewAgentRequest(Request):
     """One agent to create: ``websocket`` needs ``url``, ``announcement`` needs ``audio``."""
 
@@ -52,6 +59,7 @@ class NewAgentRequest(Request):
     name = _name(required=True)
     kind = Choice(AGENT_KINDS, later=_LATER, required=True)
     url = _url()
+    protocol = _protocol(default="trunkline")
     audio = _audio()
 
     @validates_schema(skip_on_field_errors=False, pass_original=True)
@@ -64,6 +72,9 @@ class NewAgentRequest(Request):
             if field == needed and field not in sent:
                 faults[field] = [Fault("required", f"is required for kind {data['kind']}")]
             if field != needed and field in sent:
+                faults[field] = [Fault("not_allowed", f"belongs to no agent of kind {data['kind']}; leave it out")]
+        for field, kind in ALSO.items():
+            if kind != data["kind"] and field in sent:
                 faults[field] = [Fault("not_allowed", f"belongs to no agent of kind {data['kind']}; leave it out")]
         if faults:
             raise ValidationError(faults)
@@ -79,12 +90,13 @@ class AgentChangeRequest(Request):
 
     name = _name()
     url = _url()
+    protocol = _protocol()
     audio = _audio()
 
     @validates_schema(skip_on_field_errors=True)
     def _something(self, data: dict[str, Any], **_: Any) -> None:
         if not data:
-            raise ValidationError([Fault("required", "name at least one of name, url and audio")])
+            raise ValidationError([Fault("required", "name at least one of name, url, protocol and audio")])
 
 
 class AgentsQuery(PageQuery):

@@ -14,7 +14,7 @@ from store.snapshot import stamp
 from store.tenants import NameTaken
 from web.api import idempotency
 from web.api.agent_answers import AgentAnswer, AgentPage
-from web.api.agent_requests import WHERE, AgentChangeRequest, AgentsQuery, NewAgentRequest
+from web.api.agent_requests import ALSO, WHERE, AgentChangeRequest, AgentsQuery, NewAgentRequest
 from web.api.headers import LOCATION_HEADER, REPLAYED_HEADER
 from web.api.once import once
 from web.api.outcome import told_truly
@@ -47,6 +47,7 @@ def _created(database: Database, args: dict[str, Any]) -> Response:
             kind=args["kind"],
             url=args.get("url"),
             audio=args.get("audio"),
+            protocol=args.get("protocol", "trunkline"),
         )
     except NameTaken:
         raise _name_taken() from None
@@ -96,7 +97,8 @@ def change_agent(args: dict[str, Any], agent_id: str) -> Response:
         raise not_found("agent")
     if known.archived_at is not None:
         raise Problem(409, "archived", "This agent was archived and cannot be changed. Create another one.")
-    foreign = [name for kind, name in WHERE.items() if kind != known.kind and name in args]
+    belongs = {name: kind for kind, name in WHERE.items()} | ALSO
+    foreign = [name for name, kind in belongs.items() if kind != known.kind and name in args]
     if foreign:
         detail = f"belongs to no agent of kind {known.kind}; leave it out"
         raise invalid(*(FieldError(f"/{name}", "not_allowed", detail) for name in foreign))
@@ -142,6 +144,7 @@ def _show(agent: Agent) -> dict[str, Any]:
         "name": agent.name,
         "kind": agent.kind,
         "url": agent.url,
+        "protocol": agent.protocol if agent.kind == "websocket" else None,
         "audio": agent.audio,
         "paused": agent.paused,
         "created_at": stamp(agent.created_at),
