@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from psycopg import errors
 
+from calls.agent_token import PREFIX
 from calls.ids import new_uuid7
 from store.pool import Conn, Database
 from store.queries import load
@@ -159,6 +161,16 @@ def list_page(db: Database, tenant_id: UUID, limit: int, before: UUID | None = N
     """The tenant's agents that are in use, newest first, at most ``limit``, those older than ``before`` (an agent's id)."""
     with db.connection() as conn:
         return all_rows(conn, Agent, _SQL["list_page"], {"tenant_id": tenant_id, "limit": limit, "before": before})
+
+
+def rotate_secret(db: Database, tenant_id: UUID, agent_id: UUID, now: datetime, overlap: timedelta) -> str | None:
+    """A new secret, which signs after ``overlap``; until then the one of before does, if there is one. None: no such
+    websocket agent in use.
+    """
+    made = PREFIX + secrets.token_hex(32)
+    params = {"tenant_id": tenant_id, "id": agent_id, "secret": made, "now": now, "at": now + overlap}
+    with db.connection() as conn:
+        return made if conn.execute(_SQL["rotate"], params).rowcount else None
 
 
 def set_paused(db: Database, agent_id: UUID, paused: bool) -> bool:

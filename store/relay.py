@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -46,6 +46,7 @@ class RelayCall:
     recording_state: str | None = None
     direction: str = "outbound"
     agent_protocol: str = "trunkline"
+    agent_secret: str | None = field(default=None, repr=False)
 
 
 def agent_for(db: Database, attempt_id: UUID) -> RelayCall | None:

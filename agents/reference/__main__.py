@@ -1,18 +1,26 @@
-"""``python -m agents.reference --listen 127.0.0.1:8766``: one WebSocket per call, until SIGTERM or SIGINT."""
+"""``python -m agents.reference --listen 127.0.0.1:8766``: one WebSocket per call, until SIGTERM or SIGINT.
+
+With TRUNKLINE_AGENT_SECRET (two, while one replaces another, with a comma between) it lets in only who brings a token.
+"""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import logging
+import os
 import signal
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from agents.reference.talk import Talk
+from calls.agent_token import Door, TokenRefused
 
 log = logging.getLogger("agents.reference")
 
@@ -21,14 +29,32 @@ _MAX_MESSAGE = 1 << 20
 
 
 @asynccontextmanager
-async def listening(host: str, port: int) -> AsyncIterator[int]:
+async def listening(host: str, port: int, secrets: Sequence[str] = ()) -> AsyncIterator[int]:
     """A reference agent inside the block; gives the port (0 takes a free one). Raises ``OSError`` when it is taken."""
+    door = Door(*secrets) if secrets else None
 
     async def handle(socket: ServerConnection) -> None:
         await Talk(socket).serve()
 
+    def check(connection: ServerConnection, request: Request) -> Response | None:
+        if door is None:
+            return None
+        try:
+            door.enter(request.headers.get("Authorization"), request.headers.get("X-Trunkline-Attempt"), time.time())
+        except TokenRefused as error:
+            log.warning("refused: %s", error)
+            return connection.respond(HTTPStatus.UNAUTHORIZED, f"{error}\n")
+        return None
+
     async with serve(
-        handle, host, port, subprotocols=[_SUBPROTOCOL], compression=None, max_size=_MAX_MESSAGE, close_timeout=1.0
+        handle,
+        host,
+        port,
+        process_request=check,
+        subprotocols=[_SUBPROTOCOL],
+        compression=None,
+        max_size=_MAX_MESSAGE,
+        close_timeout=1.0,
     ) as server:
         yield next(iter(server.sockets)).getsockname()[1]
 
@@ -44,7 +70,8 @@ async def _run(host: str, port: int) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with listening(host, port) as taken:
+    secrets = [secret for secret in os.environ.get("TRUNKLINE_AGENT_SECRET", "").split(",") if secret]
+    async with listening(host, port, secrets) as taken:
         log.info("listening on ws://%s:%d", host, taken)
         await stop.wait()
 

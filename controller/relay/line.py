@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
+from uuid import uuid4
 
 from websockets.exceptions import ConnectionClosed
 
-from calls.ids import call_ref
+from calls.agent_token import sign
+from calls.ids import agent_ref, call_ref
 from controller.relay import protocol
 from controller.relay.agent import AgentFailed, reach
 from controller.relay.dialect import Dialect, dialect_for
@@ -95,7 +98,19 @@ class Line:
             raise failed.exceptions[0] from None
 
     def _headers(self) -> Mapping[str, str]:
-        return {"X-Trunkline-Attempt": str(self._leg.attempt), "X-Trunkline-Call": call_ref(self._call.call_id)}
+        attempt, call = str(self._leg.attempt), call_ref(self._call.call_id)
+        headers = {"X-Trunkline-Attempt": attempt, "X-Trunkline-Call": call}
+        if self._call.agent_secret is not None:
+            token = sign(
+                self._call.agent_secret,
+                agent=agent_ref(self._call.agent_id),
+                call=call,
+                attempt=attempt,
+                now=time.time(),
+                token_id=uuid4().hex,
+            )
+            headers["Authorization"] = f"Bearer {token}"
+        return headers
 
     # --- to the agent --------------------------------------------------------------------------------------------
 

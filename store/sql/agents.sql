@@ -43,3 +43,11 @@ SELECT EXISTS (SELECT FROM calls c WHERE c.agent_id = %(id)s AND NOT c.ended),
 
 -- name: archive
 UPDATE agents g SET archived_at = %(now)s WHERE g.id = %(id)s RETURNING {agent};
+
+-- name: rotate
+-- The one that signs now goes on until then; one that was to follow is forgotten. The first one signs at once.
+UPDATE agents g
+SET secret = coalesce(CASE WHEN g.next_secret_at <= %(now)s THEN g.next_secret ELSE g.secret END, %(secret)s),
+    next_secret = CASE WHEN g.secret IS NOT NULL THEN %(secret)s END,
+    next_secret_at = CASE WHEN g.secret IS NOT NULL THEN %(at)s::timestamptz END
+WHERE g.tenant_id = %(tenant_id)s AND g.id = %(id)s AND g.archived_at IS NULL AND g.kind = 'websocket';

@@ -73,6 +73,37 @@ def test_how_an_agent_is_spoken_to_is_said_and_can_be_changed(api: Api) -> None:
     assert named(api.send("PATCH", path, json={"protocol": "twilio"})) == {"/protocol": "not_allowed"}
 
 
+def test_a_secret_is_told_once_and_follows_the_one_before(api: Api, world: World) -> None:
+    path = made(api, "secretive")
+    agent = parse_ref("agent", path.rpartition("/")[2])
+
+    def signing() -> str | None:
+        """As the relay asks."""
+        with world.database.connection() as conn:
+            row = conn.execute(
+                "SELECT CASE WHEN next_secret_at <= now() THEN next_secret ELSE secret END FROM agents WHERE id = %s",
+                (agent,),
+            ).fetchone()
+        assert row is not None
+        return None if row[0] is None else str(row[0])
+
+    assert signing() is None, "nobody asked for one"
+    first = api.post(f"{path}/rotate_secret", {})
+    assert first.status_code == 200
+    assert signing() == first.get_json()["secret"], "there is none before it to wait for"
+    assert "secret" not in api.get(path).get_json()
+    second = api.post(f"{path}/rotate_secret", {}).get_json()["secret"]
+    assert signing() == first.get_json()["secret"] != second
+    third = api.post(f"{path}/rotate_secret", {"overlap_s": 0}).get_json()["secret"]
+    assert signing() == third
+    assert api.post(f"{path}/rotate_secret", {"overlap_s": 60}).status_code == 200
+    assert signing() == third
+    assert named(api.post(f"{path}/rotate_secret", {"overlap_s": -1})) == {"/overlap_s": "out_of_range"}
+    spoken = api.post("/v1/agents", {"name": "mute", "kind": "announcement", "audio": "a.wav"}).headers["Location"]
+    refused = api.post(f"{spoken}/rotate_secret", {})
+    assert (refused.status_code, refused.get_json()["code"]) == (409, "no_secret")
+
+
 @pytest.mark.parametrize("kind", ["fleet", "sip"])
 def test_kinds_that_are_not_there_yet_are_refused_by_name(api: Api, kind: str) -> None:
     response = api.post("/v1/agents", {"name": "later", "kind": kind})

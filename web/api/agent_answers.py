@@ -5,6 +5,7 @@ from __future__ import annotations
 from web.api.answer_fields import Answer, PageAnswer, moment, several, text, truth
 
 _AGENT = "agent_0190b2c3d4e57f60718293a4b5c6d7e8"
+_SECRET = "agsec_" + 32 * "5c"
 AGENT_KINDS = ("websocket", "announcement")
 AGENT_PROTOCOLS = ("trunkline", "twilio")
 
@@ -21,6 +22,12 @@ class AgentAnswer(Answer):
     paused = truth("true: its calls wait until it is resumed")
     created_at = moment("created")
     archived_at = moment("put away: it takes no call any more; null: it is in use", null=True)
+
+
+class AgentSecretAnswer(AgentAnswer):
+    """An agent with its secret, which is told this once."""
+
+    secret = text("signs the token that your server is called with: keep it, it is not shown again", example=_SECRET)
 
 
 class AgentPage(PageAnswer):

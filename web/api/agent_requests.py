@@ -8,9 +8,10 @@ from typing import Any, ClassVar
 from marshmallow import ValidationError, validates_schema
 
 from web.api.agent_answers import AGENT_KINDS, AGENT_PROTOCOLS
-from web.api.fields import Choice, Fault, Reference, Request, Text
+from web.api.fields import Choice, Fault, Reference, Request, Text, Whole
 from web.api.requests import PageQuery
 from web.api.urls import Url
+from web.api.webhook_fields import OVERLAP_MAX_S, OVERLAP_S
 
 #: Which field says where an agent of a kind is.
 WHERE = {"websocket": "url", "announcement": "audio"}
@@ -97,6 +98,17 @@ class AgentChangeRequest(Request):
     def _something(self, data: dict[str, Any], **_: Any) -> None:
         if not data:
             raise ValidationError([Fault("required", "name at least one of name, url, protocol and audio")])
+
+
+class RotateAgentSecretRequest(Request):
+    """How long the secret of before goes on signing."""
+
+    overlap_s = Whole(
+        0,
+        OVERLAP_MAX_S,
+        load_default=OVERLAP_S,
+        metadata={"default": OVERLAP_S, "description": "s; the new one signs after so long, the one before until then"},
+    )
 
 
 class AgentsQuery(PageQuery):

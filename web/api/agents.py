@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from flask import Response, g, url_for
@@ -13,8 +14,15 @@ from store.pool import Database
 from store.snapshot import stamp
 from store.tenants import NameTaken
 from web.api import idempotency
-from web.api.agent_answers import AgentAnswer, AgentPage
-from web.api.agent_requests import ALSO, WHERE, AgentChangeRequest, AgentsQuery, NewAgentRequest
+from web.api.agent_answers import AgentAnswer, AgentPage, AgentSecretAnswer
+from web.api.agent_requests import (
+    ALSO,
+    WHERE,
+    AgentChangeRequest,
+    AgentsQuery,
+    NewAgentRequest,
+    RotateAgentSecretRequest,
+)
 from web.api.headers import LOCATION_HEADER, REPLAYED_HEADER
 from web.api.once import once
 from web.api.outcome import told_truly
@@ -131,6 +139,31 @@ def archive_agent(agent_id: str) -> Response:
     if archived is None:
         raise not_found("agent")
     return answer(_show(archived))
+
+
+@blueprint.post("/<agent_id>/rotate_secret", scope="agents:write")
+@blueprint.arguments(RotateAgentSecretRequest)
+@blueprint.response(200, AgentSecretAnswer)
+@refuses(blueprint, 400, 404, 409, 413, 415, writes=True)
+@blueprint.doc(operationId="rotateAgentSecret")
+def rotate_agent_secret(args: dict[str, Any], agent_id: str) -> Response:
+    """Give an agent a secret, or a new one
+
+    It signs the token that your server is called with; an agent that was never given one is called without. For `overlap_s`
+    the one before goes on signing: let your server take either from now on, and only the new one after that. Rotating again
+    within that time replaces the new one, and the time begins anew.
+    """
+    ours, wanted = runtime(), path_id("agent", agent_id)
+    known = agents.get(ours.database, tenant().id, wanted)
+    if known is None:
+        raise not_found("agent")
+    with told_truly("Rotate again: only the answer you get holds the secret that will sign."):
+        overlap = timedelta(seconds=args["overlap_s"])
+        secret = agents.rotate_secret(ours.database, tenant().id, wanted, ours.now(), overlap)
+    if secret is None:
+        detail = "Only a websocket agent that is in use has a secret."
+        raise Problem(409, "no_secret", detail)
+    return answer({**_show(known), "secret": secret})
 
 
 def _name_taken() -> Problem:
