@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from psycopg import errors
@@ -14,7 +15,7 @@ from calls.agent_token import PREFIX
 from calls.ids import new_uuid7
 from store.pool import Conn, Database
 from store.queries import load
-from store.records import all_rows, one_row
+from store.records import all_rows, one_row, record
 from store.tenants import NameTaken
 
 _SQL = load("agents")
@@ -39,6 +40,7 @@ class Agent:
     created_at: datetime
     archived_at: datetime | None = None  # it takes no new call
     protocol: str = "trunkline"
+    fallback: dict[str, Any] | None = None  # when it fails a call: action, and what belongs to it; None: hangup
 
 
 class AgentInUse(RuntimeError):
@@ -54,6 +56,7 @@ def create(
     url: str | None = None,
     audio: str | None = None,
     protocol: str = "trunkline",
+    fallback: Mapping[str, Any] | None = None,
     agent_id: UUID | None = None,
 ) -> Agent:
     """A new agent of the tenant.
@@ -76,6 +79,7 @@ def create(
         "url": url,
         "audio": audio,
         "protocol": protocol,
+        "fallback": None if fallback is None else record(dict(fallback)),
     }
     try:
         with db.connection() as conn:
@@ -102,12 +106,22 @@ def change(
     url: str | None = None,
     audio: str | None = None,
     protocol: str | None = None,
+    fallback: Mapping[str, Any] | None = None,
 ) -> Agent | None:
     """The tenant's agent with what is given, for calls that begin to ring from now on. None: no such agent in use.
 
-    ``url``, ``protocol`` and ``audio`` only as they belong to its kind. Errors: :class:`store.tenants.NameTaken`.
+    ``url``, ``protocol``, ``audio`` and ``fallback`` only as they belong to its kind. Errors:
+    :class:`store.tenants.NameTaken`.
     """
-    params = {"tenant_id": tenant_id, "id": agent_id, "name": name, "url": url, "audio": audio, "protocol": protocol}
+    params = {
+        "tenant_id": tenant_id,
+        "id": agent_id,
+        "name": name,
+        "url": url,
+        "audio": audio,
+        "protocol": protocol,
+        "fallback": None if fallback is None else record(dict(fallback)),
+    }
     try:
         return db.run(lambda conn: one_row(conn, Agent, _SQL["change"], params))
     except errors.UniqueViolation as error:

@@ -46,6 +46,7 @@ class RelayCall:
     recording_state: str | None = None
     direction: str = "outbound"
     agent_protocol: str = "trunkline"
+    agent_fallback: dict[str, Any] | None = None  # action, and what belongs to it; None: hangup
     agent_secret: str | None = field(default=None, repr=False)
 
 

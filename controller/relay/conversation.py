@@ -69,6 +69,8 @@ class Conversation:
 
     async def stop(self, ending: Ending) -> None:
         self._media.abort()
+        if not self._leg.over.done():
+            self._downlink.clear()  # somebody else is to be heard
         await self._line.goodbye(ending)
 
     # --- the agent's side ----------------------------------------------------------------------------------------
@@ -87,6 +89,7 @@ class Conversation:
             case protocol.Clear() | protocol.SendDtmf() if not self._deeds.allows(self._clock()):
                 self._line.object("too_many", f"more than {_DEEDS_RATE:g} clear and dtmf a second; this one was dropped")
             case protocol.Clear():
+                self._line.ending = False
                 self._downlink.clear()
             case protocol.Notice() if self._recorder.by_agent:
                 self._downlink.mark(_NOTICE)
@@ -95,6 +98,7 @@ class Conversation:
             case protocol.SendDtmf(digits):
                 self._send_dtmf(digits)
             case protocol.Hangup(after_playback=True):
+                self._line.ending = True
                 self._downlink.at_end()
             case protocol.Hangup():
                 self._hang_up()

@@ -40,6 +40,10 @@ _IN_ORDER = (1000, 1005)
 _OURS = (1002, 1007, 1009)
 
 
+class _Lost(Exception):
+    """The agent's socket is gone, and nobody said that it should be."""
+
+
 class Line:
     """``on_message`` carries out what the agent says; ``recording``: what it is told of the recording at the start."""
 
@@ -62,16 +66,37 @@ class Line:
         self._dialect: Dialect | None = None
         self._bad = 0
         self._given_up: Failed | None = None
+        self.ending = False  # the agent wants the call to end when all it sent was heard
 
     async def run(self) -> None:
-        """Serve until cancelled. Raises :class:`Failed`."""
+        """Serve until cancelled; a socket that is lost is made anew, within limits. Raises :class:`Failed`."""
         if not self._call.agent_url:
             raise Failed("agent_unknown", "the agent has no url")
         settings = self._leg.parts.settings
-        await self._serve(self._call.agent_url, settings.agent_connect_timeout_s, resumed=self._leg.resumed)
+        # A worker of ours serves one socket, and whoever follows it knows nothing of the call.
+        left = settings.agent_reconnects if self._call.agent_kind == "websocket" else 0
+        timeout_s, resumed = settings.agent_connect_timeout_s, self._leg.resumed
+        lost: _Lost | None = None
+        while True:
+            try:
+                await self._serve(self._call.agent_url, timeout_s, resumed=resumed)
+            except _Lost as error:
+                lost = error
+            except Failed as error:
+                if lost is None or error.reason == "agent_protocol":
+                    raise
+                raise Failed("agent_lost", f"{lost}; then: {error}") from error
+            if self.ending:  # it said all it had to say, and the call ends when that was heard
+                await self._leg.ended()
+            if left == 0:
+                raise Failed("agent_lost", str(lost))
+            left -= 1
+            self._leg.note("relay.agent_lost", {"detail": str(lost)[:500]})
+            log.warning("attempt %s: %s; connecting again", self._leg.attempt, lost)
+            timeout_s, resumed = settings.agent_reconnect_timeout_s, True
 
     async def _serve(self, url: str, timeout_s: float, *, resumed: bool) -> None:
-        """One socket, from the connection to its loss."""
+        """One socket, from the connection to its loss. Raises :class:`_Lost` or :class:`Failed`."""
         leg = self._leg
         dialect = dialect_for(self._call, resumed=resumed, recording=self._recording())
         try:
@@ -220,7 +245,7 @@ class Line:
             await self._leg.ended()
             return
         told = "without a word" if received is None else f"{received.code} {received.reason!a}"
-        raise Failed("agent_lost", f"the agent's socket closed: {told}")
+        raise _Lost(f"the agent's socket closed: {told}")
 
     def _give_up(self, why: Failed) -> None:
         if self._given_up is None:

@@ -9,3 +9,6 @@ ALTER TABLE agents
     ADD COLUMN next_secret text CHECK (next_secret ~ '^agsec_[0-9a-f]{64}$'),
     ADD COLUMN next_secret_at timestamptz,
     ADD CHECK ((next_secret IS NULL) = (next_secret_at IS NULL) AND (next_secret IS NULL OR secret IS NOT NULL));
+
+-- What is done with a call whose agent fails it: {"action": "announcement", "audio": "sorry.wav"} or {"action": "hangup"}; NULL: hang up.
+ALTER TABLE agents ADD COLUMN fallback jsonb CHECK (jsonb_typeof(fallback) = 'object');

@@ -1,9 +1,9 @@
 -- part: agent
-g.id, g.tenant_id, g.name, g.kind, g.url, g.audio, g.paused, g.created_at, g.archived_at, g.protocol
+g.id, g.tenant_id, g.name, g.kind, g.url, g.audio, g.paused, g.created_at, g.archived_at, g.protocol, g.fallback
 
 -- name: create
-INSERT INTO agents AS g (id, tenant_id, name, kind, url, audio, protocol)
-VALUES (%(id)s, %(tenant_id)s, %(name)s, %(kind)s, %(url)s, %(audio)s, %(protocol)s)
+INSERT INTO agents AS g (id, tenant_id, name, kind, url, audio, protocol, fallback)
+VALUES (%(id)s, %(tenant_id)s, %(name)s, %(kind)s, %(url)s, %(audio)s, %(protocol)s, %(fallback)s)
 RETURNING {agent};
 
 -- name: get
@@ -29,7 +29,8 @@ UPDATE agents SET paused = %(paused)s WHERE id = %(id)s;
 
 -- name: change
 UPDATE agents g SET name = coalesce(%(name)s, g.name), url = coalesce(%(url)s, g.url), audio = coalesce(%(audio)s, g.audio),
-    protocol = coalesce(%(protocol)s, g.protocol)
+    protocol = coalesce(%(protocol)s, g.protocol),
+    fallback = coalesce(%(fallback)s::jsonb, g.fallback)
 WHERE g.tenant_id = %(tenant_id)s AND g.id = %(id)s AND g.archived_at IS NULL
 RETURNING {agent};
 

@@ -46,6 +46,11 @@ def test_what_is_changed_is_changed_and_the_rest_stays(api: Api) -> None:
         ({"url": "wss://127.0.0.1/"}, {"/url": "private_address"}),
         ({"url": None}, {"/url": "wrong_type"}),
         ({"protocol": "sip"}, {"/protocol": "bad_value"}),
+        ({"fallback": {"action": "transfer"}}, {"/fallback/action": "not_supported_yet"}),
+        ({"fallback": {"action": "announcement", "text": "Sorry."}}, {"/fallback/text": "not_supported_yet"}),
+        ({"fallback": {"action": "announcement"}}, {"/fallback/audio": "required"}),
+        ({"fallback": {"action": "hangup", "audio": "a.wav"}}, {"/fallback/audio": "not_allowed"}),
+        ({"fallback": {"action": "announcement", "audio": "../a.wav"}}, {"/fallback/audio": "bad_format"}),
         ({"greeting": "hello"}, {"/greeting": "unknown_field"}),
     ],
 )
@@ -71,6 +76,16 @@ def test_how_an_agent_is_spoken_to_is_said_and_can_be_changed(api: Api) -> None:
     path = api.post("/v1/agents", spoken).headers["Location"]
     assert api.get(path).get_json()["protocol"] is None
     assert named(api.send("PATCH", path, json={"protocol": "twilio"})) == {"/protocol": "not_allowed"}
+
+
+def test_what_is_done_when_an_agent_fails_is_said_and_can_be_changed(api: Api) -> None:
+    path = made(api, "steady")
+    assert api.get(path).get_json()["fallback"] == {"action": "hangup", "audio": None}
+    sorry = {"action": "announcement", "audio": "sorry.wav"}
+    assert api.send("PATCH", path, json={"fallback": sorry}).get_json()["fallback"] == sorry
+    assert api.send("PATCH", path, json={"name": "steadier"}).get_json()["fallback"] == sorry
+    assert api.send("PATCH", path, json={"fallback": {"action": "hangup"}}).get_json()["fallback"]["action"] == "hangup"
+    assert api.get(made(api, "polite", fallback=sorry)).get_json()["fallback"] == sorry
 
 
 def test_a_secret_is_told_once_and_follows_the_one_before(api: Api, world: World) -> None:

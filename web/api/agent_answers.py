@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from web.api.answer_fields import Answer, PageAnswer, moment, several, text, truth
+from web.api.answer_fields import Answer, PageAnswer, moment, part, several, text, truth
+from web.api.fallback_fields import FallbackAnswer
 
 _AGENT = "agent_0190b2c3d4e57f60718293a4b5c6d7e8"
 _SECRET = "agsec_" + 32 * "5c"
@@ -19,6 +20,7 @@ class AgentAnswer(Answer):
     url = text("websocket: address", null=True)
     protocol = text("websocket: how it is spoken to", null=True, enum=[*AGENT_PROTOCOLS, None])
     audio = text("announcement: file", null=True)
+    fallback = part(FallbackAnswer, "websocket: what is done when it fails a call", null=True)
     paused = truth("true: its calls wait until it is resumed")
     created_at = moment("created")
     archived_at = moment("put away: it takes no call any more; null: it is in use", null=True)

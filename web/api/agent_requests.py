@@ -8,15 +8,17 @@ from typing import Any, ClassVar
 from marshmallow import ValidationError, validates_schema
 
 from web.api.agent_answers import AGENT_KINDS, AGENT_PROTOCOLS
+from web.api.fallback_fields import FallbackRequest
 from web.api.fields import Choice, Fault, Reference, Request, Text, Whole
 from web.api.requests import PageQuery
+from web.api.retry_fields import Part
 from web.api.urls import Url
 from web.api.webhook_fields import OVERLAP_MAX_S, OVERLAP_S
 
 #: Which field says where an agent of a kind is.
 WHERE = {"websocket": "url", "announcement": "audio"}
 #: What else only agents of a kind have.
-ALSO = {"protocol": "websocket"}
+ALSO = {"protocol": "websocket", "fallback": "websocket"}
 _PAUSED = "is your operator's to say; leave it out, and place no calls with this agent"
 _LATER = {
     "fleet": "agents that this platform runs itself are not there yet; use websocket, with the address of your own",
@@ -62,6 +64,7 @@ class NewAgentRequest(Request):
     url = _url()
     protocol = _protocol(default="trunkline")
     audio = _audio()
+    fallback = Part(FallbackRequest, metadata={"description": "websocket: what is done when it fails a call; else hangup"})
 
     @validates_schema(skip_on_field_errors=False, pass_original=True)
     def _fits_kind(self, data: dict[str, Any], sent: dict[str, Any], **_: Any) -> None:
@@ -93,11 +96,12 @@ class AgentChangeRequest(Request):
     url = _url()
     protocol = _protocol()
     audio = _audio()
+    fallback = Part(FallbackRequest, metadata={"description": "websocket: what is done when it fails a call; else hangup"})
 
     @validates_schema(skip_on_field_errors=True)
     def _something(self, data: dict[str, Any], **_: Any) -> None:
         if not data:
-            raise ValidationError([Fault("required", "name at least one of name, url, protocol and audio")])
+            raise ValidationError([Fault("required", "name at least one of name, url, protocol, audio and fallback")])
 
 
 class RotateAgentSecretRequest(Request):

@@ -23,6 +23,7 @@ from web.api.agent_requests import (
     NewAgentRequest,
     RotateAgentSecretRequest,
 )
+from web.api.fallback_fields import shown
 from web.api.headers import LOCATION_HEADER, REPLAYED_HEADER
 from web.api.once import once
 from web.api.outcome import told_truly
@@ -56,6 +57,7 @@ def _created(database: Database, args: dict[str, Any]) -> Response:
             url=args.get("url"),
             audio=args.get("audio"),
             protocol=args.get("protocol", "trunkline"),
+            fallback=args.get("fallback"),
         )
     except NameTaken:
         raise _name_taken() from None
@@ -179,6 +181,7 @@ def _show(agent: Agent) -> dict[str, Any]:
         "url": agent.url,
         "protocol": agent.protocol if agent.kind == "websocket" else None,
         "audio": agent.audio,
+        "fallback": shown(agent.fallback) if agent.kind == "websocket" else None,
         "paused": agent.paused,
         "created_at": stamp(agent.created_at),
         "archived_at": stamp(agent.archived_at),
