@@ -35,7 +35,7 @@ _ALONE = re.compile(
     r"(?:0[0-9]{6,15}|[1-9][0-9]{9,14})(?![\w-]|\.[0-9])"
 )
 _API_KEY = re.compile(r"\b(tl|tl_test|tlo)_([a-z0-9]{8,16})_[A-Za-z0-9_-]+")
-_SECRET = re.compile(r"\bwhsec_[A-Za-z0-9+/=_-]+")
+_SECRET = re.compile(r"\b(whsec|agsec)_[A-Za-z0-9+/=_-]+")
 _ADDRESS_PASSWORD = re.compile(r"(://[^\s:/@]*):[^\s/]+@")
 #: What stands behind a name that says what it is; a session's login; bytes as Postgres shows them in the row it refused.
 _NAME = r"(?is)\b((?:password|passwd|secret|token|signature|key)(?:\\{0,8}['\"])?\s*[=:]\s*)"
@@ -78,7 +78,7 @@ def mask(text: str) -> str:
     text = _ADDRESSED.sub(lambda match: match[1] + _digits(match[2], 2), text)
     text = _ALONE.sub(lambda match: _digits(match[0], 2), text)
     text = _API_KEY.sub(r"\1_\2_***", text)
-    text = _SECRET.sub("whsec_***", text)
+    text = _SECRET.sub(r"\1_***", text)
     text = _BYTES.sub(r"\\x***", text)
     text = _LOGIN.sub(r"\1 ***", text)
     text = _ADDRESS_PASSWORD.sub(r"\1:***@", text)

@@ -257,6 +257,8 @@ class Settings(BaseSettings):
     relay_first_chunk_ms: int = Field(100, ge=20, le=1000, description="ms of agent audio in a turn's first file")
     agent_connect_timeout_s: float = Field(5.0, gt=0, description="s; TCP, TLS and WebSocket upgrade to the agent")
     agent_ready_timeout_s: float = Field(5.0, gt=0, description="s; from connected to the agent's ready")
+    agent_reconnects: int = Field(2, ge=0, description="times that a websocket agent's lost socket is made anew in one call")
+    agent_reconnect_timeout_s: float = Field(5.0, gt=0, description="s; from the loss to the new socket")
     agent_allow_private: bool = Field(False, description="connect to agents on private and loopback addresses")
     runtime_url_base: str = Field(
         "",

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import secrets
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from psycopg import errors
 from psycopg.types.json import Jsonb
 
+from calls.agent_token import PREFIX
 from calls.ids import new_uuid7
 from store.pool import Conn, Database
 from store.queries import load
-from store.records import all_rows, one_row
+from store.records import all_rows, one_row, record
 from store.tenants import NameTaken
 
 _SQL = load("agents")
 
+#: How a websocket agent is spoken to: docs/agent-protocol.md.
+PROTOCOLS = ("trunkline", "twilio")
+
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """``url`` (ws:// or wss://) for kind websocket, ``audio`` (a .wav file name) for kind announcement."""
+    """``url`` (ws:// or wss://) and ``protocol`` (one of PROTOCOLS) for kind websocket, ``audio`` (a .wav file name) for
+    kind announcement.
+    """
 
     id: UUID
     tenant_id: UUID
@@ -33,6 +40,8 @@ class Agent:
     paused: bool  # its calls wait
     created_at: datetime
     archived_at: datetime | None = None  # it takes no new call
+    protocol: str = "trunkline"
+    fallback: dict[str, Any] | None = None  # when it fails a call: action, and what belongs to it; None: hangup
     runtime: dict[str, Any] = field(default_factory=dict)  # what its calls are given when they ask (docs/runtime.md)
 
 
@@ -49,6 +58,8 @@ def create(
     url: str | None = None,
     audio: str | None = None,
     runtime: dict[str, Any] | None = None,
+    protocol: str = "trunkline",
+    fallback: Mapping[str, Any] | None = None,
     agent_id: UUID | None = None,
 ) -> Agent:
     """A new agent of the tenant.
@@ -59,6 +70,8 @@ def create(
         raise ValueError(f"kind: {kind!r} is not known: use 'websocket' or 'announcement'")
     if kind == "websocket" and not (url or "").startswith(("ws://", "wss://")):
         raise ValueError("url: a websocket agent needs a ws:// or wss:// address")
+    if protocol not in PROTOCOLS:
+        raise ValueError(f"protocol: {protocol!r} is not known: use one of {', '.join(PROTOCOLS)}")
     if kind == "announcement" and audio is None:
         raise ValueError("audio: an announcement agent needs the name of a .wav file")
     params = {
@@ -69,6 +82,8 @@ def create(
         "url": url,
         "audio": audio,
         "runtime": Jsonb(runtime or {}),
+        "protocol": protocol,
+        "fallback": None if fallback is None else record(dict(fallback)),
     }
     try:
         with db.connection() as conn:
@@ -95,13 +110,24 @@ def change(
     url: str | None = None,
     audio: str | None = None,
     runtime: dict[str, Any] | None = None,
+    protocol: str | None = None,
+    fallback: Mapping[str, Any] | None = None,
 ) -> Agent | None:
     """The tenant's agent with what is given, for calls that begin to ring from now on. None: no such agent in use.
 
-    ``url`` and ``audio`` only as they belong to its kind. Errors: :class:`store.tenants.NameTaken`.
+    ``url``, ``protocol``, ``audio`` and ``fallback`` only as they belong to its kind. Errors:
+    :class:`store.tenants.NameTaken`.
     """
-    params: dict[str, object] = {"tenant_id": tenant_id, "id": agent_id, "name": name, "url": url, "audio": audio}
-    params["runtime"] = None if runtime is None else Jsonb(runtime)
+    params: dict[str, object] = {
+        "tenant_id": tenant_id,
+        "id": agent_id,
+        "name": name,
+        "url": url,
+        "audio": audio,
+        "protocol": protocol,
+        "fallback": None if fallback is None else record(dict(fallback)),
+        "runtime": None if runtime is None else Jsonb(runtime),
+    }
     try:
         return db.run(lambda conn: one_row(conn, Agent, _SQL["change"], params))
     except errors.UniqueViolation as error:
@@ -155,6 +181,16 @@ def list_page(db: Database, tenant_id: UUID, limit: int, before: UUID | None = N
     """The tenant's agents that are in use, newest first, at most ``limit``, those older than ``before`` (an agent's id)."""
     with db.connection() as conn:
         return all_rows(conn, Agent, _SQL["list_page"], {"tenant_id": tenant_id, "limit": limit, "before": before})
+
+
+def rotate_secret(db: Database, tenant_id: UUID, agent_id: UUID, now: datetime, overlap: timedelta) -> str | None:
+    """A new secret, which signs after ``overlap``; until then the one of before does, if there is one. None: no such
+    websocket agent in use.
+    """
+    made = PREFIX + secrets.token_hex(32)
+    params = {"tenant_id": tenant_id, "id": agent_id, "secret": made, "now": now, "at": now + overlap}
+    with db.connection() as conn:
+        return made if conn.execute(_SQL["rotate"], params).rowcount else None
 
 
 def set_paused(db: Database, agent_id: UUID, paused: bool) -> bool:

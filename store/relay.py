@@ -20,9 +20,10 @@ _SQL = load("relay")
 
 @dataclass(frozen=True, slots=True)
 class RelayCall:
-    """An attempt with its agent. ``agent_kind``: websocket (``agent_url``) or announcement (``agent_audio``);
-    ``state`` is the attempt's, ``number`` counts the call's attempts from 1. ``recording``: start, notice, days; None: it is
-    not to be recorded; ``recording_state``: how far that is. ``direction`` inbound: ``from_number`` called.
+    """An attempt with its agent. ``agent_kind``: websocket (``agent_url``, ``agent_protocol``) or announcement
+    (``agent_audio``); ``state`` is the attempt's, ``number`` counts the call's attempts from 1. ``recording``: start,
+    notice, days; None: it is not to be recorded; ``recording_state``: how far that is. ``direction`` inbound:
+    ``from_number`` called.
     """
 
     attempt_id: UUID
@@ -45,6 +46,9 @@ class RelayCall:
     recording: dict[str, Any] | None = None
     recording_state: str | None = None
     direction: str = "outbound"
+    agent_protocol: str = "trunkline"
+    agent_fallback: dict[str, Any] | None = None  # action, and what belongs to it; None: hangup
+    agent_secret: str | None = field(default=None, repr=False)
     token_key: bytes = field(default=b"", repr=False)  # signs its tenant's call tokens; none: it gets no token
 
 

@@ -1,4 +1,7 @@
-"""``python -m agents.reference --listen 127.0.0.1:8766``: one WebSocket per call, until SIGTERM or SIGINT."""
+"""``python -m agents.reference --listen 127.0.0.1:8766``: one WebSocket per call, until SIGTERM or SIGINT.
+
+With TRUNKLINE_AGENT_SECRET (two, while one replaces another, with a comma between) it lets in only who brings a token.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,17 @@ import logging
 import os
 import re
 import signal
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from agents.reference.talk import Talk
+from calls.agent_token import Door, TokenRefused
 
 log = logging.getLogger("agents.reference")
 
@@ -25,12 +32,15 @@ _LAST_S = 1.0
 
 
 @asynccontextmanager
-async def listening(host: str, port: int, runtime_base: str | None = None) -> AsyncIterator[int]:
+async def listening(
+    host: str, port: int, runtime_base: str | None = None, secrets: Sequence[str] = ()
+) -> AsyncIterator[int]:
     """A reference agent inside the block; gives the port (0 takes a free one). Raises ``OSError`` when it is taken.
 
-    ``runtime_base``: where it asks for its configuration and hands in results; None: nowhere.
+    ``runtime_base``: where it asks for its configuration and hands in results; None: nowhere. ``secrets``: whose tokens it
+    takes; none: it asks for no token.
     """
-
+    door = Door(*secrets) if secrets else None
     reports: set[asyncio.Task[None]] = set()
 
     async def handle(socket: ServerConnection) -> None:
@@ -40,8 +50,25 @@ async def listening(host: str, port: int, runtime_base: str | None = None) -> As
         reports.add(report)
         report.add_done_callback(reports.discard)
 
+    def check(connection: ServerConnection, request: Request) -> Response | None:
+        if door is None:
+            return None
+        try:
+            door.enter(request.headers.get("Authorization"), request.headers.get("X-Trunkline-Attempt"), time.time())
+        except TokenRefused as error:
+            log.warning("refused: %s", error)
+            return connection.respond(HTTPStatus.UNAUTHORIZED, f"{error}\n")
+        return None
+
     async with serve(
-        handle, host, port, subprotocols=[_SUBPROTOCOL], compression=None, max_size=_MAX_MESSAGE, close_timeout=1.0
+        handle,
+        host,
+        port,
+        process_request=check,
+        subprotocols=[_SUBPROTOCOL],
+        compression=None,
+        max_size=_MAX_MESSAGE,
+        close_timeout=1.0,
     ) as server:
         yield next(iter(server.sockets)).getsockname()[1]
     # What is on its way is handed in; where nobody answers, nobody is waited for.
@@ -66,7 +93,8 @@ async def _run(host: str, port: int, runtime_base: str | None) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with listening(host, port, runtime_base) as taken:
+    secrets = [secret for secret in os.environ.get("TRUNKLINE_AGENT_SECRET", "").split(",") if secret]
+    async with listening(host, port, runtime_base, secrets) as taken:
         log.info("listening on ws://%s:%d", host, taken)
         await stop.wait()
 

@@ -12,6 +12,7 @@ from websockets.asyncio.server import ServerConnection
 from controller.relay.announcement import Announcement
 from controller.relay.book import BookClosed
 from controller.relay.conversation import Conversation
+from controller.relay.fallback import fallback
 from controller.relay.leg import Ending, Failed, Leg, Parts, Talk
 from controller.relay.recorder import Recorder
 from controller.relay.switch import SwitchDown
@@ -84,7 +85,7 @@ class CallSession:
             kind = Announcement if call.agent_kind == "announcement" else Conversation
             self._talk = kind(leg, call, self._recorder)
             self._chosen.set()
-            await self._talk.run()
+            await self._converse(call, self._talk, self._recorder)
         except Failed as error:
             leg.fail(error.reason, str(error))
         except SwitchDown as error:
@@ -92,6 +93,24 @@ class CallSession:
         except Exception as error:
             log.exception("attempt %s: the relay failed", leg.attempt)
             leg.fail("relay_fault", type(error).__name__)
+
+    async def _converse(self, call: RelayCall, talk: Talk, recorder: Recorder) -> None:
+        """The talk, and if its agent fails, what the agent's owner wants instead."""
+        try:
+            await talk.run()
+        except Failed as error:
+            follower = fallback(self.leg, call, recorder, error)
+            if follower is None:
+                raise
+            self.leg.lose_agent(error.reason, str(error))
+            self.leg.note("relay.fallback", call.agent_fallback)
+            self._talk = follower
+            try:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(talk.stop(Ending(error.reason, "platform")))
+                    group.create_task(follower.run())
+            except ExceptionGroup as failed:
+                raise failed.exceptions[0] from None
 
     async def _look_up(self) -> RelayCall | None:
         """Ask Postgres, again and again within the time an agent has to be connected."""

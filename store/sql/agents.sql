@@ -1,9 +1,9 @@
 -- part: agent
-g.id, g.tenant_id, g.name, g.kind, g.url, g.audio, g.paused, g.created_at, g.archived_at, g.runtime
+g.id, g.tenant_id, g.name, g.kind, g.url, g.audio, g.paused, g.created_at, g.archived_at, g.protocol, g.fallback, g.runtime
 
 -- name: create
-INSERT INTO agents AS g (id, tenant_id, name, kind, url, audio, runtime)
-VALUES (%(id)s, %(tenant_id)s, %(name)s, %(kind)s, %(url)s, %(audio)s, %(runtime)s)
+INSERT INTO agents AS g (id, tenant_id, name, kind, url, audio, protocol, fallback, runtime)
+VALUES (%(id)s, %(tenant_id)s, %(name)s, %(kind)s, %(url)s, %(audio)s, %(protocol)s, %(fallback)s, %(runtime)s)
 RETURNING {agent};
 
 -- name: get
@@ -29,6 +29,8 @@ UPDATE agents SET paused = %(paused)s WHERE id = %(id)s;
 
 -- name: change
 UPDATE agents g SET name = coalesce(%(name)s, g.name), url = coalesce(%(url)s, g.url), audio = coalesce(%(audio)s, g.audio),
+    protocol = coalesce(%(protocol)s, g.protocol),
+    fallback = coalesce(%(fallback)s::jsonb, g.fallback),
     runtime = coalesce(%(runtime)s::jsonb, g.runtime)
 WHERE g.tenant_id = %(tenant_id)s AND g.id = %(id)s AND g.archived_at IS NULL
 RETURNING {agent};
@@ -43,3 +45,11 @@ SELECT EXISTS (SELECT FROM calls c WHERE c.agent_id = %(id)s AND NOT c.ended),
 
 -- name: archive
 UPDATE agents g SET archived_at = %(now)s WHERE g.id = %(id)s RETURNING {agent};
+
+-- name: rotate
+-- The one that signs now goes on until then; one that was to follow is forgotten. The first one signs at once.
+UPDATE agents g
+SET secret = coalesce(CASE WHEN g.next_secret_at <= %(now)s THEN g.next_secret ELSE g.secret END, %(secret)s),
+    next_secret = CASE WHEN g.secret IS NOT NULL THEN %(secret)s END,
+    next_secret_at = CASE WHEN g.secret IS NOT NULL THEN %(at)s::timestamptz END
+WHERE g.tenant_id = %(tenant_id)s AND g.id = %(id)s AND g.archived_at IS NULL AND g.kind = 'websocket';

@@ -2,7 +2,8 @@
 SELECT a.id AS attempt_id, c.id AS call_id, c.tenant_id, a.number, a.state, a.switch, c.to_number, c.from_number,
        g.id AS agent_id, g.name AS agent_name, g.kind AS agent_kind, g.url AS agent_url, g.audio AS agent_audio,
        c.agent_variables, c.metadata, c.client_reference, c.max_duration_s, c.recording,
-       c.direction, t.call_token_key AS token_key,
+       c.direction, t.call_token_key AS token_key, g.protocol AS agent_protocol, g.fallback AS agent_fallback,
+       CASE WHEN g.next_secret_at <= now() THEN g.next_secret ELSE g.secret END AS agent_secret,
        r.state AS recording_state
 FROM attempts a JOIN calls c ON c.id = a.call_id JOIN agents g ON g.id = c.agent_id JOIN tenants t ON t.id = c.tenant_id
 LEFT JOIN recordings r ON r.attempt_id = a.id

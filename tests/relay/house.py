@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -144,9 +144,10 @@ class AgentCall:
 class ScriptedAgent:
     """Listens; each call waits in ``calls``. ``refuse`` answers the upgrade with a status; a redirect leads to itself."""
 
-    def __init__(self, refuse: HTTPStatus | None = None) -> None:
+    def __init__(self, refuse: HTTPStatus | None = None, *, subprotocols: Sequence[str] = ("trunkline.agent.v1",)) -> None:
         self.calls: asyncio.Queue[AgentCall] = asyncio.Queue()
         self.refuse = refuse
+        self._subprotocols = [Subprotocol(name) for name in subprotocols] or None
         self.asked = 0
         self.url = ""
 
@@ -166,9 +167,7 @@ class ScriptedAgent:
                 response.headers["Location"] = "/elsewhere"
             return response
 
-        async with serve(
-            handle, "127.0.0.1", 0, process_request=check, subprotocols=[Subprotocol("trunkline.agent.v1")]
-        ) as server:
+        async with serve(handle, "127.0.0.1", 0, process_request=check, subprotocols=self._subprotocols) as server:
             self.url = f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}/talk"
             yield self
 
@@ -207,15 +206,16 @@ class House:
         variables: dict[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
         recording: dict[str, Any] | None = None,
+        agent: Mapping[str, Any] | None = None,
     ) -> UUID:
-        """Place a call as the controller does; returns the attempt once its channel is there."""
+        """Place a call as the controller does; returns the attempt once its channel is there. ``agent``: more of its row."""
         attempt, call = uuid4(), uuid4()
         self.book.calls[attempt] = RelayCall(
             attempt_id=attempt, call_id=call, tenant_id=uuid4(), number=1, state="dialing", switch="fs1",
             to_number=to(outcome), from_number=FROM, agent_id=uuid4(), agent_name="bot",
             agent_kind="announcement" if audio else "websocket", agent_url=url, agent_audio=audio,
             agent_variables=variables or {}, metadata=metadata or {}, client_reference=None, max_duration_s=60,
-            recording=recording, token_key=TOKEN_KEY,
+            recording=recording, token_key=TOKEN_KEY, **(agent or {}),
         )  # fmt: skip
         originate = commands.originate(
             attempt_id=attempt,

@@ -35,6 +35,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/v1/calls/<call_id>/actions/dtmf"): {"digits": "1"},
     ("POST", "/v1/calls/<call_id>/actions/play"): {"audio": "hello.wav"},
     ("PATCH", "/v1/agents/<agent_id>"): {"name": "another"},
+    ("POST", "/v1/agents/<agent_id>/rotate_secret"): {},
     ("PATCH", "/v1/webhook_endpoints/<endpoint_id>"): {"description": "another"},
     ("POST", "/v1/webhook_endpoints/<endpoint_id>/rotate_secret"): {},
     ("POST", "/v1/webhook_endpoints/<endpoint_id>/test"): {},

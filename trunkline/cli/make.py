@@ -55,14 +55,17 @@ def revoke_key(key: str) -> None:
 @click.argument("tenant_name", metavar="TENANT")
 @click.argument("name")
 @click.option("--url", help="ws:// or wss:// address of a voice agent")
+@click.option("--protocol", type=click.Choice(["trunkline", "twilio"]), help="how it is spoken to [default: trunkline]")
 @click.option("--audio", help="or: name of a .wav file in the announcement directory, played without an agent")
-def create_agent(tenant_name: str, name: str, url: str | None, audio: str | None) -> None:
+def create_agent(tenant_name: str, name: str, url: str | None, protocol: str | None, audio: str | None) -> None:
     """Create an agent of TENANT: who talks to the callee. Prints its id as calls name it."""
     from calls.ids import agent_ref
     from store import agents
 
     if (url is None) == (audio is None):
         raise ValueError("create-agent: give either --url or --audio")
+    if url is None and protocol is not None:
+        raise ValueError("create-agent: --protocol belongs to --url")
     with changing() as change:
         agent = agents.create(
             change.database,
@@ -71,8 +74,9 @@ def create_agent(tenant_name: str, name: str, url: str | None, audio: str | None
             kind="websocket" if url is not None else "announcement",
             url=url,
             audio=audio,
+            protocol=protocol or "trunkline",
         )
-        change.note("agent.created", f"agent:{tenant_name}/{name}", {"url": url, "audio": audio})
+        change.note("agent.created", f"agent:{tenant_name}/{name}", {"url": url, "audio": audio, "protocol": agent.protocol})
     click.echo(agent_ref(agent.id))
 
 

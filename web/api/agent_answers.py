@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from marshmallow import fields
 
-from web.api.answer_fields import Answer, PageAnswer, moment, several, text, truth
+from web.api.answer_fields import Answer, PageAnswer, moment, part, several, text, truth
+from web.api.fallback_fields import FallbackAnswer
 
 _AGENT = "agent_0190b2c3d4e57f60718293a4b5c6d7e8"
+_SECRET = "agsec_" + 32 * "5c"
 AGENT_KINDS = ("websocket", "announcement")
+AGENT_PROTOCOLS = ("trunkline", "twilio")
 
 
 class AgentAnswer(Answer):
@@ -17,11 +20,19 @@ class AgentAnswer(Answer):
     name = text("unique in your account")
     kind = text("websocket: your own server; announcement: plays audio", enum=list(AGENT_KINDS))
     url = text("websocket: address", null=True)
+    protocol = text("websocket: how it is spoken to", null=True, enum=[*AGENT_PROTOCOLS, None])
     audio = text("announcement: file", null=True)
+    fallback = part(FallbackAnswer, "websocket: what is done when it fails a call", null=True)
     runtime = fields.Dict(required=True, metadata={"description": "what its calls are given when they ask"})
     paused = truth("true: its calls wait until it is resumed")
     created_at = moment("created")
     archived_at = moment("put away: it takes no call any more; null: it is in use", null=True)
+
+
+class AgentSecretAnswer(AgentAnswer):
+    """An agent with its secret, which is told this once."""
+
+    secret = text("signs the token that your server is called with: keep it, it is not shown again", example=_SECRET)
 
 
 class AgentPage(PageAnswer):

@@ -7,15 +7,19 @@ from typing import Any, ClassVar
 
 from marshmallow import ValidationError, validates_schema
 
-from web.api.agent_answers import AGENT_KINDS
-from web.api.fields import Choice, Fault, Reference, Request, Text
+from web.api.agent_answers import AGENT_KINDS, AGENT_PROTOCOLS
+from web.api.fallback_fields import FallbackRequest
+from web.api.fields import Choice, Fault, Reference, Request, Text, Whole
 from web.api.requests import PageQuery
 from web.api.retry_fields import Part
 from web.api.runtime_fields import RuntimeRequest, runtime_fault
 from web.api.urls import Url
+from web.api.webhook_fields import OVERLAP_MAX_S, OVERLAP_S
 
 #: Which field says where an agent of a kind is.
 WHERE = {"websocket": "url", "announcement": "audio"}
+#: What else only agents of a kind have.
+ALSO = {"protocol": "websocket", "fallback": "websocket"}
 _PAUSED = "is your operator's to say; leave it out, and place no calls with this agent"
 _LATER = {
     "fleet": "agents that this platform runs itself are not there yet; use websocket, with the address of your own",
@@ -50,6 +54,11 @@ def _runtime() -> Part:
     return Part(RuntimeRequest, metadata={"description": "what its calls are given when they ask: docs/runtime.md"})
 
 
+def _protocol(**more: Any) -> Choice:
+    words = "websocket: trunkline, or twilio (Media Streams), for a bot that was written for it"
+    return Choice(AGENT_PROTOCOLS, metadata={"description": words, **more})
+
+
 class NewAgentRequest(Request):
     """One agent to create: ``websocket`` needs ``url``, ``announcement`` needs ``audio``."""
 
@@ -58,7 +67,9 @@ class NewAgentRequest(Request):
     name = _name(required=True)
     kind = Choice(AGENT_KINDS, later=_LATER, required=True)
     url = _url()
+    protocol = _protocol(default="trunkline")
     audio = _audio()
+    fallback = Part(FallbackRequest, metadata={"description": "websocket: what is done when it fails a call; else hangup"})
     runtime = _runtime()
 
     @validates_schema(skip_on_field_errors=False, pass_original=True)
@@ -71,6 +82,9 @@ class NewAgentRequest(Request):
             if field == needed and field not in sent:
                 faults[field] = [Fault("required", f"is required for kind {data['kind']}")]
             if field != needed and field in sent:
+                faults[field] = [Fault("not_allowed", f"belongs to no agent of kind {data['kind']}; leave it out")]
+        for field, kind in ALSO.items():
+            if kind != data["kind"] and field in sent:
                 faults[field] = [Fault("not_allowed", f"belongs to no agent of kind {data['kind']}; leave it out")]
         if (unread := runtime_fault(data["kind"], sent)) is not None:
             faults["runtime"] = [unread]
@@ -88,13 +102,27 @@ class AgentChangeRequest(Request):
 
     name = _name()
     url = _url()
+    protocol = _protocol()
     audio = _audio()
+    fallback = Part(FallbackRequest, metadata={"description": "websocket: what is done when it fails a call; else hangup"})
     runtime = _runtime()
 
     @validates_schema(skip_on_field_errors=True)
     def _something(self, data: dict[str, Any], **_: Any) -> None:
         if not data:
-            raise ValidationError([Fault("required", "name at least one of name, url, audio and runtime")])
+            any_of = "name, url, protocol, audio, fallback and runtime"
+            raise ValidationError([Fault("required", f"name at least one of {any_of}")])
+
+
+class RotateAgentSecretRequest(Request):
+    """How long the secret of before goes on signing."""
+
+    overlap_s = Whole(
+        0,
+        OVERLAP_MAX_S,
+        load_default=OVERLAP_S,
+        metadata={"default": OVERLAP_S, "description": "s; the new one signs after so long, the one before until then"},
+    )
 
 
 class AgentsQuery(PageQuery):

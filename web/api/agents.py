@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from flask import Response, g, url_for
@@ -13,8 +14,16 @@ from store.pool import Database
 from store.snapshot import stamp
 from store.tenants import NameTaken
 from web.api import idempotency
-from web.api.agent_answers import AgentAnswer, AgentPage
-from web.api.agent_requests import WHERE, AgentChangeRequest, AgentsQuery, NewAgentRequest
+from web.api.agent_answers import AgentAnswer, AgentPage, AgentSecretAnswer
+from web.api.agent_requests import (
+    ALSO,
+    WHERE,
+    AgentChangeRequest,
+    AgentsQuery,
+    NewAgentRequest,
+    RotateAgentSecretRequest,
+)
+from web.api.fallback_fields import shown
 from web.api.headers import LOCATION_HEADER, REPLAYED_HEADER
 from web.api.once import once
 from web.api.outcome import told_truly
@@ -48,6 +57,8 @@ def _created(database: Database, args: dict[str, Any]) -> Response:
             kind=args["kind"],
             url=args.get("url"),
             audio=args.get("audio"),
+            protocol=args.get("protocol", "trunkline"),
+            fallback=args.get("fallback"),
             runtime=args.get("runtime"),
         )
     except NameTaken:
@@ -98,7 +109,8 @@ def change_agent(args: dict[str, Any], agent_id: str) -> Response:
         raise not_found("agent")
     if known.archived_at is not None:
         raise Problem(409, "archived", "This agent was archived and cannot be changed. Create another one.")
-    foreign = [name for kind, name in WHERE.items() if kind != known.kind and name in args]
+    belongs = {name: kind for kind, name in WHERE.items()} | ALSO
+    foreign = [name for name, kind in belongs.items() if kind != known.kind and name in args]
     if foreign:
         detail = f"belongs to no agent of kind {known.kind}; leave it out"
         raise invalid(*(FieldError(f"/{name}", "not_allowed", detail) for name in foreign))
@@ -135,6 +147,31 @@ def archive_agent(agent_id: str) -> Response:
     return answer(_show(archived))
 
 
+@blueprint.post("/<agent_id>/rotate_secret", scope="agents:write")
+@blueprint.arguments(RotateAgentSecretRequest)
+@blueprint.response(200, AgentSecretAnswer)
+@refuses(blueprint, 400, 404, 409, 413, 415, writes=True)
+@blueprint.doc(operationId="rotateAgentSecret")
+def rotate_agent_secret(args: dict[str, Any], agent_id: str) -> Response:
+    """Give an agent a secret, or a new one
+
+    It signs the token that your server is called with; an agent that was never given one is called without. For `overlap_s`
+    the one before goes on signing: let your server take either from now on, and only the new one after that. Rotating again
+    within that time replaces the new one, and the time begins anew.
+    """
+    ours, wanted = runtime(), path_id("agent", agent_id)
+    known = agents.get(ours.database, tenant().id, wanted)
+    if known is None:
+        raise not_found("agent")
+    with told_truly("Rotate again: only the answer you get holds the secret that will sign."):
+        overlap = timedelta(seconds=args["overlap_s"])
+        secret = agents.rotate_secret(ours.database, tenant().id, wanted, ours.now(), overlap)
+    if secret is None:
+        detail = "Only a websocket agent that is in use has a secret."
+        raise Problem(409, "no_secret", detail)
+    return answer({**_show(known), "secret": secret})
+
+
 def _name_taken() -> Problem:
     detail = "you have an agent of this name already; choose another name"
     return Problem(409, "name_taken", "name: " + detail, [FieldError("/name", "name_taken", detail)])
@@ -146,7 +183,9 @@ def _show(agent: Agent) -> dict[str, Any]:
         "name": agent.name,
         "kind": agent.kind,
         "url": agent.url,
+        "protocol": agent.protocol if agent.kind == "websocket" else None,
         "audio": agent.audio,
+        "fallback": shown(agent.fallback) if agent.kind == "websocket" else None,
         "runtime": agent.runtime,
         "paused": agent.paused,
         "created_at": stamp(agent.created_at),
