@@ -62,7 +62,7 @@ def test_each_connection_brings_a_token_of_its_own(tmp_path: Path) -> None:
 
 def test_a_server_that_verifies_serves_the_relay_and_no_stranger(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with house(tmp_path) as h, listening("127.0.0.1", 0, [SECRET]) as port:
+        async with house(tmp_path) as h, listening("127.0.0.1", 0, secrets=[SECRET]) as port:
             attempt = await h.dial(
                 "0122",
                 f"ws://127.0.0.1:{port}/",
@@ -91,7 +91,7 @@ def test_a_server_that_verifies_serves_the_relay_and_no_stranger(tmp_path: Path)
 @pytest.mark.parametrize("secret", [None, OTHER])
 def test_a_relay_without_the_right_secret_is_refused_and_the_call_says_so(tmp_path: Path, secret: str | None) -> None:
     async def scenario() -> None:
-        async with house(tmp_path) as h, listening("127.0.0.1", 0, [SECRET]) as port:
+        async with house(tmp_path) as h, listening("127.0.0.1", 0, secrets=[SECRET]) as port:
             attempt = await h.dial("0122", f"ws://127.0.0.1:{port}/", agent={"agent_secret": secret})
             await failed(h, attempt, "agent_refused")
 
