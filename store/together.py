@@ -7,9 +7,9 @@ and no more latency than the transaction before it took.
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from time import sleep
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -87,7 +87,7 @@ class Together(Generic[T, R]):
     def _stroke(self, batch: list[_Place[T, R]]) -> None:
         try:
             if self._look:
-                time.sleep(0)
+                sleep(0)
                 with self._lock:
                     batch += [self._waiting.popleft() for _ in range(min(self._most - len(batch), len(self._waiting)))]
             results = self._work([place.item for place in batch])
