@@ -18,14 +18,14 @@ from web.api.answer_fields import Answer, moment, part, text, truth
 from web.api.fields import Choice, Request, fault
 from web.api.respond import answer, refuses
 from web.api.retry_fields import Part, Zone
-from web.api.rules_fields import ConsentRequest
+from web.api.rules_fields import Ground
 from web.operator.blueprint import NEEDS, blueprint, changing
 from web.operator.fields import Words
 from web.operator.tenants import the_tenant
 from web.runtime import runtime
 
 
-class TenantConsentRequest(ConsentRequest):
+class TenantConsentRequest(Ground):
     """On what ground the tenant's callees are called, where a call names none."""
 
     reference = Words(REFERENCE_MAX, required=True, metadata={"description": "where its proof is"})
