@@ -186,6 +186,12 @@ def remove_caller_id(db: Database, tenant_id: UUID, number: str) -> bool:
         return conn.execute(_SQL["remove_caller_id"], {"tenant_id": tenant_id, "number": number}).rowcount == 1
 
 
+def get_caller_id(db: Database, tenant_id: UUID, number: str) -> CallerId | None:
+    """As it was added, or is the tenant's because it is called on it; None: it is not the tenant's."""
+    with db.connection() as conn:
+        return one_row(conn, CallerId, _SQL["get_caller_id"], {"tenant_id": tenant_id, "number": number})
+
+
 def list_caller_ids(db: Database, tenant_id: UUID, limit: int = 1000, after: str | None = None) -> list[CallerId]:
     """What the tenant may show, in the order of the numbers, from behind ``after`` on."""
     params = {"tenant_id": tenant_id, "limit": limit, "after": after}

@@ -27,7 +27,7 @@ from tests.web.test_docs import _recorded
 #: Random requests an operation, after those at and beyond each of its bounds; 0: the description's examples and chains of
 #: links alone, which is what a run of all tests has time for.
 EXAMPLES = int(os.environ.get("TRUNKLINE_CONFORM_EXAMPLES", "0"))
-CHAINS = max(40, EXAMPLES)
+CHAINS = max(25, EXAMPLES)
 SEED = os.environ.get("TRUNKLINE_CONFORM_SEED", "4711")
 #: A regular expression: of the addresses that hold it alone; and which phases. For a long run in pieces.
 PATHS = os.environ.get("TRUNKLINE_CONFORM_PATHS", "")

@@ -116,6 +116,7 @@ def _rules(api: Api) -> None:
         _send(api, "PUT", f"{at}/caller_ids/{number}", {"how": "verified"}, status)
         for what in ("rules", "destinations", "caller_ids", "caps"):
             _send(api, "GET", f"{at}/{what}", status=status)
+        _send(api, "GET", f"{at}/caller_ids/{number}", status=status)
         _send(api, "DELETE", f"{at}/caller_ids/{number}", status=status)
         _send(api, "DELETE", f"{at}/caller_ids/{number}", status=404)
     _send(api, "GET", "/tenants/described/caller_ids?limit=x", status=422)
@@ -127,6 +128,7 @@ def _prices_and_suppressions(api: Api) -> None:
     _send(api, "GET", "/prices", status=200)
     _send(api, "GET", "/prices?limit=x", status=422)
     for status in (200, 404):
+        _send(api, "GET", "/prices/4915", status=status)
         _send(api, "DELETE", "/prices/4915", status=status)
     one = {"number": "+4930123499", "source": "letter"}
     where = _send(api, "POST", "/suppressions", one, 201).headers["Location"].removeprefix("/v1/operator")

@@ -41,7 +41,7 @@ def test_rules_are_set_and_noted(operator: Api, world: World, tenant: str) -> No
     at = f"{AT}/tenants/{tenant}/rules"
     before = operator.get(at).get_json()
     assert (before["set"], before["hours"], before["consent"]) == (False, "country", None)
-    told = {"hours": "none", "hours_reason": "J. Doe: own appointments", "time_zone": "Europe/Berlin"}
+    told = {"hours": "none", "hours_reason": "J. Doe, 27 November: own appointments", "time_zone": "Europe/Berlin"}
     consent = {"basis": "contract", "reference": "archive 17", "at": "2026-03-01T09:30:00Z"}
     after = operator.send("PATCH", at, json={**told, "consent": consent}).get_json()
     assert {name: after[name] for name in told} == told
@@ -114,6 +114,7 @@ def test_caller_ids_are_put_and_removed(operator: Api, world: World, tenant: str
     put = operator.send("PUT", f"{at}/{FROM}", json={"how": "verified", "reference": "letter of 3 May"}).get_json()
     assert (put["id"], put["how"], put["reference"], put["block"]) == (FROM, "verified", "letter of 3 May", False)
     assert operator.send("PUT", f"{at}/+4930123456", json={"block": True}).get_json()["block"] is True
+    assert operator.get(f"{at}/{FROM}").get_json() == put
     first = operator.get(f"{at}?limit=1").get_json()
     second = operator.get(f"{at}?limit=1&starting_after=%2B{first['next_cursor'][1:]}").get_json()
     assert [first["data"][0]["id"], second["data"][0]["id"]] == [FROM, "+4930123456"]
@@ -159,6 +160,7 @@ def test_prices_are_set_one_by_one_and_in_lists(operator: Api, world: World) -> 
     one = operator.send("PUT", f"{at}/all", json={"per_minute": 1, "per_attempt": 0.000001, "increment_s": 1}).get_json()
     assert one == {"prefix": "all", "per_minute": 1.0, "per_attempt": 0.000001, "increment_s": 1}
     several = [{"prefix": prefix, "per_minute": 0.0125} for prefix in ("4915", "49", "44")]
+    assert operator.get(f"{at}/all").get_json() == one
     assert operator.post(f"{at}/import", {"prices": several}).get_json() == {"prices": 3}
     assert Price("4915", 12_500, 0, 60) in prices.list_prices(world.database)
     seen, cursor = [], ""

@@ -9,11 +9,12 @@ from flask import Response
 from store import outbound
 from web.api.answer_fields import Answer, text, truth
 from web.api.caller_ids import CallerIdsQuery, show
-from web.api.fields import Choice, Request, Text
+from web.api.fields import Choice, Request
 from web.api.respond import answer, page, refuses
 from web.api.retry_fields import Switch
 from web.api.rules_answers import CallerIdAnswer, CallerIdPage
 from web.operator.blueprint import NEEDS, blueprint, changing, missing
+from web.operator.fields import Words
 from web.operator.tenants import the_tenant
 from web.runtime import runtime
 
@@ -26,7 +27,7 @@ class PutCallerIdRequest(Request):
         ("assigned", "verified"),
         metadata={"description": "verified: proven to be the tenant's; assigned: given to it", "default": "assigned"},
     )
-    reference = Text(maximum=255, metadata={"description": "where the proof is", "example": "letter of 3 May"})
+    reference = Words(255, metadata={"description": "where the proof is", "example": "letter of 3 May"})
 
 
 class RemovedCallerIdAnswer(Answer):
@@ -48,6 +49,18 @@ def list_tenant_caller_ids(query: dict[str, Any], tenant: str) -> Response:
     """
     limit, owner = query["limit"], the_tenant(tenant)
     return page(outbound.list_caller_ids(runtime().database, owner.id, limit + 1, query.get("starting_after")), limit, show)
+
+
+@blueprint.get("/tenants/<tenant>/caller_ids/<number>", scope=NEEDS)
+@blueprint.response(200, CallerIdAnswer)
+@refuses(blueprint, 404)
+@blueprint.doc(operationId="operatorGetCallerId")
+def get_caller_id(tenant: str, number: str) -> Response:
+    """Read a number that a tenant's calls may show"""
+    found = outbound.get_caller_id(runtime().database, the_tenant(tenant).id, number)
+    if found is None:
+        raise missing("caller id", number)
+    return answer(show(found))
 
 
 @blueprint.put("/tenants/<tenant>/caller_ids/<number>", scope=NEEDS)

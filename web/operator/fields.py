@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -9,6 +10,8 @@ from marshmallow import fields
 
 from calls.caps import MICROS
 from web.api.fields import Coded, Text, fault
+
+_PLAIN = re.compile(r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$")
 
 
 class Amount(Coded, fields.Float):
@@ -25,6 +28,26 @@ class Amount(Coded, fields.Float):
         if not self._minimum <= value <= self._maximum:
             raise fault("out_of_range", f"must be {self.expected}")
         return float(value)
+
+
+class Words(Coded, fields.String):
+    """A text for people, of 1 to ``maximum`` characters without control characters: it goes to no switch."""
+
+    expected = "a string"
+
+    def __init__(self, maximum: int, **more: Any):
+        told = {"minLength": 1, "maxLength": maximum, "pattern": _PLAIN.pattern, **more.pop("metadata", {})}
+        super().__init__(metadata=told, **more)
+        self._maximum = maximum
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
+        if not isinstance(value, str):
+            raise self.make_error("type")
+        if _PLAIN.fullmatch(value) is None:
+            raise fault("bad_character", "holds a control character or a line break; leave it out")
+        if not 1 <= len(value) <= self._maximum:
+            raise fault("bad_length", f"must have 1 to {self._maximum} characters, not {len(value)}")
+        return value
 
 
 class Money(Coded, fields.Float):

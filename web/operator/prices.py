@@ -109,6 +109,21 @@ def list_prices(query: dict[str, Any]) -> Response:
     return answer({"data": data, "has_more": more, "next_cursor": data[-1]["prefix"] if more else None})
 
 
+@blueprint.get("/prices/<prefix>", scope=NEEDS)
+@blueprint.response(200, PriceAnswer)
+@refuses(blueprint, 404)
+@blueprint.doc(operationId="operatorGetPrice")
+def get_price(prefix: str) -> Response:
+    """Read the price of a prefix
+
+    Of this very prefix; where there is none, that of a shorter one holds.
+    """
+    found = prices.get(runtime().database, _digits(prefix)) if re.fullmatch(_PREFIX, prefix) else None
+    if found is None:
+        raise missing("price", prefix)
+    return answer(_show(found))
+
+
 @blueprint.put("/prices/<prefix>", scope=NEEDS)
 @blueprint.arguments(PriceRequest)
 @blueprint.response(200, PriceAnswer)

@@ -15,19 +15,20 @@ from store import outbound
 from store.outbound import TenantRules
 from store.snapshot import stamp
 from web.api.answer_fields import Answer, moment, part, text, truth
-from web.api.fields import Choice, Request, Text, fault
+from web.api.fields import Choice, Request, fault
 from web.api.respond import answer, refuses
 from web.api.retry_fields import Part, Zone
-from web.api.rules_fields import ConsentRequest
+from web.api.rules_fields import Ground
 from web.operator.blueprint import NEEDS, blueprint, changing
+from web.operator.fields import Words
 from web.operator.tenants import the_tenant
 from web.runtime import runtime
 
 
-class TenantConsentRequest(ConsentRequest):
+class TenantConsentRequest(Ground):
     """On what ground the tenant's callees are called, where a call names none."""
 
-    reference = Text(maximum=REFERENCE_MAX, required=True, metadata={"description": "where its proof is"})
+    reference = Words(REFERENCE_MAX, required=True, metadata={"description": "where its proof is"})
 
 
 class ChangeRulesRequest(Request):
@@ -37,8 +38,8 @@ class ChangeRulesRequest(Request):
         POLICIES,
         metadata={"description": "country: those of the callee's country; none: no hours hold, as hours_reason attests"},
     )
-    hours_reason = Text(
-        maximum=500,
+    hours_reason = Words(
+        500,
         metadata={"description": "with none: who attests that these calls solicit nobody, and on what ground"},
     )
     time_zone = Zone(
