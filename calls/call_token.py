@@ -1,13 +1,8 @@
-"""Call tokens: signed, short-lived, good for one attempt and one purpose. Pure; time, keys and randomness come in.
+"""Call tokens: signed, short-lived, good for one attempt of one call. Pure; time, keys and randomness come in.
 
-A token is a JSON Web Token (RFC 7519) in compact form, signed by HMAC-SHA256, so that any JWT library can check one. Its
-``aud`` says what it is for, and a token for one purpose opens nothing of another:
-
-- ``runtime``: what the agent of a call sends to read its configuration and to hand in its result. Signed with a key of the
-  tenant's that leaves the house in no form.
-- ``agent``: what whoever connects to an agent shows it, signed with a secret that the agent's owner has.
-
-Only our own header is taken: the algorithm is not the sender's to choose.
+It is what the agent of a call sends to read its configuration and to hand in its result: a JSON Web Token (RFC 7519) in
+compact form, signed by HMAC-SHA256 with a key of the tenant's that is shown to nobody. ``aud`` is ``runtime``: a token for
+anything else is none, and so is one with another header, for the algorithm is not the sender's to choose.
 """
 
 from __future__ import annotations
@@ -20,14 +15,12 @@ import json
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, get_args
+from typing import Any
 from uuid import UUID
 
 from calls.ids import call_ref, parse_ref
 
-Purpose = Literal["runtime", "agent"]
-
-ISSUER = "trunkline"
+ISSUER, AUDIENCE = "trunkline", "runtime"
 #: Bytes that a key must have at least, and the random bytes that make a token's id.
 MIN_KEY, ID_BYTES = 24, 12
 #: Characters; a longer text is no token of ours.
@@ -48,7 +41,6 @@ class BadToken(ValueError):
 class CallToken:
     """What a token says. Times are aware, in whole seconds; ``id`` tells it from every other one."""
 
-    purpose: Purpose
     call_id: UUID
     attempt_id: UUID
     issued_at: datetime
@@ -56,14 +48,12 @@ class CallToken:
     id: str
 
 
-def for_attempt(
-    purpose: Purpose, call_id: UUID, attempt_id: UUID, *, now: datetime, lasts: timedelta, random: bytes
-) -> CallToken:
+def for_attempt(call_id: UUID, attempt_id: UUID, *, now: datetime, lasts: timedelta, random: bytes) -> CallToken:
     """A new one from ``now`` on. ``random``: exactly :data:`ID_BYTES` bytes, else ``ValueError``."""
     if len(random) != ID_BYTES:
         raise ValueError(f"random: give exactly {ID_BYTES} bytes, not {len(random)}")
     issued = now.astimezone(UTC).replace(microsecond=0)
-    return CallToken(purpose, call_id, attempt_id, issued, issued + lasts, _base64(random))
+    return CallToken(call_id, attempt_id, issued, issued + lasts, _base64(random))
 
 
 def longest_life(max_duration_s: int, grace_s: float) -> timedelta:
@@ -75,7 +65,7 @@ def sign(token: CallToken, key: bytes) -> str:
     """The token as text. ``ValueError``: the key is too short to sign with."""
     claims = {
         "iss": ISSUER,
-        "aud": token.purpose,
+        "aud": AUDIENCE,
         "sub": call_ref(token.call_id),
         "attempt": str(token.attempt_id),
         "iat": int(token.issued_at.timestamp()),
@@ -102,30 +92,28 @@ def read(text: str) -> CallToken:
         raise BadToken("claims are missing or malformed") from error
 
 
-def check(text: str, key: bytes, purpose: Purpose, now: datetime) -> CallToken:
-    """The token, proven: signed with ``key``, for this purpose, and not expired. Raises :class:`BadToken`."""
+def check(text: str, key: bytes, now: datetime) -> CallToken:
+    """The token, proven: signed with ``key`` and not expired. Raises :class:`BadToken`."""
     token = read(text)
     body, _, signature = text.rpartition(".")
     if not hmac.compare_digest(_base64(_signature(body, key)), signature):
         raise BadToken("not signed with this key")
-    if token.purpose != purpose:
-        raise BadToken(f"for {token.purpose}, not for {purpose}")
     if now >= token.expires_at:
         raise BadToken("expired")
     return token
 
 
 def _claimed(claims: Any) -> CallToken:
-    purpose, name, call, attempt = (claims[one] for one in ("aud", "jti", "sub", "attempt"))
-    if not all(isinstance(one, str) for one in (purpose, name, call, attempt)):
+    name, call, attempt = (claims[one] for one in ("jti", "sub", "attempt"))
+    if not all(isinstance(one, str) for one in (name, call, attempt)):
         raise TypeError("names are texts")
-    if claims["iss"] != ISSUER or purpose not in get_args(Purpose) or _ID.fullmatch(name) is None:
+    if (claims["iss"], claims["aud"]) != (ISSUER, AUDIENCE) or _ID.fullmatch(name) is None:
         raise ValueError("not a call token")
     times = [claims["iat"], claims["exp"]]
     if any(type(time) is not int for time in times):
         raise TypeError("times are whole seconds")
     issued, expires = (datetime.fromtimestamp(time, UTC) for time in times)
-    return CallToken(purpose, parse_ref("call", call), UUID(attempt), issued, expires, name)
+    return CallToken(parse_ref("call", call), UUID(attempt), issued, expires, name)
 
 
 def _signature(body: str, key: bytes) -> bytes:

@@ -29,7 +29,7 @@ def runtime_access(call: RelayCall, settings: Settings, now: datetime) -> Runtim
     if not call.token_key:
         return RuntimeAccess(None, {})
     lasts = longest_life(call.max_duration_s, settings.runtime_grace_s)
-    token = for_attempt("runtime", call.call_id, call.attempt_id, now=now, lasts=lasts, random=os.urandom(ID_BYTES))
+    token = for_attempt(call.call_id, call.attempt_id, now=now, lasts=lasts, random=os.urandom(ID_BYTES))
     text, name = sign(token, call.token_key), call_ref(call.call_id)
     base = f"{settings.runtime_url_base}/internal/calls/{name}" if settings.runtime_url_base else None
     facts = {

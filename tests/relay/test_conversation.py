@@ -105,7 +105,7 @@ def test_no_audio_of_the_callee_leaves_before_the_answer(tmp_path: Path) -> None
             assert start["resumed"] is False
             given = start["runtime"]
             assert given["token"] == call.headers["X-Trunkline-Call-Token"]
-            token = check(given["token"], TOKEN_KEY, "runtime", datetime.now(UTC))
+            token = check(given["token"], TOKEN_KEY, datetime.now(UTC))
             assert (token.attempt_id, token.call_id) == (attempt, h.book.calls[attempt].call_id)
             assert given["expires_at"] == token.expires_at.isoformat()
             where = f"https://calls.example.com/internal/calls/{start['call']['id']}"

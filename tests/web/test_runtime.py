@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 import pytest
 from werkzeug.test import TestResponse
 
-from calls.call_token import ID_BYTES, Purpose, for_attempt, sign
+from calls.call_token import ID_BYTES, for_attempt, sign
 from calls.ids import agent_ref, call_ref, parse_ref
 from store import agents
 from store.pool import Database
@@ -61,10 +61,8 @@ def key_of(database: Database, tenant_id: UUID) -> bytes:
     return bytes(row[0])
 
 
-def token(
-    key: bytes, call: UUID, attempt: UUID, *, purpose: Purpose = "runtime", lasts: timedelta = timedelta(hours=3)
-) -> str:
-    made = for_attempt(purpose, call, attempt, now=datetime.now(UTC), lasts=lasts, random=os.urandom(ID_BYTES))
+def token(key: bytes, call: UUID, attempt: UUID, *, lasts: timedelta = timedelta(hours=3)) -> str:
+    made = for_attempt(call, attempt, now=datetime.now(UTC), lasts=lasts, random=os.urandom(ID_BYTES))
     return sign(made, key)
 
 
@@ -126,7 +124,6 @@ def test_nobody_else_is_given_anything(api: Api, world: World, order: Order) -> 
         "our call, another's attempt, signed by us": (ours.id, token(our_key, ours.call, other.attempt)),
         "our call, their attempt, signed by us": (ours.id, token(our_key, ours.call, theirs.attempt)),
         "their call, signed by us": (theirs.id, token(our_key, theirs.call, theirs.attempt)),
-        "for another purpose": (ours.id, token(our_key, ours.call, ours.attempt, purpose="agent")),
         "an API key": (ours.id, world.our_key),
         "no token at all": (ours.id, "nonsense"),
         "cut off": (ours.id, good[:-1]),

@@ -56,7 +56,7 @@ def caller(call_id: str) -> Caller:
         owner = store.owner(ours.system, wanted, claimed.attempt_id) if claimed.call_id == wanted else None
         if owner is None:
             raise no_such_call()
-        token = check(match[1], owner.call_token_key, "runtime", claimed.issued_at)
+        token = check(match[1], owner.call_token_key, claimed.issued_at)
     except ValueError:  # BadToken is one
         raise no_such_call() from None
     _require_time(token, owner)
