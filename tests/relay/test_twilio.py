@@ -21,7 +21,7 @@ from agents.reference.sound import from_bytes, tone
 from controller.relay import protocol, ulaw
 from controller.relay.twilio import Twilio
 from lab.audio.pcm import goertzel
-from tests.relay.house import ScriptedAgent, house, run, until
+from tests.relay.house import FROM, ScriptedAgent, house, run, until
 
 TWILIO = {"agent_protocol": "twilio"}
 
@@ -127,7 +127,7 @@ def begun_as_documented(tenant: UUID, call: UUID, attempt: UUID, bot: StockBot) 
     start, media = bot.got[1], bot.seen("media")
     assert (start["event"], start["sequenceNumber"], start["streamSid"]) == ("start", "1", f"MZ{attempt.hex}")
     facts = start["start"]
-    assert facts["customParameters"].items() >= {"name": "Ada", "age": "36", "trunkline_direction": "outbound"}.items()
+    assert facts["customParameters"].items() >= {"name": "Ada", "age": "36", "from_number": FROM}.items()
     assert json.loads(facts["customParameters"]["trunkline_runtime"])["token"].startswith("eyJ")
     assert {k: v for k, v in facts.items() if k != "customParameters"} == {
         "streamSid": f"MZ{attempt.hex}",
