@@ -138,16 +138,20 @@ def parameters(call: RelayCall, *, resumed: bool, runtime: Mapping[str, Any] | N
     """
     given = {name: value if isinstance(value, str) else _json(value) for name, value in call.agent_variables.items()}
     numbers = {"from_number": call.from_number, "to_number": call.to_number}
-    return numbers | given | {
-        "trunkline_call": call_ref(call.call_id),
-        "trunkline_attempt": str(call.attempt_id),
-        "trunkline_direction": call.direction,
-        "trunkline_to": call.to_number,
-        "trunkline_from": call.from_number,
-        "trunkline_metadata": _json(call.metadata),
-        "trunkline_resumed": _json(resumed),
-        **({} if runtime is None else {"trunkline_runtime": _json(runtime)}),
-    }
+    return (
+        numbers
+        | given
+        | {
+            "trunkline_call": call_ref(call.call_id),
+            "trunkline_attempt": str(call.attempt_id),
+            "trunkline_direction": call.direction,
+            "trunkline_to": call.to_number,
+            "trunkline_from": call.from_number,
+            "trunkline_metadata": _json(call.metadata),
+            "trunkline_resumed": _json(resumed),
+            **({} if runtime is None else {"trunkline_runtime": _json(runtime)}),
+        }
+    )
 
 
 def _json(value: object) -> str:

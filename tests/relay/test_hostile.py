@@ -31,7 +31,7 @@ from tests.relay.hostile import (
     send,
     text,
 )
-from tests.relay.house import AgentCall, House, ScriptedAgent, house, run, until
+from tests.relay.house import AgentCall, House, ScriptedAgent, house, run, until, without_pauses
 
 SORRY = tone(1300, 300)
 FALLBACK = {"agent_fallback": {"action": "announcement", "audio": "sorry.wav"}}
@@ -39,33 +39,30 @@ CLEAR = text('{"event":"clear"}')
 TEN_MB = b"\x82\x7f" + (10_000_000).to_bytes(8, "big") + bytes(10_000_000)
 
 #: What it does, whether it is a WebSocket server at all, and what becomes of it.
-HOSTILE: dict[str, tuple[Deed, bool, str]] = {
-    "never answers": (say_nothing, False, "agent_unreachable"),
-    "answers nonsense": (lambda connection: connection.sendall(b"\x00SSH-2.0-nonsense\r\n\r\n"), False, "agent_unreachable"),
-    "never stops answering": (endless_headers, False, "agent_unreachable"),
-    "is never ready": (say_nothing, True, "agent_not_ready"),
-    "sends 10 MB": (send(TEN_MB), True, "agent_protocol"),
-    "sends garbage": (send(*[text("}{ \x00 garbage")] * 10), True, "agent_protocol"),
-    "sends deep garbage": (send(*[text("[" * 60_000)] * 10), True, "agent_protocol"),
-    "is no WebSocket": (send(b"\xff" * 4000), True, "agent_protocol"),
-    "floods with audio": (flood(frame(0x2, bytes(32_000))), True, "agent_protocol"),
-    "floods with clears": (flood(CLEAR), True, "agent_protocol"),
-    "floods with marks": (flood(frame(0x2, bytes(320)) + text('{"event":"mark","name":"m"}')), True, "agent_protocol"),
-    "floods with nothing": (flood(b"\x82\x00"), True, "agent_lost"),
-    "floods with pings": (flood(b"\x89\x00"), True, "agent_lost"),
-    "never reads": (never_read, True, "agent_lost"),
-    "dies in mid-sentence": (die_in_mid_sentence, True, "agent_lost"),
+Kinds = dict[str, tuple[Deed, bool, str]]
+REFUSED: Kinds = {
+    "10 MB": (send(TEN_MB), True, "agent_protocol"),
+    "garbage": (send(*[text("}{ \x00 garbage")] * 10), True, "agent_protocol"),
+    "deep garbage": (send(*[text("[" * 6_000)] * 10), True, "agent_protocol"),
+    "no WebSocket": (send(b"\xff" * 4000), True, "agent_protocol"),
+    "audio without end": (flood(frame(0x2, bytes(32_000))), True, "agent_protocol"),
+    "clears without end": (flood(CLEAR), True, "agent_protocol"),
+    "marks without end": (flood(frame(0x2, bytes(320)) + text('{"event":"mark","name":"m"}')), True, "agent_protocol"),
+}
+GIVEN_UP: Kinds = {
+    "no answer": (say_nothing, False, "agent_unreachable"),
+    "a nonsensical answer": (lambda connection: connection.sendall(b"\x00SSH-2.0-x\r\n\r\n"), False, "agent_unreachable"),
+    "an answer without end": (endless_headers, False, "agent_unreachable"),
+    "never ready": (say_nothing, True, "agent_not_ready"),
+    "empty messages without end": (flood(b"\x82\x00"), True, "agent_lost"),
+    "pings without end": (flood(b"\x89\x00"), True, "agent_lost"),
+    "a reader that never reads": (never_read, True, "agent_lost"),
+    "death in mid-sentence": (die_in_mid_sentence, True, "agent_lost"),
 }
 
 
 def reason(h: House, attempt: UUID) -> str | None:
     return next((data["reason"] for of, type_, data in h.book.notes if of == attempt and type_ == "relay.failed"), None)
-
-
-def spoken(heard: bytes) -> bytes:
-    """Without the pauses, of which a busy machine makes some of its own: all floods come from this very process."""
-    frames = (heard[at : at + 320] for at in range(0, len(heard), 320))
-    return b"".join(frame for frame in frames if any(frame))
 
 
 async def goes_on(h: House, attempt: UUID, call: AgentCall, over: asyncio.Event) -> int:
@@ -80,43 +77,58 @@ async def goes_on(h: House, attempt: UUID, call: AgentCall, over: asyncio.Event)
         turns += 1
         words = tone(500 + 10 * (turns % 40), 700)
         await call.say(words)
-        await until(lambda words=words: words in spoken(h.heard(attempt)[-64_000:]), "the agent is heard")  # type: ignore[misc]
+        await until(lambda words=words: words in without_pauses(h.heard(attempt)[-64_000:]), "the agent is heard")  # type: ignore[misc]
         heard = b"".join(call.audio)
         at = b"".join(said).find(heard[:320])
         assert b"".join(said)[at : at + len(heard)] == heard, "the callee is heard without a hole"
     return turns
 
 
-def test_each_falls_back_and_a_call_beside_them_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def beside(h: House, kinds: Kinds) -> None:
+    """A conversation goes on while each of ``kinds`` does its worst and is followed by its fallback."""
+    write_wav(str(Path(h.settings.announcement_dir) / "sorry.wav"), SORRY)
+    with ExitStack() as servers:
+        async with ScriptedAgent().listening() as good:
+            ours = await h.dial("0121", good.url)
+            call = await good.call()
+            await call.send("ready")
+            await call.expect("answered")
+            over = asyncio.Event()
+            conversation = asyncio.create_task(goes_on(h, ours, call, over))
+            attempts: dict[str, UUID] = {}
+            for name, (deed, shakes, _) in kinds.items():
+                url = servers.enter_context(raw_server(deed, shakes_hands=shakes))
+                attempts[name] = await h.dial("0118", url, agent=FALLBACK)
+            await until(lambda: len(h.switch.channels) == 1, "all but the good one are over", 45.0)
+            over.set()
+            assert await conversation >= 1
+            outcome = {name: reason(h, attempt) for name, attempt in attempts.items()}
+            assert outcome == {name: ends for name, (_, _, ends) in kinds.items()}
+            for name, attempt in attempts.items():
+                assert SORRY in h.heard(attempt), f"{name}: the callee hears the fallback"
+                assert h.phones[attempt].vars["trunkline_end_reason"] == outcome[name]
+            assert reason(h, ours) is None
+            h.phones[ours].hangup("NORMAL_CLEARING")
+            await h.gone(ours)
+
+
+def test_what_is_against_the_rules_is_refused_and_a_call_beside_it_goes_on(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with house(tmp_path, agent_reconnects=0, relay_max_buffer_s=5.0) as h:
+            await beside(h, REFUSED)
+
+    run(scenario())
+
+
+def test_what_leads_nowhere_is_given_up_and_a_call_beside_it_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(agent_module, "_PING_EVERY_S", 0.5)
-    monkeypatch.setattr(agent_module, "_PING_WAIT_S", 3.0)
+    monkeypatch.setattr(agent_module, "_PING_WAIT_S", 4.0)
 
     async def scenario() -> None:
-        async with house(tmp_path, agent_reconnects=0, agent_connect_timeout_s=3.0, agent_ready_timeout_s=3.0) as h:
-            write_wav(str(tmp_path / "announcements" / "sorry.wav"), SORRY)
-            with ExitStack() as servers:
-                async with ScriptedAgent().listening() as good:
-                    beside = await h.dial("0121", good.url)
-                    call = await good.call()
-                    await call.send("ready")
-                    await call.expect("answered")
-                    over = asyncio.Event()
-                    conversation = asyncio.create_task(goes_on(h, beside, call, over))
-                    attempts: dict[str, UUID] = {}
-                    for name, (deed, shakes, _) in HOSTILE.items():
-                        url = servers.enter_context(raw_server(deed, shakes_hands=shakes))
-                        attempts[name] = await h.dial("0118", url, agent=FALLBACK)
-                    await until(lambda: len(h.switch.channels) == 1, "all but the good one are over", 45.0)
-                    over.set()
-                    assert await conversation > 1
-                    outcome = {name: reason(h, attempt) for name, attempt in attempts.items()}
-                    assert outcome == {name: ends for name, (_, _, ends) in HOSTILE.items()}
-                    for name, attempt in attempts.items():
-                        assert SORRY in h.heard(attempt), f"{name}: the callee hears the fallback"
-                        assert h.phones[attempt].vars["trunkline_end_reason"] == outcome[name]
-                    assert reason(h, beside) is None
-                    h.phones[beside].hangup("NORMAL_CLEARING")
-                    await h.gone(beside)
+        async with house(tmp_path, agent_reconnects=0, agent_connect_timeout_s=2.0, agent_ready_timeout_s=2.0) as h:
+            await beside(h, GIVEN_UP)
 
     run(scenario())
 
