@@ -35,6 +35,7 @@ class StockBot:
         self.greeting = greeting  # mu-law
         self.got: list[dict[str, Any]] = []
         self.url = ""
+        self.sockets: list[ServerConnection] = []
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[StockBot]:
@@ -46,6 +47,7 @@ class StockBot:
         return [message for message in self.got if message["event"] == event]
 
     async def _talk(self, ws: ServerConnection) -> None:
+        self.sockets.append(ws)
         stream = None
         heard = b""
         try:
