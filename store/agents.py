@@ -1,14 +1,19 @@
-"""Agents: who talks to the callee. ``websocket`` (the customer's own bot) or ``announcement`` (audio, no bot)."""
+"""Agents: who talks to the callee. ``websocket`` (the customer's own bot), ``announcement`` (audio and texts, no bot) or
+``sip`` (a person or a switchboard).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from psycopg import errors
+from psycopg.types.json import Jsonb
 
+from calls import script as scripts
 from calls.ids import new_uuid7
 from store.pool import Conn, Database
 from store.queries import load
@@ -16,11 +21,14 @@ from store.records import all_rows, one_row
 from store.tenants import NameTaken
 
 _SQL = load("agents")
+KINDS = ("websocket", "announcement", "sip")
 
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """``url`` (ws:// or wss://) for kind websocket, ``audio`` (a .wav file name) for kind announcement."""
+    """``url`` (ws:// or wss://) for kind websocket; ``audio`` (a .wav file name) or ``script``, and ``menu``
+    (calls/script.py) for kind announcement, ``needs``: the variables its calls must have; ``number`` (E.164) for kind sip.
+    """
 
     id: UUID
     tenant_id: UUID
@@ -31,6 +39,12 @@ class Agent:
     paused: bool  # its calls wait
     created_at: datetime
     archived_at: datetime | None = None  # it takes no new call
+    script: list[dict[str, str]] | None = None
+    menu: dict[str, Any] | None = None
+    voice: str | None = None
+    needs: list[str] = field(default_factory=list)
+    number: str | None = None
+    transfer_to: list[str] = field(default_factory=list)  # where its calls may be transferred (calls/transfers.py)
 
 
 class AgentInUse(RuntimeError):
@@ -45,18 +59,25 @@ def create(
     kind: str,
     url: str | None = None,
     audio: str | None = None,
+    script: Sequence[Mapping[str, str]] | None = None,
+    menu: Mapping[str, Any] | None = None,
+    voice: str | None = None,
+    number: str | None = None,
+    transfer_to: Sequence[str] = (),
     agent_id: UUID | None = None,
 ) -> Agent:
     """A new agent of the tenant.
 
     Errors: :class:`store.tenants.NameTaken`; ``ValueError`` naming the field for anything else that does not fit.
     """
-    if kind not in ("websocket", "announcement"):
-        raise ValueError(f"kind: {kind!r} is not known: use 'websocket' or 'announcement'")
+    if kind not in KINDS:
+        raise ValueError(f"kind: {kind!r} is not known: use one of {', '.join(KINDS)}")
     if kind == "websocket" and not (url or "").startswith(("ws://", "wss://")):
         raise ValueError("url: a websocket agent needs a ws:// or wss:// address")
-    if kind == "announcement" and audio is None:
-        raise ValueError("audio: an announcement agent needs the name of a .wav file")
+    if kind == "announcement" and (audio is None) == (not script):
+        raise ValueError("audio: an announcement agent needs the name of a .wav file, or a script")
+    if kind == "sip" and number is None:
+        raise ValueError("number: a sip agent needs the number of whom its calls are handed to")
     params = {
         "id": agent_id or new_uuid7(),
         "tenant_id": tenant_id,
@@ -64,6 +85,12 @@ def create(
         "kind": kind,
         "url": url,
         "audio": audio,
+        "script": None if script is None else Jsonb([dict(part) for part in script]),
+        "menu": None if menu is None else Jsonb(dict(menu)),
+        "voice": voice,
+        "needs": scripts.needs(script, menu),
+        "number": number,
+        "transfer_to": list(transfer_to),
     }
     try:
         with db.connection() as conn:
@@ -89,16 +116,45 @@ def change(
     name: str | None = None,
     url: str | None = None,
     audio: str | None = None,
+    script: Sequence[Mapping[str, str]] | None = None,
+    menu: Mapping[str, Any] | None = None,
+    voice: str | None = None,
+    number: str | None = None,
+    transfer_to: Sequence[str] | None = None,
 ) -> Agent | None:
     """The tenant's agent with what is given, for calls that begin to ring from now on. None: no such agent in use.
 
-    ``url`` and ``audio`` only as they belong to its kind. Errors: :class:`store.tenants.NameTaken`.
+    What else than ``name`` and ``transfer_to`` only as it belongs to its kind. Errors:
+    :class:`store.tenants.NameTaken`.
     """
-    params = {"tenant_id": tenant_id, "id": agent_id, "name": name, "url": url, "audio": audio}
+    params: dict[str, Any] = {
+        "tenant_id": tenant_id,
+        "id": agent_id,
+        "name": name,
+        "url": url,
+        "audio": audio,
+        "script": None if script is None else Jsonb([dict(part) for part in script]),
+        "menu": None if menu is None else Jsonb(dict(menu)),
+        "voice": voice,
+        "number": number,
+        "transfer_to": None if transfer_to is None else list(transfer_to),
+        "needs": None,
+    }
+
+    def unit(conn: Conn) -> Agent | None:
+        changed = one_row(conn, Agent, _SQL["change"], params)
+        if changed is not None and (needs := scripts.needs(changed.script, changed.menu)) != changed.needs:
+            changed = one_row(conn, Agent, _SQL["change"], {**dict.fromkeys(params), **_whose(params), "needs": needs})
+        return changed
+
     try:
-        return db.run(lambda conn: one_row(conn, Agent, _SQL["change"], params))
+        return db.run(unit)
     except errors.UniqueViolation as error:
         raise NameTaken(f"name: the tenant has an agent {name!r} already: choose another name") from error
+
+
+def _whose(params: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: params[name] for name in ("tenant_id", "id")}
 
 
 def archive(db: Database, tenant_id: UUID, agent_id: UUID, now: datetime) -> Agent | None:

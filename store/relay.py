@@ -19,7 +19,8 @@ _SQL = load("relay")
 
 @dataclass(frozen=True, slots=True)
 class RelayCall:
-    """An attempt with its agent. ``agent_kind``: websocket (``agent_url``) or announcement (``agent_audio``);
+    """An attempt with its agent. ``agent_kind``: websocket (``agent_url``), announcement (``agent_audio``, or
+    ``agent_script``, and ``agent_menu``) or sip;
     ``state`` is the attempt's, ``number`` counts the call's attempts from 1. ``recording``: start, notice, days; None: it is
     not to be recorded; ``recording_state``: how far that is. ``direction`` inbound: ``from_number`` called.
     """
@@ -44,6 +45,10 @@ class RelayCall:
     recording: dict[str, Any] | None = None
     recording_state: str | None = None
     direction: str = "outbound"
+    agent_script: list[dict[str, str]] | None = None
+    agent_menu: dict[str, Any] | None = None
+    agent_voice: str | None = None
+    menu: str | None = None  # what the callee has chosen already
 
 
 def agent_for(db: Database, attempt_id: UUID) -> RelayCall | None:

@@ -112,6 +112,7 @@ class Attempt:
     inbound: bool = False
     agent_heard_at: datetime | None = None  # the callee began to hear the agent
     carrier: str | None = None  # the carrier's name
+    menu: str | None = None  # what the callee chose in an announcement's menu
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,8 @@ from uuid import UUID
 
 import psycopg
 
-from store import call_actions, commands, queue, recordings
+from calls.script import Outcome
+from store import call_actions, commands, menus, queue, recordings
 from store import relay as rows
 from store.pool import Database
 
@@ -61,6 +62,10 @@ class Book(Protocol):
         """Record what came of a file that was asked for (store.call_actions); never waits."""
         ...
 
+    async def chosen(self, attempt: UUID, outcome: Outcome, key: str | None, at: datetime) -> None:
+        """Record what the callee chose in a menu. Returns when it is on record, or, while Postgres is away, will be."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class _Wish:
@@ -90,7 +95,15 @@ class _Played:
     result: str
 
 
-_Item = _Note | _Wish | _Recorded | _Played
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    attempt: UUID
+    outcome: Outcome
+    key: str | None
+    at: datetime
+
+
+_Item = _Note | _Wish | _Recorded | _Played | _Chosen
 _STEPS: dict[Step, Callable[[Database, UUID, datetime], object]] = {
     "expected": recordings.expect,
     "started": recordings.started,
@@ -103,6 +116,8 @@ def _write(db: Database, item: _Item) -> None:
         _STEPS[item.step](db, item.attempt, item.at)
     elif isinstance(item, _Played):
         call_actions.played(db, item.attempt, item.action, item.result, datetime.now(UTC))
+    elif isinstance(item, _Chosen):
+        menus.chosen(db, item.attempt, item.outcome, item.key, item.at, datetime.now(UTC))
     elif isinstance(item, _Wish):
         commands.add(db, item.attempt, None, "hangup", item.by, now=datetime.now(UTC))
     else:
@@ -141,6 +156,14 @@ class StoreBook:
 
     def played(self, attempt: UUID, action: UUID, result: str) -> None:
         self._put(_Played(attempt, action, result), "played")
+
+    async def chosen(self, attempt: UUID, outcome: Outcome, key: str | None, at: datetime) -> None:
+        item = _Chosen(attempt, outcome, key, at)
+        try:
+            await self._run(_write, self._db, item)
+        except psycopg.OperationalError as error:
+            log.warning("attempt %s: a choice waits for Postgres: %s", attempt, error)
+            self._put(item, "chosen")
 
     def _put(self, item: _Item, what: str) -> None:
         try:

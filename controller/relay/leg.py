@@ -14,6 +14,7 @@ from websockets.asyncio.server import ServerConnection
 
 from controller.relay.audio import AudioFiles
 from controller.relay.book import Book
+from controller.relay.speech import AT_ONCE
 from controller.relay.switch import Switch
 from settings import Settings
 
@@ -43,6 +44,8 @@ class Parts:
     book: Book
     #: Set: nothing new comes to this relay's port any more.
     draining: asyncio.Event = field(default_factory=asyncio.Event)
+    #: Words being made into sound.
+    speaking: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
 
 
 class Failed(Exception):

@@ -14,6 +14,7 @@ from controller.relay.book import BookClosed
 from controller.relay.conversation import Conversation
 from controller.relay.leg import Ending, Failed, Leg, Parts, Talk
 from controller.relay.recorder import Recorder
+from controller.relay.script import Script
 from controller.relay.switch import SwitchDown
 from store.relay import RelayCall
 
@@ -23,6 +24,13 @@ log = logging.getLogger(__name__)
 _KILL_AGAIN_S = 2.0
 #: s; between two tries to learn from Postgres who the agent is.
 _LOOK_AGAIN_S = 0.5
+
+
+def _kind(call: RelayCall) -> type[Announcement | Script | Conversation]:
+    """Who talks. One file without a menu goes on where it is, also when the relay is replaced."""
+    if call.agent_kind != "announcement":
+        return Conversation
+    return Announcement if call.agent_script is None and call.agent_menu is None else Script
 
 
 class CallSession:
@@ -81,8 +89,7 @@ class CallSession:
                 leg.end(Ending("not_ours", None))
                 return
             self._recorder = Recorder(leg, call)
-            kind = Announcement if call.agent_kind == "announcement" else Conversation
-            self._talk = kind(leg, call, self._recorder)
+            self._talk = _kind(call)(leg, call, self._recorder)
             self._chosen.set()
             await self._talk.run()
         except Failed as error:

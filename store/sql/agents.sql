@@ -1,9 +1,11 @@
 -- part: agent
-g.id, g.tenant_id, g.name, g.kind, g.url, g.audio, g.paused, g.created_at, g.archived_at
+g.id, g.tenant_id, g.name, g.kind, g.url, g.audio, g.paused, g.created_at, g.archived_at,
+g.script, g.menu, g.voice, g.needs, g.number, g.transfer_to
 
 -- name: create
-INSERT INTO agents AS g (id, tenant_id, name, kind, url, audio)
-VALUES (%(id)s, %(tenant_id)s, %(name)s, %(kind)s, %(url)s, %(audio)s)
+INSERT INTO agents AS g (id, tenant_id, name, kind, url, audio, script, menu, voice, needs, number, transfer_to)
+VALUES (%(id)s, %(tenant_id)s, %(name)s, %(kind)s, %(url)s, %(audio)s, %(script)s, %(menu)s, %(voice)s, %(needs)s, %(number)s,
+        %(transfer_to)s)
 RETURNING {agent};
 
 -- name: get
@@ -28,7 +30,13 @@ ORDER BY g.id DESC LIMIT %(limit)s;
 UPDATE agents SET paused = %(paused)s WHERE id = %(id)s;
 
 -- name: change
-UPDATE agents g SET name = coalesce(%(name)s, g.name), url = coalesce(%(url)s, g.url), audio = coalesce(%(audio)s, g.audio)
+-- A script takes the place of the one file, and the other way round.
+UPDATE agents g SET name = coalesce(%(name)s, g.name), url = coalesce(%(url)s, g.url),
+    audio = CASE WHEN %(script)s::jsonb IS NOT NULL THEN NULL ELSE coalesce(%(audio)s, g.audio) END,
+    script = CASE WHEN %(audio)s::text IS NOT NULL THEN NULL ELSE coalesce(%(script)s, g.script) END,
+    menu = coalesce(%(menu)s::jsonb, g.menu),
+    voice = coalesce(%(voice)s, g.voice), number = coalesce(%(number)s, g.number),
+    transfer_to = coalesce(%(transfer_to)s::text[], g.transfer_to), needs = coalesce(%(needs)s::text[], g.needs)
 WHERE g.tenant_id = %(tenant_id)s AND g.id = %(id)s AND g.archived_at IS NULL
 RETURNING {agent};
 

@@ -27,7 +27,8 @@ a.id, a.call_id, a.number, a.lane, a.state, a.due_at, a.deadline_at, a.probes, a
 a.carrier_id, a.gateway, a.fence, a.epoch, a.claimed_at, a.ringing_at, a.early_at, a.answered_at, a.ended_at, a.evidence,
 a.evidence_key, a.outcome, a.end_reason, a.retry_class, a.uncertain, a.cause, a.q850_cause, a.sip_code, a.sip_phrase,
 a.disposition, a.local, a.requested_by, a.note, a.hangup_by, a.decided, a.created_at, a.dial_until, a.said,
-a.inbound, a.agent_heard_at, (SELECT ak.name FROM carriers ak WHERE ak.id = a.carrier_id) AS carrier
+a.inbound, a.agent_heard_at, (SELECT ak.name FROM carriers ak WHERE ak.id = a.carrier_id) AS carrier,
+a.menu
 
 -- part: rang
 -- Dialed, and not proven to have reached nobody: calls/retry.py, may_have_rung.

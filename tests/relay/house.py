@@ -19,6 +19,7 @@ from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from calls.ids import call_ref
+from calls.script import Outcome
 from controller import commands
 from controller.relay.book import Step
 from controller.relay.link import Link
@@ -66,6 +67,7 @@ class MemoryBook:
     ended: set[UUID] = field(default_factory=set)
     wishes: list[tuple[UUID, str]] = field(default_factory=list)  # hangups put on record
     steps: list[Step] = field(default_factory=list)  # of recordings
+    choices: list[tuple[UUID, Outcome, str | None]] = field(default_factory=list)  # in menus
     results: dict[UUID, str] = field(default_factory=dict)  # of files that were asked for, by action
 
     async def agent_for(self, attempt: UUID) -> RelayCall | None:
@@ -90,6 +92,10 @@ class MemoryBook:
 
     def played(self, attempt: UUID, action: UUID, result: str) -> None:
         self.results[action] = result
+
+    async def chosen(self, attempt: UUID, outcome: Outcome, key: str | None, at: datetime) -> None:
+        self.choices.append((attempt, outcome, key))
+        self.calls[attempt] = replace(self.calls[attempt], menu=outcome)
 
     def types(self) -> list[str]:
         return [type_ for _, type_, _ in self.notes]
@@ -206,15 +212,16 @@ class House:
         variables: dict[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
         recording: dict[str, Any] | None = None,
+        **agent: Any,
     ) -> UUID:
         """Place a call as the controller does; returns the attempt once its channel is there."""
         attempt, call = uuid4(), uuid4()
         self.book.calls[attempt] = RelayCall(
             attempt_id=attempt, call_id=call, tenant_id=uuid4(), number=1, state="dialing", switch="fs1",
             to_number=to(outcome), from_number=FROM, agent_id=uuid4(), agent_name="bot",
-            agent_kind="announcement" if audio else "websocket", agent_url=url, agent_audio=audio,
+            agent_kind="announcement" if audio or agent else "websocket", agent_url=url, agent_audio=audio,
             agent_variables=variables or {}, metadata=metadata or {}, client_reference=None, max_duration_s=60,
-            recording=recording,
+            recording=recording, **agent,
         )  # fmt: skip
         originate = commands.originate(
             attempt_id=attempt,
@@ -225,7 +232,7 @@ class House:
             from_number=FROM,
             originate_timeout_s=40,
             max_duration_s=60,
-            fork_url=None if audio else f"ws://127.0.0.1:{self.relay.port}/fork/{attempt}",
+            fork_url=None if audio or agent else f"ws://127.0.0.1:{self.relay.port}/fork/{attempt}",
         )
         reply = await self.dialer.ask(originate)
         assert reply.startswith("+OK"), reply

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from web.api.answer_fields import Answer, PageAnswer, moment, several, text, truth
+from web.api.answer_fields import Answer, PageAnswer, moment, part, several, text, texts, truth
+from web.api.script_fields import MenuAnswer, PartAnswer
 
 _AGENT = "agent_0190b2c3d4e57f60718293a4b5c6d7e8"
 AGENT_KINDS = ("websocket", "announcement")
@@ -16,6 +17,10 @@ class AgentAnswer(Answer):
     kind = text("websocket: your own server; announcement: plays audio", enum=list(AGENT_KINDS))
     url = text("websocket: address", null=True)
     audio = text("announcement: file", null=True)
+    script = several(PartAnswer, "announcement: what is said, part by part; null: only the file in audio", null=True)
+    menu = part(MenuAnswer, "announcement: keys that are understood; null: none", null=True)
+    voice = text("announcement: who speaks its texts; null: en", null=True)
+    needs_variables = texts("announcement: names that agent_variables of each of its calls must have")
     paused = truth("true: its calls wait until it is resumed")
     created_at = moment("created")
     archived_at = moment("put away: it takes no call any more; null: it is in use", null=True)

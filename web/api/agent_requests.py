@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, ClassVar
 
 from marshmallow import ValidationError, validates_schema
@@ -10,10 +10,13 @@ from marshmallow import ValidationError, validates_schema
 from web.api.agent_answers import AGENT_KINDS
 from web.api.fields import Choice, Fault, Reference, Request, Text
 from web.api.requests import PageQuery
+from web.api.retry_fields import Part
+from web.api.script_fields import MenuRequest, audio_file, script, voice
 from web.api.urls import Url
 
-#: Which field says where an agent of a kind is.
-WHERE = {"websocket": "url", "announcement": "audio"}
+#: Of each kind the fields of which exactly one says who or where the agent is, and those that go with it.
+WHERE = {"websocket": ("url",), "announcement": ("audio", "script")}
+WITH = {"websocket": (), "announcement": ("menu", "voice")}
 _PAUSED = "is your operator's to say; leave it out, and place no calls with this agent"
 _LATER = {
     "fleet": "agents that this platform runs itself are not there yet; use websocket, with the address of your own",
@@ -35,36 +38,43 @@ def _url() -> Url:
     return Url(("wss", "ws"), "agent_allow_private", metadata={"description": "websocket: your server"})
 
 
-def _audio() -> Text:
-    return Text(
-        maximum=104,
-        pattern="[A-Za-z0-9_-]{1,100}[.]wav",
-        remedy="must be the name of a .wav file in the announcement directory, without a path",
-        metadata={"description": "announcement: file name"},
-    )
+def of_kind(kind: str) -> tuple[str, ...]:
+    """The fields that an agent of the kind may have."""
+    return (*WHERE[kind], *WITH[kind])
+
+
+def foreign(kind: str, sent: Collection[str]) -> list[str]:
+    """Those of the fields that were sent which belong to other kinds alone."""
+    return [name for other in WHERE for name in of_kind(other) if name not in of_kind(kind) and name in sent]
 
 
 class NewAgentRequest(Request):
-    """One agent to create: ``websocket`` needs ``url``, ``announcement`` needs ``audio``."""
+    """One agent to create: ``websocket`` needs ``url``, ``announcement`` needs ``audio`` or ``script``."""
 
     REFUSED: ClassVar[Mapping[str, str]] = {"paused": _PAUSED}
 
     name = _name(required=True)
     kind = Choice(AGENT_KINDS, later=_LATER, required=True)
     url = _url()
-    audio = _audio()
+    audio = audio_file(description="announcement: file name")
+    script = script("announcement: what is said, part by part, in place of audio")
+    menu = Part(MenuRequest, metadata={"description": "announcement: keys that are understood"})
+    voice = voice()
 
     @validates_schema(skip_on_field_errors=False, pass_original=True)
     def _fits_kind(self, data: dict[str, Any], sent: dict[str, Any], **_: Any) -> None:
-        needed = WHERE.get(data.get("kind", ""))
-        if needed is None:
+        kind = data.get("kind", "")
+        if kind not in WHERE:
             return
         faults: dict[str, list[str]] = {}
-        for field in WHERE.values():
-            if field == needed and field not in sent:
-                faults[field] = [Fault("required", f"is required for kind {data['kind']}")]
-            if field != needed and field in sent:
-                faults[field] = [Fault("not_allowed", f"belongs to no agent of kind {data['kind']}; leave it out")]
+        given = [name for name in WHERE[kind] if name in sent]
+        if not given:
+            others = " or ".join(WHERE[kind])
+            faults[WHERE[kind][0]] = [Fault("required", f"is required for kind {kind}: give {others}")]
+        for name in given[1:]:
+            faults[name] = [Fault("conflict", f"stands beside {given[0]}; give one of the two")]
+        for name in foreign(kind, sent):
+            faults[name] = [Fault("not_allowed", f"belongs to no agent of kind {kind}; leave it out")]
         if faults:
             raise ValidationError(faults)
 
@@ -79,12 +89,17 @@ class AgentChangeRequest(Request):
 
     name = _name()
     url = _url()
-    audio = _audio()
+    audio = audio_file(description="announcement: file name; takes the place of a script")
+    script = script("announcement: what is said, part by part; takes the place of audio")
+    menu = Part(MenuRequest, metadata={"description": "announcement: takes the place of the whole menu before"})
+    voice = voice()
 
     @validates_schema(skip_on_field_errors=True)
     def _something(self, data: dict[str, Any], **_: Any) -> None:
         if not data:
-            raise ValidationError([Fault("required", "name at least one of name, url and audio")])
+            raise ValidationError([Fault("required", "name at least one of the fields")])
+        if "audio" in data and "script" in data:
+            raise ValidationError({"script": [Fault("conflict", "stands beside audio; give one of the two")]})
 
 
 class AgentsQuery(PageQuery):

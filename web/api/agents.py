@@ -14,12 +14,14 @@ from store.snapshot import stamp
 from store.tenants import NameTaken
 from web.api import idempotency
 from web.api.agent_answers import AgentAnswer, AgentPage
-from web.api.agent_requests import WHERE, AgentChangeRequest, AgentsQuery, NewAgentRequest
+from web.api.agent_requests import AgentChangeRequest, AgentsQuery, NewAgentRequest, foreign
 from web.api.headers import LOCATION_HEADER, REPLAYED_HEADER
 from web.api.once import once
 from web.api.outcome import told_truly
 from web.api.parser import Blueprint
 from web.api.respond import answer, page, path_id, refuses
+from web.api.script_fields import show_menu
+from web.api.voices import voice_faults
 from web.auth import tenant
 from web.problems import FieldError, Problem, invalid, not_found
 from web.runtime import runtime
@@ -39,6 +41,7 @@ def create_agent(args: dict[str, Any]) -> Response:
 
 
 def _created(database: Database, args: dict[str, Any]) -> Response:
+    _check_voice(args)
     try:
         agent = agents.create(
             database,
@@ -47,6 +50,9 @@ def _created(database: Database, args: dict[str, Any]) -> Response:
             kind=args["kind"],
             url=args.get("url"),
             audio=args.get("audio"),
+            script=args.get("script"),
+            menu=args.get("menu"),
+            voice=args.get("voice"),
         )
     except NameTaken:
         raise _name_taken() from None
@@ -96,10 +102,10 @@ def change_agent(args: dict[str, Any], agent_id: str) -> Response:
         raise not_found("agent")
     if known.archived_at is not None:
         raise Problem(409, "archived", "This agent was archived and cannot be changed. Create another one.")
-    foreign = [name for kind, name in WHERE.items() if kind != known.kind and name in args]
-    if foreign:
+    if others := foreign(known.kind, args):
         detail = f"belongs to no agent of kind {known.kind}; leave it out"
-        raise invalid(*(FieldError(f"/{name}", "not_allowed", detail) for name in foreign))
+        raise invalid(*(FieldError(f"/{name}", "not_allowed", detail) for name in others))
+    _check_voice(args)
     try:
         with told_truly("Send it again: a change made twice is the same."):
             changed = agents.change(ours.database, tenant().id, wanted, **args)
@@ -131,6 +137,11 @@ def archive_agent(agent_id: str) -> Response:
     return answer(_show(archived))
 
 
+def _check_voice(args: dict[str, Any]) -> None:
+    if faults := list(voice_faults(args, runtime().settings)):
+        raise invalid(*faults)
+
+
 def _name_taken() -> Problem:
     detail = "you have an agent of this name already; choose another name"
     return Problem(409, "name_taken", "name: " + detail, [FieldError("/name", "name_taken", detail)])
@@ -143,6 +154,10 @@ def _show(agent: Agent) -> dict[str, Any]:
         "kind": agent.kind,
         "url": agent.url,
         "audio": agent.audio,
+        "script": agent.script,
+        "menu": show_menu(agent.menu),
+        "voice": agent.voice,
+        "needs_variables": agent.needs,
         "paused": agent.paused,
         "created_at": stamp(agent.created_at),
         "archived_at": stamp(agent.archived_at),
