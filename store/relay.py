@@ -49,6 +49,8 @@ class RelayCall:
     agent_menu: dict[str, Any] | None = None
     agent_voice: str | None = None
     menu: str | None = None  # what the callee has chosen already
+    transfer_of: UUID | None = None  # the call whose party is put through to this one's
+    first_attempt: UUID | None = None  # of that call, if it is still in progress
 
 
 def agent_for(db: Database, attempt_id: UUID) -> RelayCall | None:

@@ -57,6 +57,7 @@ def snapshot(call: Call, dial: Attempt | None = None) -> dict[str, Any]:
         "client_reference": call.client_reference,
         "batch_id": None if call.batch_id is None else batch_ref(call.batch_id),
         "test": call.test,
+        "transfer_of": None if call.transfer_of is None else call_ref(call.transfer_of),
         "metadata": call.metadata,
         "sequence": call.sequence,
     }

@@ -14,6 +14,7 @@ from websockets.exceptions import ConnectionClosed
 from calls.ids import call_ref
 from controller.relay import protocol
 from controller.relay.agent import AgentFailed, reach
+from controller.relay.asking import Asking
 from controller.relay.downlink import Downlink
 from controller.relay.leg import Ending, Failed, Leg
 from controller.relay.pickup import pick_up
@@ -53,6 +54,7 @@ class Conversation:
         self._downlink.on_doubt = recorder.on_doubt
         self._announcements = Path(settings.announcement_dir) if settings.announcement_dir else None
         self._agent: ClientConnection | None = None
+        self._asking = Asking(leg, call, self.on_transfer)
         self._ready = asyncio.Event()
         self._texts: asyncio.Queue[str] = asyncio.Queue(1000)  # to the agent
         self._bad = 0
@@ -124,6 +126,7 @@ class Conversation:
         return self._leg.answered.is_set() and self._fork_up.is_set()
 
     async def stop(self, ending: Ending) -> None:
+        self._asking.stop()
         agent, fork = self._agent, self._fork
         if fork is not None:
             fork.transport.abort()  # the channel is gone, or about to go; its module closes its own end
@@ -175,6 +178,8 @@ class Conversation:
                 self._downlink.mark(_NOTICE)
             case protocol.Notice():
                 self._say(protocol.error("no_notice_wanted", "notice: this call does not wait for one to be recorded"))
+            case protocol.Transfer():
+                self._asking.start(message)
             case protocol.SendDtmf(digits):
                 self._send_dtmf(digits)
             case protocol.Hangup(after_playback=True):
@@ -193,6 +198,10 @@ class Conversation:
             self._leg.parts.switch.send_dtmf(self._leg.attempt, digits)
         except SwitchDown:
             self._say(protocol.error("switch_link_lost", "dtmf: no link to the switch; try again"))
+
+    def on_transfer(self, name: str, status: str, reason: str | None = None) -> None:
+        """The agent hears what becomes of a transfer that it, or the API, asked for."""
+        self._say(protocol.transfer(name, status, reason))
 
     def _object(self, code: str, detail: str) -> None:
         """Tell the agent what was wrong; an agent that goes on like this is none."""

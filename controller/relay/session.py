@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from websockets.asyncio.server import ServerConnection
 from controller.relay.announcement import Announcement
 from controller.relay.book import BookClosed
 from controller.relay.conversation import Conversation
+from controller.relay.handover import Handover
 from controller.relay.leg import Ending, Failed, Leg, Parts, Talk
 from controller.relay.recorder import Recorder
 from controller.relay.script import Script
@@ -26,8 +28,10 @@ _KILL_AGAIN_S = 2.0
 _LOOK_AGAIN_S = 0.5
 
 
-def _kind(call: RelayCall) -> type[Announcement | Script | Conversation]:
+def _kind(call: RelayCall) -> type[Announcement | Script | Conversation | Handover]:
     """Who talks. One file without a menu goes on where it is, also when the relay is replaced."""
+    if call.transfer_of is not None:
+        return Handover
     if call.agent_kind != "announcement":
         return Conversation
     return Announcement if call.agent_script is None and call.agent_menu is None else Script
@@ -36,11 +40,15 @@ def _kind(call: RelayCall) -> type[Announcement | Script | Conversation]:
 class CallSession:
     """:meth:`run` lives as long as the call and frees everything; whatever fails, the call ends with the reason."""
 
-    def __init__(self, attempt: UUID, parts: Parts, *, resumed: bool = False) -> None:
+    def __init__(self, attempt: UUID, parts: Parts, *, resumed: bool = False, put_through: bool = False) -> None:
         self.leg = Leg(attempt, parts, resumed=resumed)
         self._talk: Talk | None = None
         self._recorder: Recorder | None = None
         self._chosen = asyncio.Event()
+        self._put_through = asyncio.Event()
+        self._transferring = False  # somebody is rung, or may be, to whom the callee is put through
+        if put_through:
+            self._put_through.set()
 
     @property
     def talk(self) -> Talk | None:
@@ -51,7 +59,12 @@ class CallSession:
         """Serve the call to its end."""
         leg = self.leg
         work = asyncio.create_task(self._work(), name=f"call {leg.attempt}")
+        through = asyncio.create_task(self._put_through.wait())
         try:
+            waiting: list[asyncio.Future[Any]] = [leg.over, through]
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            if not leg.over.done():
+                await self._let_go(work)
             ending = await leg.ended()
             log.info("attempt %s: over: %s, by %s", leg.attempt, ending.reason, ending.by)
             work.cancel()
@@ -65,7 +78,39 @@ class CallSession:
                     group.create_task(self._kill(ending))
         finally:
             work.cancel()
+            through.cancel()
+            if self._transferring and leg.over.done() and leg.over.result().reason != "relay_restart":
+                leg.parts.book.call_off(leg.attempt)
             leg.parts.files.remove_all(leg.attempt)
+
+    def put_through(self) -> None:
+        """The switch says that this channel hears another one now."""
+        if not isinstance(self._talk, Handover):
+            self._put_through.set()
+
+    def transferring(self) -> None:
+        """A transfer is under way: its second leg is to end with this one."""
+        self._transferring = True
+
+    def not_transferred(self, action: str, reason: str) -> None:
+        """A second leg that was asked for came to nothing; whoever talks goes on."""
+        if isinstance(self._talk, Conversation):
+            self._talk.on_transfer(action, "failed", reason)
+
+    async def _let_go(self, work: asyncio.Task[None]) -> None:
+        """Somebody else talks to the callee now, and the agent is told so. The session waits for the end alone."""
+        leg, talk = self.leg, self._talk
+        log.info("attempt %s: put through", leg.attempt)
+        work.cancel()
+        await asyncio.wait([work])
+        self._talk = None
+        self._chosen.clear()
+        with suppress(SwitchDown):
+            if isinstance(talk, Conversation):
+                leg.parts.switch.fork_stop(leg.attempt)
+        if talk is not None:
+            await talk.stop(Ending("transferred", None))
+        leg.parts.files.remove_all(leg.attempt)
 
     async def serve_fork(self, fork: ServerConnection) -> None:
         """The switch's media socket for this call; returns when it is closed."""

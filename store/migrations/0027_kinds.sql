@@ -24,7 +24,7 @@ COMMENT ON COLUMN agents.number IS 'sip: whom its calls are handed to once someb
 COMMENT ON COLUMN agents.transfer_to IS 'E.164 numbers, and beginnings of them that end in *, to which its calls may be transferred';
 
 ALTER TABLE calls ADD COLUMN transfer_of uuid;
-COMMENT ON COLUMN calls.transfer_of IS 'the attempt whose party this call is put through to; NULL: it is none of that kind';
+COMMENT ON COLUMN calls.transfer_of IS 'the call whose party this one is put through to; NULL: it is none of that kind';
 
 ALTER TABLE attempts ADD COLUMN menu text CHECK (menu IN ('confirmed', 'opted_out', 'no_key'));
 COMMENT ON COLUMN attempts.menu IS 'what the callee chose in the menu of an announcement; NULL: nothing, or there was none';

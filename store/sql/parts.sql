@@ -20,7 +20,8 @@ c.max_duration_s, c.cancel_requested OR {covered} AS cancel_requested, c.due_at,
 c.webhook_url, c.sequence, c.created_at, c.answered_at, c.ended_at, c.retry, c.dial_window, c.recording, c.direction, c.recipient,
 c.consent, c.test, c.batch_id,
 c.answered_by_ms, CASE WHEN c.recording IS NOT NULL
-    THEN ARRAY(SELECT cr.id FROM recordings cr WHERE cr.call_id = c.id ORDER BY cr.id) ELSE '{}'::uuid[] END AS recording_ids
+    THEN ARRAY(SELECT cr.id FROM recordings cr WHERE cr.call_id = c.id ORDER BY cr.id) ELSE '{}'::uuid[] END AS recording_ids,
+c.transfer_of
 
 -- part: attempt
 a.id, a.call_id, a.number, a.lane, a.state, a.due_at, a.deadline_at, a.probes, a.pushed_epoch, a.pushed_at, a.switch,

@@ -18,7 +18,7 @@ ORDER BY c.position;
 
 -- name: of_attempts
 -- For attempts whose calls are locked.
-SELECT a.id, g.kind, {standing} || {caps}
+SELECT a.id, CASE WHEN c.transfer_of IS NULL THEN g.kind ELSE 'sip' END, {standing} || {caps}
 FROM attempts a JOIN calls c ON c.id = a.call_id JOIN tenants t ON t.id = c.tenant_id JOIN agents g ON g.id = c.agent_id
 WHERE a.id = ANY(%(ids)s);
 

@@ -29,6 +29,7 @@ from lab.switch.channel import Channel
 from lab.switch.config import GatewayConfig, SwitchConfig
 from lab.switch.core import Switch
 from settings import Settings
+from store import transfers
 from store.relay import RelayCall
 
 T = TypeVar("T")
@@ -67,6 +68,12 @@ class MemoryBook:
     ended: set[UUID] = field(default_factory=set)
     wishes: list[tuple[UUID, str]] = field(default_factory=list)  # hangups put on record
     steps: list[Step] = field(default_factory=list)  # of recordings
+    asked_transfers: list[tuple[str, str | None, str]] = field(default_factory=list)
+    transfer_answer: transfers.Asked = field(default_factory=lambda: transfers.Asked("requested", uuid4()))
+    under_way: list[transfers.Open] = field(default_factory=list)
+    through: list[UUID] = field(default_factory=list)
+    failed_transfers: dict[UUID, str] = field(default_factory=dict)
+    called_off: list[UUID] = field(default_factory=list)
     choices: list[tuple[UUID, Outcome, str | None]] = field(default_factory=list)  # in menus
     results: dict[UUID, str] = field(default_factory=dict)  # of files that were asked for, by action
 
@@ -96,6 +103,23 @@ class MemoryBook:
     async def chosen(self, attempt: UUID, outcome: Outcome, key: str | None, at: datetime) -> None:
         self.choices.append((attempt, outcome, key))
         self.calls[attempt] = replace(self.calls[attempt], menu=outcome)
+
+    async def transfer(self, call: RelayCall, to: str, action: str | None, by: str) -> transfers.Asked:
+        self.asked_transfers.append((to, action, by))
+        return self.transfer_answer
+
+    async def open_transfers(self) -> list[transfers.Open]:
+        return list(self.under_way)
+
+    def put_through(self, attempt: UUID) -> None:
+        self.through.append(attempt)
+
+    def not_transferred(self, transfer: transfers.Open, reason: str) -> None:
+        self.under_way.remove(transfer)
+        self.failed_transfers[transfer.command_id] = reason
+
+    def call_off(self, attempt: UUID) -> None:
+        self.called_off.append(attempt)
 
     def types(self) -> list[str]:
         return [type_ for _, type_, _ in self.notes]
@@ -209,6 +233,7 @@ class House:
         url: str | None = None,
         *,
         audio: str | None = None,
+        first: UUID | None = None,
         variables: dict[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
         recording: dict[str, Any] | None = None,
@@ -221,7 +246,7 @@ class House:
             to_number=to(outcome), from_number=FROM, agent_id=uuid4(), agent_name="bot",
             agent_kind="announcement" if audio or agent else "websocket", agent_url=url, agent_audio=audio,
             agent_variables=variables or {}, metadata=metadata or {}, client_reference=None, max_duration_s=60,
-            recording=recording, **agent,
+            recording=recording, transfer_of=None if first is None else uuid4(), first_attempt=first, **agent,
         )  # fmt: skip
         originate = commands.originate(
             attempt_id=attempt,
@@ -232,7 +257,7 @@ class House:
             from_number=FROM,
             originate_timeout_s=40,
             max_duration_s=60,
-            fork_url=None if audio or agent else f"ws://127.0.0.1:{self.relay.port}/fork/{attempt}",
+            fork_url=None if audio or agent or first else f"ws://127.0.0.1:{self.relay.port}/fork/{attempt}",
         )
         reply = await self.dialer.ask(originate)
         assert reply.startswith("+OK"), reply

@@ -19,11 +19,12 @@ import redis
 from rq.job import Job
 
 from budget.scripts import PREFIX
+from calls.ids import parse_ref
 from controller import commands
 from controller.esl_replies import channels
 from lab.audio import pcm
 from lab.judge import judge, read_log
-from store import carriers
+from store import agents, carriers
 from tests.system.conftest import CHECKOUT
 from tests.system.house import jobs_done
 from tests.system.recorded import check_recorded_call
@@ -36,6 +37,7 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
 
 #: Says nothing for 2 s, 880 Hz for 1 s, nothing for 4 s; presses 9 after 6 s.
 BEEPING_CALLEE, BEEP_HZ = "+12125550127", 880
+BUSY = "+12125550101"
 RINGING, TRYING_ONLY, SILENCE = "+12125550102", "+12125550119", "+12125550106"
 #: Hangs up after 3 s.
 TALKS = "+12125550109"
@@ -206,6 +208,33 @@ def test_keys_and_a_file_reach_the_callee_beside_the_agent(
     ended = caller.wait_status(call, "completed")
     assert ended["agent_connect_ms"] is not None
     assert ended["agent_connect_ms"] < ended["talk_ms"]
+
+
+def test_a_call_is_put_through_and_both_legs_end_together(stack: Stack, hears: Callable[[str, int], bool]) -> None:
+    caller = Caller(stack, "switchboard")
+    call = caller.post(BEEPING_CALLEE, agent_variables={"tone_hz": GREETING_HZ, "tone_ms": 30_000}, max_attempts=1)
+    first = attempt_of(caller, call)
+    wait_until("the agent's greeting at the callee", lambda: hears(first, GREETING_HZ), timeout_s=10)
+    agents.change(stack.db, caller.account.id, parse_ref("agent", caller.agent), transfer_to=[SILENT_CALLEE, BUSY])
+    busy = caller.act(call, "transfer", {"to": BUSY})
+    failed = caller.wait_done(busy)
+    assert failed["result"] == "not_transferred"
+    assert caller.see(f"/v1/calls/{failed['leg_call_id']}")["end_reason"] == "busy"
+    asked = caller.act(call, "transfer", {"to": SILENT_CALLEE})
+    done = caller.wait_done(asked)
+    assert done["result"] == "transferred"
+    leg = f"/v1/calls/{done['leg_call_id']}"
+    second = attempt_of(caller, leg)
+    wait_until("the first one's voice at the second", lambda: hears(second, BEEP_HZ), timeout_s=10)
+    wait_until("the agent's silence", lambda: not hears(first, GREETING_HZ), timeout_s=5)
+    caller.api.post(f"{leg}/actions/hangup", {})
+    ends = [caller.wait_status(one, "completed", "failed") for one in (leg, call)]
+    assert [(one["status"], one["end_reason"], one["hangup_by"]) for one in ends] == [
+        ("completed", "hangup", "customer"),
+        ("completed", "hangup", "platform"),
+    ]
+    for attempt in (first, second):
+        assert facts(stack, attempt)[-2:] == ["bye", "end"]
 
 
 def test_an_announcement_is_heard_and_ends_the_call(stack: Stack, hears: Callable[[str, int], bool]) -> None:

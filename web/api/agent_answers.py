@@ -21,6 +21,7 @@ class AgentAnswer(Answer):
     menu = part(MenuAnswer, "announcement: keys that are understood; null: none", null=True)
     voice = text("announcement: who speaks its texts; null: en", null=True)
     needs_variables = texts("announcement: names that agent_variables of each of its calls must have")
+    transfer_to = texts("numbers, and beginnings of numbers with a *, to which its calls may be transferred")
     paused = truth("true: its calls wait until it is resumed")
     created_at = moment("created")
     archived_at = moment("put away: it takes no call any more; null: it is in use", null=True)

@@ -12,6 +12,7 @@ from web.api.fields import Choice, Fault, Reference, Request, Text
 from web.api.requests import PageQuery
 from web.api.retry_fields import Part
 from web.api.script_fields import MenuRequest, audio_file, script, voice
+from web.api.transfer_fields import transfer_list
 from web.api.urls import Url
 
 #: Of each kind the fields of which exactly one says who or where the agent is, and those that go with it.
@@ -60,6 +61,7 @@ class NewAgentRequest(Request):
     script = script("announcement: what is said, part by part, in place of audio")
     menu = Part(MenuRequest, metadata={"description": "announcement: keys that are understood"})
     voice = voice()
+    transfer_to = transfer_list()
 
     @validates_schema(skip_on_field_errors=False, pass_original=True)
     def _fits_kind(self, data: dict[str, Any], sent: dict[str, Any], **_: Any) -> None:
@@ -93,6 +95,7 @@ class AgentChangeRequest(Request):
     script = script("announcement: what is said, part by part; takes the place of audio")
     menu = Part(MenuRequest, metadata={"description": "announcement: takes the place of the whole menu before"})
     voice = voice()
+    transfer_to = transfer_list()
 
     @validates_schema(skip_on_field_errors=True)
     def _something(self, data: dict[str, Any], **_: Any) -> None:

@@ -53,6 +53,7 @@ def _created(database: Database, args: dict[str, Any]) -> Response:
             script=args.get("script"),
             menu=args.get("menu"),
             voice=args.get("voice"),
+            transfer_to=args.get("transfer_to", ()),
         )
     except NameTaken:
         raise _name_taken() from None
@@ -158,6 +159,7 @@ def _show(agent: Agent) -> dict[str, Any]:
         "menu": show_menu(agent.menu),
         "voice": agent.voice,
         "needs_variables": agent.needs,
+        "transfer_to": agent.transfer_to,
         "paused": agent.paused,
         "created_at": stamp(agent.created_at),
         "archived_at": stamp(agent.archived_at),

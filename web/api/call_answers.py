@@ -125,6 +125,7 @@ class CallAnswer(Answer):
     client_reference = text("yours", null=True)
     batch_id = text("the batch it was posted with; null: alone", null=True)
     test = truth("true: placed with a test key, so it went to the laboratory (docs/test-keys.md)")
+    transfer_of = text("the call that was to be put through to this one; null: it was posted or came in", null=True)
     metadata = fields.Dict(required=True, metadata={"description": "yours; returned as sent"})
     sequence = whole("of the last webhook about this call")
 

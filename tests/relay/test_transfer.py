@@ -1,0 +1,147 @@
+"""Two legs put through to each other: who hears what, who is told what, and what a leg that comes to nothing costs."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from agents.reference.sound import tone
+from calls.verdict import Finding
+from lab.audio import pcm
+from store.transfers import Asked, Open
+from tests.relay.house import AgentCall, House, ScriptedAgent, a_relay, house, run, until
+
+#: Speaks at 440 Hz; is silent; busy.
+SPEAKS, SILENT = "0121", "0122"
+TO = "+442079460123"
+
+
+async def talking(h: House, agent: ScriptedAgent, last: str = SPEAKS) -> tuple[UUID, AgentCall]:
+    attempt = await h.dial(last, agent.url)
+    call = await agent.call()
+    await call.send("ready")
+    await h.answered(attempt)
+    await call.expect("answered")
+    await until(lambda: h.phones[attempt].apps.current == "park", "the switch is ready to play")
+    return attempt, call
+
+
+def hears(h: House, attempt: UUID, hz: int = 440) -> bool:
+    return pcm.goertzel(h.heard(attempt)[-3200:], hz) > 0.8
+
+
+async def through(h: House, agent: ScriptedAgent) -> tuple[UUID, UUID, AgentCall]:
+    first, call = await talking(h, agent)
+    await call.say(tone(700, 20_000))
+    await until(lambda: hears(h, first, 700), "the agent speaks")
+    second = await h.dial(SILENT, first=first)
+    await until(lambda: hears(h, second), "the second leg hears the first one's party")
+    return first, second, call
+
+
+@pytest.mark.parametrize("ends", [0, 1])
+def test_who_answers_is_put_through_and_the_agent_takes_its_leave(tmp_path: Path, ends: int) -> None:
+    async def scenario() -> None:
+        async with house(tmp_path) as h, ScriptedAgent().listening() as agent:
+            *legs, call = await through(h, agent)
+            assert (await call.expect("stop"))["reason"] == "transferred"
+            assert await until(lambda: call.closed.is_set(), "its socket is closed")
+            assert call.code == 1000
+            assert not any(h.phones[legs[0]].forks.values()), "nobody listens in"
+            await until(lambda: not hears(h, legs[0], 700), "the agent is silent")
+            assert h.book.through == [legs[1]]
+            assert h.relay.desk.count == 2, "both are followed to their end"
+            h.phones[legs[ends]].hangup("NORMAL_CLEARING")
+            for leg in legs:
+                await until(lambda leg=leg: str(leg) not in h.switch.channels, "one ends the other")  # type: ignore[misc]
+            for leg in legs:
+                await h.gone(leg)
+            assert h.book.reason() is None
+
+    run(scenario())
+
+
+def test_a_second_leg_that_comes_to_nothing_leaves_the_agent_where_it_is(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with house(tmp_path) as h, ScriptedAgent().listening() as agent:
+            first, call = await talking(h, agent)
+            await call.send("transfer", id="sales", to=TO)
+            assert await call.expect("transfer") == {"event": "transfer", "id": "sales", "status": "requested"}
+            assert h.book.asked_transfers == [(TO, "agent:sales", "agent")]
+            rings = Open(uuid4(), first, "agent:sales", uuid4(), "ringing", False, None)
+            h.book.under_way.append(rings)
+            over = replace(rings, status="busy", ended=True, end_reason="busy")
+            h.book.under_way[:] = [over]
+            told = await until(lambda: call.seen("transfer")[1:], "the agent hears of it")
+            assert told == [{"event": "transfer", "id": "sales", "status": "failed", "reason": "busy"}]
+            assert h.book.failed_transfers == {over.command_id: "busy"}
+            await call.say(tone(700, 400))
+            await until(lambda: hears(h, first, 700), "the agent talks on")
+            h.phones[first].hangup("NORMAL_CLEARING")
+            await h.gone(first)
+
+    run(scenario())
+
+
+def test_what_is_refused_is_told_with_its_reason_and_costs_nothing(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with house(tmp_path) as h, ScriptedAgent().listening() as agent:
+            first, call = await talking(h, agent)
+            rule = Finding("destination", "destination_not_allowed", "/to", "no", "ask")
+            answers = [Asked("not_allowed"), Asked("forbidden", findings=[rule])]
+            for n, answer in enumerate(answers):
+                h.book.transfer_answer = answer
+                await call.send("transfer", id=f"t{n}", to=TO)
+                await until(lambda n=n: len(call.seen("transfer")) > n, "an answer")  # type: ignore[misc]
+            assert [told.get("reason") for told in call.seen("transfer")] == ["not_allowed", "destination_not_allowed"]
+            for wrong in ({"to": TO}, {"id": "x"}, {"id": "x", "to": "0800"}, {"id": "x y", "to": TO}):
+                before = len(call.seen("error"))
+                await call.send("transfer", **wrong)
+                await until(lambda before=before: call.seen("error")[before:], "an error")  # type: ignore[misc]
+                assert call.seen("error")[-1]["code"] == "bad_message"
+            assert len(h.book.asked_transfers) == 2
+            h.phones[first].hangup("NORMAL_CLEARING")
+            await h.gone(first)
+
+    run(scenario())
+
+
+def test_a_callee_who_does_not_wait_calls_the_second_leg_off(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with house(tmp_path) as h, ScriptedAgent().listening() as agent:
+            first, _ = await talking(h, agent)
+            session: Any = h.relay.desk._sessions[first]
+            h.book.under_way.append(Open(uuid4(), first, None, uuid4(), "ringing", False, None))
+            await until(lambda: session._transferring, "the relay knows of the transfer")
+            h.phones[first].hangup("NORMAL_CLEARING")
+            await h.gone(first)
+            assert h.book.called_off == [first]
+            # Answered all the same: nobody is there any more.
+            late = await h.dial(SILENT, first=first)
+            await h.gone(late)
+            assert h.phones[late].vars["trunkline_end_reason"] == "transfer_over"
+
+    run(scenario())
+
+
+def test_a_relay_that_is_replaced_lets_the_two_talk_on(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with house(tmp_path, own_relay=False) as h, ScriptedAgent().listening() as agent:
+            async with a_relay(h) as h.relay:
+                first, second, _ = await through(h, agent)
+            async with a_relay(h) as h.relay:
+                await until(lambda: h.relay.desk.count == 2, "the next one follows both")
+                await asyncio.sleep(0.3)  # in which an agent would be asked for
+                assert agent.asked == 1
+                assert hears(h, second)
+                h.phones[second].hangup("NORMAL_CLEARING")
+                for leg in (first, second):
+                    await h.gone(leg)
+            assert h.book.reason() is None
+
+    run(scenario())
