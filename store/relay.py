@@ -20,7 +20,7 @@ _SQL = load("relay")
 @dataclass(frozen=True, slots=True)
 class RelayCall:
     """An attempt with its agent. ``agent_kind``: websocket (``agent_url``), announcement (``agent_audio``, or
-    ``agent_script``, and ``agent_menu``) or sip;
+    ``agent_script``, and ``agent_menu``) or sip (``agent_number``);
     ``state`` is the attempt's, ``number`` counts the call's attempts from 1. ``recording``: start, notice, days; None: it is
     not to be recorded; ``recording_state``: how far that is. ``direction`` inbound: ``from_number`` called.
     """
@@ -48,6 +48,7 @@ class RelayCall:
     agent_script: list[dict[str, str]] | None = None
     agent_menu: dict[str, Any] | None = None
     agent_voice: str | None = None
+    agent_number: str | None = None
     menu: str | None = None  # what the callee has chosen already
     transfer_of: UUID | None = None  # the call whose party is put through to this one's
     first_attempt: UUID | None = None  # of that call, if it is still in progress

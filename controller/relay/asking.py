@@ -48,6 +48,7 @@ class Asking:
         else:
             reason = next((one.code for one in asked.findings), asked.kind)
             requested = asked.kind == "requested"
+            self._leg.transferring |= requested
             self._tell(wanted.id, "requested" if requested else "refused", None if requested else reason)
 
     def stop(self) -> None:

@@ -67,6 +67,7 @@ class Leg:
         self.answered_at: datetime | None = None
         self.parked = asyncio.Event()  # what is played before this, the switch cuts off (PLAYBACK ERROR)
         self.gone = asyncio.Event()
+        self.transferring = False  # somebody is rung, or may be, to whom its party is put through
         self.over: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
 
     def answer(self, at: datetime) -> None:

@@ -15,6 +15,7 @@ from controller.relay.book import BookClosed
 from controller.relay.conversation import Conversation
 from controller.relay.handover import Handover
 from controller.relay.leg import Ending, Failed, Leg, Parts, Talk
+from controller.relay.person import Person
 from controller.relay.recorder import Recorder
 from controller.relay.script import Script
 from controller.relay.switch import SwitchDown
@@ -28,10 +29,12 @@ _KILL_AGAIN_S = 2.0
 _LOOK_AGAIN_S = 0.5
 
 
-def _kind(call: RelayCall) -> type[Announcement | Script | Conversation | Handover]:
+def _kind(call: RelayCall) -> type[Announcement | Script | Conversation | Handover | Person]:
     """Who talks. One file without a menu goes on where it is, also when the relay is replaced."""
     if call.transfer_of is not None:
         return Handover
+    if call.agent_kind == "sip":
+        return Person
     if call.agent_kind != "announcement":
         return Conversation
     return Announcement if call.agent_script is None and call.agent_menu is None else Script
@@ -46,7 +49,6 @@ class CallSession:
         self._recorder: Recorder | None = None
         self._chosen = asyncio.Event()
         self._put_through = asyncio.Event()
-        self._transferring = False  # somebody is rung, or may be, to whom the callee is put through
         if put_through:
             self._put_through.set()
 
@@ -79,7 +81,7 @@ class CallSession:
         finally:
             work.cancel()
             through.cancel()
-            if self._transferring and leg.over.done() and leg.over.result().reason != "relay_restart":
+            if leg.transferring and leg.over.done() and leg.over.result().reason != "relay_restart":
                 leg.parts.book.call_off(leg.attempt)
             leg.parts.files.remove_all(leg.attempt)
 
@@ -90,11 +92,11 @@ class CallSession:
 
     def transferring(self) -> None:
         """A transfer is under way: its second leg is to end with this one."""
-        self._transferring = True
+        self.leg.transferring = True
 
     def not_transferred(self, action: str, reason: str) -> None:
         """A second leg that was asked for came to nothing; whoever talks goes on."""
-        if isinstance(self._talk, Conversation):
+        if isinstance(self._talk, Conversation | Person):
             self._talk.on_transfer(action, "failed", reason)
 
     async def _let_go(self, work: asyncio.Task[None]) -> None:

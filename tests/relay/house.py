@@ -241,10 +241,12 @@ class House:
     ) -> UUID:
         """Place a call as the controller does; returns the attempt once its channel is there."""
         attempt, call = uuid4(), uuid4()
+        forked = not (audio or agent or first)
         self.book.calls[attempt] = RelayCall(
             attempt_id=attempt, call_id=call, tenant_id=uuid4(), number=1, state="dialing", switch="fs1",
             to_number=to(outcome), from_number=FROM, agent_id=uuid4(), agent_name="bot",
-            agent_kind="announcement" if audio or agent else "websocket", agent_url=url, agent_audio=audio,
+            agent_kind=agent.pop("agent_kind", "announcement" if audio or agent else "websocket"),
+            agent_url=url, agent_audio=audio,
             agent_variables=variables or {}, metadata=metadata or {}, client_reference=None, max_duration_s=60,
             recording=recording, transfer_of=None if first is None else uuid4(), first_attempt=first, **agent,
         )  # fmt: skip
@@ -257,7 +259,7 @@ class House:
             from_number=FROM,
             originate_timeout_s=40,
             max_duration_s=60,
-            fork_url=None if audio or agent or first else f"ws://127.0.0.1:{self.relay.port}/fork/{attempt}",
+            fork_url=f"ws://127.0.0.1:{self.relay.port}/fork/{attempt}" if forked else None,
         )
         reply = await self.dialer.ask(originate)
         assert reply.startswith("+OK"), reply

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -115,9 +114,9 @@ def test_a_callee_who_does_not_wait_calls_the_second_leg_off(tmp_path: Path) -> 
     async def scenario() -> None:
         async with house(tmp_path) as h, ScriptedAgent().listening() as agent:
             first, _ = await talking(h, agent)
-            session: Any = h.relay.desk._sessions[first]
+            leg = h.relay.desk._sessions[first].leg
             h.book.under_way.append(Open(uuid4(), first, None, uuid4(), "ringing", False, None))
-            await until(lambda: session._transferring, "the relay knows of the transfer")
+            await until(lambda: leg.transferring, "the relay knows of the transfer")
             h.phones[first].hangup("NORMAL_CLEARING")
             await h.gone(first)
             assert h.book.called_off == [first]
@@ -125,6 +124,44 @@ def test_a_callee_who_does_not_wait_calls_the_second_leg_off(tmp_path: Path) -> 
             late = await h.dial(SILENT, first=first)
             await h.gone(late)
             assert h.phones[late].vars["trunkline_end_reason"] == "transfer_over"
+
+    run(scenario())
+
+
+def test_an_agent_that_is_a_person_is_rung_on_the_answer_and_put_through(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with house(tmp_path) as h:
+            h.book.transfer_answer = Asked("not_in_progress", status="ringing")
+            first = await h.dial(SPEAKS, agent_kind="sip", agent_number=TO)
+            await until(lambda: h.book.asked_transfers, "it is asked for")
+            h.book.transfer_answer = Asked("requested", uuid4())
+            await until(lambda: hears(h, first, 425), "the callee hears it ring")
+            assert set(h.book.asked_transfers) == {(TO, "agent:itself", "platform")}
+            second = await h.dial(SILENT, first=first)
+            await until(lambda: hears(h, second), "the person hears the callee")
+            await until(lambda: not hears(h, first, 425), "it rings no more")
+            h.phones[second].hangup("NORMAL_CLEARING")
+            for leg in (first, second):
+                await h.gone(leg)
+            assert h.book.reason() is None
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("how", ["refused", "busy"])
+def test_a_person_who_is_not_there_ends_the_call(tmp_path: Path, how: str) -> None:
+    async def scenario() -> None:
+        async with house(tmp_path) as h:
+            if how == "refused":
+                h.book.transfer_answer = Asked("no_route")
+            first = await h.dial(SPEAKS, agent_kind="sip", agent_number=TO)
+            await until(lambda: h.book.asked_transfers, "it is asked for")
+            if how == "busy":
+                h.book.under_way.append(Open(uuid4(), first, "agent:itself", uuid4(), "busy", True, "busy"))
+            await h.gone(first)
+            reason = "agent_refused" if how == "refused" else "agent_unreachable"
+            assert (h.book.reason(), h.phones[first].vars["trunkline_end_reason"]) == (reason, reason)
+            assert h.book.called_off == [first], "whatever rings, rings for nobody"
 
     run(scenario())
 

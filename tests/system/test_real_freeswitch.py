@@ -19,7 +19,7 @@ import redis
 from rq.job import Job
 
 from budget.scripts import PREFIX
-from calls.ids import parse_ref
+from calls.ids import agent_ref, parse_ref
 from controller import commands
 from controller.esl_replies import channels
 from lab.audio import pcm
@@ -235,6 +235,25 @@ def test_a_call_is_put_through_and_both_legs_end_together(stack: Stack, hears: C
     ]
     for attempt in (first, second):
         assert facts(stack, attempt)[-2:] == ["bye", "end"]
+
+
+def test_an_agent_that_is_a_person_is_rung_once_somebody_has_answered(
+    stack: Stack, hears: Callable[[str, int], bool]
+) -> None:
+    caller = Caller(stack, "front-desk")
+    desk = agents.create(stack.db, tenant_id=caller.account.id, name="desk", kind="sip", number=SILENT_CALLEE)
+    call = caller.post(BEEPING_CALLEE, agent_id=agent_ref(desk.id), max_attempts=1)
+    caller.wait_status(call, "in_progress")
+    wait_until("the desk to be rung", lambda: caller.see(call, "/actions")["data"], timeout_s=10)
+    (action,) = caller.see(call, "/actions")["data"]
+    assert (action["type"], action["requested_by"]) == ("transfer", "platform")
+    done = caller.wait_done(f"{call}/actions/{action['id']}")
+    assert done["result"] == "transferred"
+    second = attempt_of(caller, f"/v1/calls/{done['leg_call_id']}")
+    wait_until("the callee's voice at the desk", lambda: hears(second, BEEP_HZ), timeout_s=10)
+    caller.api.post(f"{call}/actions/hangup", {})
+    for one in (call, f"/v1/calls/{done['leg_call_id']}"):
+        assert caller.wait_status(one, "completed", "failed")["status"] == "completed"
 
 
 def test_an_announcement_is_heard_and_ends_the_call(stack: Stack, hears: Callable[[str, int], bool]) -> None:

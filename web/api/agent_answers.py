@@ -6,7 +6,7 @@ from web.api.answer_fields import Answer, PageAnswer, moment, part, several, tex
 from web.api.script_fields import MenuAnswer, PartAnswer
 
 _AGENT = "agent_0190b2c3d4e57f60718293a4b5c6d7e8"
-AGENT_KINDS = ("websocket", "announcement")
+AGENT_KINDS = ("websocket", "announcement", "sip")
 
 
 class AgentAnswer(Answer):
@@ -14,12 +14,15 @@ class AgentAnswer(Answer):
 
     id = text("the agent", example=_AGENT)
     name = text("unique in your account")
-    kind = text("websocket: your own server; announcement: plays audio", enum=list(AGENT_KINDS))
+    kind = text(
+        "websocket: your own server; announcement: plays audio; sip: a person or a switchboard", enum=list(AGENT_KINDS)
+    )
     url = text("websocket: address", null=True)
     audio = text("announcement: file", null=True)
     script = several(PartAnswer, "announcement: what is said, part by part; null: only the file in audio", null=True)
     menu = part(MenuAnswer, "announcement: keys that are understood; null: none", null=True)
     voice = text("announcement: who speaks its texts; null: en", null=True)
+    number = text("sip: who is rung once somebody has answered", null=True)
     needs_variables = texts("announcement: names that agent_variables of each of its calls must have")
     transfer_to = texts("numbers, and beginnings of numbers with a *, to which its calls may be transferred")
     paused = truth("true: its calls wait until it is resumed")

@@ -7,8 +7,9 @@ from typing import Any, ClassVar
 
 from marshmallow import ValidationError, validates_schema
 
+from calls.numbers import parse_destination
 from web.api.agent_answers import AGENT_KINDS
-from web.api.fields import Choice, Fault, Reference, Request, Text
+from web.api.fields import Choice, Fault, Reference, Request, Telephone, Text
 from web.api.requests import PageQuery
 from web.api.retry_fields import Part
 from web.api.script_fields import MenuRequest, audio_file, script, voice
@@ -16,12 +17,11 @@ from web.api.transfer_fields import transfer_list
 from web.api.urls import Url
 
 #: Of each kind the fields of which exactly one says who or where the agent is, and those that go with it.
-WHERE = {"websocket": ("url",), "announcement": ("audio", "script")}
-WITH = {"websocket": (), "announcement": ("menu", "voice")}
+WHERE = {"websocket": ("url",), "announcement": ("audio", "script"), "sip": ("number",)}
+WITH = {"websocket": (), "announcement": ("menu", "voice"), "sip": ()}
 _PAUSED = "is your operator's to say; leave it out, and place no calls with this agent"
 _LATER = {
     "fleet": "agents that this platform runs itself are not there yet; use websocket, with the address of your own",
-    "sip": "calls cannot be handed on by SIP yet; use websocket, or announcement",
 }
 
 
@@ -39,6 +39,13 @@ def _url() -> Url:
     return Url(("wss", "ws"), "agent_allow_private", metadata={"description": "websocket: your server"})
 
 
+def _number() -> Telephone:
+    return Telephone(
+        parse_destination,
+        metadata={"description": "sip: who is rung once somebody has answered", "example": "+442079460000"},
+    )
+
+
 def of_kind(kind: str) -> tuple[str, ...]:
     """The fields that an agent of the kind may have."""
     return (*WHERE[kind], *WITH[kind])
@@ -50,7 +57,8 @@ def foreign(kind: str, sent: Collection[str]) -> list[str]:
 
 
 class NewAgentRequest(Request):
-    """One agent to create: ``websocket`` needs ``url``, ``announcement`` needs ``audio`` or ``script``."""
+    """One agent to create: ``websocket`` needs ``url``, ``announcement`` needs ``audio`` or ``script``,
+    ``sip`` needs ``number``."""
 
     REFUSED: ClassVar[Mapping[str, str]] = {"paused": _PAUSED}
 
@@ -61,6 +69,7 @@ class NewAgentRequest(Request):
     script = script("announcement: what is said, part by part, in place of audio")
     menu = Part(MenuRequest, metadata={"description": "announcement: keys that are understood"})
     voice = voice()
+    number = _number()
     transfer_to = transfer_list()
 
     @validates_schema(skip_on_field_errors=False, pass_original=True)
@@ -95,6 +104,7 @@ class AgentChangeRequest(Request):
     script = script("announcement: what is said, part by part; takes the place of audio")
     menu = Part(MenuRequest, metadata={"description": "announcement: takes the place of the whole menu before"})
     voice = voice()
+    number = _number()
     transfer_to = transfer_list()
 
     @validates_schema(skip_on_field_errors=True)

@@ -53,6 +53,7 @@ def _created(database: Database, args: dict[str, Any]) -> Response:
             script=args.get("script"),
             menu=args.get("menu"),
             voice=args.get("voice"),
+            number=args.get("number"),
             transfer_to=args.get("transfer_to", ()),
         )
     except NameTaken:
@@ -158,6 +159,7 @@ def _show(agent: Agent) -> dict[str, Any]:
         "script": agent.script,
         "menu": show_menu(agent.menu),
         "voice": agent.voice,
+        "number": agent.number,
         "needs_variables": agent.needs,
         "transfer_to": agent.transfer_to,
         "paused": agent.paused,
