@@ -16,7 +16,7 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 
 from calls.evidence import State
-from calls.ids import new_uuid7
+from calls.ids import agent_ref, new_uuid7
 from calls.permission import Finding, facts_of, judge
 from calls.places import Recipient, numbered
 from calls.retry import RetryRules
@@ -40,10 +40,14 @@ _OUTBOX = load("outbox")
 
 #: What came of it. What follows NOT_TRANSFERRED is the end reason of the second leg.
 TRANSFERRED, NOT_TRANSFERRED = "transferred", "not transferred"
+#: Another agent talks now, and may be asked for a transfer too.
+HANDED_ON = "handed on"
 #: Whoever is put through hears a person: the rules for machines' voices do not hold.
 LEG_KIND = "sip"
 
-Kind = Literal["requested", "not_in_progress", "not_found", "not_allowed", "pending", "no_route", "forbidden"]
+Kind = Literal[
+    "requested", "not_in_progress", "not_found", "not_allowed", "pending", "no_route", "forbidden", "unknown_agent"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +75,24 @@ class Asked:
 @dataclass(frozen=True, slots=True)
 class Open:
     """A transfer that is under way. ``status`` and ``end_reason``: of the second leg, the call ``leg_id``. ``ended``: it is
-    over.
+    over. ``agent_id``: another agent is to take over, and there is no second leg.
     """
 
     command_id: UUID
     attempt_id: UUID
     action: str | None
-    leg_id: UUID
-    status: str
+    leg_id: UUID | None
+    status: str | None
     ended: bool
     end_reason: str | None
+    agent_id: UUID | None = None
+    agent_name: str | None = None
+    agent_url: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What its asker calls it."""
+        return (self.action or str(self.command_id)).removeprefix("agent:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +172,28 @@ def request_transfer(
         refused = Asked("no_route")
     elif not verdict.permitted:
         refused = Asked("forbidden", findings=verdict.findings)
-    return db.run(lambda conn: _request(conn, params, new, by, now, refused))
+    return db.run(lambda conn: _request(conn, params, {"to": to, "call": str(new.id)}, new, by, now, refused))
+
+
+def request_agent(
+    db: Database, tenant_id: UUID, call_id: UUID, agent_id: UUID, by: str, now: datetime, *, action: str | None = None
+) -> Asked:
+    """Let another agent of the tenant's (kind websocket, in use, not paused) talk on; no second leg is dialed. As
+    :func:`request_transfer`.
+    """
+    params = {"tenant_id": tenant_id, "call_id": call_id, "action": action, "id": new_uuid7()}
+
+    def unit(conn: Conn) -> Asked:
+        known = conn.execute(_SQL["agent"], {"tenant_id": tenant_id, "agent_id": agent_id}).fetchone()
+        first = _read(conn, params)
+        refused: Asked | None = None
+        if first is not None and not allowed(agent_ref(agent_id), first.transfer_to):
+            refused = Asked("not_allowed")
+        elif known is None:
+            refused = Asked("unknown_agent")
+        return _request(conn, params, {"agent": str(agent_id)}, None, by, now, refused)
+
+    return db.run(unit)
 
 
 def _read(conn: Conn, params: dict[str, Any]) -> _First | None:
@@ -168,13 +201,21 @@ def _read(conn: Conn, params: dict[str, Any]) -> _First | None:
     return found[0] if found else None
 
 
-def _request(conn: Conn, params: dict[str, Any], new: NewCall, by: str, now: datetime, refused: Asked | None) -> Asked:
+def _request(
+    conn: Conn,
+    params: dict[str, Any],
+    args: dict[str, str],
+    new: NewCall | None,
+    by: str,
+    now: datetime,
+    refused: Asked | None,
+) -> Asked:
     if conn.execute(_HANGUP["lock_call"], params).fetchone() is None:
         return Asked("not_found")
     known = conn.execute(_ACTIONS["find_action"], params).fetchone()
     if known is not None:
         same_verb(known[1], "transfer")
-        if known[2].get("to") != new.to_number:
+        if any(known[2].get(name) != args.get(name) for name in ("to", "agent")):
             raise OtherAction("an action of this name was another transfer")
         return Asked("requested", known[0])
     first = _read(conn, params)
@@ -189,12 +230,13 @@ def _request(conn: Conn, params: dict[str, Any], new: NewCall, by: str, now: dat
     # A leg that was itself put through has no agent to come back to.
     if first.transfer_of is not None or conn.execute(_SQL["pending"], params).fetchone():
         return Asked("pending")
-    _accept_leg(conn, params["call_id"], new, now)
+    if new is not None:
+        _accept_leg(conn, params["call_id"], new, now)
     row = {
         **params,
         "attempt_id": attempt_id,
         "switch": switch,
-        "args": Jsonb({"to": new.to_number, "call": str(new.id)}),
+        "args": Jsonb(args),
         "by": by,
     }
     conn.execute(_SQL["add"], row)
@@ -227,6 +269,17 @@ def bridged(db: Database, leg_attempt: UUID, now: datetime) -> None:
     """The two hear each other: the action is carried out."""
     with db.connection() as conn:
         conn.execute(_SQL["bridged"], {"attempt_id": leg_attempt, "now": now, "result": TRANSFERRED})
+
+
+def handed_on(db: Database, transfer: Open, now: datetime) -> None:
+    """The other agent talks: the call is that one's from now on."""
+
+    def unit(conn: Conn) -> None:
+        params = {"id": transfer.command_id, "agent_id": transfer.agent_id, "now": now, "result": HANDED_ON}
+        conn.execute(_SQL["hand_on"], params)
+        conn.execute(_SQL["handed_on"], params)
+
+    db.run(unit)
 
 
 def call_off(db: Database, attempt_id: UUID, now: datetime) -> None:

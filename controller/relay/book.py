@@ -64,8 +64,10 @@ class Book(Protocol):
         """Record what came of a file that was asked for (store.call_actions); never waits."""
         ...
 
-    async def transfer(self, call: rows.RelayCall, to: str, action: str | None, by: str) -> transfers.Asked:
-        """Ask for a second leg to whom the callee is put through. Raises :class:`BookClosed`, ``OtherAction``."""
+    async def transfer(self, call: rows.RelayCall, to: str | UUID, action: str | None, by: str) -> transfers.Asked:
+        """Ask for a second leg to whom the callee is put through, or (an agent's id) for another agent. Raises
+        :class:`BookClosed`, ``OtherAction``.
+        """
         ...
 
     async def open_transfers(self) -> list[transfers.Open]:
@@ -78,6 +80,10 @@ class Book(Protocol):
 
     def not_transferred(self, transfer: transfers.Open, reason: str) -> None:
         """Record why a second leg came to nothing; never waits."""
+        ...
+
+    def handed_on(self, attempt: UUID, transfer: transfers.Open) -> None:
+        """Record that another agent talks now; never waits."""
         ...
 
     def call_off(self, attempt: UUID) -> None:
@@ -140,7 +146,13 @@ class _NotTransferred:
     result: str
 
 
-_Item = _Note | _Wish | _Recorded | _Played | _Chosen | _Transfer | _NotTransferred
+@dataclass(frozen=True, slots=True)
+class _HandedOn:
+    attempt: UUID
+    transfer: transfers.Open
+
+
+_Item = _Note | _Wish | _Recorded | _Played | _Chosen | _Transfer | _NotTransferred | _HandedOn
 _STEPS: dict[Step, Callable[[Database, UUID, datetime], object]] = {
     "expected": recordings.expect,
     "started": recordings.started,
@@ -155,6 +167,8 @@ def _write(db: Database, item: _Item) -> None:
         call_actions.played(db, item.attempt, item.action, item.result, datetime.now(UTC))
     elif isinstance(item, _Transfer):
         {"put_through": transfers.bridged, "call_off": transfers.call_off}[item.step](db, item.attempt, datetime.now(UTC))
+    elif isinstance(item, _HandedOn):
+        transfers.handed_on(db, item.transfer, datetime.now(UTC))
     elif isinstance(item, _NotTransferred):
         commands.finish(db, item.command, item.result, datetime.now(UTC))
     elif isinstance(item, _Chosen):
@@ -204,11 +218,12 @@ class StoreBook:
     def played(self, attempt: UUID, action: UUID, result: str) -> None:
         self._put(_Played(attempt, action, result), "played")
 
-    async def transfer(self, call: rows.RelayCall, to: str, action: str | None, by: str) -> transfers.Asked:
-        now = datetime.now(UTC)
-        asked = partial(
-            transfers.request_transfer, self._db, call.tenant_id, call.call_id, to, by, now, self._terms, action=action
-        )
+    async def transfer(self, call: rows.RelayCall, to: str | UUID, action: str | None, by: str) -> transfers.Asked:
+        who, now = (self._db, call.tenant_id, call.call_id), datetime.now(UTC)
+        if isinstance(to, UUID):
+            asked = partial(transfers.request_agent, *who, to, by, now, action=action)
+        else:
+            asked = partial(transfers.request_transfer, *who, to, by, now, self._terms, action=action)
         try:
             return await self._run(asked)
         except psycopg.Error as error:
@@ -226,6 +241,9 @@ class StoreBook:
     def not_transferred(self, transfer: transfers.Open, reason: str) -> None:
         result = f"{transfers.NOT_TRANSFERRED}: {reason}"
         self._put(_NotTransferred(transfer.attempt_id, transfer.command_id, result), "not transferred")
+
+    def handed_on(self, attempt: UUID, transfer: transfers.Open) -> None:
+        self._put(_HandedOn(attempt, transfer), "handed on")
 
     def call_off(self, attempt: UUID) -> None:
         self._put(_Transfer(attempt, "call_off"), "call off")

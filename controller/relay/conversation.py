@@ -43,8 +43,14 @@ _GOODBYE_S = 2.0
 class Conversation:
     """See :class:`controller.relay.leg.Talk`."""
 
-    def __init__(self, leg: Leg, call: RelayCall, recorder: Recorder) -> None:
+    def __init__(self, leg: Leg, call: RelayCall, recorder: Recorder, *, waiting: bool = False) -> None:
+        """``waiting``: another agent still talks, until :attr:`live` is set."""
         settings = leg.parts.settings
+        self._waited = waiting
+        self.live = asyncio.Event()
+        self.prepared = asyncio.Event()  # the agent is ready
+        if not waiting:
+            self.live.set()
         self._leg = leg
         self._call = call
         self._recorder = recorder
@@ -94,7 +100,7 @@ class Conversation:
             variables=self._call.agent_variables,
             metadata=self._call.metadata,
             direction=self._call.direction,
-            resumed=leg.resumed,
+            resumed=leg.resumed or self._waited,
             recording=self._recorder.facts,
         )
         try:
@@ -107,6 +113,8 @@ class Conversation:
             except TimeoutError:
                 raise Failed("agent_not_ready", f"no ready within {settings.agent_ready_timeout_s:g} s") from None
             leg.note("relay.agent_ready")
+            self.prepared.set()
+            await self.live.wait()
             await pick_up(leg, self._call)
             await leg.answered.wait()
             assert leg.answered_at is not None
@@ -117,6 +125,7 @@ class Conversation:
             await self._agent_closed(agent)
 
     async def _open_on_answer(self) -> None:
+        await self.live.wait()
         await self._recorder.answered()
         self._downlink.open()
 
@@ -156,7 +165,7 @@ class Conversation:
     async def _agent_closed(self, agent: ClientConnection) -> None:
         """An agent that closes in order has ended the call; one that vanishes has failed it."""
         await agent.wait_closed()
-        if agent.close_code == 1000:
+        if agent.close_code == 1000 and self.live.is_set():
             self._leg.end(Ending("agent_closed", "agent", kill=True))
             await self._leg.ended()
             return
@@ -178,6 +187,8 @@ class Conversation:
                 self._downlink.mark(_NOTICE)
             case protocol.Notice():
                 self._say(protocol.error("no_notice_wanted", "notice: this call does not wait for one to be recorded"))
+            case protocol.Transfer() | protocol.SendDtmf() if not self.live.is_set():
+                self._say(protocol.error("not_answered", "another agent still talks; wait for answered"))
             case protocol.Transfer():
                 self._asking.start(message)
             case protocol.SendDtmf(digits):
@@ -188,6 +199,8 @@ class Conversation:
                 self._hang_up()
 
     def _hang_up(self) -> None:
+        if not self.live.is_set():
+            raise Failed("agent_refused", "the agent hung up before it was its turn")
         self._leg.end(Ending("agent_hangup", "agent", kill=True))
 
     def _send_dtmf(self, digits: str) -> None:
@@ -278,8 +291,9 @@ class Conversation:
         """From the answer on there is a media socket, or a new one is asked for, or the call ends."""
         leg, timeout_s = self._leg, self._leg.parts.settings.relay_fork_timeout_s
         await leg.answered.wait()
+        await self.live.wait()
         # A callee's is opened by the switch itself, on the answer.
-        if (leg.resumed or self._call.direction == "inbound") and not self._fork_up.is_set():
+        if (leg.resumed or self._waited or self._call.direction == "inbound") and not self._fork_up.is_set():
             await self._fork_again()
         for _ in range(_FORKS):
             up = asyncio.create_task(self._fork_up.wait())

@@ -20,6 +20,7 @@ from controller.relay.recorder import PLAYED as FILE_PLAYED
 from controller.relay.session import CallSession
 from controller.relay.switch import Switch, SwitchDown, answered_at
 from store.call_actions import CUT_SHORT, NOT_PLAYED, PLAYED, TAG
+from store.transfers import Open
 
 log = logging.getLogger(__name__)
 
@@ -169,6 +170,11 @@ class Desk:
         """A transfer of that attempt's is under way."""
         if (session := self._sessions.get(attempt)) is not None:
             session.transferring()
+
+    def hand_to(self, wanted: Open) -> None:
+        """Another agent is to take over in a call of ours; in one that another relay carries, it is that one's to do."""
+        if (session := self._sessions.get(wanted.attempt_id)) is not None:
+            session.hand_to(wanted)
 
     def not_transferred(self, attempt: UUID, action: str, reason: str) -> None:
         """The second leg of a transfer of that attempt's came to nothing."""

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from calls.ids import parse_ref
 from calls.numbers import NumberError, parse_destination
 from controller.relay.audio import BYTES_PER_MS, FRAME_MS, SAMPLE_RATE
 from controller.relay.texts import json_values
@@ -80,10 +81,12 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """Put the callee through to this number. ``id``: the agent's own name for it, under which it is asked for once."""
+    """Put the callee through to this number, or let the agent of this id talk on. ``id``: the asker's own name for it, under
+    which it is asked for once.
+    """
 
     id: str
-    to: str
+    to: str | UUID
 
 
 Message = Ready | Media | Mark | Clear | SendDtmf | Hangup | Notice | Transfer
@@ -149,13 +152,18 @@ def _message(value: object) -> Message:
 
 
 def _transfer(value: Mapping[str, object]) -> Transfer:
-    name, to = value.get("id"), value.get("to")
+    name, to, agent = value.get("id"), value.get("to"), value.get("agent_id")
     if not isinstance(name, str) or not _ID.fullmatch(name):
         raise ProtocolError("bad_message", "transfer.id: give a name of 1 to 128 visible ASCII characters for it")
-    if not isinstance(to, str):
-        raise ProtocolError("bad_message", "transfer.to: give an E.164 number, such as +442079460000")
+    if (to is None) == (agent is None) or not isinstance(to if agent is None else agent, str):
+        raise ProtocolError("bad_message", "transfer: give to, an E.164 number such as +442079460000, or agent_id")
+    if agent is not None:
+        try:
+            return Transfer(name, parse_ref("agent", str(agent)))
+        except ValueError as error:
+            raise ProtocolError("bad_message", f"transfer.agent_id: {error}") from error
     try:
-        return Transfer(name, parse_destination(to).e164)
+        return Transfer(name, parse_destination(str(to)).e164)
     except NumberError as error:
         raise ProtocolError("bad_message", f"transfer.to: {error.detail}") from error
 

@@ -23,12 +23,14 @@ async def watch(desk: Desk, book: Book) -> None:
         await asyncio.sleep(LOOK_S)
         try:
             for one in await book.open_transfers():
+                if one.agent_id is not None:
+                    desk.hand_to(one)
+                    continue
                 if not one.ended:
                     desk.transferring(one.attempt_id)
                     continue
-                reason = one.end_reason or one.status
+                reason = one.end_reason or one.status or "unknown"
                 book.not_transferred(one, reason)
-                name = (one.action or str(one.command_id)).removeprefix("agent:")
-                desk.not_transferred(one.attempt_id, name, reason)
+                desk.not_transferred(one.attempt_id, one.name, reason)
         except BookClosed as error:
             log.warning("could not look for transfers: %s", error)

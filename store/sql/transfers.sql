@@ -18,8 +18,9 @@ VALUES (%(id)s, %(call_id)s, %(attempt_id)s, %(switch)s::text || ' transfer', 't
         %(action)s);
 
 -- name: list_open
-SELECT m.id AS command_id, m.attempt_id, m.action, l.id AS leg_id, l.status, l.ended, l.end_reason
-FROM call_commands m JOIN calls l ON l.id = (m.args ->> 'call')::uuid
+SELECT m.id AS command_id, m.attempt_id, m.action, l.id AS leg_id, l.status, coalesce(l.ended, false) AS ended, l.end_reason,
+       g.id AS agent_id, g.name AS agent_name, g.url AS agent_url
+FROM call_commands m LEFT JOIN calls l ON l.id = (m.args ->> 'call')::uuid LEFT JOIN agents g ON g.id = (m.args ->> 'agent')::uuid
 WHERE m.done_at IS NULL AND m.verb = 'transfer' AND m.switch = %(switch)s::text || ' transfer'
 ORDER BY m.id;
 
@@ -29,6 +30,16 @@ UPDATE call_commands m SET done_at = %(now)s, result = %(result)s
 FROM attempts a JOIN calls l ON l.id = a.call_id
 WHERE a.id = %(attempt_id)s AND m.call_id = l.transfer_of AND m.verb = 'transfer' AND m.args ->> 'call' = l.id::text
   AND (m.done_at IS NULL OR m.result = 'ended');
+
+-- name: agent
+SELECT 1 FROM agents g
+WHERE g.id = %(agent_id)s AND g.tenant_id = %(tenant_id)s AND g.kind = 'websocket' AND g.archived_at IS NULL AND NOT g.paused;
+
+-- name: hand_on
+UPDATE calls SET agent_id = %(agent_id)s WHERE id = (SELECT m.call_id FROM call_commands m WHERE m.id = %(id)s) AND NOT ended;
+
+-- name: handed_on
+UPDATE call_commands SET done_at = %(now)s, result = %(result)s WHERE id = %(id)s AND (done_at IS NULL OR result = 'ended');
 
 -- name: legs
 SELECT l.tenant_id, l.id FROM attempts a JOIN call_commands m ON m.call_id = a.call_id AND m.attempt_id = a.id AND m.verb = 'transfer'

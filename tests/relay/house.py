@@ -68,11 +68,12 @@ class MemoryBook:
     ended: set[UUID] = field(default_factory=set)
     wishes: list[tuple[UUID, str]] = field(default_factory=list)  # hangups put on record
     steps: list[Step] = field(default_factory=list)  # of recordings
-    asked_transfers: list[tuple[str, str | None, str]] = field(default_factory=list)
+    asked_transfers: list[tuple[str | UUID, str | None, str]] = field(default_factory=list)
     transfer_answer: transfers.Asked = field(default_factory=lambda: transfers.Asked("requested", uuid4()))
     under_way: list[transfers.Open] = field(default_factory=list)
     through: list[UUID] = field(default_factory=list)
     failed_transfers: dict[UUID, str] = field(default_factory=dict)
+    handed: list[UUID | None] = field(default_factory=list)
     called_off: list[UUID] = field(default_factory=list)
     choices: list[tuple[UUID, Outcome, str | None]] = field(default_factory=list)  # in menus
     results: dict[UUID, str] = field(default_factory=dict)  # of files that were asked for, by action
@@ -104,7 +105,7 @@ class MemoryBook:
         self.choices.append((attempt, outcome, key))
         self.calls[attempt] = replace(self.calls[attempt], menu=outcome)
 
-    async def transfer(self, call: RelayCall, to: str, action: str | None, by: str) -> transfers.Asked:
+    async def transfer(self, call: RelayCall, to: str | UUID, action: str | None, by: str) -> transfers.Asked:
         self.asked_transfers.append((to, action, by))
         return self.transfer_answer
 
@@ -117,6 +118,10 @@ class MemoryBook:
     def not_transferred(self, transfer: transfers.Open, reason: str) -> None:
         self.under_way.remove(transfer)
         self.failed_transfers[transfer.command_id] = reason
+
+    def handed_on(self, attempt: UUID, transfer: transfers.Open) -> None:
+        self.under_way.remove(transfer)
+        self.handed.append(transfer.agent_id)
 
     def call_off(self, attempt: UUID) -> None:
         self.called_off.append(attempt)

@@ -166,6 +166,81 @@ def test_a_person_who_is_not_there_ends_the_call(tmp_path: Path, how: str) -> No
     run(scenario())
 
 
+def succession(h: House, first: UUID, url: str) -> Open:
+    wanted = Open(uuid4(), first, "agent:next", None, None, False, None, uuid4(), "expert", url)
+    h.book.under_way.append(wanted)
+    return wanted
+
+
+def test_another_agent_takes_over_once_it_is_ready(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with house(tmp_path) as h, ScriptedAgent().listening() as agent, ScriptedAgent().listening() as expert:
+            first, call = await talking(h, agent)
+            await call.say(tone(700, 20_000))
+            await until(lambda: hears(h, first, 700), "the first agent speaks")
+            wanted = succession(h, first, expert.url)
+            following = await expert.call()
+            start = await following.expect("start")
+            assert start["resumed"] is True
+            assert hears(h, first, 700), "the first one talks on"
+            assert call.seen("stop") == []
+            await following.send("dtmf", digits="1")
+            await until(lambda: following.seen("error"), "it is not its turn")
+            await following.send("ready")
+            await following.expect("answered")
+            assert (await call.expect("stop"))["reason"] == "transferred"
+            await until(lambda: following.audio, "the callee is heard by the second agent")
+            assert pcm.goertzel(b"".join(following.audio)[-3200:], 440) > 0.8
+            await following.say(tone(900, 5000))
+            await until(lambda: hears(h, first, 900), "and hears it")
+            assert h.book.handed == [wanted.agent_id]
+            await following.send("hangup")
+            await h.gone(first)
+            assert h.phones[first].vars["trunkline_end_reason"] == "agent_hangup"
+            assert (await following.expect("stop"))["reason"] == "agent_hangup"
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("how", ["closes", "hangs up", "is not ready", "is not there"])
+def test_an_agent_that_cannot_take_over_leaves_the_call_to_the_first(tmp_path: Path, how: str) -> None:
+    async def scenario() -> None:
+        async with house(tmp_path) as h, ScriptedAgent().listening() as agent, ScriptedAgent().listening() as expert:
+            first, call = await talking(h, agent)
+            wanted = succession(h, first, expert.url if how != "is not there" else "ws://127.0.0.1:1/")
+            if how != "is not there":
+                following = await expert.call()
+                await following.expect("start")
+                if how == "closes":
+                    await following.socket.close()
+                elif how == "hangs up":
+                    await following.send("hangup")
+            told = await until(lambda: call.seen("transfer"), "the first agent hears of it")
+            assert (told[0]["id"], told[0]["status"]) == ("next", "failed")
+            assert set(h.book.failed_transfers) == {wanted.command_id}
+            await call.say(tone(700, 400))
+            await until(lambda: hears(h, first, 700), "the first agent talks on")
+            assert h.book.reason() is None
+            h.phones[first].hangup("NORMAL_CLEARING")
+            await h.gone(first)
+
+    run(scenario())
+
+
+def test_a_callee_who_hangs_up_meanwhile_leaves_no_agent_behind(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with house(tmp_path) as h, ScriptedAgent().listening() as agent, ScriptedAgent().listening() as expert:
+            first, _ = await talking(h, agent)
+            succession(h, first, expert.url)
+            following = await expert.call()
+            await following.expect("start")
+            h.phones[first].hangup("NORMAL_CLEARING")
+            await following.expect("stop")
+            await h.gone(first)
+
+    run(scenario())
+
+
 def test_a_relay_that_is_replaced_lets_the_two_talk_on(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with house(tmp_path, own_relay=False) as h, ScriptedAgent().listening() as agent:

@@ -7,6 +7,7 @@ from uuid import UUID
 import pytest
 
 from calls.evidence import State
+from calls.ids import agent_ref
 from calls.transfers import ENTRY, allowed
 from store import agents, attempts, claim, commands, outbound, transfers
 from store.hangup import OtherAction
@@ -126,6 +127,30 @@ def test_what_is_not_on_the_list_or_against_a_rule_is_refused_and_nothing_is_wri
     agents.change(world.db, world.tenant.id, world.agent_id, transfer_to=[])
     assert ask(world, talking).kind == "not_allowed", "an empty list allows nothing"
     assert world.rows("SELECT count(*) FROM calls") == before
+
+
+def test_another_agent_of_the_tenants_may_take_over(world: World, talking: UUID) -> None:
+    expert = agents.create(world.db, tenant_id=world.tenant.id, name="expert", kind="websocket", url="wss://x.example/")
+    tone = agents.create(world.db, tenant_id=world.tenant.id, name="tone", kind="announcement", audio="a.wav")
+
+    def ask_for(agent_id: UUID, action: str | None = None) -> Asked:
+        return transfers.request_agent(world.db, world.tenant.id, talking, agent_id, "agent", at(6), action=action)
+
+    assert ask_for(expert.id).kind == "not_allowed"
+    entries = [agent_ref(expert.id), agent_ref(tone.id)]
+    agents.change(world.db, world.tenant.id, world.agent_id, transfer_to=entries)
+    assert ask_for(tone.id).kind == "unknown_agent", "an announcement talks to nobody in mid-call"
+    asked = ask_for(expert.id, "agent:1")
+    assert asked.kind == "requested"
+    assert ask_for(expert.id, "agent:1") == asked
+    with pytest.raises(OtherAction):
+        ask(world, talking, action="agent:1")
+    (row,) = under_way(world, talking)
+    assert (row.agent_id, row.agent_name, row.agent_url, row.leg_id) == (expert.id, "expert", "wss://x.example/", None)
+    transfers.handed_on(world.db, row, at(8))
+    assert world.call(talking).agent_id == expert.id, "the call is that one's"
+    assert under_way(world, talking) == []
+    assert ask_for(expert.id).kind == "not_allowed", "whose own list counts from now on"
 
 
 @pytest.mark.parametrize(

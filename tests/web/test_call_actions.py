@@ -169,6 +169,30 @@ def test_where_a_call_may_not_be_transferred_is_said_by_name(api: Api, world: Wo
         assert api.post(f"{path}/actions/{verb}", body, key=world.their_key).status_code == 404
 
 
+def test_another_agent_can_be_asked_to_talk_on(api: Api, world: World, order: Order) -> None:
+    path = talking(api, world, order)
+    named_expert = agents.get_by_name(world.database, world.ours.id, "expert")
+    expert = named_expert or agents.create(
+        world.database, tenant_id=world.ours.id, name="expert", kind="websocket", url="wss://bot.example.com/"
+    )
+    wanted = {"agent_id": agent_ref(expert.id)}
+    may_transfer(api, path)
+    refused = api.post(f"{path}/actions/transfer", wanted)
+    assert named(refused) == {"/agent_id": "transfer_not_allowed"}
+    theirs = agent_ref(world.their_agent.id)
+    may_transfer(api, path, agent_ref(expert.id), theirs)
+    assert named(api.post(f"{path}/actions/transfer", {"agent_id": theirs})) == {"/agent_id": "unknown_agent"}
+    for body, fault in (
+        ({**wanted, "to": LEG}, {"/to": "required"}),
+        ({**wanted, "ring_timeout_s": 20}, {"/ring_timeout_s": "not_allowed"}),
+    ):
+        assert named(api.post(f"{path}/actions/transfer", body)) == fault
+    action = api.post(f"{path}/actions/transfer", wanted).get_json()
+    assert (action["type"], action["status"], action["leg_call_id"]) == ("transfer", "requested", None)
+    commands.finish(world.database, UUID(action["id"]), transfers.HANDED_ON, datetime.now(UTC))
+    assert api.get(f"{path}/actions/{action['id']}").get_json()["result"] == "transferred"
+
+
 @pytest.mark.parametrize("entry", ["*", "+*", "+49301x", "4930*", "+4930"])
 def test_a_list_that_says_no_number_is_refused(api: Api, world: World, order: Order, entry: str) -> None:
     agent = order()["agent_id"]

@@ -33,6 +33,7 @@ _RESULTS = {
     call_actions.CUT_SHORT: "cut_short",
     call_actions.TOO_LATE: "too_late",
     transfers.TRANSFERRED: "transferred",
+    transfers.HANDED_ON: "transferred",
 }
 
 

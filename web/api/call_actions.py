@@ -12,7 +12,7 @@ from calls.ids import call_ref
 from store import commands
 from store.call_actions import WAITING, Verb, request_action
 from store.hangup import OtherAction
-from store.transfers import Terms, request_transfer
+from store.transfers import Terms, request_agent, request_transfer
 from web.api import idempotency
 from web.api.action_answers import ActionAnswer
 from web.api.actions import show
@@ -74,7 +74,7 @@ def transfer(args: dict[str, Any], call_id: str) -> Response:
     Rings `to`, while the agent goes on talking; who answers is put through to the callee, and the agent is told that the
     call was transferred. If nobody does, nothing has changed. The second leg is a call of its own (`leg_call_id`), with the
     limits and rules of every call, the first one's number to show, and `transfer_of`. `to` must be in `transfer_to` of the
-    call's agent.
+    call's agent. `agent_id` in place of `to`: another agent of yours talks on, once it is ready; no leg is dialed.
     """
     ours, wanted = runtime(), path_id("call", call_id)
     key = idempotency.idempotency_key(None)
@@ -88,9 +88,11 @@ def transfer(args: dict[str, Any], call_id: str) -> Response:
     )
     try:
         with told_truly(_LOOK if key is None else _SAFE):
-            done = request_transfer(
-                ours.database, tenant().id, wanted, args["to"], "customer", ours.now(), terms, action=name
-            )
+            who = (ours.database, tenant().id, wanted)
+            if "agent_id" in args:
+                done = request_agent(*who, args["agent_id"], "customer", ours.now(), action=name)
+            else:
+                done = request_transfer(*who, args["to"], "customer", ours.now(), terms, action=name)
     except OtherAction:
         raise idempotency.other_action() from None
     if done.kind == "not_found":
@@ -102,8 +104,11 @@ def transfer(args: dict[str, Any], call_id: str) -> Response:
             409, "transfer_pending", "This call is being put through, was, or is itself the second leg of a transfer."
         )
     if done.kind == "not_allowed":
-        detail = "is not in transfer_to of the call's agent; add it there (PATCH /v1/agents/{id}), or give another number"
-        raise invalid(FieldError("/to", "transfer_not_allowed", detail))
+        detail = "is not in transfer_to of the call's agent; add it there (PATCH /v1/agents/{id}), or give another"
+        raise invalid(FieldError("/agent_id" if "agent_id" in args else "/to", "transfer_not_allowed", detail))
+    if done.kind == "unknown_agent":
+        detail = "there is no such agent of kind websocket for this API key that is in use and not paused"
+        raise invalid(FieldError("/agent_id", "unknown_agent", detail))
     if done.kind == "no_route":
         raise invalid(NOWHERE_TO)
     if done.kind == "forbidden":

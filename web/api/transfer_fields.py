@@ -4,18 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
-from marshmallow import fields
+from marshmallow import ValidationError, fields, validates_schema
 
 from calls.numbers import parse_destination
 from calls.transfers import ENTRIES_MOST, ENTRY
-from web.api.fields import Coded, Request, Telephone, Text, Whole, fault
+from web.api.fields import Coded, Fault, Reference, Request, Telephone, Text, Whole, fault
 
 
 class TransferRequest(Request):
     """To whom a call is put through."""
 
-    to = Telephone(parse_destination, required=True, metadata={"description": "number to ring", "example": "+442079460000"})
-    ring_timeout_s = Whole(5, 120, metadata={"description": "s; how long it rings there"})
+    to = Telephone(parse_destination, metadata={"description": "number to ring", "example": "+442079460000"})
+    agent_id = Reference("agent", metadata={"description": "in place of to: another agent of yours, which talks on"})
+    ring_timeout_s = Whole(5, 120, metadata={"description": "s; how long it rings there; only with to"})
+
+    @validates_schema(skip_on_field_errors=True)
+    def _one(self, data: dict[str, Any], **_: Any) -> None:
+        if ("to" in data) == ("agent_id" in data):
+            raise ValidationError({"to": [Fault("required", "give either to or agent_id")]})
+        if "agent_id" in data and "ring_timeout_s" in data:
+            raise ValidationError({"ring_timeout_s": [Fault("not_allowed", "belongs to no transfer to an agent")]})
 
 
 class Entries(Coded, fields.List[Any]):
@@ -32,12 +40,13 @@ class Entries(Coded, fields.List[Any]):
 
 
 def transfer_list() -> Entries:
-    """Numbers, and beginnings of numbers with a star behind."""
+    """Numbers, beginnings of numbers with a star behind, and agents."""
     entry = Text(
-        maximum=17,
+        maximum=38,
         pattern=ENTRY.pattern,
-        remedy="must be an E.164 number such as +442079460000, or the beginning of one and a star, such as +4420*",
+        remedy="must be an E.164 number such as +442079460000, the beginning of one and a star, such as +4420*, or the id"
+        " of an agent of yours",
         metadata={"example": "+4420*"},
     )
-    description = "where its calls may be transferred: numbers, or beginnings of numbers with a *; else nowhere"
+    description = "where its calls may be transferred: numbers, beginnings of numbers with a *, agents; else nowhere"
     return Entries(entry, metadata={"maxItems": ENTRIES_MOST, "description": description})
