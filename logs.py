@@ -35,7 +35,8 @@ _ALONE = re.compile(
     r"(?:0[0-9]{6,15}|[1-9][0-9]{9,14})(?![\w-]|\.[0-9])"
 )
 _API_KEY = re.compile(r"\b(tl|tl_test|tlo)_([a-z0-9]{8,16})_[A-Za-z0-9_-]+")
-_SECRET = re.compile(r"\bwhsec_[A-Za-z0-9+/=_-]+")
+_CALL_TOKEN = re.compile(r"\beyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{43}")
+_SECRET = re.compile(r"\b(whsec|agsec)_[A-Za-z0-9+/=_-]+")
 _ADDRESS_PASSWORD = re.compile(r"(://[^\s:/@]*):[^\s/]+@")
 #: What stands behind a name that says what it is; a session's login; bytes as Postgres shows them in the row it refused.
 _NAME = r"(?is)\b((?:password|passwd|secret|token|signature|key)(?:\\{0,8}['\"])?\s*[=:]\s*)"
@@ -67,16 +68,19 @@ def know_secrets(settings: BaseModel, environ: Mapping[str, str] = os.environ) -
 
 
 def mask(text: str) -> str:
-    """``text`` with phone numbers, API keys, webhook secrets and passwords made unreadable."""
+    """``text`` with phone numbers, API keys, call tokens, webhook secrets and passwords made unreadable."""
     for secret in _known:
         text = text.replace(secret, "***")
+    if text.isalpha():
+        return text  # a word: everything below has a digit or a sign in it
+    text = _CALL_TOKEN.sub("eyJ***", text)  # first: what is in it may look like a number
     text = _NUMBER.sub(lambda match: match[1] + _digits(match[2], 2), text)
     text = _GROUPED.sub(_grouped, text)
     text = _NATIONAL.sub(lambda match: match[1] + _stars(match[2]), text)
     text = _ADDRESSED.sub(lambda match: match[1] + _digits(match[2], 2), text)
     text = _ALONE.sub(lambda match: _digits(match[0], 2), text)
     text = _API_KEY.sub(r"\1_\2_***", text)
-    text = _SECRET.sub("whsec_***", text)
+    text = _SECRET.sub(r"\1_***", text)
     text = _BYTES.sub(r"\\x***", text)
     text = _LOGIN.sub(r"\1 ***", text)
     text = _ADDRESS_PASSWORD.sub(r"\1:***@", text)

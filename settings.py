@@ -53,6 +53,8 @@ class Settings(BaseSettings):
     batch_max_bytes: int = Field(8 << 20, ge=1024, description="bytes; a larger body of POST /v1/batches is refused (413)")
     max_metadata_bytes: int = Field(16_384, ge=0, description="bytes; metadata as compact JSON, at most")
     max_variables_bytes: int = Field(16_384, ge=0, description="bytes; agent_variables as compact JSON, at most")
+    max_runtime_bytes: int = Field(32_768, ge=1024, description="bytes; an agent's runtime as compact JSON, at most")
+    max_result_bytes: int = Field(1 << 20, ge=4096, description="bytes; a larger result of an agent is refused (413)")
     idempotency_ttl_s: int = Field(72 * 3600, ge=3600, description="s; how long an Idempotency-Key is remembered")
     max_ahead_s: int = Field(31 * 86_400, ge=60, description="s; not_before may lie this far ahead, expires_at twice as far")
     default_expires_s: int = Field(24 * 3600, ge=1, description="s; a call not dialed by then ends as expired")
@@ -255,7 +257,18 @@ class Settings(BaseSettings):
     relay_first_chunk_ms: int = Field(100, ge=20, le=1000, description="ms of agent audio in a turn's first file")
     agent_connect_timeout_s: float = Field(5.0, gt=0, description="s; TCP, TLS and WebSocket upgrade to the agent")
     agent_ready_timeout_s: float = Field(5.0, gt=0, description="s; from connected to the agent's ready")
+    agent_reconnects: int = Field(2, ge=0, description="times that a websocket agent's lost socket is made anew in one call")
+    agent_reconnect_timeout_s: float = Field(5.0, gt=0, description="s; from the loss to the new socket")
     agent_allow_private: bool = Field(False, description="connect to agents on private and loopback addresses")
+    runtime_url_base: str = Field(
+        "",
+        pattern=r"^(https?://[^\s/?#@]+)?$",
+        description="where agents reach /internal/calls, as https://host without a path; empty: they are given the token"
+        " alone, and have to know",
+    )
+    runtime_grace_s: int = Field(
+        3600, ge=10, le=86_400, description="s; so long after the end of its attempt an agent may hand in its result"
+    )
     relay_fork_timeout_s: float = Field(3.0, gt=0, description="s; from answer to the media socket being up")
     relay_drain_s: float = Field(
         60.0, ge=0, description="s; after SIGTERM the relay carries its conversations so long, then the next relay does"
@@ -297,7 +310,10 @@ class Settings(BaseSettings):
     )
     recording_url_ttl_s: int = Field(300, ge=10, le=7 * 86_400, description="s; an address of a recording is good so long")
     recording_days: int = Field(
-        30, ge=1, le=36_500, description="days; recordings are kept so long; a tenant's own recording_days goes before it"
+        30,
+        ge=1,
+        le=36_500,
+        description="days; recordings and agents' results are kept so long; a tenant's own recording_days goes before it",
     )
     recording_notice_max_s: float = Field(
         60.0, gt=0, description="s; a notice whose end is not heard of by then is none, and the call is not recorded"

@@ -17,10 +17,11 @@ class Counted(NamedTuple):
     reset_s: float
 
 
-def count(redis: Redis, who: str, most: int, window_s: int) -> Counted:
-    """One request of ``who``, who may send ``most`` in ``window_s`` seconds; one too many is not counted. One round trip.
+def count(redis: Redis, who: str, most: int, window_s: int, came: int = 1) -> list[Counted]:
+    """So many requests of ``who``, who may send ``most`` in ``window_s`` seconds; one too many is not counted. In their
+    order. One round trip.
 
     Raises ``redis.exceptions.RedisError`` when Redis is away.
     """
-    allowed, remaining, more_ms = run(redis, "requests", who, most, window_s * 1000)
-    return Counted(bool(allowed), int(remaining), int(more_ms) / 1000)
+    allowed, left, more_ms = (int(one) for one in run(redis, "requests", who, most, window_s * 1000, came))
+    return [Counted(nth < allowed, left + max(0, allowed - nth - 1), more_ms / 1000) for nth in range(came)]

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 import phonenumbers
 from phonenumbers import PhoneNumber, PhoneNumberType
@@ -113,6 +114,11 @@ def parse_suppressed(text: str) -> str:
     return canonical if _E164_FORM.fullmatch(canonical) else digits
 
 
+#: Numbers whose answer is kept: a whole batch's, which the rules ask after when all of its rows were read.
+_KEPT = 16_384
+
+
+@lru_cache(_KEPT)
 def _parse(text: str, allowed: frozenset[NumberKind]) -> Number:
     _check_form(text)
     try:
@@ -122,11 +128,12 @@ def _parse(text: str, allowed: frozenset[NumberKind]) -> Number:
         if error.error_type == phonenumbers.NumberParseException.INVALID_COUNTRY_CODE:
             raise NumberError("unknown_country", f"No country has this country code. {_REMEDY}") from None
         raise NumberError("too_short", f"The number is too short to be a telephone number. {_REMEDY}") from None
-    if not phonenumbers.is_valid_number(number):
+    region = phonenumbers.region_code_for_number(number)  # what is_valid_number would look for, and we need besides
+    if region is None or not phonenumbers.is_valid_number_for_region(number, region):
         _refuse_short(text, number)
         _refuse_length(number)
         raise NumberError("invalid_number", f"The country's numbering plan has no such number. {_REMEDY}")
-    return _judge(text, number, allowed)
+    return _judge(text, number, region, allowed)
 
 
 def load_plans() -> None:
@@ -189,9 +196,8 @@ def _refuse_length(number: PhoneNumber) -> None:
         raise NumberError("too_long", f"The number is too long for its country. {_REMEDY}")
 
 
-def _judge(text: str, number: PhoneNumber, allowed: frozenset[NumberKind]) -> Number:
+def _judge(text: str, number: PhoneNumber, region: str, allowed: frozenset[NumberKind]) -> Number:
     """A number the plan knows: is it one we use?"""
-    region = phonenumbers.region_code_for_number(number) or _WORLD
     number_type = phonenumbers.number_type(number)
     kind = _KINDS.get(number_type)
     if kind not in allowed and number_type in _REFUSED_KINDS:

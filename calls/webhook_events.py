@@ -11,10 +11,11 @@ ENDS = (
 )  # fmt: skip
 #: Every type that exists; what is not here is refused by name.
 EVENT_TYPES = (
-    "call.queued", "call.received", "call.dialing", "call.early", "call.ringing", "call.answered", "call.retry_scheduled",
-    *ENDS,
+    "call.queued", "call.received", "call.dialing", "call.early", "call.ringing", "call.answered", "call.agent_connected",
+    "call.retry_scheduled",
+    *ENDS, "call.result",
     "recording.started", "recording.completed", "recording.failed", "recording.deleted",
-    "webhook_endpoint.disabled",
+    "suppression.created", "webhook_endpoint.disabled",
 )  # fmt: skip
 #: All of them, those that are added later too.
 EVERY = "*"

@@ -17,7 +17,7 @@ import gevent
 from redis.exceptions import RedisError
 
 from budget import permits
-from budget.hold import hold
+from budget.hold import hold, leave_out
 from calls.evidence import End, Evidence, Source, State
 from calls.ids import call_ref
 from controller import commands
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from controller.board import Board
 
 log = logging.getLogger(__name__)
+_NOT_HELD = "the carrier was not held; without Redis nothing is dialed anyway"
 
 
 @dataclass
@@ -123,7 +124,7 @@ def place_call(d: Dial) -> str:
         board.originates.release()
     crash_point("dial.acknowledged")
     if acknowledged - d.target > settings.ack_limit_s:
-        _rest(d)
+        _leave_out(d)
     d.acknowledged = True
     if not reply.startswith("+OK"):
         d.record(_never_sent(permit.attempt_id, "never_sent", None))
@@ -146,13 +147,24 @@ def _unacknowledged(d: Dial, error: EslError) -> str:
     return f"unacknowledged: {error}"
 
 
+def _leave_out(d: Dial) -> None:
+    """The INVITE has left, at a time nobody knows between its slot and now: a slot is left out for it."""
+    late_ms = (time.monotonic() - d.target) * 1000
+    facts = {"attempt": str(d.permit.attempt_id), "late_ms": round(late_ms, 1)}
+    log.warning("acknowledged late; a slot is left out", extra=facts)
+    try:
+        leave_out(d.board.redis, d.carrier_id)
+    except (RedisError, OSError):
+        log.warning(_NOT_HELD)
+
+
 def _rest(d: Dial) -> None:
-    """The INVITE left at a time nobody knows, up to now: the carrier gets nothing else within a window of it."""
-    log.warning("acknowledged late; the carrier rests", extra={"attempt": str(d.permit.attempt_id)})
+    """The INVITE may leave at any time: the carrier gets nothing else within a window from now."""
+    log.warning("not acknowledged; the carrier rests", extra={"attempt": str(d.permit.attempt_id)})
     try:
         hold(d.board.redis, d.carrier_id, d.rest_us)
     except (RedisError, OSError):
-        log.warning("the carrier was not held; without Redis nothing is dialed anyway")
+        log.warning(_NOT_HELD)
 
 
 def wire_of(d: Dial, claim: attempts.Claimed) -> list[commands.Command] | None:

@@ -22,7 +22,7 @@ from calls.watch import PROBES as PROBES
 from crashpoint import crash_point
 from jobs.stop import stop_on_signals
 from settings import Settings
-from store import attempts, audit, backlog, batches, calls, commands, decisions, request_keys
+from store import attempts, audit, backlog, batches, calls, commands, decisions, request_keys, results
 from store.attempts import Condition, Overdue
 from store.failures import is_lost
 from store.pool import Database, open_database
@@ -37,6 +37,8 @@ OUTAGE_S = 3.0
 #: s; old idempotency keys are forgotten this often, at most FORGET_BATCH in one statement.
 FORGET_EVERY_S = 300.0
 FORGET_BATCH = 1000
+#: What agents handed in is erased as often, at most so many results in one transaction.
+ERASE_BATCH = 200
 #: s; the head of the audit ledger goes to the log this often: there it proves that nothing was cut off since.
 TELL_EVERY_S = 3600.0
 #: Over the longest statement: what was suppressed is looked after when no claim is under way that has not seen it.
@@ -108,7 +110,7 @@ class Watchdog:
         self._looked: float | None = None  # monotonic; when Postgres last answered in a successful look
         self._suppressed = SecondLook(db, timedelta(milliseconds=settings.db_statement_timeout_ms) + MARGIN)
         self._failing: set[str] = set()  # books, told once
-        self._forget_at = self._tell_at = float("-inf")  # monotonic
+        self._forget_at = self._erase_at = self._tell_at = float("-inf")  # monotonic
 
     def look(self, now: datetime, clock: Callable[[], float] = time.monotonic) -> int:
         """:func:`sweep`; but the first look after an outage, or ever, gives all that is overdue ``probe_grace_s`` more.
@@ -138,6 +140,8 @@ class Watchdog:
             yield "the audit head", lambda: self._tell(looked)
         if looked >= self._forget_at:
             yield "old keys", lambda: self._forget(now, looked)
+        if looked >= self._erase_at:
+            yield "what agents handed in", lambda: self._erase(now, looked)
 
     def _keep(self, name: str, keep: Callable[[], object], clock: Callable[[], float]) -> None:
         """One book. If it fails the others are kept all the same, unless it is Postgres that is away: that is raised."""
@@ -166,6 +170,13 @@ class Watchdog:
         forgotten = [forget(self._db, before, FORGET_BATCH) for forget in (calls.forget_keys, request_keys.forget)]
         if FORGET_BATCH in forgotten:
             self._forget_at = looked  # there may be more: at the next look
+
+    def _erase(self, now: datetime, looked: float) -> None:
+        self._erase_at = looked + FORGET_EVERY_S
+        if erased := results.erase_due(self._db, now, ERASE_BATCH):
+            log.info("results of agents were erased, their time is over", extra={"results": erased})
+        if erased == ERASE_BATCH:
+            self._erase_at = looked
 
 
 def main(settings: Settings) -> None:

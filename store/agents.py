@@ -4,9 +4,10 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -14,20 +15,25 @@ from psycopg import errors
 from psycopg.types.json import Jsonb
 
 from calls import script as scripts
+from calls.agent_token import PREFIX
 from calls.ids import new_uuid7
 from store.pool import Conn, Database
 from store.queries import load
-from store.records import all_rows, one_row
+from store.records import all_rows, one_row, record
 from store.tenants import NameTaken
 
 _SQL = load("agents")
 KINDS = ("websocket", "announcement", "sip")
 
+#: How a websocket agent is spoken to: docs/agent-protocol.md.
+PROTOCOLS = ("trunkline", "twilio")
+
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """``url`` (ws:// or wss://) for kind websocket; ``audio`` (a .wav file name) or ``script``, and ``menu``
-    (calls/script.py) for kind announcement, ``needs``: the variables its calls must have; ``number`` (E.164) for kind sip.
+    """``url`` (ws:// or wss://) and ``protocol`` (one of PROTOCOLS) for kind websocket; ``audio`` (a .wav file name) or
+    ``script``, and ``menu`` (calls/script.py) for kind announcement, ``needs``: the variables its calls must have;
+    ``number`` (E.164) for kind sip.
     """
 
     id: UUID
@@ -39,6 +45,9 @@ class Agent:
     paused: bool  # its calls wait
     created_at: datetime
     archived_at: datetime | None = None  # it takes no new call
+    protocol: str = "trunkline"
+    fallback: dict[str, Any] | None = None  # when it fails a call: action, and what belongs to it; None: hangup
+    runtime: dict[str, Any] = field(default_factory=dict)  # what its calls are given when they ask (docs/runtime.md)
     script: list[dict[str, str]] | None = None
     menu: dict[str, Any] | None = None
     voice: str | None = None
@@ -64,6 +73,9 @@ def create(
     voice: str | None = None,
     number: str | None = None,
     transfer_to: Sequence[str] = (),
+    runtime: dict[str, Any] | None = None,
+    protocol: str = "trunkline",
+    fallback: Mapping[str, Any] | None = None,
     agent_id: UUID | None = None,
 ) -> Agent:
     """A new agent of the tenant.
@@ -74,6 +86,8 @@ def create(
         raise ValueError(f"kind: {kind!r} is not known: use one of {', '.join(KINDS)}")
     if kind == "websocket" and not (url or "").startswith(("ws://", "wss://")):
         raise ValueError("url: a websocket agent needs a ws:// or wss:// address")
+    if protocol not in PROTOCOLS:
+        raise ValueError(f"protocol: {protocol!r} is not known: use one of {', '.join(PROTOCOLS)}")
     if kind == "announcement" and (audio is None) == (not script):
         raise ValueError("audio: an announcement agent needs the name of a .wav file, or a script")
     if kind == "sip" and number is None:
@@ -91,6 +105,9 @@ def create(
         "needs": scripts.needs(script, menu),
         "number": number,
         "transfer_to": list(transfer_to),
+        "runtime": Jsonb(runtime or {}),
+        "protocol": protocol,
+        "fallback": None if fallback is None else record(dict(fallback)),
     }
     try:
         with db.connection() as conn:
@@ -121,10 +138,13 @@ def change(
     voice: str | None = None,
     number: str | None = None,
     transfer_to: Sequence[str] | None = None,
+    runtime: dict[str, Any] | None = None,
+    protocol: str | None = None,
+    fallback: Mapping[str, Any] | None = None,
 ) -> Agent | None:
     """The tenant's agent with what is given, for calls that begin to ring from now on. None: no such agent in use.
 
-    What else than ``name`` and ``transfer_to`` only as it belongs to its kind. Errors:
+    What else than ``name``, ``runtime`` and ``transfer_to`` only as it belongs to its kind. Errors:
     :class:`store.tenants.NameTaken`.
     """
     params: dict[str, Any] = {
@@ -139,6 +159,9 @@ def change(
         "number": number,
         "transfer_to": None if transfer_to is None else list(transfer_to),
         "needs": None,
+        "protocol": protocol,
+        "fallback": None if fallback is None else record(dict(fallback)),
+        "runtime": None if runtime is None else Jsonb(runtime),
     }
 
     def unit(conn: Conn) -> Agent | None:
@@ -204,6 +227,16 @@ def list_page(db: Database, tenant_id: UUID, limit: int, before: UUID | None = N
     """The tenant's agents that are in use, newest first, at most ``limit``, those older than ``before`` (an agent's id)."""
     with db.connection() as conn:
         return all_rows(conn, Agent, _SQL["list_page"], {"tenant_id": tenant_id, "limit": limit, "before": before})
+
+
+def rotate_secret(db: Database, tenant_id: UUID, agent_id: UUID, now: datetime, overlap: timedelta) -> str | None:
+    """A new secret, which signs after ``overlap``; until then the one of before does, if there is one. None: no such
+    websocket agent in use.
+    """
+    made = PREFIX + secrets.token_hex(32)
+    params = {"tenant_id": tenant_id, "id": agent_id, "secret": made, "now": now, "at": now + overlap}
+    with db.connection() as conn:
+        return made if conn.execute(_SQL["rotate"], params).rowcount else None
 
 
 def set_paused(db: Database, agent_id: UUID, paused: bool) -> bool:

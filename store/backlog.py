@@ -25,8 +25,9 @@ SAMPLE = timedelta(seconds=15)
 RETRY_UNKNOWN_S = 5
 #: s; the longest wait told: what is further off nobody can know.
 RETRY_LONGEST_S = 3600
-#: More than can be accepted at the same time for one tenant. Only so near to the bound do those who accept take turns.
-NEAR = 200
+#: More than can be accepted at the same time for one tenant, by all web processes (each: STROKES times MOST of
+#: web/api/together.py). Only so near to the bound do those who accept take turns.
+NEAR = 1_000
 #: A batch that leaves less room than this keeps others out until it is committed: as much as ten batches at once.
 MARGIN = NEAR + 100_000
 
@@ -145,18 +146,20 @@ def after_batch(conn: Conn, tenant_id: UUID) -> Backlog | None:
     return look_in(conn, tenant_id)
 
 
-def refuse_if_full(conn: Conn, tenant_id: UUID, found: Backlog | None, default: int) -> None:
-    """Raise :class:`QueueFull` unless one more attempt of the tenant fits; ``found`` was seen in this transaction.
+def places(
+    conn: Conn, tenant_id: UUID, found: Backlog | None, more: int, default: int
+) -> tuple[int, Callable[[int], QueueFull]]:
+    """How many of ``more`` attempts of the tenant fit, and how to say to one behind so many that it does not. ``found`` was
+    seen in this transaction.
 
     ``default``: the bound of a tenant that has none of its own. Near the bound it takes the tenant's turn until the
     transaction ends and looks again, so that any number of them together stay within it.
     """
     assert found is not None, "the tenant was seen in this transaction"
     limit = default if found.max_queued is None else found.max_queued
-    if limit - NEAR <= found.queued < limit:
+    if more and limit - NEAR <= found.queued < limit:
         conn.execute(_SQL["take_turns"], {"tenant_id": tenant_id})
         # Only a statement that starts in our turn sees what those before us have committed.
-        again = look_in(conn, tenant_id)
-        found = again or found
-    if found.queued >= limit:
-        raise QueueFull(limit, found.queued, found.leaving_per_s)
+        found = look_in(conn, tenant_id) or found
+    queued, leaving_per_s = found.queued, found.leaving_per_s
+    return max(0, min(more, limit - queued)), lambda before: QueueFull(limit, queued + before, leaving_per_s)

@@ -5,49 +5,23 @@ Between a few of them others have their turn, which in a gevent process are the 
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple, TypeVar
 from uuid import UUID
 
-from psycopg.types.json import Jsonb
-
-from store.accept import NewCall, columns, placed, queued_call
-from store.outbox import outbox_row
+from store.accept import NewCall
+from store.accept_rows import Context, Rows, queued
+from store.outbox import notify
 from store.pool import Conn
-from store.queries import load
-from store.records import recordset
-from store.rows import queued_attempt
-from store.snapshot import webhook_body
 
 T = TypeVar("T")
 
-_SQL = load("batches")
-_OUTBOX = load("outbox")
 #: Calls written in one round trip: as JSON they are made in a few milliseconds, and by no statement that lasts.
 PORTION = 50
 #: Calls made in one go; about half a millisecond.
 BREATH = 8
-
-
-def _written(table: str, statement: bytes) -> tuple[str, ...]:
-    listed = re.search(rb"INSERT INTO %b \(([^)]*)\)" % table.encode(), statement)
-    assert listed is not None
-    return tuple(name.strip().decode() for name in listed[1].split(b","))
-
-
-_ATTEMPT = _written("attempts", _SQL["insert_attempts"])
-
-
-class Context(NamedTuple):
-    """The tenant's webhook address, the database's clock, up to when all calls were canceled; agents that are paused."""
-
-    hook: str | None
-    clock: datetime
-    canceled_before: datetime | None
-    held: frozenset[UUID]
 
 
 class Written(NamedTuple):
@@ -75,33 +49,18 @@ def write(
     written: list[Written] = []
     told = False
     for start in range(0, len(news), PORTION):
-        calls: list[dict[str, object]] = []
-        attempts: list[dict[str, object]] = []
-        webhooks: list[dict[str, object]] = []
+        rows = Rows()
         for new in _breathing(news[start : start + PORTION], breathe):
-            call, url = placed(queued_call(new, now, batch_id), context.hook, context.canceled_before, context.clock, now)
-            row = {name: value.obj if isinstance(value, Jsonb) else value for name, value in columns(call, new).items()}
-            calls.append(row)
-            first = {**row, "id": new.attempt_id, "call_id": call.id, "number": 1}
-            attempts.append({name: first[name] for name in _ATTEMPT})
+            call, url = queued(new, context, now, batch_id)
+            rows.add(call, url, new, now)
             written.append(Written(new.attempt_id, call.lane, call.due_at <= now and new.agent_id not in context.held))
-            if url is not None:
-                attempt = queued_attempt(
-                    new.attempt_id, call, number=1, due_at=call.due_at, now=now, dial_until=new.dial_until
-                )
-                webhooks.append(outbox_row(call, "call.queued", webhook_body("call.queued", now, call, attempt), url, now))
         with conn.pipeline():
-            for statement, rows in (
-                (_SQL["insert_calls"], calls),
-                (_SQL["insert_attempts"], attempts),
-                (_OUTBOX["insert"], webhooks),
-            ):
-                if rows:
-                    conn.execute(statement, {"rows": recordset(rows)})
+            for step in rows.steps():
+                conn.execute(*step)
                 breathe()
-        told = told or bool(webhooks)
+        told = told or rows.told
     if told:
-        conn.execute(_OUTBOX["notify"])
+        notify(conn)
     return written
 
 

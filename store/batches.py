@@ -18,8 +18,9 @@ from calls.ids import new_uuid7
 from crashpoint import crash_point
 from store import backlog, request_keys
 from store.accept import NewCall, UnknownTenant
+from store.accept_rows import Context
 from store.backlog import QueueFull
-from store.batch_rows import Context, Written, pause, write
+from store.batch_rows import Written, pause, write
 from store.idempotency import IdempotencyKey
 from store.pool import Conn, Database
 from store.queries import load

@@ -1,6 +1,6 @@
 """Calls: accepted in one transaction, read by their tenant, hung up at any moment of their life.
 
-How they are accepted is in store/accept.py, how they are hung up in store/hangup.py.
+How they are accepted is in store/accepting.py, how they are hung up in store/hangup.py.
 """
 
 from __future__ import annotations
@@ -8,7 +8,8 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from store.accept import Accepted, NewCall, UnknownAgent, UnknownTenant, accept_call
+from store.accept import Accepted, NewCall, UnknownAgent, UnknownTenant
+from store.accepting import Asked, accept_asked, accept_call
 from store.backlog import QueueFull
 from store.hangup import Hangup, request_hangup
 from store.idempotency import IdempotencyInFlight, IdempotencyKey, IdempotencyMismatch
@@ -19,6 +20,7 @@ from store.rows import Attempt, Call, CallEvent
 
 __all__ = [
     "Accepted",
+    "Asked",
     "Hangup",
     "IdempotencyInFlight",
     "IdempotencyKey",
@@ -27,6 +29,7 @@ __all__ = [
     "QueueFull",
     "UnknownAgent",
     "UnknownTenant",
+    "accept_asked",
     "accept_call",
     "forget_keys",
     "get_call",

@@ -1,5 +1,5 @@
 """An Idempotency-Key: what it is, and when a request under it is refused. What the first one was answered is kept by
-store/accept.py (a call) and store/request_keys.py (anything else).
+store/accepting.py (a call) and store/request_keys.py (anything else).
 """
 
 from __future__ import annotations
@@ -41,4 +41,9 @@ def require_turn(lock: psycopg.Cursor[Any]) -> None:
     """Errors: :class:`IdempotencyInFlight` where ``lock`` answers that another holds the key's lock."""
     got = lock.fetchone()
     if got is None or not got[0]:
-        raise IdempotencyInFlight("Idempotency-Key: a request with this key is in flight: repeat it in a second")
+        raise in_flight()
+
+
+def in_flight() -> IdempotencyInFlight:
+    """What is said to a second request."""
+    return IdempotencyInFlight("Idempotency-Key: a request with this key is in flight: repeat it in a second")

@@ -26,7 +26,7 @@ class Joined(Database):
         return self._conn
 
     @contextmanager
-    def connection(self) -> Iterator[Conn]:
+    def connection(self, *, pipeline: bool = False) -> Iterator[Conn]:  # noqa: ARG002 nobody's result is read here
         """The outer connection, in a savepoint."""
         with self._conn.transaction():
             yield self._conn
@@ -36,7 +36,14 @@ class Joined(Database):
         """The outer connection: what is asked is asked in its transaction."""
         yield self._conn
 
-    def run(self, unit: Callable[[Conn], T], *, attempts: int = 1, lost: bool = False) -> T:  # noqa: ARG002
+    def run(
+        self,
+        unit: Callable[[Conn], T],
+        *,
+        attempts: int = 1,  # noqa: ARG002
+        lost: bool = False,  # noqa: ARG002
+        pipeline: bool = False,  # noqa: ARG002
+    ) -> T:
         """``unit(connection)`` once."""
         with self.connection() as conn:
             return unit(conn)

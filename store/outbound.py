@@ -109,6 +109,19 @@ def update(db: Database, tenant_id: UUID, **changes: Any) -> TenantRules:
     return _written(db, "set", {"tenant_id": tenant_id, "changes": record(written)})
 
 
+def told(changes: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """Of the changes that :func:`update` takes: what the ledger keeps for good, and what may name people, who attests and
+    where a proof is; None: nothing does.
+    """
+    data = {field: value.as_dict() if isinstance(value, Consent) else value for field, value in changes.items()}
+    personal: dict[str, Any] = {}
+    if data.get("hours_reason") is not None:
+        personal["hours_reason"] = data.pop("hours_reason")
+    if data.get("consent") is not None:
+        personal["reference"] = data["consent"].pop("reference")
+    return data, personal or None
+
+
 def _hours(hours: object, reason: object) -> Mapping[str, Any]:
     if hours not in POLICIES:
         raise ValueError(f"hours: must be one of {', '.join(POLICIES)}")
@@ -171,6 +184,12 @@ def remove_caller_id(db: Database, tenant_id: UUID, number: str) -> bool:
     """False: it was not there. A number on which the tenant is called is taken away with that (store/numbers.py)."""
     with db.connection() as conn:
         return conn.execute(_SQL["remove_caller_id"], {"tenant_id": tenant_id, "number": number}).rowcount == 1
+
+
+def get_caller_id(db: Database, tenant_id: UUID, number: str) -> CallerId | None:
+    """As it was added, or is the tenant's because it is called on it; None: it is not the tenant's."""
+    with db.connection() as conn:
+        return one_row(conn, CallerId, _SQL["get_caller_id"], {"tenant_id": tenant_id, "number": number})
 
 
 def list_caller_ids(db: Database, tenant_id: UUID, limit: int = 1000, after: str | None = None) -> list[CallerId]:

@@ -4,10 +4,10 @@ question, what they said is kept with the attempt.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from calls.consent import Consent
@@ -54,6 +54,36 @@ def ask(db: Database, tenant_id: UUID, agent_id: UUID, to: str, caller: str, *, 
     with db.connection() as conn:
         row = conn.execute(_SQL["ask"], params).fetchone()
     return Known(None, None, Standing()) if row is None else Known(row[0], row[1], Standing.read(row[2]), row[3] or ())
+
+
+class Question(Protocol):
+    """A call of which is asked what the rules want to know."""
+
+    @property
+    def agent_id(self) -> UUID: ...
+    @property
+    def to_number(self) -> str: ...
+    @property
+    def from_number(self) -> str: ...
+    @property
+    def test(self) -> bool: ...
+
+
+def ask_each(conn: Conn, tenant_id: UUID, asked: Sequence[Question]) -> Callable[[], list[tuple[Known, bool | None]]]:
+    """As :func:`ask`, of many in the caller's pipeline, in their order; the result waits for the answer. Beside it whether
+    the agent is paused; None: the tenant has no such agent, or it is archived.
+    """
+    params = {
+        "tenant_id": tenant_id,
+        "to_numbers": [one.to_number for one in asked],
+        "from_numbers": [one.from_number for one in asked],
+        "agent_ids": [one.agent_id for one in asked],
+        "tests": [one.test for one in asked],
+        "test_route": TEST_ROUTE,
+        "no_number": NO_NUMBER,
+    }
+    rows = conn.execute(_SQL["ask_each"], params)
+    return lambda: [(Known(row[0], row[1], Standing.read(row[2])), row[3]) for row in rows]
 
 
 def ask_all(db: Database, tenant_id: UUID, numbers: Sequence[tuple[str, str]]) -> list[Standing]:

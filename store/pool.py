@@ -46,7 +46,7 @@ RETRY_MIN_S, RETRY_MAX_S = 0.01, 1.0
 #: The role in which tenants' requests run (migration 0017): no owner, no superuser, bound by row level security.
 WEB_ROLE = "trunkline_web"
 #: Until the transaction ends it is one tenant's.
-_BIND = b"BEGIN; SELECT set_config('role', 'trunkline_web', true), set_config('trunkline.tenant', '%s', true)"
+_BIND = b"SELECT set_config('role', 'trunkline_web', true), set_config('trunkline.tenant', %s, true)"
 
 log = logging.getLogger("trunkline.store")
 
@@ -115,18 +115,21 @@ class Database:
         return Database(self._pool, tenant_id)
 
     @contextmanager
-    def connection(self) -> Iterator[Conn]:
+    def connection(self, *, pipeline: bool = False) -> Iterator[Conn]:
         """A live connection and one transaction: committed at the end of the block, rolled back on an exception.
 
+        ``pipeline``: statements are sent together until the first result is read, the transaction's beginning with them.
         The block of a tenant's database must not commit in its middle and go on: what follows would be nobody's.
         Errors: ``psycopg_pool.PoolTimeout`` (a ``psycopg.OperationalError``) when none is free in time.
         """
-        with self._pool.connection() as conn:
-            if self._tenant_id is None:
-                yield conn
-            else:
-                with _bound(conn, self._tenant_id):
-                    yield conn
+        with self._pool.connection() as conn, ExitStack() as around:
+            if self._tenant_id is not None:
+                around.enter_context(_own_transaction(conn))
+            if pipeline:
+                around.enter_context(conn.pipeline())
+            if self._tenant_id is not None:
+                _begin(conn, self._tenant_id, pipeline=pipeline)
+            yield conn
 
     @contextmanager
     def look(self) -> Iterator[Conn]:
@@ -148,18 +151,19 @@ class Database:
             for _ in range(self._pool.max_size):
                 taken.enter_context(self._pool.connection())
 
-    def run(self, unit: Callable[[Conn], T], *, attempts: int = 5, lost: bool = True) -> T:
+    def run(self, unit: Callable[[Conn], T], *, attempts: int = 5, lost: bool = True, pipeline: bool = False) -> T:
         """``unit(connection)`` in one transaction, again after a deadlock, a serialization failure or a lost connection.
 
         ``unit`` must be idempotent: a connection lost at COMMIT does not tell whether it was committed. Give
-        ``lost=False`` where that is not so; then only transactions the server rolled back are repeated.
+        ``lost=False`` where that is not so; then only transactions the server rolled back are repeated. ``pipeline``: as of
+        :meth:`connection`.
         Errors: what the last of ``attempts`` tries raised; but if one before it may have been committed and the last one
         was certainly not, what that one raised, so that :func:`may_be_committed` is right about the whole.
         """
         doubt: Exception | None = None
         for tried in range(1, attempts + 1):
             try:
-                with self.connection() as conn:
+                with self.connection(pipeline=pipeline) as conn:
                     return unit(conn)
             except ROLLED_BACK as error:
                 if tried == attempts:
@@ -189,12 +193,20 @@ class Database:
         self.close()
 
 
+def _begin(conn: Conn, tenant_id: UUID, *, pipeline: bool) -> None:
+    """The BEGIN of the tenant's transaction is ours, so that what binds it costs no round trip of its own."""
+    if pipeline:
+        conn.execute(b"BEGIN")
+        conn.execute(_BIND, [str(tenant_id)])
+    else:
+        conn.execute(b"BEGIN; " + _BIND.replace(b"%s", b"'%s'") % str(tenant_id).encode(), prepare=False)
+
+
 @contextmanager
-def _bound(conn: Conn, tenant_id: UUID) -> Iterator[None]:
-    """One transaction of the tenant's. Its BEGIN is ours, so that what binds it costs no round trip of its own."""
+def _own_transaction(conn: Conn) -> Iterator[None]:
+    """Around a transaction that is begun by hand."""
     conn.autocommit = True
     try:
-        conn.execute(_BIND % str(tenant_id).encode(), prepare=False)
         yield
         conn.commit()
     except BaseException:

@@ -76,6 +76,18 @@ def list_prices(db: Database) -> list[Price]:
         return all_rows(conn, Price, _SQL["list_prices"])
 
 
+def get(db: Database, prefix: str) -> Price | None:
+    """That of the very prefix; None: there is none."""
+    with db.connection() as conn:
+        return one_row(conn, Price, _SQL["get_price"], {"prefix": prefix})
+
+
+def list_page(db: Database, limit: int, after: str | None = None) -> list[Price]:
+    """By prefix, from behind ``after`` on."""
+    with db.connection() as conn:
+        return all_rows(conn, Price, _SQL["page_prices"], {"limit": limit, "after": after})
+
+
 def price_of(db: Database, number: str) -> Price | None:
     """What calls to the number cost; None: nobody has said."""
     digits = number.removeprefix("+")

@@ -8,24 +8,19 @@ that doing it again, or hearing of it late, changes nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from psycopg.rows import dict_row
-from psycopg.types.json import Jsonb
-
 from calls.ids import new_uuid7, recording_ref
-from store.outbox import outbox_row
 from store.pool import Conn, Database
 from store.queries import load
-from store.records import all_rows, one_row, recordset
-from store.rows import Attempt, Call
-from store.snapshot import stamp, webhook_body
+from store.records import all_rows, one_row
+from store.snapshot import stamp
+from store.telling import Locked, lock_call, put_down, tell
 
 _SQL = load("recordings")
-_OUTBOX = load("outbox")
 
 #: Why there is none.
 NO_NOTICE, NOT_STARTED, FILE_MISSING, EMPTY = "no_notice", "not_started", "file_missing", "empty"
@@ -132,7 +127,7 @@ def started(db: Database, attempt_id: UUID, at: datetime) -> bool:
 
     def unit(conn: Conn) -> bool:
         params = {"attempt_id": attempt_id, "at": at}
-        call = _lock(conn, attempt_id)
+        call = lock_call(conn, attempt_id)
         _expect(conn, attempt_id, at)
         found = one_row(conn, Recording, _SQL["started"], params)
         if call is None or found is None:
@@ -263,7 +258,7 @@ def _expect(conn: Conn, attempt_id: UUID, at: datetime) -> None:
 
 def _change(db: Database, statement: str, kind: str, attempt_id: UUID, params: Mapping[str, object], now: datetime) -> bool:
     def unit(conn: Conn) -> bool:
-        call = _lock(conn, attempt_id)
+        call = lock_call(conn, attempt_id)
         found = one_row(conn, Recording, _SQL[statement], params)
         if call is None or found is None:
             return False
@@ -273,28 +268,8 @@ def _change(db: Database, statement: str, kind: str, attempt_id: UUID, params: M
     return db.run(unit)
 
 
-def _lock(conn: Conn, attempt_id: UUID) -> tuple[Call, str | None] | None:
-    with conn.cursor(row_factory=dict_row) as cursor:
-        row = cursor.execute(_SQL["lock_call"], {"attempt_id": attempt_id}).fetchone()
-    if row is None:
-        return None
-    hook = row.pop("hook")
-    return Call(**row), hook
-
-
-def _tell(conn: Conn, kind: str, locked: tuple[Call, str | None], recording: Recording, now: datetime) -> None:
-    call, hook = locked
+def _tell(conn: Conn, kind: str, locked: Locked, recording: Recording, now: datetime) -> None:
     told = snapshot(recording)
     data = {name: told[name] for name in ("id", "failure", "duration_ms") if told[name] is not None}
-    event = {"call_id": call.id, "attempt_id": recording.attempt_id, "type": kind, "at": now, "data": Jsonb(data)}
-    conn.execute(_SQL["log"], event)
-    if hook is None:
-        return
-    attempt = one_row(conn, Attempt, _SQL["attempt"], {"attempt_id": recording.attempt_id})
-    assert attempt is not None, "a recording's attempt does not vanish"
-    call = replace(call, sequence=call.sequence + 1)
-    conn.execute(_SQL["count"], {"call_id": call.id, "sequence": call.sequence})
-    body = webhook_body(kind, now, call, attempt)
-    body["data"]["recording"] = told
-    conn.execute(_OUTBOX["insert"], {"rows": recordset([outbox_row(call, kind, body, hook, now)])})
-    conn.execute(_OUTBOX["notify"])
+    put_down(conn, kind, locked, recording.attempt_id, now, source="recording", data=data)
+    tell(conn, kind, locked, recording.attempt_id, now, {"recording": told})

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
-from store.pool import Database
+from store.pool import Conn, Database
 from store.queries import load
 from store.records import clean, one_row
+from store.telling import lock_call, tell
 
 _SQL = load("relay")
 
 
 @dataclass(frozen=True, slots=True)
 class RelayCall:
-    """An attempt with its agent. ``agent_kind``: websocket (``agent_url``), announcement (``agent_audio``, or
-    ``agent_script``, and ``agent_menu``) or sip (``agent_number``);
-    ``state`` is the attempt's, ``number`` counts the call's attempts from 1. ``recording``: start, notice, days; None: it is
-    not to be recorded; ``recording_state``: how far that is. ``direction`` inbound: ``from_number`` called.
+    """An attempt with its agent. ``agent_kind``: websocket (``agent_url``, ``agent_protocol``), announcement
+    (``agent_audio`` or ``agent_script``, and ``agent_menu``) or sip (``agent_number``); ``state`` is the attempt's,
+    ``number`` counts the call's attempts from 1. ``recording``: start, notice, days; None: it is not to be recorded;
+    ``recording_state``: how far that is. ``direction`` inbound: ``from_number`` called.
     """
 
     attempt_id: UUID
@@ -45,6 +46,10 @@ class RelayCall:
     recording: dict[str, Any] | None = None
     recording_state: str | None = None
     direction: str = "outbound"
+    agent_protocol: str = "trunkline"
+    agent_fallback: dict[str, Any] | None = None  # action, and what belongs to it; None: hangup
+    agent_secret: str | None = field(default=None, repr=False)
+    token_key: bytes = field(default=b"", repr=False)  # signs its tenant's call tokens; none: it gets no token
     agent_script: list[dict[str, str]] | None = None
     agent_menu: dict[str, Any] | None = None
     agent_voice: str | None = None
@@ -63,8 +68,8 @@ def agent_for(db: Database, attempt_id: UUID) -> RelayCall | None:
 def note(db: Database, attempt_id: UUID, kind: str, at: datetime, data: Mapping[str, object]) -> bool:
     """A fact the relay saw (agent connected, first agent audio ...) as an event of the call; once per kind and time.
 
-    False: no such attempt, or noted already. It changes no state; the attempt keeps the time of ``relay.first_audio``,
-    unless ``data`` holds ``resumed``.
+    False: no such attempt, or noted already. It changes no state. But the first ``relay.first_audio``, unless ``data`` holds
+    ``resumed``, is when the callee began to hear the agent: the attempt keeps its time, ``call.agent_connected`` is told.
     """
     params = {
         "attempt_id": attempt_id,
@@ -73,5 +78,14 @@ def note(db: Database, attempt_id: UUID, kind: str, at: datetime, data: Mapping[
         "at": at,
         "data": Jsonb(dict(data)),
     }
-    with db.connection() as conn:
-        return conn.execute(_SQL["note"], params).rowcount == 1
+
+    def unit(conn: Conn) -> bool:
+        # The call first, as all do that give out a sequence. A note that changes nothing needs no lock.
+        locked = lock_call(conn, attempt_id) if first else None
+        noted = conn.execute(_SQL["note"], params).rowcount == 1
+        if locked is not None and conn.execute(_SQL["heard"], params).rowcount == 1:
+            tell(conn, "call.agent_connected", locked, attempt_id, at)
+        return noted
+
+    first = kind == "relay.first_audio" and "resumed" not in data
+    return db.run(unit)

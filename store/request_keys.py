@@ -1,14 +1,16 @@
 """Idempotency keys of requests that make something else than one call: what the first request was answered, to the byte.
 
-A key belongs to its tenant and to a scope, the method and path of the request. Whoever works under a key holds its lock
-until its transaction ends, and writes the answer down in that transaction: so there is an answer exactly if the work stands.
+A key belongs to its owner, a tenant or the name of an operator's key, and to a scope, the method and path of the request.
+Whoever works under a key holds its lock until its transaction ends, and writes the answer down in that transaction: so there
+is an answer exactly if the work stands.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeAlias
 from uuid import UUID
 
 from store.idempotency import IdempotencyKey, require_turn
@@ -17,6 +19,10 @@ from store.pool import Conn, Database
 from store.queries import load
 
 _SQL = load("request_keys")
+_OPERATORS = {"try": _SQL["operator_try"], "find": _SQL["operator_find"], "remember": _SQL["operator_remember"]}
+
+#: A tenant's id, or the name of an operator's key.
+Owner: TypeAlias = UUID | str
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +34,14 @@ class Remembered:
     body: bytes
 
 
-def ask(conn: Conn, tenant_id: UUID, scope: str, key: IdempotencyKey, now: datetime) -> Callable[[], Remembered | None]:
+def ask(conn: Conn, owner: Owner, scope: str, key: IdempotencyKey, now: datetime) -> Callable[[], Remembered | None]:
     """Take the key's lock until the transaction ends, and ask for an earlier answer, in the caller's pipeline; the result
     waits for both. It raises ``IdempotencyInFlight`` where another holds the lock,
     ``IdempotencyMismatch`` where the answer was to another body.
     """
-    params = _params(tenant_id, scope, key, now)
-    lock = conn.execute(_SQL["try"], params)
-    earlier = conn.execute(_SQL["find"], params)
+    params = _params(owner, scope, key, now)
+    lock = conn.execute(_of(owner)["try"], params)
+    earlier = conn.execute(_of(owner)["find"], params)
 
     def answer() -> Remembered | None:
         require_turn(lock)
@@ -46,7 +52,7 @@ def ask(conn: Conn, tenant_id: UUID, scope: str, key: IdempotencyKey, now: datet
 
 def once(
     db: Database,
-    tenant_id: UUID,
+    owner: Owner,
     scope: str,
     key: IdempotencyKey,
     now: datetime,
@@ -57,30 +63,30 @@ def once(
     """
 
     def unit(conn: Conn) -> tuple[Remembered, bool]:
-        earlier = ask(conn, tenant_id, scope, key, now)()
+        earlier = ask(conn, owner, scope, key, now)()
         if earlier is not None:
             return earlier, True
         answer = work(Joined(conn))
-        remember(conn, tenant_id, scope, key, answer, now)
+        remember(conn, owner, scope, key, answer, now)
         return answer, False
 
     return db.run(unit, attempts=3)
 
 
-def find(db: Database, tenant_id: UUID, scope: str, key: IdempotencyKey, now: datetime) -> Remembered | None:
+def find(db: Database, owner: Owner, scope: str, key: IdempotencyKey, now: datetime) -> Remembered | None:
     """An earlier answer, if there is one already; raises ``IdempotencyMismatch``. None proves nothing: ask under the
     lock before anything is done.
     """
     with db.connection() as conn:
-        return _same(conn.execute(_SQL["find"], _params(tenant_id, scope, key, now)).fetchone(), key)
+        return _same(conn.execute(_of(owner)["find"], _params(owner, scope, key, now)).fetchone(), key)
 
 
-def remember(conn: Conn, tenant_id: UUID, scope: str, key: IdempotencyKey, answer: Remembered, now: datetime) -> None:
+def remember(conn: Conn, owner: Owner, scope: str, key: IdempotencyKey, answer: Remembered, now: datetime) -> None:
     """Write down, in the transaction of the work, what it is answered. The key's lock is held."""
     conn.execute(
-        _SQL["remember"],
+        _of(owner)["remember"],
         {
-            "tenant_id": tenant_id,
+            "owner": owner,
             "scope": scope,
             "key": key.key,
             "fingerprint": key.fingerprint,
@@ -93,13 +99,20 @@ def remember(conn: Conn, tenant_id: UUID, scope: str, key: IdempotencyKey, answe
 
 
 def forget(db: Database, before: datetime, limit: int) -> int:
-    """Delete answers older than ``before``, the oldest first, at most ``limit``; returns how many."""
+    """Delete answers older than ``before``, the oldest first, at most ``limit`` of tenants and of operators;
+    returns of whom more were, how many.
+    """
     with db.connection() as conn:
-        return conn.execute(_SQL["forget"], {"before": before, "limit": limit}).rowcount
+        params = {"before": before, "limit": limit}
+        return max(conn.execute(_SQL[name], params).rowcount for name in ("forget", "operator_forget"))
 
 
-def _params(tenant_id: UUID, scope: str, key: IdempotencyKey, now: datetime) -> dict[str, object]:
-    return {"tenant_id": tenant_id, "scope": scope, "key": key.key, "since": key.since(now)}
+def _of(owner: Owner) -> Mapping[str, bytes]:
+    return _OPERATORS if isinstance(owner, str) else _SQL
+
+
+def _params(owner: Owner, scope: str, key: IdempotencyKey, now: datetime) -> dict[str, object]:
+    return {"owner": owner, "scope": scope, "key": key.key, "since": key.since(now)}
 
 
 def _same(row: tuple[object, ...] | None, key: IdempotencyKey) -> Remembered | None:

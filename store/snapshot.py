@@ -42,7 +42,7 @@ def snapshot(call: Call, dial: Attempt | None = None) -> dict[str, Any]:
         "max_attempts": call.max_attempts,
         "retry": _retry(call),
         "window": call.dial_window,
-        "recipient": _recipient(call),
+        "recipient": given_recipient(call.recipient),
         "consent": _consent(call),
         "recording": _recording(call),
         "recording_ids": [recording_ref(id_) for id_ in call.recording_ids],
@@ -80,9 +80,9 @@ def _retry(call: Call) -> dict[str, Any] | None:
     return None if rules is None else {"max_attempts": call.max_attempts, **{name: rules.get(name) for name in _RETRY}}
 
 
-def _recipient(call: Call) -> dict[str, Any] | None:
+def given_recipient(recipient: Any) -> dict[str, Any] | None:
     """What was given; what its tenant's hours were is no business of the call's."""
-    kept = call.recipient if isinstance(call.recipient, dict) else {}
+    kept = recipient if isinstance(recipient, dict) else {}
     given = {name: kept.get(name) for name in ("timezone", "country")}
     return given if any(given.values()) else None
 

@@ -24,6 +24,7 @@ from store.pool import Conn, Database
 from store.queries import load
 from store.records import all_rows, one_row, recordset
 from store.suppressed_calls import Wish, ending
+from store.webhook_notice import SUPPRESSED, tell_suppressed
 
 log = logging.getLogger("trunkline.store")
 _SQL = load("suppressions")
@@ -96,8 +97,8 @@ def add(db: Database, tenant_id: UUID | None, number: str, whence: Provenance, n
         return new, one_row(conn, Suppression, _SQL["holding"], {"tenant_id": tenant_id, "number": number})
 
     new, kept = db.run(unit)
-    if kept is None:  # lifted by somebody in between
-        raise LookupError(f"number: {number} was lifted again at the same moment: ask once more")
+    while kept is None:  # it was there, and somebody lifted it before it was looked at: then there is room for ours
+        new, kept = db.run(unit)
     return kept, Added(new, 1 - new, _end_some(db, tenant_id, [number], now))
 
 
@@ -115,7 +116,10 @@ def _put(conn: Conn, tenant_id: UUID | None, wanted: Sequence[str], whence: Prov
     found = conn.execute(_SQL["add"], {"rows": recordset(rows)}).fetchall()
     if found:
         told = {"origin": whence.origin, "source": whence.source, "list": whence.list_name, "new": len(found)}
-        _put_down(conn, "suppression.created", tenant_id, whence.by, told, [(row[0], row[2]) for row in found])
+        entries = [(row[0], row[2]) for row in found]
+        _put_down(conn, SUPPRESSED, tenant_id, whence.by, told, entries)
+        if tenant_id is not None:
+            tell_suppressed(conn, tenant_id, entries, whence.origin, whence.source, now)
     return len(found)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from time import sleep
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -34,12 +35,21 @@ class _Place(Generic[T, R]):
 
 class Together(Generic[T, R]):
     """``work`` takes items and returns as many results, in their order, or in place of one its error; at most ``most`` in a
-    stroke, and at most ``strokes`` at once. For greenlets and for threads.
+    stroke, and at most ``strokes`` at once. For greenlets and for threads. ``look``: in a gevent process whoever begins lets
+    the hub go round once before, so that those whose requests are there already, unread, come along.
     """
 
-    def __init__(self, work: Callable[[Sequence[T]], Sequence[R | Exception]], *, most: int, strokes: int = 1) -> None:
+    def __init__(
+        self,
+        work: Callable[[Sequence[T]], Sequence[R | Exception]],
+        *,
+        most: int,
+        strokes: int = 1,
+        look: bool = False,
+    ) -> None:
         self._work = work
         self._most = most
+        self._look = look
         self._room = strokes
         self._waiting: deque[_Place[T, R]] = deque()
         self._lock = threading.Lock()
@@ -74,8 +84,12 @@ class Together(Generic[T, R]):
                     self._pass_on()
             raise
 
-    def _stroke(self, batch: Sequence[_Place[T, R]]) -> None:
+    def _stroke(self, batch: list[_Place[T, R]]) -> None:
         try:
+            if self._look:
+                sleep(0)
+                with self._lock:
+                    batch += [self._waiting.popleft() for _ in range(min(self._most - len(batch), len(self._waiting)))]
             results = self._work([place.item for place in batch])
             for place, result in zip(batch, results, strict=True):
                 if isinstance(result, Exception):

@@ -8,7 +8,7 @@ answers, and says what came of it. Until then the first call goes on as it was.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
@@ -23,17 +23,15 @@ from calls.retry import RetryRules
 from calls.transfers import allowed
 from calls.windows import Limits, zone
 from store import permission
-from store.accept import NewCall, columns, placed, queued_call
+from store.accept import NewCall
+from store.accept_rows import Context, Rows, queued
 from store.hangup import OtherAction, request_hangup, same_verb
-from store.outbox import outbox_row
 from store.pool import Conn, Database
 from store.queries import load
-from store.records import all_rows, recordset
-from store.rows import queued_attempt
-from store.snapshot import webhook_body
+from store.records import all_rows
 
 _SQL = load("transfers")
-_CALLS = load("calls")
+_ACCEPT = load("accept")
 _HANGUP = load("hangup")
 _ACTIONS = load("call_actions")
 _OUTBOX = load("outbox")
@@ -88,6 +86,9 @@ class Open:
     agent_id: UUID | None = None
     agent_name: str | None = None
     agent_url: str | None = None
+    agent_protocol: str | None = None
+    agent_fallback: dict[str, Any] | None = None
+    agent_secret: str | None = field(default=None, repr=False)
 
     @property
     def name(self) -> str:
@@ -244,18 +245,17 @@ def _request(
 
 
 def _accept_leg(conn: Conn, first_id: UUID, new: NewCall, now: datetime) -> None:
-    """As :func:`store.accept.accept_call` does, but for the bound of the queue: it waits for a person who is on the line."""
-    context = conn.execute(_CALLS["context"], {"tenant_id": new.tenant_id, "agent_id": new.agent_id}).fetchone()
-    assert context is not None
-    hook, _, clock, _, _ = context
-    call, url = placed(queued_call(new, now), hook, None, clock, now)
-    conn.execute(_CALLS["accept"], columns(call, new))
+    """As :mod:`store.accepting` does, but for the bound of the queue: it waits for a person who is on the line."""
+    row = conn.execute(_ACCEPT["context"], {"tenant_id": new.tenant_id}).fetchone()
+    assert row is not None
+    hook, clock, _, _ = row
+    call, url = queued(new, Context(hook, clock, None), now)
+    rows = Rows()
+    rows.add(replace(call, transfer_of=first_id), url, new, now)
+    for statement, given in rows.steps():
+        conn.execute(statement, given)
     conn.execute(_SQL["leg_of"], {"id": call.id, "first": first_id})
-    if url:
-        call = replace(call, transfer_of=first_id)
-        attempt = queued_attempt(new.attempt_id, call, number=1, due_at=call.due_at, now=now)
-        body = webhook_body("call.queued", now, call, attempt)
-        conn.execute(_OUTBOX["insert"], {"rows": recordset([outbox_row(call, "call.queued", body, url, now)])})
+    if rows.told:
         conn.execute(_OUTBOX["notify"])
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import select
 from collections.abc import Callable
+from functools import cache
 from typing import Any, TypeVar
 
 import psycopg
@@ -21,6 +22,7 @@ _EVENTS = {Wait.R: select.POLLIN, Wait.W: select.POLLOUT, Wait.RW: select.POLLIN
 _READY = {select.POLLIN: Ready.R, select.POLLOUT: Ready.W, select.POLLIN | select.POLLOUT: Ready.RW}
 
 
+@cache
 def _plain_poll() -> Callable[[], Any]:
     """The kernel's own, whatever has been patched; in a process without gevent there is no other."""
     try:

@@ -55,7 +55,16 @@ def demo(directory: pathlib.Path, *, calls: int, seed: int, leave: bool) -> int:
         console.width = 132
     status = 130
     stack = Stack(
-        directory, CARRIERS, ROUTES, environ=ENVIRON, seed=seed, restart=True, usual_ports=True, lab=True, say=console.print
+        directory,
+        CARRIERS,
+        ROUTES,
+        environ=ENVIRON,
+        seed=seed,
+        restart=True,
+        usual_ports=True,
+        lab=True,
+        runtime=True,
+        say=console.print,
     )
     try:
         console.print("starting Postgres, Redis, a lab switch, two lab carriers and every process of the Procfile,")

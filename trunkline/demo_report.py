@@ -46,6 +46,7 @@ class Judgement:
     quiet_ms: list[float]
     all_ms: list[float]
     faults: list[str]
+    handed_in: Counter[str]  # outcomes in the agent's words
 
     @property
     def passed(self) -> bool:
@@ -68,12 +69,15 @@ def judge(desk: Desk, stack: Stack) -> Judgement:
     known: set[str] = set()
     quiet_ms: list[float] = []
     all_ms: list[float] = []
+    handed_in: Counter[str] = Counter()
     for posted in desk.posted:
         call = told.get(posted.id)
         if call is None or call["status"] not in END_STATUSES:
             faults.append(f"lost: {posted.id} is {call['status'] if call else 'unknown to the API'}")
             continue
-        attempts = [attempt.raw for attempt in desk.client(posted.account).attempts(posted.id)]
+        record = desk.client(posted.account).record(posted.id)
+        attempts = [attempt.raw for attempt in record.attempts]
+        handed_in.update(result.outcome for result in record.results)
         known.update(attempt["id"] for attempt in attempts)
         faults += _contradictions(call, attempts, far)
         first = far.invited_ns.get(attempts[0]["id"])
@@ -89,7 +93,7 @@ def judge(desk: Desk, stack: Stack) -> Judgement:
     faults += [f"{trunk.carrier}: {violation}" for trunk in trunks for violation in trunk.violations]
     faults += [f"{trunk.carrier}: refused {_refused(trunk)} INVITEs over its limits" for trunk in trunks if _refused(trunk)]
     outcomes = Counter((call["status"], call["end_reason"] or "") for call in told.values())
-    return Judgement(outcomes, len(known), trunks, quiet_ms, all_ms, faults)
+    return Judgement(outcomes, len(known), trunks, quiet_ms, all_ms, faults, handed_in)
 
 
 def _refused(trunk: Verdict) -> int:
@@ -130,6 +134,9 @@ def print_report(console: Console, verdict: Judgement, desk: Desk) -> None:
                 f"202 -> INVITE at the carrier, {title} ({len(values)}): "
                 f"p50 {percentile(values, 0.5):.0f} ms, p95 {percentile(values, 0.95):.0f} ms"
             )
+    if verdict.handed_in:
+        said = ", ".join(f"{word} {count}" for word, count in verdict.handed_in.most_common())
+        console.print(f"{verdict.handed_in.total()} results handed in by the agent, each in its call's record: {said}")
     for fault in verdict.faults:
         console.print(f"FAULT {fault}", soft_wrap=True)
     console.print("passed: no call lost, no limit broken" if verdict.passed else f"failed: {len(verdict.faults)} faults")

@@ -63,6 +63,7 @@ class Stack(People):
     `cdrs`: the switches post their CDRs to the API, as a second witness; a given switch says itself whether it does.
     `lab`: a laboratory beside it, for calls of test keys: ``carrier-test``, ``switch-lab1``, ``controller-lab1`` and
     ``relay-lab1``.
+    `runtime`: the agents are told where they may ask for their configuration and hand in results.
     `usual_ports`: the API's and the relay's customary ports where free.
     Errors of start(): ValueError naming the field, NoServer, ServerFailed, GuestRefused, ProcessFailed (with the end of
     the process's log), SwitchMissing.
@@ -82,6 +83,7 @@ class Stack(People):
     commands: Mapping[str, str] = field(default_factory=dict)
     cdrs: bool = True
     lab: bool = False
+    runtime: bool = False
     say: Callable[[str], None] | None = None
 
     def start(self) -> None:
@@ -220,6 +222,7 @@ class Stack(People):
             "TRUNKLINE_WEBHOOK_ALLOW_PRIVATE": "true",
             "TRUNKLINE_AGENT_LISTEN": f"127.0.0.1:{self.agent_port}",
             LAB_SECRET: secrets.token_urlsafe(16),
+            **({"TRUNKLINE_RUNTIME_URL_BASE": self.api} if self.runtime else {}),
             **self.places[0].environ(),
             **self.environ,
         }

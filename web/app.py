@@ -7,6 +7,7 @@ from datetime import datetime
 
 import psycopg
 from flask import Flask
+from flask.sessions import NullSession, SessionInterface
 from redis import Redis
 
 from objects.place import Places
@@ -24,6 +25,7 @@ from web.api import (
     keys,
     limits,
     queue,
+    record,
     recordings,
     suppressions,
     webhook_deliveries,
@@ -31,11 +33,25 @@ from web.api import (
     webhook_listeners,
 )
 from web.internal import auth as internal_auth
+from web.internal import calls as internal_calls
 from web.internal import cdr
 from web.redisgate import RedisGate
 from web.requestrate import RequestRates
 from web.runtime import Runtime, install, utc_now
 from web.testmode import register as register_test_mode
+
+
+class _NoSession(SessionInterface):
+    """Nobody has one: each request brings its key."""
+
+    def open_session(self, *_: object) -> NullSession:
+        return _NOBODYS
+
+    def save_session(self, *_: object) -> None:
+        """There is nothing to be saved."""
+
+
+_NOBODYS = NullSession()
 
 
 def create_app(
@@ -52,6 +68,7 @@ def create_app(
     take on the same role.
     """
     app = Flask("web", static_folder=None)
+    app.session_interface = _NoSession()
     # One more than is taken, so that web.jsonbody can tell a body that was cut off from one that fits.
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes + 1
     app.config["TRAP_BAD_REQUEST_ERRORS"] = False
@@ -73,10 +90,24 @@ def create_app(
     problems.register(app, (psycopg.OperationalError, psycopg.InterfaceError))
     health.register(app)
     app.register_blueprint(cdr.blueprint)
+    app.register_blueprint(internal_calls.blueprint)
     app.register_blueprint(recording_files.blueprint)
     api = docs.configure(app)
     hooks = (webhook_endpoints, webhook_deliveries, webhook_listeners)
-    rooms = (calls, batches, actions, call_actions, agents, caller_ids, limits, queue, recordings, keys, suppressions)
+    rooms = (
+        calls,
+        batches,
+        actions,
+        call_actions,
+        agents,
+        caller_ids,
+        limits,
+        queue,
+        record,
+        recordings,
+        keys,
+        suppressions,
+    )
     for room in (*rooms, *hooks):
         api.register_blueprint(room.blueprint)
     api.register_blueprint(operator.blueprint)

@@ -28,6 +28,17 @@ _NUMBER = "^[+]"
 _ID = re.compile(r"\^([a-z_]+_)\[0-9a-f\]\{32\}\$")
 #: Names that say what kind of value they hold, where the schema does not.
 _NAMES = {"id": _UUID, "call_id": f"call_{_HEX}", "attempt_id": _UUID, "request_id": f"req_{_HEX}"}
+#: What in an address is no id but a name of somebody's own, and any text.
+_NAMED = {
+    "tenant": "acme",
+    "carrier": "telco",
+    "name": "e1",
+    "route": "germany",
+    "switch": "fs1",
+    "scope": "global",
+    "number": "+442079460000",
+    "prefix": "4915",
+}
 
 
 @cache
@@ -53,8 +64,12 @@ class Examples:
         return {**self._value("", self._schemas[schema["$ref"].rpartition("/")[2]], all_members=True), **special}
 
     def path_id(self, name: str) -> str:
-        """An id for the path parameter ``name``: of call_id, call_0190..."""
-        return _NAMES.get(name, f"{name.removesuffix('_id')}_{_HEX}") if name != "action_id" else _UUID
+        """A value of the path parameter ``name``: of call_id, call_0190..., of what is no id a name."""
+        if name == "action_id":
+            return _UUID
+        if not name.endswith("_id"):
+            return _NAMED.get(name, name)
+        return _NAMES.get(name, f"{name.removesuffix('_id')}_{_HEX}")
 
     def _value(self, name: str, schema: Schema, *, all_members: bool) -> Any:
         if "$ref" in schema:

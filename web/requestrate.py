@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 from flask import Flask, Response, g
 from limits import RateLimitItemPerSecond
@@ -23,12 +25,16 @@ from redis import Redis
 from budget.requests import count
 from store.operator_keys import OperatorKey
 from store.tenants import Tenant
+from store.together import Together
 from web.problems import too_many
 from web.redisgate import RedisGate
 from web.runtime import runtime
 
 #: s; a rate of whole requests is counted within one, another one over at most so many if that gives it more exactly.
 LONGEST_EXACT_S = 10
+#: Requests counted in one round trip; and round trips of one asker at once: while one of them tries whether Redis is back,
+#: the others go by the other way.
+MOST, STROKES = 100, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +60,31 @@ def window(requests_per_s: float) -> RateLimitItemPerSecond:
 
 
 class RequestRates:
-    """Counts requests; one per process, sharing its connections to Redis. One round trip."""
+    """Counts requests; one per process, sharing its connections to Redis. One round trip, for as many as come meanwhile."""
 
     def __init__(self, redis: Redis, gate: RedisGate) -> None:
         self._redis = redis
         self._own = SlidingWindowCounterRateLimiter(MemoryStorage())
         self._gate = gate
+        self._desks: WeakValueDictionary[UUID, Together[float, Rate]] = WeakValueDictionary()
 
     def hit(self, asker: UUID, requests_per_s: float) -> Rate:
         """Count one request of the tenant (or operator's key), unless it is one too many; raises nothing."""
-        item = window(requests_per_s)
+        desk = self._desks.get(asker)
+        if desk is None:
+            desk = self._desks[asker] = Together(
+                lambda rates: self._count(asker, rates), most=MOST, strokes=STROKES, look=True
+            )
+        return desk.do(requests_per_s)
+
+    def _count(self, asker: UUID, rates: Sequence[float]) -> list[Rate]:
+        # They came within a millisecond: where the asker's rate was changed just then, the latest is it.
+        item, came = window(rates[-1]), len(rates)
         return self._gate.ask(
-            lambda: _rate(item, *count(self._redis, asker.hex, item.amount, item.get_expiry()), shared=True),
-            lambda: self._hit(item, asker.hex),
+            lambda: [
+                _rate(item, *one, shared=True) for one in count(self._redis, asker.hex, item.amount, item.get_expiry(), came)
+            ],
+            lambda: [self._hit(item, asker.hex) for _ in rates],
         )
 
     def _hit(self, item: RateLimitItemPerSecond, key: str) -> Rate:

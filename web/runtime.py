@@ -53,11 +53,12 @@ def install(extensions: dict[str, object], runtime: Runtime) -> None:
 
 def runtime() -> Runtime:
     """The runtime of the app that serves this request; from the acceptance of a tenant's key on, as that tenant's."""
+    own: Runtime | None = g.get("own_runtime")
+    if own is not None:
+        return own
     found = cast(Runtime, current_app.extensions[_EXTENSION])
     tenant = g.get("tenant")
     if tenant is None:
         return found
-    own = g.get("own_runtime")
-    if own is None:
-        own = g.own_runtime = replace(found, database=found.tenants.of_tenant(tenant.id))
-    return cast(Runtime, own)
+    g.own_runtime = own = replace(found, database=found.tenants.of_tenant(tenant.id))
+    return own

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
-from concurrent.futures import Future
-from threading import Lock
+from collections.abc import Callable, Hashable, Sequence
 from typing import Generic, TypeVar
+from weakref import WeakValueDictionary
+
+from store.together import Together
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
+
+#: Who share one answer.
+MOST = 10_000
 
 
 class Sharing(Generic[K, T]):
@@ -18,31 +22,15 @@ class Sharing(Generic[K, T]):
     """
 
     def __init__(self) -> None:
-        self._next: dict[K, Future[T]] = {}
-        self._turns: dict[K, tuple[Lock, int]] = {}
+        self._desks: WeakValueDictionary[K, Together[Callable[[], T], T]] = WeakValueDictionary()
 
     def ask(self, key: K, question: Callable[[], T]) -> T:
         """What ``question`` answers, asked by us or, after we came, by another."""
-        answer = self._next.get(key)
-        if answer is not None:
-            return answer.result()
-        answer = self._next[key] = Future()
-        turn, users = self._turns.get(key, (Lock(), 0))
-        self._turns[key] = (turn, users + 1)
-        try:
-            with turn:
-                del self._next[key]  # from here on it is too late to share it
-                answer.set_result(question())
-        except BaseException as error:
-            if not answer.done():
-                answer.set_exception(error)
-                if self._next.get(key) is answer:
-                    del self._next[key]
-            raise
-        finally:
-            turn, users = self._turns[key]
-            if users == 1:
-                del self._turns[key]
-            else:
-                self._turns[key] = (turn, users - 1)
-        return answer.result()
+        desk = self._desks.get(key)
+        if desk is None:
+            desk = self._desks[key] = Together(_once, most=MOST, look=True)
+        return desk.do(question)
+
+
+def _once(questions: Sequence[Callable[[], T]]) -> list[T]:
+    return [questions[0]()] * len(questions)

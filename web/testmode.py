@@ -24,6 +24,7 @@ OPEN = frozenset(
         ("GET", f"{CALL}/events"),
         ("GET", f"{CALL}/attempts"),
         ("GET", f"{CALL}/queue"),
+        ("GET", f"{CALL}/record"),
         ("GET", f"{CALL}/actions"),
         ("GET", f"{CALL}/actions/<action_id>"),
         ("POST", f"{CALL}/actions/hangup"),

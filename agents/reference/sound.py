@@ -20,6 +20,8 @@ SAMPLE_RATE = 8000
 FRAME_BYTES = 320  # 20 ms
 
 _SPEAK_S = 10.0  # s; espeak-ng needs well under one
+_SPOKEN_MOST = 32
+_spoken: dict[str, bytes] = {}  # by their words, the oldest first
 
 
 def to_bytes(samples: array[int]) -> bytes:
@@ -99,7 +101,12 @@ def speech_in(wave: bytes) -> bytes:
 
 
 async def speak(text: str) -> bytes | None:
-    """``text`` as speech, or None where there is no espeak-ng or it fails."""
+    """``text`` as speech, or None where there is no espeak-ng or it fails. The same words are spoken once.
+
+    A process and its resampling for every call would be most of what a busy laboratory computes.
+    """
+    if text in _spoken:
+        return _spoken[text]
     program = shutil.which("espeak-ng")
     if program is None:
         return None
@@ -110,7 +117,7 @@ async def speak(text: str) -> bytes | None:
     try:
         async with asyncio.timeout(_SPEAK_S):
             wave, _ = await process.communicate(text.encode())
-        return speech_in(wave)
+        speech = speech_in(wave)
     except (TimeoutError, ValueError) as error:
         log.warning("espeak-ng: %s; tones instead", error)
         return None
@@ -118,3 +125,7 @@ async def speak(text: str) -> bytes | None:
         if process.returncode is None:
             process.kill()
             await process.wait()
+    if len(_spoken) >= _SPOKEN_MOST:
+        _spoken.pop(next(iter(_spoken)))
+    _spoken[text] = speech
+    return speech

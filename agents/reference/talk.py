@@ -12,6 +12,8 @@ from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
 from agents.reference.hearing import Hearing, Speaking
+from agents.reference.report import Report
+from agents.reference.runtime import Runtime, runtime_of
 from agents.reference.sound import chime, speak, tone
 from logs import mask
 
@@ -23,14 +25,23 @@ _MOST_S = 3600.0
 
 
 class Talk:
-    """Greets; echoes; 1 repeats the greeting; 9 says goodbye and hangs up.
+    """Greets; echoes; 1 repeats the greeting; 9 says goodbye and hangs up. Where it knows an address of the runtime plane it
+    asks for its configuration there, and hands in what came of the call.
 
-    ``agent_variables``: ``tone_hz`` and ``tone_ms`` (greet with this tone), ``greeting`` (the words, with espeak-ng),
-    ``hangup_after_s`` (from the answer), ``echo`` (false: only listen), ``as_json`` (true: audio as media texts).
+    Variables of the call and, behind them, of its agent: ``tone_hz`` and ``tone_ms`` (greet with this tone), ``greeting``
+    (the words, with espeak-ng), ``hangup_after_s`` (from the answer), ``echo`` (false: only listen), ``as_json`` (true:
+    audio as media texts).
     """
 
-    def __init__(self, socket: ServerConnection) -> None:
+    def __init__(self, socket: ServerConnection, runtime_base: str | None = None) -> None:
         self._socket = socket
+        self._runtime_base = runtime_base
+        self._runtime: Runtime | None = None
+        self._report = Report()
+        self._reason = "agent_closed"  # why it ended, until the relay says
+        self._other = "callee"
+        self._words = ""
+        self._clock = asyncio.get_running_loop().time
         self._hearing = Hearing()
         self._greeting = b""
         self._echo = True
@@ -54,11 +65,17 @@ class Talk:
             if self._timer is not None:
                 self._timer.cancel()
 
+    async def report(self) -> None:
+        """Hand in what came of it, if somebody answered."""
+        if self._runtime is not None and self._report.talked:
+            await self._runtime.hand_in(self._report.result(self._reason))
+
     async def _read(self, message: dict[str, Any]) -> None:
         match message.get("event"):
             case "start":
-                await self._start(message["call"])
+                await self._start(message)
             case "answered":
+                self._report.answered(self._clock())
                 if self._hangup_after_s is not None:
                     self._timer = asyncio.create_task(self._hang_up_later(self._hangup_after_s))
             case "dtmf":
@@ -69,22 +86,42 @@ class Talk:
                 log.warning("the relay objects: %s", message.get("detail"))
             case "stop":
                 log.info("the call is over: %s", message.get("reason"))
+                self._reason = str(message.get("reason"))
 
-    async def _start(self, call: dict[str, Any]) -> None:
+    async def _start(self, start: dict[str, Any]) -> None:
+        call = start["call"]
         log.info("call %s to %s", call.get("id"), mask(str(call.get("to"))))
-        variables = call.get("variables", {})
+        variables = await self._variables(start)
+        self._other = "caller" if call.get("direction") == "inbound" else "callee"
         self._echo = variables.get("echo", True) is not False
         self._as_json = variables.get("as_json") is True
         self._hangup_after_s = _number(variables.get("hangup_after_s"), _MOST_S)
         hz = _number(variables.get("tone_hz"), 4000.0)
         if hz:
             self._greeting = tone(hz, int(_number(variables.get("tone_ms"), 60_000.0) or 1000))
+            self._words = f"(tone of {hz:g} Hz)"
         else:
             words = variables.get("greeting")
-            words = words if isinstance(words, str) and words else "Hello. This is Trunkline. I repeat what you say."
-            self._greeting = await speak(words[:500]) or chime()
+            self._words = words if isinstance(words, str) and words else "Hello. This is Trunkline. I repeat what you say."
+            self._greeting = await speak(self._words[:500]) or chime()
         # The greeting goes out before the answer: the relay holds it, so the callee hears it at once.
         await self._send({"event": "ready"})
+        await self._greet()
+
+    async def _variables(self, start: dict[str, Any]) -> dict[str, Any]:
+        """The call's, and behind them what the configuration has."""
+        own: dict[str, Any] = start["call"].get("variables", {})
+        self._runtime = runtime_of(self._runtime_base, start)
+        if self._runtime is None:
+            return own
+        began = self._clock()
+        config = await self._runtime.config()
+        self._report.took("runtime_config", self._clock() - began)
+        told = config.get("variables")
+        return {**(told if isinstance(told, dict) else {}), **own}
+
+    async def _greet(self) -> None:
+        self._report.said(self._words, self._clock())
         await self._say(self._greeting)
 
     async def _hear(self, pcm: bytes) -> None:
@@ -92,18 +129,22 @@ class Talk:
             if isinstance(heard, Speaking):
                 if self._playing:
                     await self._send({"event": "clear"})
-            elif self._echo:
+                continue
+            self._report.heard(self._other, len(heard.pcm) // 16, self._clock())
+            if self._echo:
                 await self._say(heard.pcm)
 
     async def _key(self, digit: str) -> None:
         if digit == "1":
-            await self._say(self._greeting)
+            await self._greet()
         elif digit == "9":
+            self._report.outcome = "goodbye"
             await self._say(_GOODBYE)
             await self._send({"event": "hangup", "after_playback": True})
 
     async def _hang_up_later(self, after_s: float) -> None:
         await asyncio.sleep(after_s)
+        self._report.outcome = "time_over"
         try:
             await self._send({"event": "hangup"})
         except ConnectionClosed:

@@ -53,10 +53,16 @@ local function add_linger(scope, member, now, us)
   end
 end
 
+-- The pacing when the next `count` free slots are left out, for as many INVITEs that left, or may leave, at a time nobody knows.
+-- Why that is enough: docs/budget.md. It always moves the pacing, so that no slot granted before can be given back.
+local function left_out(s, now, count)
+  return math.max(s.tat + 1, math.max(s.tat, now) + count * (s.step or 0))
+end
+
 -- INVITEs of unknown time. `out:<scope>` holds every permit that nobody has acknowledged yet, by its slot. One that is not
 -- acknowledged within J has perhaps been written to a switch that stands still, and will leave when that goes on: at any
 -- time, into any second. It goes to `ghost:<scope>` and takes one place of every window, until a window after it was
--- settled; the scope rests a window first, for what left before that was known.
+-- settled; for the windows that are begun already a slot is left out.
 local GHOST_US = 600000000 -- never settled: its lease is gone, and so is the call
 local function reckon(s, late, now)
   local out, ghosts = P .. 'out:' .. s.name, P .. 'ghost:' .. s.name
@@ -64,13 +70,9 @@ local function reckon(s, late, now)
     return
   end
   local overdue = call('ZRANGE', out, '-inf', whole(now - late), 'BYSCORE')
-  if #overdue > 0 then
-    for _, id in ipairs(overdue) do
-      call('ZREM', out, id)
-      call('ZADD', ghosts, whole(now + GHOST_US), id)
-    end
-    s.tat = math.max(s.tat + 1, math.max(s.tat - s.raw, now) + s.rests)
-    call('HSET', scope_key(s.name), 'tat', whole(s.tat), 'special', '1')
+  for _, id in ipairs(overdue) do
+    call('ZREM', out, id)
+    call('ZADD', ghosts, whole(now + GHOST_US), id)
   end
   local unknown = call('ZCOUNT', ghosts, whole(now), '+inf')
   if unknown > 0 then
@@ -80,6 +82,10 @@ local function reckon(s, late, now)
     else
       s.left = 0
     end
+  end
+  if #overdue > 0 then
+    s.tat = left_out(s, now, #overdue)
+    call('HSET', scope_key(s.name), 'tat', whole(s.tat), 'special', '1')
   end
 end
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import cast
 from uuid import UUID
 
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidHandshake, InvalidStatus, WebSocketException
 from websockets.typing import Subprotocol
 
+from controller.relay.fair import FairConnection
 from controller.relay.guard import AddressRefused, judge
-from controller.relay.protocol import MAX_MESSAGE_BYTES, SUBPROTOCOL
+from controller.relay.protocol import MAX_MESSAGE_BYTES
 from settings import Settings
 
 log = logging.getLogger(__name__)
@@ -21,6 +24,10 @@ _RETRY_S = 0.25
 #: s; an agent that does not answer a ping for this long is dead. The socket itself may say so only after minutes.
 _PING_EVERY_S = 5.0
 _PING_WAIT_S = 10.0
+
+
+#: The headers of one connection; made anew for each try.
+Headers = Callable[[], Mapping[str, str]]
 
 
 class AgentFailed(Exception):
@@ -38,16 +45,18 @@ class _Connect(connect):
         return exc
 
 
-async def reach(url: str, *, attempt: UUID, call: str, settings: Settings) -> ClientConnection:
-    """Connect to the agent, trying again within ``agent_connect_timeout_s``. Raises :class:`AgentFailed`.
+async def reach(
+    url: str, *, attempt: UUID, headers: Headers, subprotocols: Sequence[Subprotocol], timeout_s: float, settings: Settings
+) -> FairConnection:
+    """Connect to the agent, trying again within ``timeout_s``. Raises :class:`AgentFailed`.
 
     An agent that answers with an HTTP status below 500 has made up its mind and is not asked twice.
     """
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + settings.agent_connect_timeout_s
+    deadline = loop.time() + timeout_s
     while True:
         try:
-            return await _once(url, attempt, call, settings, max(0.01, deadline - loop.time()))
+            return await _once(url, headers(), subprotocols, settings, max(0.01, deadline - loop.time()))
         except AddressRefused as error:
             raise AgentFailed("agent_address_refused", str(error)) from error
         except InvalidStatus as error:
@@ -64,17 +73,20 @@ async def reach(url: str, *, attempt: UUID, call: str, settings: Settings) -> Cl
         await asyncio.sleep(_RETRY_S)
 
 
-async def _once(url: str, attempt: UUID, call: str, settings: Settings, left_s: float) -> ClientConnection:
+async def _once(
+    url: str, headers: Mapping[str, str], subprotocols: Sequence[Subprotocol], settings: Settings, left_s: float
+) -> FairConnection:
     loop = asyncio.get_running_loop()
     began = loop.time()
     target = await judge(url, allow_private=settings.agent_allow_private, timeout_s=left_s)
-    return await _Connect(
+    made = await _Connect(
         target.url,
         host=target.host,
         port=target.port,
         proxy=None,  # a proxy would connect wherever it is told
-        subprotocols=[Subprotocol(SUBPROTOCOL)],
-        additional_headers={"X-Trunkline-Attempt": str(attempt), "X-Trunkline-Call": call},
+        create_connection=FairConnection,
+        subprotocols=subprotocols or None,
+        additional_headers=headers,
         user_agent_header="Trunkline",
         compression=None,
         open_timeout=max(0.01, left_s - (loop.time() - began)),
@@ -83,3 +95,4 @@ async def _once(url: str, attempt: UUID, call: str, settings: Settings, left_s: 
         close_timeout=1.0,
         max_size=MAX_MESSAGE_BYTES,
     )
+    return cast(FairConnection, made)

@@ -79,6 +79,11 @@ class Downlink:
         """Report ``name`` once everything fed so far was played."""
         self._report(self._player.mark(name))
 
+    @property
+    def marks_waiting(self) -> int:
+        """Marks not yet reported."""
+        return self._player.marks_waiting
+
     def at_end(self) -> None:
         """Report None once everything fed so far was played."""
         self._report(self._player.mark(None))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
@@ -69,6 +69,7 @@ class Leg:
         self.gone = asyncio.Event()
         self.transferring = False  # somebody is rung, or may be, to whom its party is put through
         self.over: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
+        self.failure: str | None = None  # why the call has no agent any more; what comes then is its fallback
 
     def answer(self, at: datetime) -> None:
         """The callee picked up."""
@@ -82,16 +83,28 @@ class Leg:
         self.end(Ending("hangup" if self.answered.is_set() else "not_answered", by, cause=cause))
 
     def end(self, ending: Ending) -> None:
-        """End the relay's part in the call; the first reason counts."""
+        """End the relay's part in the call; the first reason counts. Where a fallback was played and the platform ends the
+        call, the reason is why it had to be.
+        """
         if not self.over.done():
+            if self.failure is not None and ending.by == "platform":
+                ending = replace(ending, reason=self.failure)
             self.over.set_result(ending)
 
     def fail(self, reason: str, detail: str) -> None:
         """End the call because the platform cannot carry it on, and record why."""
         if not self.over.done():
-            log.warning("attempt %s: %s: %s", self.attempt, reason, detail)
-            self.note("relay.failed", {"reason": reason, "detail": detail[:500]})
+            self._failed(reason, detail)
             self.end(Ending(reason, "platform", kill=True))
+
+    def lose_agent(self, reason: str, detail: str) -> None:
+        """The call has no agent any more and goes on with its fallback; record why."""
+        self._failed(reason, detail)
+        self.failure = reason
+
+    def _failed(self, reason: str, detail: str) -> None:
+        log.warning("attempt %s: %s: %s", self.attempt, reason, detail)
+        self.note("relay.failed", {"reason": reason, "detail": detail[:500]})
 
     async def playable(self) -> None:
         """Wait until the callee picked up and the switch is ready to play to the end."""

@@ -81,6 +81,11 @@ class Player:
         """ms of audio taken in and not yet handed out."""
         return len(self._buffer) / BYTES_PER_MS
 
+    @property
+    def marks_waiting(self) -> int:
+        """Marks that were not reached yet."""
+        return len(self._marks)
+
     def open(self) -> None:
         """The callee answered: audio may go out. Before, it is only gathered."""
         self._open = True

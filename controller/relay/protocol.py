@@ -22,6 +22,8 @@ SUBPROTOCOL = "trunkline.agent.v1"
 #: Bytes; a longer message of an agent closes its socket. 1 MiB of base64 is 49 s of audio.
 MAX_MESSAGE_BYTES = 1 << 20
 MAX_MARK_CHARS = 128
+#: JSON values in one text.
+MAX_VALUES = 100
 MAX_DIGITS = 32
 
 _ID = re.compile(r"[\x21-\x7e]{1,128}")
@@ -29,11 +31,14 @@ _DIGITS = re.compile(rf"[0-9A-D*#]{{1,{MAX_DIGITS}}}")
 
 
 class ProtocolError(ValueError):
-    """A message that is not of the protocol. ``code`` is for programs, the text names the field and the remedy."""
+    """A message that is not of the protocol. ``code`` is for programs, the text names the field and the remedy. ``ignore``:
+    it is passed over, however often it comes.
+    """
 
-    def __init__(self, code: str, detail: str) -> None:
+    def __init__(self, code: str, detail: str, *, ignore: bool = False) -> None:
         super().__init__(detail)
         self.code = code
+        self.ignore = ignore
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +102,7 @@ def parse(frame: str | bytes) -> list[Message]:
     if isinstance(frame, bytes):
         return [_media(frame)]
     try:
-        values = json_values(frame)
+        values = json_values(frame, most=MAX_VALUES)
     except ValueError as error:
         raise ProtocolError("bad_json", str(error)) from error
     return [_message(value) for value in values]
@@ -124,10 +129,7 @@ def _message(value: object) -> Message:
             except binascii.Error as error:
                 raise ProtocolError("bad_audio", f"media.payload: not base64: {error}") from error
         case "mark":
-            name = value.get("name")
-            if not isinstance(name, str) or not 1 <= len(name) <= MAX_MARK_CHARS:
-                raise ProtocolError("bad_message", f"mark.name: give a text of 1 to {MAX_MARK_CHARS} characters")
-            return Mark(name)
+            return Mark(mark_name(value.get("name"), "mark.name"))
         case "clear":
             return Clear()
         case "dtmf":
@@ -147,7 +149,7 @@ def _message(value: object) -> Message:
         case event:
             raise ProtocolError(
                 "unknown_event",
-                f"event: {str(event)[:40]!r} is not ready, media, mark, clear, dtmf, notice, transfer or hangup",
+                f"event: {shown(event)} is not ready, media, mark, clear, dtmf, notice, transfer or hangup",
             )
 
 
@@ -168,6 +170,18 @@ def _transfer(value: Mapping[str, object]) -> Transfer:
         raise ProtocolError("bad_message", f"transfer.to: {error.detail}") from error
 
 
+def mark_name(name: object, field: str) -> str:
+    """``name``, if it may be a mark's. Raises :class:`ProtocolError`."""
+    if not isinstance(name, str) or not 1 <= len(name) <= MAX_MARK_CHARS:
+        raise ProtocolError("bad_message", f"{field}: give a text of 1 to {MAX_MARK_CHARS} characters")
+    return name
+
+
+def shown(value: object) -> str:
+    """What an agent sent, in few words."""
+    return ascii(value[:40]) if isinstance(value, str) else type(value).__name__
+
+
 def _text(event: str, fields: Mapping[str, Any]) -> str:
     return json.dumps({"event": event, **fields}, separators=(",", ":"))
 
@@ -183,10 +197,11 @@ def start(
     direction: str,
     resumed: bool,
     recording: Mapping[str, Any] | None = None,
+    runtime: Mapping[str, Any] | None = None,
 ) -> str:
     """The first text to an agent: whose call this is. ``direction``: outbound, or inbound where ``from_`` called ``to``.
     ``resumed``: the call was already under way. ``recording``: what it waits for and who gives the notice; None: it is not
-    recorded.
+    recorded. ``runtime``: where the agent may ask for its configuration, and by which token (controller/relay/runtime.py).
     """
     return _text(
         "start",
@@ -209,6 +224,7 @@ def start(
             },
             "resumed": resumed,
             "recording": None if recording is None else dict(recording),
+            "runtime": None if runtime is None else dict(runtime),
         },
     )
 

@@ -36,6 +36,7 @@ class Recorder:
         self._heard: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._doubt = False  # not all that was sent to be played was played
         self._task: asyncio.Task[None] | None = None
+        self._met = False  # somebody who talks has found the callee able to hear
         self.tell: Callable[[bool, str | None], None] = lambda _on, _reason: None
 
     @property
@@ -56,8 +57,9 @@ class Recorder:
         heard.
         """
         await self._leg.playable()
-        if self._asked is None:
-            return
+        if self._asked is None or self._met:
+            return  # who follows another in the call neither records anew nor gives a notice that was broken off
+        self._met = True
         self._leg.parts.book.recording(self._leg.attempt, "expected", datetime.now(UTC))
         if self._asked["start"] == "answer" or self._before not in (None, "waiting"):
             self._begin()  # one that is under way goes on

@@ -15,6 +15,7 @@ from calls.ids import agent_ref
 from controller.relay.announcement import Announcement
 from controller.relay.book import BookClosed
 from controller.relay.conversation import Conversation
+from controller.relay.fallback import fallback
 from controller.relay.handover import Handover
 from controller.relay.leg import Ending, Failed, Leg, Parts, Talk
 from controller.relay.person import Person
@@ -133,10 +134,11 @@ class CallSession:
         self._serving.cancel()
         await asyncio.wait([self._serving])
         self._talk, self._call = following.talk, following.call
-        self._serving = asyncio.create_task(self._guarded(following.work), name=f"call {leg.attempt}")
+        going = self._converse(following.call, following.talk, self._recorder, following.work)
+        self._serving = asyncio.create_task(self._guarded(going), name=f"call {leg.attempt}")
         leg.parts.switch.break_all(leg.attempt)
         leg.parts.files.remove_all(leg.attempt)
-        following.talk.live.set()
+        following.talk.turn.ours.set()
         leg.note("relay.handed_on", {"agent_id": agent_ref(following.call.agent_id)})
         leg.parts.book.handed_on(leg.attempt, wanted)
         await old.stop(Ending("transferred", None))
@@ -184,7 +186,7 @@ class CallSession:
         self._recorder = Recorder(leg, call)
         self._talk = _kind(call)(leg, call, self._recorder)
         self._chosen.set()
-        await self._talk.run()
+        await self._converse(call, self._talk, self._recorder, self._talk.run())
 
     async def _guarded(self, work: Awaitable[None]) -> None:
         leg = self.leg
@@ -197,6 +199,24 @@ class CallSession:
         except Exception as error:
             log.exception("attempt %s: the relay failed", leg.attempt)
             leg.fail("relay_fault", type(error).__name__)
+
+    async def _converse(self, call: RelayCall, talk: Talk, recorder: Recorder, work: Awaitable[None]) -> None:
+        """The talk, whose ``work`` is under way, and if its agent fails, what the agent's owner wants instead."""
+        try:
+            await work
+        except Failed as error:
+            follower = fallback(self.leg, call, recorder, error)
+            if follower is None:
+                raise
+            self.leg.lose_agent(error.reason, str(error))
+            self.leg.note("relay.fallback", call.agent_fallback)
+            self._talk = follower
+            try:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(talk.stop(Ending(error.reason, "platform")))
+                    group.create_task(follower.run())
+            except ExceptionGroup as failed:
+                raise failed.exceptions[0] from None
 
     async def _look_up(self) -> RelayCall | None:
         """Ask Postgres, again and again within the time an agent has to be connected."""

@@ -27,6 +27,9 @@ class Succession:
             agent_name=wanted.agent_name or call.agent_name,
             agent_kind="websocket",
             agent_url=wanted.agent_url,
+            agent_protocol=wanted.agent_protocol or "trunkline",
+            agent_fallback=wanted.agent_fallback,
+            agent_secret=wanted.agent_secret,
         )
         self.talk = Conversation(leg, self.call, recorder, waiting=True)
         self.work: asyncio.Task[None] | None = None
@@ -34,7 +37,7 @@ class Succession:
     async def prepare(self) -> str | None:
         """Bring the new agent about. None: it is ready; else why it is not, and nothing is left of it."""
         self.work = work = asyncio.create_task(self.talk.run(), name=f"next agent {self._leg.attempt}")
-        ready = asyncio.create_task(self.talk.prepared.wait())
+        ready = asyncio.create_task(self.talk.turn.prepared.wait())
         try:
             await asyncio.wait([work, ready], return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:

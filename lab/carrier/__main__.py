@@ -7,6 +7,7 @@ import os
 import sys
 from pathlib import Path
 
+from lab.canary import run_before_others
 from lab.carrier.outcomes import Mix, parse_mix, parse_range
 from lab.carrier.server import Carrier, CarrierConfig
 from lab.runner import announce, parse_address, run, until_signal
@@ -36,6 +37,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--stream", choices=("tcp", "tls"), help="take connections as well, at the same port number")
     parser.add_argument("--certificate", type=Path, help="key and certificate chain in one file, for --stream tls")
     parser.add_argument("--max-ring", type=float, default=180.0, help="seconds until an unanswered call gets 480")
+    parser.add_argument("--before-others", action="store_true", help="real-time priority, where it can be had")
     parser.add_argument("--max-call", type=float, default=3600.0, help="seconds until the carrier ends a call")
     return parser.parse_args(argv)
 
@@ -43,6 +45,8 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
 def config_from(argv: list[str] | None) -> CarrierConfig:
     """Raises SystemExit with the field named when an argument is wrong."""
     args = _arguments(argv)
+    if args.before_others:
+        run_before_others()
     try:
         host, port = parse_address(args.listen)
         mix = Mix(

@@ -155,7 +155,7 @@ class CarrierCall:
                 self.hang_up()
             elif self.answered and self.outcome.reinvites_after is not None:
                 self._later(self.outcome.reinvites_after, self._reinvite)
-        if self.ended:
+        if self.ended and not self.answered:  # else a BYE of ours is still to be answered
             self.carrier.forget(self)
 
     def on_cancel(self, request: sip.SipMessage, stamp: int) -> None:

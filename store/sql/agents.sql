@@ -1,11 +1,12 @@
 -- part: agent
-g.id, g.tenant_id, g.name, g.kind, g.url, g.audio, g.paused, g.created_at, g.archived_at,
+g.id, g.tenant_id, g.name, g.kind, g.url, g.audio, g.paused, g.created_at, g.archived_at, g.protocol, g.fallback, g.runtime,
 g.script, g.menu, g.voice, g.needs, g.number, g.transfer_to
 
 -- name: create
-INSERT INTO agents AS g (id, tenant_id, name, kind, url, audio, script, menu, voice, needs, number, transfer_to)
-VALUES (%(id)s, %(tenant_id)s, %(name)s, %(kind)s, %(url)s, %(audio)s, %(script)s, %(menu)s, %(voice)s, %(needs)s, %(number)s,
-        %(transfer_to)s)
+INSERT INTO agents AS g (id, tenant_id, name, kind, url, audio, protocol, fallback, runtime, script, menu, voice, needs, number,
+                         transfer_to)
+VALUES (%(id)s, %(tenant_id)s, %(name)s, %(kind)s, %(url)s, %(audio)s, %(protocol)s, %(fallback)s, %(runtime)s, %(script)s, %(menu)s,
+        %(voice)s, %(needs)s, %(number)s, %(transfer_to)s)
 RETURNING {agent};
 
 -- name: get
@@ -36,7 +37,10 @@ UPDATE agents g SET name = coalesce(%(name)s, g.name), url = coalesce(%(url)s, g
     script = CASE WHEN %(audio)s::text IS NOT NULL THEN NULL ELSE coalesce(%(script)s, g.script) END,
     menu = coalesce(%(menu)s::jsonb, g.menu),
     voice = coalesce(%(voice)s, g.voice), number = coalesce(%(number)s, g.number),
-    transfer_to = coalesce(%(transfer_to)s::text[], g.transfer_to), needs = coalesce(%(needs)s::text[], g.needs)
+    transfer_to = coalesce(%(transfer_to)s::text[], g.transfer_to), needs = coalesce(%(needs)s::text[], g.needs),
+    protocol = coalesce(%(protocol)s, g.protocol),
+    fallback = coalesce(%(fallback)s::jsonb, g.fallback),
+    runtime = coalesce(%(runtime)s::jsonb, g.runtime)
 WHERE g.tenant_id = %(tenant_id)s AND g.id = %(id)s AND g.archived_at IS NULL
 RETURNING {agent};
 
@@ -50,3 +54,11 @@ SELECT EXISTS (SELECT FROM calls c WHERE c.agent_id = %(id)s AND NOT c.ended),
 
 -- name: archive
 UPDATE agents g SET archived_at = %(now)s WHERE g.id = %(id)s RETURNING {agent};
+
+-- name: rotate
+-- The one that signs now goes on until then; one that was to follow is forgotten. The first one signs at once.
+UPDATE agents g
+SET secret = coalesce(CASE WHEN g.next_secret_at <= %(now)s THEN g.next_secret ELSE g.secret END, %(secret)s),
+    next_secret = CASE WHEN g.secret IS NOT NULL THEN %(secret)s END,
+    next_secret_at = CASE WHEN g.secret IS NOT NULL THEN %(at)s::timestamptz END
+WHERE g.tenant_id = %(tenant_id)s AND g.id = %(id)s AND g.archived_at IS NULL AND g.kind = 'websocket';

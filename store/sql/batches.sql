@@ -19,25 +19,6 @@ SELECT g.id, g.paused FROM agents g WHERE g.tenant_id = %(tenant_id)s AND g.id =
 INSERT INTO batches (id, tenant_id, accepted, refused, created_at)
 VALUES (%(id)s, %(tenant_id)s, %(accepted)s, %(refused)s, %(created_at)s);
 
--- name: insert_calls
--- The columns of calls.sql, "accept", and of which batch. No COPY: row level security forbids it.
-INSERT INTO calls (id, tenant_id, agent_id, to_number, from_number, priority, route, lane, status, status_at,
-    max_attempts, ring_timeout_s, max_duration_s, due_at, expires_at, metadata, agent_variables, client_reference,
-    webhook_url, sequence, created_at, retry, dial_window, recording, recipient, consent, webhook, test, batch_id)
-SELECT id, tenant_id, agent_id, to_number, from_number, priority, route, lane, status, status_at,
-    max_attempts, ring_timeout_s, max_duration_s, due_at, expires_at, metadata, agent_variables, client_reference,
-    webhook_url, sequence, created_at, retry, dial_window, recording, recipient, consent, webhook, test, batch_id
-FROM jsonb_populate_recordset(NULL::calls, %(rows)s);
-
--- name: insert_attempts
-WITH rows AS MATERIALIZED (
-    SELECT id, call_id, number, lane, due_at, created_at, dial_until, decision FROM jsonb_populate_recordset(NULL::attempts, %(rows)s)
-), made AS (
-    INSERT INTO attempts (id, call_id, number, lane, due_at, created_at, dial_until, decision) SELECT * FROM rows
-)
-INSERT INTO call_events (call_id, attempt_id, dedupe, source, type, at)
-SELECT call_id, id, 'queued', 'api', 'call.queued', created_at FROM rows;
-
 -- name: get
 SELECT {batch} FROM batches b WHERE b.tenant_id = %(tenant_id)s AND b.id = %(id)s;
 

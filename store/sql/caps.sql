@@ -114,6 +114,13 @@ ON CONFLICT (prefix) DO UPDATE SET minute_micros = EXCLUDED.minute_micros, attem
 -- name: list_prices
 SELECT prefix, minute_micros, attempt_micros, increment_s FROM prices ORDER BY prefix;
 
+-- name: get_price
+SELECT prefix, minute_micros, attempt_micros, increment_s FROM prices WHERE prefix = %(prefix)s;
+
+-- name: page_prices
+SELECT prefix, minute_micros, attempt_micros, increment_s FROM prices
+WHERE %(after)s::text IS NULL OR prefix > %(after)s::text ORDER BY prefix LIMIT %(limit)s;
+
 -- name: remove_price
 DELETE FROM prices WHERE prefix = %(prefix)s;
 

@@ -46,6 +46,14 @@ WHERE %(after)s::text IS NULL OR x.number COLLATE "C" > %(after)s::text COLLATE 
 ORDER BY x.number COLLATE "C", x.rank
 LIMIT %(limit)s;
 
+-- name: get_caller_id
+SELECT k.number, k.block, k.how, k.reference, k.created_at FROM caller_ids k
+WHERE k.tenant_id = %(tenant_id)s AND k.number = %(number)s
+UNION ALL
+SELECT n.number, false, 'inbound', NULL, n.created_at FROM numbers n
+WHERE n.tenant_id = %(tenant_id)s AND n.number = %(number)s
+LIMIT 1;
+
 -- name: without_rules
 SELECT t.id, t.name FROM tenants t WHERE NOT EXISTS (SELECT FROM tenant_rules r WHERE r.tenant_id = t.id) ORDER BY t.name;
 

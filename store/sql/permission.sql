@@ -8,6 +8,19 @@ SELECT CASE WHEN c.test THEN (SELECT r.name FROM routes r WHERE r.name = %(test_
 FROM tenants t CROSS JOIN (SELECT %(to_number)s::text AS to_number, %(from_number)s::text AS from_number, %(test)s::boolean AS test) c
 WHERE t.id = %(tenant_id)s;
 
+-- name: ask_each
+-- The same for calls that come at the same moment, in their order, and whether the agent is there and paused.
+SELECT CASE WHEN c.test THEN (SELECT r.name FROM routes r WHERE r.name = %(test_route)s AND r.prefix = %(no_number)s LIMIT 1)
+       ELSE (SELECT r.name FROM routes r
+             WHERE r.prefix = ANY(ARRAY(SELECT substr(c.to_number, 2, n) FROM generate_series(0, length(c.to_number) - 1) n))
+             ORDER BY length(r.prefix) DESC, r.name LIMIT 1) END,
+       g.kind, {standing}, CASE WHEN g.archived_at IS NULL THEN g.paused END
+FROM unnest(%(to_numbers)s::text[], %(from_numbers)s::text[], %(agent_ids)s::uuid[], %(tests)s::boolean[])
+     WITH ORDINALITY AS c(to_number, from_number, agent_id, test, position)
+JOIN tenants t ON t.id = %(tenant_id)s
+LEFT JOIN agents g ON g.id = c.agent_id AND g.tenant_id = t.id
+ORDER BY c.position;
+
 -- name: ask_all
 -- The same for many, in their order; routes and agents are few and read once by whoever has many calls.
 SELECT {standing}

@@ -3,23 +3,6 @@ r.id, r.attempt_id, r.call_id, r.tenant_id, r.switch, r.start, r.state, r.failur
 r.pauses, r.duration_ms, r.channels, r.sample_rate, r.size_bytes, r.sha256, r.place, r.key, r.uploaded_at, r.retention_until,
 r.delete_requested, r.deleted_at
 
--- name: lock_call
--- Every change that is told takes the call first, as all that give out a sequence do.
-SELECT {call}, coalesce(c.webhook_url, t.webhook_url, t.webhook_also) AS hook
-FROM calls c JOIN tenants t ON t.id = c.tenant_id
-WHERE c.id = (SELECT call_id FROM attempts WHERE id = %(attempt_id)s) FOR NO KEY UPDATE OF c;
-
--- name: attempt
-SELECT {attempt} FROM attempts a WHERE a.id = %(attempt_id)s;
-
--- name: count
-UPDATE calls SET sequence = %(sequence)s WHERE id = %(call_id)s;
-
--- name: log
-INSERT INTO call_events (call_id, attempt_id, dedupe, source, type, at, data)
-VALUES (%(call_id)s, %(attempt_id)s, %(type)s || ':' || %(attempt_id)s::uuid, 'recording', %(type)s, %(at)s, %(data)s)
-ON CONFLICT (call_id, dedupe) DO NOTHING;
-
 -- name: expect
 INSERT INTO recordings (id, attempt_id, call_id, tenant_id, switch, start, created_at)
 SELECT %(id)s, a.id, c.id, c.tenant_id, a.switch, c.recording->>'start', %(at)s

@@ -15,6 +15,7 @@ from tests.budget import (
     test_epoch,
     test_ghosts,
     test_inbound,
+    test_late,
     test_leases,
     test_live_limits,
     test_order,
@@ -215,6 +216,14 @@ MUTANTS = [
            "rest(scope, settled(scope, now), now, now, math.max(window, tonumber(ARGV[2])))",
            "rest(scope, settled(scope, now) - 1, now, now, 0)",
            lambda virtual: test_leases.test_a_hold_since_keeps_the_slot_spent(far(virtual), 1)),
+    Mutant("late ones cost nothing", "leave_out", "left_out(s, now, 1)", "s.tat + 1",
+           lambda virtual: test_late.test_it_costs_one_slot(virtual, 20_000)),
+    Mutant("late ones cost nothing of what is shared", "leave_out", "ipairs(trunk_scopes(ARGV[1]))",
+           "ipairs({ trunk_scopes(ARGV[1])[1] })",
+           lambda virtual: test_late.test_what_carriers_share_leaves_one_out_too(virtual)),
+    Mutant("no slot left out for what is of unknown time", "changes",
+           "s.tat = left_out(s, now, #overdue)", "s.tat = s.tat + 1",
+           lambda virtual: test_ghosts.test_one_that_may_leave_at_once_finds_room(virtual, 50)),
 ]  # fmt: skip
 
 

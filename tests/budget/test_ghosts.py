@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from budget import permits
 from budget.permits import Grant
 from budget.scopes import carrier_scope
@@ -14,7 +16,7 @@ STEP = SECOND // 5
 
 
 def house(virtual: VirtualBench, *, step: int = STEP, more: tuple[str, ...] = ()) -> None:
-    virtual.carrier(interval=step, rest_us=SECOND, more=more)
+    virtual.carrier(channels=None, interval=step, rest_us=SECOND, more=more)
     virtual.fill(virtual.lane(), 400)
     virtual.step(5 * SECOND)
 
@@ -53,12 +55,29 @@ def test_one_of_unknown_time_takes_a_place_of_every_window(virtual: VirtualBench
     found = slots(virtual, 6 * SECOND)
     after = [at for at in found if at > known + SECOND // 2]
     assert most(after) == 4
-    assert min(after) - max([known, *(at for at in found if at not in after)]) >= SECOND  # it rests first
     acknowledge(virtual, lost)  # it may have left just now
     soon = slots(virtual, SECOND - 20_000)
     assert most(after + soon) == 4
     virtual.step(SECOND)
     assert most(slots(virtual, 5 * SECOND)) == 5
+
+
+@pytest.mark.parametrize("cps", [2, 5, 20, 50])
+def test_one_that_may_leave_at_once_finds_room(virtual: VirtualBench, cps: int) -> None:
+    """Whenever it leaves, up to the acknowledgement: no second holds more than it may."""
+    house(virtual, step=SECOND // cps)
+    slots(virtual, SECOND)
+    while not (answer := virtual.grant()).grants:
+        virtual.step(1000)
+    (lost,) = answer.grants
+    known = virtual.slot(lost)
+    found = slots(virtual, 3 * SECOND)
+    acknowledge(virtual, lost)
+    until = virtual.now
+    found += slots(virtual, 2 * SECOND)
+    for left in range(known, until, SECOND // cps // 5):
+        assert most([*found, left]) <= cps, (left - known) / SECOND
+    assert most(found[len(found) // 2 :]) >= cps - 1
 
 
 def test_a_carrier_of_one_waits_until_it_is_settled(virtual: VirtualBench) -> None:

@@ -55,7 +55,8 @@ def test_rung_answered_and_hung_up_by_the_caller(run: Callable[..., None]) -> No
         end = await ended(world, channel)
         assert (end["Hangup-Cause"], end["variable_sip_hangup_disposition"]) == ("NORMAL_CLEARING", "recv_bye")
         assert end["Caller-Channel-Progress-Time"] != "0"
-        assert int(end["Caller-Channel-Answered-Time"]) > int(end["Caller-Channel-Progress-Time"])
+        # Its clock goes in steps, of 20 ms on some machines.
+        assert int(end["Caller-Channel-Answered-Time"]) >= int(end["Caller-Channel-Progress-Time"])
 
     run(body)
 

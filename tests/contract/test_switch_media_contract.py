@@ -118,7 +118,8 @@ def test_the_fork_opens_with_the_answer_and_carries_the_callees_voice(run: Calla
             async with asyncio.timeout(5):
                 await enough.wait()
             assert (paths, protocols) == ([f"/fork/{channel}"], ["audio.drachtio.org"])
-            assert {len(frame) for frame in frames} == {320}
+            # 20 ms each; what waited while the machine was busy comes in one.
+            assert all(len(frame) % 320 == 0 for frame in frames)
             assert pcm.goertzel(b"".join(frames[25:50]), 440) > 0.8
             await world.esl.api(f"uuid_kill {channel}")
             await world.esl.event("CHANNEL_HANGUP_COMPLETE", channel)

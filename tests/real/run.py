@@ -87,7 +87,8 @@ def place(calls: int, *, loss: float, seed: int, outcomes: frozenset[str] = OUTC
             trunk.channels,
             trunk.cps,
             invite_cost=trunk.messages,
-            options=(f"--loss {loss:g}", *(["--challenge"] if trunk.messages == 2 else [])),
+            # A carrier has a machine of its own: how long ours would wait for a core is no part of how soon it answers.
+            options=("--before-others", f"--loss {loss:g}", *(["--challenge"] if trunk.messages == 2 else [])),
         )
         for trunk in TRUNKS
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -35,6 +35,7 @@ from store.relay import RelayCall
 T = TypeVar("T")
 DEADLINE_S = 15.0
 FROM = "+442079460000"
+TOKEN_KEY = b"k" * 32
 
 
 def to(outcome: str) -> str:
@@ -178,9 +179,10 @@ class AgentCall:
 class ScriptedAgent:
     """Listens; each call waits in ``calls``. ``refuse`` answers the upgrade with a status; a redirect leads to itself."""
 
-    def __init__(self, refuse: HTTPStatus | None = None) -> None:
+    def __init__(self, refuse: HTTPStatus | None = None, *, subprotocols: Sequence[str] = ("trunkline.agent.v1",)) -> None:
         self.calls: asyncio.Queue[AgentCall] = asyncio.Queue()
         self.refuse = refuse
+        self._subprotocols = [Subprotocol(name) for name in subprotocols] or None
         self.asked = 0
         self.url = ""
 
@@ -200,9 +202,7 @@ class ScriptedAgent:
                 response.headers["Location"] = "/elsewhere"
             return response
 
-        async with serve(
-            handle, "127.0.0.1", 0, process_request=check, subprotocols=[Subprotocol("trunkline.agent.v1")]
-        ) as server:
+        async with serve(handle, "127.0.0.1", 0, process_request=check, subprotocols=self._subprotocols) as server:
             self.url = f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}/talk"
             yield self
 
@@ -242,18 +242,21 @@ class House:
         variables: dict[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
         recording: dict[str, Any] | None = None,
-        **agent: Any,
+        agent: Mapping[str, Any] | None = None,
+        **kind: Any,
     ) -> UUID:
-        """Place a call as the controller does; returns the attempt once its channel is there."""
+        """Place a call as the controller does; returns the attempt once its channel is there. ``agent``: more of its
+        row; ``kind``: of an agent without a media socket."""
         attempt, call = uuid4(), uuid4()
-        forked = not (audio or agent or first)
+        forked = not (audio or kind or first)
         self.book.calls[attempt] = RelayCall(
             attempt_id=attempt, call_id=call, tenant_id=uuid4(), number=1, state="dialing", switch="fs1",
             to_number=to(outcome), from_number=FROM, agent_id=uuid4(), agent_name="bot",
-            agent_kind=agent.pop("agent_kind", "announcement" if audio or agent else "websocket"),
+            agent_kind=kind.pop("agent_kind", "announcement" if audio or kind else "websocket"),
             agent_url=url, agent_audio=audio,
             agent_variables=variables or {}, metadata=metadata or {}, client_reference=None, max_duration_s=60,
-            recording=recording, transfer_of=None if first is None else uuid4(), first_attempt=first, **agent,
+            recording=recording, token_key=TOKEN_KEY, transfer_of=None if first is None else uuid4(), first_attempt=first,
+            **(agent or {}), **kind,
         )  # fmt: skip
         originate = commands.originate(
             attempt_id=attempt,

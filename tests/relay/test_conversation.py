@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
@@ -10,8 +11,9 @@ from websockets.asyncio.client import connect
 
 from agents.reference.__main__ import listening
 from agents.reference.sound import tone
+from calls.call_token import check
 from lab.audio.pcm import goertzel
-from tests.relay.house import House, ScriptedAgent, house, run, until
+from tests.relay.house import TOKEN_KEY, House, ScriptedAgent, house, run, until
 
 SILENCE = bytes(320)
 
@@ -87,7 +89,8 @@ def test_the_first_words_of_the_callee_reach_an_agent_that_is_late(tmp_path: Pat
 
 def test_no_audio_of_the_callee_leaves_before_the_answer(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with house(tmp_path) as h, ScriptedAgent().listening() as agent:
+        base = "https://calls.example.com"
+        async with house(tmp_path, runtime_url_base=base) as h, ScriptedAgent().listening() as agent:
             attempt = await h.dial("0108", agent.url)  # 183 with media, then 200
             call = await agent.call()
             assert h.phones[attempt].answer_state != "answered", "the agent is connected while it rings"
@@ -100,6 +103,13 @@ def test_no_audio_of_the_callee_leaves_before_the_answer(tmp_path: Path) -> None
             start = call.seen("start")[0]
             assert start["call"]["attempt"] == str(attempt) == call.headers["X-Trunkline-Attempt"]
             assert start["resumed"] is False
+            given = start["runtime"]
+            assert given["token"] == call.headers["X-Trunkline-Call-Token"]
+            token = check(given["token"], TOKEN_KEY, datetime.now(UTC))
+            assert (token.attempt_id, token.call_id) == (attempt, h.book.calls[attempt].call_id)
+            assert given["expires_at"] == token.expires_at.isoformat()
+            where = f"https://calls.example.com/internal/calls/{start['call']['id']}"
+            assert (given["config_url"], given["result_url"]) == (f"{where}/runtime-config", f"{where}/result")
             h.phones[attempt].hangup("NORMAL_CLEARING")
             stop = await call.expect("stop")
             assert stop["reason"] == "hangup"

@@ -93,6 +93,7 @@ def test_what_the_relay_says_is_one_json_object_each() -> None:
         "id": "call_1", "attempt": str(attempt), "direction": "inbound", "to": "+1", "from": "+2",
         "variables": {"a": "ü"}, "metadata": {"b": [1]},
     }  # fmt: skip
+    assert start["runtime"] is None
     assert start["audio"] == {"encoding": "L16", "sample_rate": 8000, "channels": 1, "frame_bytes": 320}
     at = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
     assert json.loads(protocol.answered(at)) == {"event": "answered", "at": "2026-01-02T03:04:05+00:00"}

@@ -80,17 +80,15 @@ def test_an_attempt_comes_into_being_in_two_places() -> None:
         if text in path.read_text("utf-8")
     }
     assert made == {
-        ("store/sql/calls.sql", "INSERT INTO attempts"),  # accept
         ("store/sql/change.sql", "INSERT INTO attempts"),
         ("store/sql/change.sql", "insert_attempts"),
         ("store/change.py", "insert_attempts"),  # writes CallWork.retry
         ("store/work.py", "_write_attempt("),  # the only one that sets it
         ("store/work.py", "queued_attempt("),
-        ("store/accept.py", "queued_attempt("),
-        ("store/batch_rows.py", "queued_attempt("),  # the first of each row's call, with the call
-        ("store/batch_rows.py", "insert_attempts"),
-        ("store/sql/batches.sql", "insert_attempts"),
-        ("store/sql/batches.sql", "INSERT INTO attempts"),
+        ("store/accept_rows.py", "queued_attempt("),  # the first of each call, with the call
+        ("store/accept_rows.py", "insert_attempts"),
+        ("store/sql/accept.sql", "insert_attempts"),
+        ("store/sql/accept.sql", "INSERT INTO attempts"),
         ("store/rows.py", "queued_attempt("),
         ("store/inbound.py", "queued_attempt("),  # a caller's: with its call, and nobody is dialed for it
         ("store/sql/inbound.sql", "INSERT INTO attempts"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -13,6 +14,7 @@ from calls.ids import call_ref
 from calls.lanes import parse_lane
 from store import agents, attempts, calls, tenants
 from store.calls import Accepted, IdempotencyInFlight, IdempotencyKey, IdempotencyMismatch
+from store.queries import load
 from store.queries import shared_parts as parts
 from store.rows import Attempt, Call
 from store.snapshot import snapshot
@@ -203,6 +205,14 @@ def test_pages_are_newest_first_and_whole(world: World) -> None:
     second = listed(world.db, world.tenant.id, 10, before=first[-1].id)
     assert [call.id for call in [*first, *second]] == ids[::-1]
     assert [call.id for call in listed(world.db, world.tenant.id, 10, status="canceled")] == [ids[2]]
+
+
+def test_what_is_written_is_named_in_one_order() -> None:
+    """Whoever adds a column to what is inserted adds it to what is selected."""
+    statement = load("accept")["insert_calls"]
+    found = re.search(rb"INSERT INTO calls \(([^)]*)\)\s*SELECT\s+([^)]*?)\s*FROM", statement)
+    assert found
+    assert re.findall(rb"\w+", found[1]) == re.findall(rb"\w+", found[2])
 
 
 def test_rows_have_the_columns_order(world: World) -> None:

@@ -167,8 +167,8 @@ class Losing(Database):
         self.lost = False
 
     @contextmanager
-    def connection(self) -> Iterator[Conn]:
-        with self._inner.connection() as conn:
+    def connection(self, *, pipeline: bool = False) -> Iterator[Conn]:
+        with self._inner.connection(pipeline=pipeline) as conn:
             yield conn
         if not self.lost:
             self.lost = True

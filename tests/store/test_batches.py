@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -16,7 +15,6 @@ from store.attempts import Claimed, Refused
 from store.batch_rows import pause
 from store.batches import AcceptedBatch, Fitted, NewBatch, Under
 from store.calls import IdempotencyInFlight, IdempotencyKey, IdempotencyMismatch, QueueFull, UnknownTenant
-from store.queries import load
 from store.request_keys import Remembered
 from tests.store.conftest import T0, World, at
 from tests.store.threads import results, together
@@ -63,24 +61,6 @@ def test_its_calls_are_written_as_single_ones_are(world: World) -> None:
             for body in (one["body"]["data"], other["body"]["data"]):
                 body["id"] = body["attempt"]["id"] = body["batch_id"] = None
         assert other == one, table
-
-
-def test_the_columns_are_those_of_a_single_call() -> None:
-    """Whoever adds a column to the one adds it to the other."""
-    inserted = re.search(rb"INSERT INTO calls \(([^)]*)\)", load("calls")["accept"])
-    copied = re.search(rb"INSERT INTO calls \(([^)]*)\)\s*SELECT\s+([^)]*?)\s*FROM", load("batches")["insert_calls"])
-    assert inserted
-    assert copied
-    assert re.findall(rb"\w+", copied[1]) == re.findall(rb"\w+", copied[2])
-    names = [set(re.findall(rb"\w+", found[1])) for found in (inserted, copied)]
-    assert names[1] - names[0] == {b"batch_id"}
-    assert names[0] - names[1] == set()
-    attempts = [
-        re.search(rb"INSERT INTO attempts \(([^)]*)\)", statement)
-        for statement in (load("calls")["accept"], load("batches")["insert_attempts"])
-    ]
-    first, other = (set(re.findall(rb"\w+", found[1])) for found in attempts if found)
-    assert first == other
 
 
 def test_nothing_of_it_is_there_when_one_call_cannot_be(world: World) -> None:

@@ -305,3 +305,21 @@ def test_a_claim_is_refused_although_no_look_has_been(world: World) -> None:
     refused = world.claim(call.attempt_id)
     assert isinstance(refused, attempts.Refused)
     assert (world.call(call.call.id).status, world.call(call.call.id).end_reason) == ("blocked", "blocked_suppressed")
+
+
+def test_a_number_that_is_lifted_while_it_is_added_is_suppressed_anew(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    to, now, raced = number(), clock(world.db), []
+    first = add(world, to)
+    put = suppressions._put
+
+    def put_and_lifted(*args: object) -> int:
+        new = put(*args)  # type: ignore[arg-type]
+        if not raced:
+            raced.append(new)
+            suppressions.lift(world.db, world.tenant.id, first.id, by="tenant:acme", reason="mistake", now=now)
+        return new
+
+    monkeypatch.setattr("store.suppressions._put", put_and_lifted)
+    entry, added = suppressions.add(world.db, world.tenant.id, to, CUSTOMER, now)
+    assert raced == [0]
+    assert (added.new, entry.lifted_at, entry.id != first.id) == (1, None, True)

@@ -27,7 +27,7 @@ from trunkline.servers import Server
 PLATFORM = {
     "audit_entries", "audit_personal", "audit_read", "budget_epoch", "callers_refused", "carrier_health", "carrier_orders",
     "carriers", "cdr_strangers", "endpoints", "gateway_loads", "gateway_states", "gateway_versions", "operator_keys",
-    "prices", "routes", "schema_migrations", "switches",
+    "operator_request_keys", "prices", "routes", "schema_migrations", "switches",
 }  # fmt: skip
 
 
@@ -126,7 +126,39 @@ def test_what_the_platform_owns_refers_to_no_tenant(database: Database) -> None:
 def test_the_role_is_bound_by_the_rules(database: Database) -> None:
     with database.connection() as conn:
         found = tenancy.look(conn)
-    assert found == tenancy.Guard(role=True, passes=False, may_enter=True, open_tables=[], blind=False)
+    assert (found.role, found.passes, found.may_enter, found.open_tables, found.blind) == (True, False, True, [], False)
+    assert found.more == [], "a migration gave the role a right that store/sql/tenancy.sql takes for foreign"
+    assert tenancy.weaknesses(found, None) == []
+
+
+@pytest.mark.parametrize(
+    ("statement", "more"),
+    [
+        ("ALTER ROLE trunkline_web LOGIN CREATEROLE", ["LOGIN", "CREATEROLE"]),
+        ("GRANT pg_read_all_settings TO trunkline_web", ["member of pg_read_all_settings"]),
+        ("GRANT TRUNCATE ON calls TO trunkline_web", ["TRUNCATE on calls"]),
+        ("GRANT UPDATE ON carriers TO trunkline_web", ["UPDATE on carriers"]),
+        ("GRANT INSERT ON carriers TO PUBLIC", ["INSERT on carriers"]),
+        ("ALTER TABLE carriers OWNER TO trunkline_web", ["owner of carriers"]),
+    ],
+)
+def test_a_right_that_no_migration_gave_is_seen(database: Database, statement: str, more: list[str]) -> None:
+    with database.connection() as conn:
+        conn.execute(statement.encode())
+        found = tenancy.look(conn)
+        conn.rollback()
+    assert found.more == more
+    [(what, _)] = tenancy.weaknesses(found, None)
+    assert more[0] in what
+
+
+def test_a_role_that_passes_by_the_rules_is_seen(database: Database) -> None:
+    with database.connection() as conn:
+        conn.execute("ALTER ROLE trunkline_web BYPASSRLS")
+        found = tenancy.look(conn)
+        conn.rollback()
+    [(what, _)] = tenancy.weaknesses(found, None)
+    assert "passes by row level security" in what
 
 
 def test_a_tenant_sees_its_own_rows_alone(database: Database, bound: Database, houses: tuple[House, House]) -> None:
@@ -233,7 +265,10 @@ def test_an_owner_who_is_no_superuser_is_told_what_to_do_and_then_all_works(plai
     migrate(plain_owner)
     with open_database(_settings(plain_owner), "test", cooperative=False, wait_s=20) as system:
         with system.connection() as conn:
-            assert tenancy.look(conn) == tenancy.Guard(True, False, True, [], False)
+            seen = tenancy.look(conn)
+            assert tenancy.weaknesses(seen, None) == []
+            assert (seen.role, seen.passes, seen.may_enter, seen.open_tables, seen.blind) == (True, False, True, [], False)
+            assert (seen.more, seen.login, name in seen.others) == ([], name, False)
         ours, theirs = _house(system, "ours"), _house(system, "theirs")
         # The owner, whom FORCE binds too, goes by the system's policy.
         assert len(_rows(system, "SELECT id FROM calls")) == 4
@@ -260,5 +295,18 @@ def test_a_login_of_its_own_needs_the_role_and_no_more(
             with open_tenant_database(_settings(postgres_url, web_database_url=own), cooperative=False, wait_s=20) as bound:
                 assert _rows(bound.of_tenant(houses[0].tenant_id), "SELECT id FROM tenants") == [(houses[0].tenant_id,)]
                 assert _rows(bound, "SELECT id FROM tenants") == []
+            # One that may more is none of ours: web does not start with it, and none of its connections serves anybody.
+            settings = _settings(postgres_url, web_database_url=own)
+            tenancy.require_bound(settings)
+            conn.execute(sql.SQL("GRANT pg_read_all_data TO {}").format(role))
+            with pytest.raises(tenancy.Unbound, match=r"beyond trunkline_web's [(]member of pg_read_all_data"):
+                tenancy.require_bound(settings)
+            with pytest.raises(PoolTimeout):
+                open_tenant_database(settings, cooperative=False, wait_s=3)
+            with pytest.raises(tenancy.Unbound, match="has the rights of the tables' owner"):
+                tenancy.require_bound(_settings(postgres_url, web_database_url=postgres_url))
+            # Another login that may take on the role here is told.
+            with psycopg.connect(postgres_url) as owner:
+                assert name in tenancy.look(owner).others
         finally:
             conn.execute(sql.SQL("DROP ROLE {}").format(role))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -98,3 +100,23 @@ def test_strokes_at_once_are_as_many_as_said(pool: ThreadPoolExecutor) -> None:
     assert len(desk.strokes) == 2
     desk.begin.release(4)
     assert [one.result(LIMIT_S) for one in (*two, third, fourth)] == ["A", "B", "C", "D"]
+
+
+def test_whoever_looks_first_takes_along_who_is_there_already() -> None:
+    """Three greenlets that the hub has not let run yet: the first looks, and goes with all of them."""
+    program = """
+from gevent import monkey
+monkey.patch_all()
+import gevent
+from store.together import Together
+
+def strokes(look):
+    seen = []
+    together = Together(lambda items: seen.append(list(items)) or items, most=2, look=look)
+    gevent.joinall([gevent.spawn(together.do, item) for item in "abc"], raise_error=True)
+    return seen
+
+print(strokes(True), strokes(False))
+"""
+    told = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=60).stdout
+    assert told.strip() == "[['a', 'b'], ['c']] [['a'], ['b'], ['c']]"

@@ -115,6 +115,7 @@ def test_the_relay_learns_whose_agent_to_connect(world: World) -> None:
     assert found is not None
     assert (found.call_id, found.tenant_id, found.state, found.switch) == (live.call.id, world.tenant.id, "dialing", "fs1")
     assert (found.agent_kind, found.agent_url, found.agent_audio) == ("websocket", "ws://127.0.0.1:9000/", None)
+    assert found.agent_protocol == "trunkline"
     assert (found.agent_variables, found.metadata) == ({"name": "Ada"}, {"crm": 1})
     assert (found.to_number, found.from_number) == ("+4915112345678", "+493012345678")
     assert relay.agent_for(world.db, uuid4()) is None

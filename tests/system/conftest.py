@@ -16,7 +16,9 @@ CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
     """Everything on private servers: one lab carrier (20 channels, 10 CPS) behind every number."""
-    with Stack(CHECKOUT, [LabCarrier("lab_a", 20, 10)], [Route("all", ("",), ("lab_a",))], private=True) as running:
+    with Stack(
+        CHECKOUT, [LabCarrier("lab_a", 20, 10)], [Route("all", ("",), ("lab_a",))], private=True, runtime=True
+    ) as running:
         yield running
 
 

@@ -28,6 +28,7 @@ def test_the_demo_passes_and_leaves_nothing(tmp_path: pathlib.Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""
     assert "passed: no call lost, no limit broken" in done.stdout
+    assert re.search(r"^\d+ results handed in by the agent, each in its call's record: ", done.stdout, re.MULTILINE)
     kept = re.findall(r"│ (lab_[ab]) +│ +(\d+) │ +0 │ +(\d+) │ +(20|10) │ +(\d+) │ +([52]) │ kept", done.stdout)
     assert [row[0] for row in kept] == ["lab_a", "lab_b"]
     assert sum(int(row[1]) for row in kept) >= 24

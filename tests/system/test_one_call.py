@@ -23,9 +23,11 @@ from settings import Settings
 from store import agents, tenants
 from store.pool import Database, open_database
 from tests.system.house import House, jobs_done
+from tests.system.late_agent import late_agent
+from tests.web.receiver import Receiver
 from trunkline.api import Api
 from trunkline.children import wait_until
-from trunkline.client import Client
+from trunkline.client import CallRuntime, Client, Conflict
 from trunkline.stack import Stack
 
 pytestmark = pytest.mark.system
@@ -268,3 +270,72 @@ def at_once(
             answers.append((reply.status, headers, reply.read()))
             reply.close()
         return answers
+
+
+def test_a_result_that_comes_after_the_end_is_told_and_joined(stack: Stack) -> None:
+    """An agent of the customer's own, with the client: it asks while the call lasts, and hands in when it is over."""
+    caller = Caller(stack, "late")
+    runtime = {"prompt": "Say goodbye.", "variables": {"company": "Acme", "mood": "good"}}
+    with Receiver() as receiver, late_agent() as agent:
+        made = caller.client.create_agent(name="late", kind="websocket", url=agent.url, runtime=runtime)
+        call = caller.client.place_call(
+            to="+12125550124",
+            from_="+12025550100",
+            agent_id=made.id,
+            agent_variables={"mood": "late"},
+            metadata={"order": 9},
+            webhook_url=receiver.url,
+        )
+        wait_until("the agent to be told of the call", lambda: call.id in agent.starts, timeout_s=20)
+        given = agent.starts[call.id]["runtime"]
+        assert given["result_url"] == f"{stack.api}/internal/calls/{call.id}/result"
+        with CallRuntime(stack.api, call.id, given["token"]) as side:
+            config = side.config()
+            assert (config.prompt, config.variables) == ("Say goodbye.", {"company": "Acme", "mood": "late"})
+            assert config.call["metadata"] == {"order": 9}
+            ended = caller.client.wait_for_end(call.id, timeout_s=30)
+            assert (ended.status, ended.hangup_by) == ("completed", "agent")
+            turns = [{"speaker": "agent", "text": "Goodbye, sir.", "at_ms": 0}]
+            kept = side.hand_in(outcome="said_goodbye", summary="It was short.", transcript=turns)
+            assert side.hand_in(outcome="said_goodbye", summary="It was short.", transcript=turns).raw == kept.raw
+            with pytest.raises(Conflict):
+                side.hand_in(outcome="changed_its_mind")
+        wait_until("the result's webhook", lambda: "call.result" in types(receiver), timeout_s=30)
+        wait_until("all that was before it", lambda: len(receiver.requests) >= sequence_of(receiver), timeout_s=30)
+        told = sorted((got.json["data"]["sequence"], got.json["type"]) for got in receiver.requests)
+        assert [sequence for sequence, _ in told] == list(range(1, len(told) + 1)), "without a gap, and each once"
+        assert {"call.answered", "call.agent_connected", "call.completed"} < {kind for _, kind in told}
+        assert told[-1][1] == "call.result"
+        body = next(got.json for got in receiver.requests if got.json["type"] == "call.result")
+        assert body["data"]["result"] == kept.raw
+        record = caller.client.record(call.id)
+        (result,) = record.results
+        assert (result.outcome, result.transcript, result.attempt_id) == ("said_goodbye", turns, record.attempts[0].id)
+        assert result.received_at > ended.ended_at
+        assert record.call.raw["sequence"] == len(told)
+        assert (record.said, record.recordings) == (True, [])
+    logs = "".join(path.read_text(errors="replace") for path in stack.supervisor.logs.iterdir() if path.is_file())
+    assert call.id in logs or record.attempts[0].id in logs, "something is logged of it"
+    assert "Goodbye, sir." not in logs
+    assert "It was short." not in logs
+    assert given["token"] not in logs
+
+
+def types(receiver: Receiver) -> set[str]:
+    return {got.json["type"] for got in list(receiver.requests)}
+
+
+def sequence_of(receiver: Receiver) -> int:
+    """The highest that was heard."""
+    return max(int(got.json["data"]["sequence"]) for got in list(receiver.requests))
+
+
+def test_the_reference_agent_hands_in_what_came_of_its_call(stack: Stack) -> None:
+    caller = Caller(stack, "reports")
+    call = caller.post(SILENT_CALLEE, agent_variables={"tone_hz": 523, "hangup_after_s": 0.3}, max_attempts=1)
+    caller.wait_status(call, "completed", timeout_s=30)
+    wait_until("its result", lambda: caller.see(call, "/results")["data"] != [], timeout_s=20)
+    (result,) = caller.see(call, "/results")["data"]
+    assert (result["outcome"], result["data"]["reason"]) == ("time_over", "agent_hangup")
+    assert [turn["text"] for turn in result["transcript"]] == ["(tone of 523 Hz)"]
+    assert [one["name"] for one in result["latencies"]] == ["runtime_config"], "it has asked for its configuration"

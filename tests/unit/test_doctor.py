@@ -62,7 +62,10 @@ LOGIN = dataclasses.replace(GUARD, blind=True)
         (dataclasses.replace(GUARD, open_tables=["batches"]), None, "fail", "batches"),
         (dataclasses.replace(GUARD, blind=True), None, "fail", "sees no tenant's rows"),
         (GUARD, dataclasses.replace(LOGIN, may_enter=False), "fail", "WEB_DATABASE_URL's login may not take on"),
-        (GUARD, GUARD, "warn", "WEB_DATABASE_URL's login has the rights"),
+        (dataclasses.replace(GUARD, more=["TRUNCATE on calls"]), None, "fail", "TRUNCATE on calls): web does not start"),
+        (dataclasses.replace(GUARD, others=["else", "web"]), dataclasses.replace(LOGIN, login="web"), "warn", "rows: else"),
+        (GUARD, GUARD, "fail", "WEB_DATABASE_URL's login has the rights"),
+        (GUARD, dataclasses.replace(LOGIN, beyond=["CREATEROLE"]), "fail", "beyond trunkline_web's (CREATEROLE)"),
     ],
 )
 def test_tenants_are_kept_apart(guard: Guard, login: Guard | None, level: str, word: str) -> None:

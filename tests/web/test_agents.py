@@ -45,6 +45,12 @@ def test_what_is_changed_is_changed_and_the_rest_stays(api: Api) -> None:
         ({"audio": "a.wav"}, {"/audio": "not_allowed"}),
         ({"url": "wss://127.0.0.1/"}, {"/url": "private_address"}),
         ({"url": None}, {"/url": "wrong_type"}),
+        ({"protocol": "sip"}, {"/protocol": "bad_value"}),
+        ({"fallback": {"action": "transfer"}}, {"/fallback/action": "not_supported_yet"}),
+        ({"fallback": {"action": "announcement", "text": "Sorry."}}, {"/fallback/text": "not_supported_yet"}),
+        ({"fallback": {"action": "announcement"}}, {"/fallback/audio": "required"}),
+        ({"fallback": {"action": "hangup", "audio": "a.wav"}}, {"/fallback/audio": "not_allowed"}),
+        ({"fallback": {"action": "announcement", "audio": "../a.wav"}}, {"/fallback/audio": "bad_format"}),
         ({"greeting": "hello"}, {"/greeting": "unknown_field"}),
     ],
 )
@@ -57,6 +63,60 @@ def test_what_cannot_be_changed_is_refused_by_name(
     response = api.send("PATCH", path, json=body)
     assert (response.status_code, named(response)) == (422, fault)
     assert api.get(path).get_json() == before
+
+
+def test_how_an_agent_is_spoken_to_is_said_and_can_be_changed(api: Api) -> None:
+    ours = made(api, "own")
+    theirs = made(api, "stock", protocol="twilio")
+    assert (api.get(ours).get_json()["protocol"], api.get(theirs).get_json()["protocol"]) == ("trunkline", "twilio")
+    assert api.send("PATCH", theirs, json={"protocol": "trunkline"}).get_json()["protocol"] == "trunkline"
+    spoken = {"name": "spoken", "kind": "announcement", "audio": "a.wav"}
+    refused = api.post("/v1/agents", {**spoken, "protocol": "trunkline"})
+    assert (refused.status_code, named(refused)) == (422, {"/protocol": "not_allowed"})
+    path = api.post("/v1/agents", spoken).headers["Location"]
+    assert api.get(path).get_json()["protocol"] is None
+    assert named(api.send("PATCH", path, json={"protocol": "twilio"})) == {"/protocol": "not_allowed"}
+
+
+def test_what_is_done_when_an_agent_fails_is_said_and_can_be_changed(api: Api) -> None:
+    path = made(api, "steady")
+    assert api.get(path).get_json()["fallback"] == {"action": "hangup", "audio": None}
+    sorry = {"action": "announcement", "audio": "sorry.wav"}
+    assert api.send("PATCH", path, json={"fallback": sorry}).get_json()["fallback"] == sorry
+    assert api.send("PATCH", path, json={"name": "steadier"}).get_json()["fallback"] == sorry
+    assert api.send("PATCH", path, json={"fallback": {"action": "hangup"}}).get_json()["fallback"]["action"] == "hangup"
+    assert api.get(made(api, "polite", fallback=sorry)).get_json()["fallback"] == sorry
+
+
+def test_a_secret_is_told_once_and_follows_the_one_before(api: Api, world: World) -> None:
+    path = made(api, "secretive")
+    agent = parse_ref("agent", path.rpartition("/")[2])
+
+    def signing() -> str | None:
+        """As the relay asks."""
+        with world.database.connection() as conn:
+            row = conn.execute(
+                "SELECT CASE WHEN next_secret_at <= now() THEN next_secret ELSE secret END FROM agents WHERE id = %s",
+                (agent,),
+            ).fetchone()
+        assert row is not None
+        return None if row[0] is None else str(row[0])
+
+    assert signing() is None, "nobody asked for one"
+    first = api.post(f"{path}/rotate_secret", {})
+    assert first.status_code == 200
+    assert signing() == first.get_json()["secret"], "there is none before it to wait for"
+    assert "secret" not in api.get(path).get_json()
+    second = api.post(f"{path}/rotate_secret", {}).get_json()["secret"]
+    assert signing() == first.get_json()["secret"] != second
+    third = api.post(f"{path}/rotate_secret", {"overlap_s": 0}).get_json()["secret"]
+    assert signing() == third
+    assert api.post(f"{path}/rotate_secret", {"overlap_s": 60}).status_code == 200
+    assert signing() == third
+    assert named(api.post(f"{path}/rotate_secret", {"overlap_s": -1})) == {"/overlap_s": "out_of_range"}
+    spoken = api.post("/v1/agents", {"name": "mute", "kind": "announcement", "audio": "a.wav"}).headers["Location"]
+    refused = api.post(f"{spoken}/rotate_secret", {})
+    assert (refused.status_code, refused.get_json()["code"]) == (409, "no_secret")
 
 
 @pytest.mark.parametrize("kind", ["fleet"])

@@ -19,7 +19,9 @@ from store import tenants
 from tests.web.conftest import FROM, TO, World
 from tests.web.faultproxy import LOST, UNHEARD, Proxy, proxy_to
 from tests.web.served import Server
+from tests.web.test_runtime import Placed, attempts_of, token_of
 from trunkline.client import (
+    CallRuntime,
     Client,
     Conflict,
     DeadlineExceeded,
@@ -248,3 +250,32 @@ def test_a_key_is_not_sent_in_the_clear() -> None:
             Client(base, "tl_x")
     Client("https://calls.example.com", "tl_x").close()
     Client("http://calls.example.com", "tl_x", insecure=True).close()
+
+
+def test_a_result_is_handed_in_once_however_many_answers_are_lost(
+    proxy: Proxy, client: Client, world: World, wanted: dict[str, Any]
+) -> None:
+    for fault in (*UNHEARD, *LOST):
+        call = client.place_call(**wanted)
+        made = Placed(call.id, attempts_of(world.database, call.id)[0])
+        token = token_of(world.database, world.ours.id, made)
+        with CallRuntime(proxy.base, call.id, token, timeout_s=60, sleep=lambda _: None) as side:
+            assert side.config().call["id"] == call.id
+            proxy.faults.append(fault)
+            kept = side.hand_in(outcome="done", summary="All is well.", transcript=[{"speaker": "agent", "text": "Hello."}])
+            with pytest.raises(Conflict, match="result_taken"):
+                side.hand_in(outcome="other")
+        (result,) = client.results(call.id)
+        assert (result.outcome, result.summary, result.turn_count, result.received_at) == (
+            "done", "All is well.", 1, kept.received_at,
+        )  # fmt: skip
+        record = client.record(call.id)
+        assert ([one.raw for one in record.results], record.call.id, len(record.attempts)) == ([result.raw], call.id, 1)
+        (erased,) = client.erase_results(call.id)
+        assert (erased.outcome, erased.summary, erased.transcript) == ("done", None, None)
+
+
+def test_a_call_token_that_is_not_good_is_told_as_what_it_is(proxy: Proxy, client: Client, wanted: dict[str, Any]) -> None:
+    call = client.place_call(**wanted)
+    with CallRuntime(proxy.base, call.id, "nonsense", timeout_s=60) as side, pytest.raises(NotFound):
+        side.config()

@@ -19,8 +19,10 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from calls.access import SCOPES
 from calls.ids import recording_ref
-from store import keys, recordings, tenants
+from store import calls, keys, recordings, results, tenants
+from store.results import NewResult
 from tests.web.conftest import Api, World
+from web.api.idempotency import in_flight
 from web.codes import codes
 
 Operation = tuple[str, str]
@@ -201,6 +203,14 @@ def _recorded(world: World, call: str) -> str:
     return recording_ref(made.id)
 
 
+def _handed_in(world: World, call: str) -> None:
+    """Its agent handed in what came of it."""
+    attempt = calls.list_attempts(world.database, world.ours.id, UUID(call[5:]))[0].id
+    turns = [{"speaker": "agent", "text": "Hello."}]
+    new = NewResult("done", "All is well.", {"data": {}, "transcript": turns}, bytes(32))
+    assert results.take(world.database, world.ours.id, attempt, new, days=1, now=datetime.now(UTC)) is not None
+
+
 def _suppress(api: Api) -> None:
     one = {"number": "+4930999991", "source": "described"}
     several = {"numbers": ["+4930999992", "none"], "source": "described", "obtained_at": "2026-03-01T00:00:00Z"}
@@ -268,8 +278,11 @@ def _provoke(api: Api, world: World, spec: dict[str, Any], order: Callable[..., 
         api.send("DELETE", f"/v1/agents/{known}")
     recorded = api.post("/v1/calls", order()).get_json()["id"]
     made_there = _recorded(world, recorded)
+    _handed_in(world, recorded)
     for known in (recorded, call, nobody):
-        api.get(f"/v1/calls/{known}/recordings")
+        for suffix in ("recordings", "record", "results"):
+            api.get(f"/v1/calls/{known}/{suffix}")
+        api.send("DELETE", f"/v1/calls/{known}/results")
         for verb in ("pause_recording", "resume_recording"):
             for key in (verb, "other", "other", "not one"):
                 api.post(f"/v1/calls/{known}/actions/{verb}", headers={"Idempotency-Key": key})
@@ -327,6 +340,21 @@ def _provoke_keys(api: Api) -> None:
         api.send("DELETE", path)
 
 
+#: No key that is taken.
+MALFORMED = {"Idempotency-Key": "no key"}
+
+
+def takes_a_key(operation: dict[str, Any]) -> bool:
+    return any(one["name"] == "Idempotency-Key" for one in operation.get("parameters", []))
+
+
+@contextmanager
+def in_flight_always(*_: object) -> Iterator[None]:
+    """In the place of web.api.flights.only_one: the first request with the key is always still worked on."""
+    raise in_flight()
+    yield
+
+
 def refuse_everything(api: Api, world: World, spec: dict[str, Any], monkeypatch: Any) -> None:
     """Each operation's refusals that come before anything else: no key, another scope, too many, Postgres away."""
 
@@ -343,8 +371,15 @@ def refuse_everything(api: Api, world: World, spec: dict[str, Any], monkeypatch:
         if method == "POST" and operation["security"] != [{"operator_key": []}]:
             more: dict[str, Any] = {"json": {}} if "requestBody" in operation else {}
             refused = api.send(method, filled(path), headers={"Idempotency-Key": "described"}, **more)
-            takes = any(one["name"] == "Idempotency-Key" for one in operation.get("parameters", []))
-            assert (refused.get_json()["code"] == "idempotency_key_not_taken") != takes, path
+            takes = takes_a_key(operation)
+            assert (refused.get_json().get("code") == "idempotency_key_not_taken") != takes, path
+            if takes:
+                assert api.send(method, filled(path), headers=MALFORMED, **more).status_code in (400, 404, 422)
+    with monkeypatch.context() as patch:
+        patch.setattr("web.api.once.only_one", in_flight_always)
+        for (method, path), operation in operations(spec):
+            if operation["security"] != [{"operator_key": []}] and takes_a_key(operation) and "requestBody" not in operation:
+                api.send(method, filled(path), headers={"Idempotency-Key": "described"})
     everything("")
     for scopes in (("keys:manage",), ("limits:read",)):
         everything(keys.create(world.database, tenant_id=world.ours.id, scopes=scopes)[1])

@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from flask import Flask
 from jsonschema import Draft202012Validator
 
 from calls.ids import agent_ref
 from tests.web.conftest import Api, World
+from tests.web.operators import a_switch, operator_api
 from tests.web.test_docs import _recorded, follow, operations
 
 
@@ -50,13 +52,13 @@ def _value(expression: Any, step: Step) -> Any:
 class Walk:
     """Asks operations by their ids, and holds every answer against what is described."""
 
-    def __init__(self, api: Api, spec: dict[str, Any]) -> None:
+    def __init__(self, api: Api, spec: dict[str, Any], kind: str = "api_key") -> None:
         self.api, self.spec = api, spec
-        #: What a tenant's key opens.
+        #: What such a key opens.
         self.described = {
             described["operationId"]: (*operation, described)
             for operation, described in operations(spec)
-            if any("api_key" in way for way in described.get("security", spec["security"]))
+            if any(kind in way for way in described.get("security", spec["security"]))
         }
 
     def ask(self, operation_id: str, parameters: dict[str, str], body: Any) -> Step | None:
@@ -99,6 +101,30 @@ def test_every_link_can_be_gone_along(api: Api, world: World, order: Callable[..
         newest = walk.ask(listing, {}, None)
         assert newest is not None
         waiting.appendleft(newest)
+    seen = _gone_along(walk, waiting)
+    assert {"getCall", "listCallEvents", "getCallAction", "getRecording", "deleteRecording"} <= seen.keys()
+    assert len(seen) >= len(walk.described) * 2 // 3, sorted(walk.described.keys() - seen.keys())
+
+
+def test_every_operators_link_can_be_gone_along(app: Flask, world: World) -> None:
+    api = operator_api(app, world)
+    walk = Walk(api, api.get("/v1/openapi.json", key="").get_json(), "operator_key")
+    a_switch(world)
+    waiting = deque(walk.roots({"name": "linked"}))
+    # Lists that no root filled.
+    assert api.send("PUT", "/v1/operator/prices/49", json={"per_minute": 1}).status_code == 200
+    assert api.send("PUT", "/v1/operator/tenants/ours/caller_ids/+442079460000", json={}).status_code == 200
+    for listing, where in (("operatorListPrices", {}), ("operatorListCallerIds", {"tenant": "ours"})):
+        filled = walk.ask(listing, where, None)
+        assert filled is not None
+        waiting.appendleft(filled)
+    seen = _gone_along(walk, waiting)
+    assert {"operatorGetTenant", "operatorGetKey", "operatorRemovePrice", "operatorGetSuppression"} <= seen.keys()
+    assert len(seen) >= len(walk.described) * 2 // 3, sorted(walk.described.keys() - seen.keys())
+
+
+def _gone_along(walk: Walk, waiting: deque[Step]) -> dict[str, set[str]]:
+    """Every link of these answers, and of the answers behind them, once; by operation that answered, its links."""
     gone: set[tuple[str, str]] = set()
     seen: dict[str, set[str]] = {}
     ended: list[tuple[Step, str]] = []
@@ -127,8 +153,7 @@ def test_every_link_can_be_gone_along(api: Api, world: World, order: Callable[..
     # The last page has no next one.
     left = {(operation, name) for operation, names in seen.items() for name in names if name != "nextPage"} - gone
     assert left == set()
-    assert {"getCall", "listCallEvents", "getCallAction", "getRecording", "deleteRecording"} <= seen.keys()
-    assert len(seen) >= len(walk.described) * 2 // 3, sorted(walk.described.keys() - seen.keys())
+    return seen
 
 
 def _along(walk: Walk, step: Step, name: str) -> Step | None:

@@ -19,6 +19,10 @@ from settings import Settings
         ("'+442079460000'", "'+44********00'"),
         ("key tl_abcdefgh1234_" + "0123456789abcdef" * 4, "key tl_abcdefgh1234_***"),
         ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_***"),
+        (
+            "start " + ".".join(("eyJhbGciOiJIUzI1NiJ9", "-0301234567-" * 4, "-0301234567" * 3 + "-012345678")),
+            "start eyJ***",
+        ),
         ("postgresql://user:pass@host/db", "postgresql://user:***@host/db"),
         ("redis://:pass@host:6379/0", "redis://:***@host:6379/0"),
         (

@@ -12,11 +12,13 @@ from calls.access import network
 from store import operator_keys, tenants
 from tests.web.conftest import Api, World
 from tests.web.operators import a_switch, operator_api
-from tests.web.test_docs import answers_that_fit, filled, operations, spec
+from tests.web.test_docs import MALFORMED, answers_that_fit, filled, in_flight_always, operations, spec, takes_a_key
+from web.api.lists import IMPORT_BYTES
 
 __all__ = ["spec"]  # a fixture
 
-BROKEN = ((b"x" * 70_000, "application/json"), (b"x", "application/json"), (b"x", "text/plain"))
+JSON = "application/json"
+BROKEN = ((b"x" * 70_000, JSON), (b"x", JSON), (b"x", "text/plain"))
 
 
 def test_every_described_answer_occurs_and_fits_its_schema(
@@ -97,6 +99,49 @@ def _made(api: Api, world: World) -> None:
     for status in (200, 404):
         _send(api, "DELETE", "/limits/global", status=status)
     _send(api, "GET", "/why", status=200)
+    _rules(api)
+    _prices_and_suppressions(api)
+
+
+def _rules(api: Api) -> None:
+    number = "%2B442079460000"
+    for name, status in (("described", 200), ("nobody", 404)):
+        at = f"/tenants/{name}"
+        for what in ("rules", "destinations", "caller_ids", "caps"):
+            _send(api, "GET", f"{at}/{what}", status=status)
+        _send(api, "PATCH", f"{at}/rules", {"hours": "none", "hours_reason": "own appointments"}, status)
+        _send(api, "PATCH", f"{at}/rules", {"consent": {"basis": "contract", "reference": "archive 17"}}, status)
+        _send(api, "PATCH", f"{at}/destinations", {"entries": [{"match": "DE"}, {"match": "+4312", "allow": False}]}, status)
+        _send(api, "PATCH", f"{at}/caps", {"calls_per_minute": 60, "spend_per_day": 12.5}, status)
+        _send(api, "PUT", f"{at}/caller_ids/{number}", {"how": "verified"}, status)
+        for what in ("rules", "destinations", "caller_ids", "caps"):
+            _send(api, "GET", f"{at}/{what}", status=status)
+        _send(api, "GET", f"{at}/caller_ids/{number}", status=status)
+        _send(api, "DELETE", f"{at}/caller_ids/{number}", status=status)
+        _send(api, "DELETE", f"{at}/caller_ids/{number}", status=404)
+    _send(api, "GET", "/tenants/described/caller_ids?limit=x", status=422)
+
+
+def _prices_and_suppressions(api: Api) -> None:
+    _send(api, "PUT", "/prices/4915", {"per_minute": 0.08}, 200)
+    _send(api, "POST", "/prices/import", {"prices": [{"prefix": "all", "per_minute": 0.5}]}, 200)
+    _send(api, "GET", "/prices", status=200)
+    _send(api, "GET", "/prices?limit=x", status=422)
+    for status in (200, 404):
+        _send(api, "GET", "/prices/4915", status=status)
+        _send(api, "DELETE", "/prices/4915", status=status)
+    one = {"number": "+4930123499", "source": "letter"}
+    where = _send(api, "POST", "/suppressions", one, 201).headers["Location"].removeprefix("/v1/operator")
+    several = {"numbers": ["+4930123498", "x"], "source": "registry", "obtained_at": "2026-03-01T00:00:00Z"}
+    _send(api, "POST", "/suppressions/import", several, 200)
+    _send(api, "GET", "/suppressions", status=200)
+    _send(api, "GET", "/suppressions?limit=x", status=422)
+    _send(api, "GET", where, status=200)
+    _send(api, "DELETE", where, status=422)
+    _send(api, "DELETE", f"{where}?reason=mistake", status=200)
+    nobodys = f"/suppressions/suppression_{'0' * 32}"
+    _send(api, "GET", nobodys, status=404)
+    _send(api, "DELETE", f"{nobodys}?reason=mistake", status=404)
 
 
 def _bodies(api: Api, spec: dict[str, Any]) -> None:
@@ -106,6 +151,8 @@ def _bodies(api: Api, spec: dict[str, Any]) -> None:
             for data, kind in BROKEN:
                 api.send(method, filled(path), data=data, content_type=kind)
             assert api.send(method, filled(path), json={"unknown": 1}).status_code == 422, path
+            if path.endswith("/import"):
+                assert api.send(method, filled(path), data=b"x" * (IMPORT_BYTES + 1), content_type=JSON).status_code == 413
 
 
 def _refusals(api: Api, world: World, spec: dict[str, Any], monkeypatch: Any) -> None:
@@ -122,7 +169,21 @@ def _refusals(api: Api, world: World, spec: dict[str, Any], monkeypatch: Any) ->
         if path.startswith("/v1/operator/") and method == "POST":
             more: dict[str, Any] = {"json": {}} if "requestBody" in operation else {}
             refused = api.send(method, filled(path), headers={"Idempotency-Key": "described"}, **more)
-            assert refused.get_json()["code"] == "idempotency_key_not_taken", path
+            taken = takes_a_key(operation)
+            assert (refused.get_json().get("code") == "idempotency_key_not_taken") != taken, path
+            if taken:
+                described = path.replace("{tenant}", "described")
+                assert api.send(method, filled(described), headers=MALFORMED, **more).status_code in (400, 422)
+    with monkeypatch.context() as patch:
+        patch.setattr("web.api.once.only_one", in_flight_always)
+        for (method, path), operation in operations(spec):
+            if path.startswith("/v1/operator/") and takes_a_key(operation):
+                example = next(iter(operation.get("requestBody", {}).get("content", {}).values()), {}).get("example")
+                body = {} if example is None else {"json": example}
+                again = api.send(
+                    method, filled(path.replace("{tenant}", "described")), headers={"Idempotency-Key": "described"}, **body
+                )
+                assert again.get_json()["code"] == "idempotency_in_flight", path
     everything("")
     everything(operator_keys.create(world.database, name="far", allowed_ips=[network("192.0.2.1")])[1])
     slow = Api(api.app, operator_keys.create(world.database, name="few")[1])

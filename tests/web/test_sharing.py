@@ -32,8 +32,7 @@ def test_whoever_comes_meanwhile_shares_the_next_one() -> None:
         # They came after the first question was put: its answer is not theirs.
         assert {one.result(20) for one in rest} == {1}
     assert asked == [0, 1]
-    assert not sharing._turns
-    assert not sharing._next
+    assert not sharing._desks
 
 
 def test_an_error_is_shared_and_not_kept() -> None:

@@ -85,7 +85,7 @@ def test_the_node_snippet_tells_genuine_from_false(tmp_path: Path) -> None:
 
 def test_every_type_is_in_the_table_and_no_other() -> None:
     table = TEXT.partition("### Types")[2].partition("## The request")[0]
-    assert set(re.findall(r"`((?:call|recording|webhook_endpoint)\.[a-z_]+)`", table)) == {*EVENT_TYPES, TEST}
+    assert set(re.findall(r"`((?:call|recording|suppression|webhook_endpoint)\.[a-z_]+)`", table)) == {*EVENT_TYPES, TEST}
 
 
 def test_the_waits_are_those_of_the_settings() -> None:

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 from tests.web.conftest import World
@@ -79,3 +80,16 @@ def test_the_order_of_patching_is_asserted(postgres_url: str) -> None:
     )
     assert done.returncode != 0
     assert b"NotCooperative" in done.stderr
+
+
+def test_it_does_not_start_where_row_level_security_would_not_hold(
+    postgres_url: str, redis_url: str, world: World, tmp_path: Path
+) -> None:
+    # The owner's own address in the place of a login that may nothing else.
+    environment = {"DATABASE_URL": postgres_url, "REDIS_URL": redis_url, "WEB_DATABASE_URL": postgres_url}
+    server = Server(environment, tmp_path / "web.log")
+    try:
+        assert server.process.wait(timeout=60) != 0
+    finally:
+        server.close()
+    assert "WEB_DATABASE_URL's login has the rights of the tables' owner" in server.log.read_text()

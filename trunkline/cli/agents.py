@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import click
 
 from trunkline.cli.common import JSON_OPTION, agent, changing, database, show, tenant
@@ -62,6 +64,24 @@ def change(tenant_name: str, name: str, *, paused: bool) -> None:
         agents.set_paused(change.database, agent(change.database, tenant_name, name).id, paused)
         change.note("agent.changed", f"agent:{tenant_name}/{name}", {"paused": paused})
     click.echo(f"agent {tenant_name}/{name}: {'paused' if paused else 'on'}")
+
+
+@agents_group.command("rotate-secret")
+@click.argument("tenant_name", metavar="TENANT")
+@click.argument("name", metavar="AGENT")
+@click.option("--overlap", "overlap_s", type=click.IntRange(0), default=86_400, show_default=True, help="s; signs after it")
+def rotate_secret(tenant_name: str, name: str, overlap_s: int) -> None:
+    """Give an agent a secret for its tokens, or a new one, and print it. Over the overlap the one of before signs."""
+    from store import agents
+
+    with changing() as change:
+        found = agent(change.database, tenant_name, name)
+        overlap = timedelta(seconds=overlap_s)
+        made = agents.rotate_secret(change.database, found.tenant_id, found.id, datetime.now(UTC), overlap)
+        if made is None:
+            raise ValueError(f"agent {tenant_name}/{name}: only a websocket agent has a secret")
+        change.note("agent.changed", f"agent:{tenant_name}/{name}", {"secret": "rotated", "overlap_s": overlap_s})
+    click.echo(made)
 
 
 COMMANDS = (agents_group,)

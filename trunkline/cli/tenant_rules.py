@@ -206,7 +206,7 @@ def set_rules(name: str, **options: Any) -> None:
         raise ValueError("--consent-reference: belongs to --consent-basis; give both")
     with changing() as change:
         rules = outbound.update(change.database, tenant(change.database, name).id, **changes)
-        data, personal = _told(changes)
+        data, personal = outbound.told(changes)
         change.note("tenant.rules_changed", f"tenant:{name}", data, personal=personal)
     click.echo(f"tenant {name}: hours {rules.hours}, consent {'-' if rules.consent is None else rules.consent['basis']}")
 
@@ -237,17 +237,4 @@ def suggest(name: str) -> None:
 
 
 #: Groups of ``trunkline tenants``; nothing of its own.
-
-
-def _told(changes: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """What the ledger keeps for good, and what may name people: who attests, where a proof is. None: nothing does."""
-    data = {field: value.as_dict() if hasattr(value, "as_dict") else value for field, value in changes.items()}
-    personal: dict[str, Any] = {}
-    if data.get("hours_reason") is not None:
-        personal["hours_reason"] = data.pop("hours_reason")
-    if data.get("consent") is not None:
-        personal["reference"] = data["consent"].pop("reference")
-    return data, personal or None
-
-
 COMMANDS: tuple[click.Command, ...] = ()

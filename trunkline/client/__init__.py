@@ -25,7 +25,8 @@ from trunkline.client.errors import (
     Unauthenticated,
     Unreachable,
 )
-from trunkline.client.models import Action, Agent, Attempt, Call, Event, Limit, Place, Recording
+from trunkline.client.models import Action, Agent, Attempt, Call, Event, Limit, Place, Record, Recording, Result
+from trunkline.client.runtime import CallRuntime, RuntimeConfig
 from trunkline.client.transport import Answer
 from trunkline.client.webhooks import WebhookRefused, verify
 
@@ -36,6 +37,7 @@ __all__ = [
     "ApiError",
     "Attempt",
     "Call",
+    "CallRuntime",
     "Client",
     "Conflict",
     "DeadlineExceeded",
@@ -49,7 +51,10 @@ __all__ = [
     "OutcomeUnknown",
     "Place",
     "QueueFull",
+    "Record",
     "Recording",
+    "Result",
+    "RuntimeConfig",
     "ServerFault",
     "TooMany",
     "TrunklineError",

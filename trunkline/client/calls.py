@@ -20,7 +20,9 @@ from trunkline.client.models import (
     Limit,
     Model,
     Place,
+    Record,
     Recording,
+    Result,
 )
 from trunkline.client.transport import Answer, Transport
 
@@ -134,6 +136,19 @@ class Client:
     def recordings(self, call_id: str) -> list[Recording]:
         """A call's recordings."""
         return self._listed(f"/v1/calls/{_part(call_id)}/recordings", Recording)
+
+    def record(self, call_id: str) -> Record:
+        """A call with all that belongs to it: dials, events in short, recordings, and what its agents handed in."""
+        return Record.of(self.request("GET", f"/v1/calls/{_part(call_id)}/record").body)
+
+    def results(self, call_id: str) -> list[Result]:
+        """What the agents of a call handed in."""
+        return self._listed(f"/v1/calls/{_part(call_id)}/results", Result)
+
+    def erase_results(self, call_id: str) -> list[Result]:
+        """Erase what was said of it; what is left of each."""
+        told = self.request("DELETE", f"/v1/calls/{_part(call_id)}/results").body["data"]
+        return [Result.of(one) for one in told]
 
     def queue(self, call_id: str) -> Place:
         """Where a queued call stands. Raises ``Conflict`` (``not_queued``) once it is dialed."""

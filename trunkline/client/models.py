@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, TypeVar
@@ -123,6 +123,7 @@ class Agent(Model):
     kind: str
     url: str | None
     audio: str | None
+    runtime: Mapping[str, Any] | None
     paused: bool
     created_at: datetime
 
@@ -161,3 +162,48 @@ class Recording(Model):
     sha256: str | None
     url: str | None
     url_expires_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result(Model):
+    """What the agent of an attempt handed in. What was said is None where it was erased, or is not shown to this key."""
+
+    attempt_id: str
+    outcome: str
+    summary: str | None
+    data: Mapping[str, Any] | None
+    transcript: Sequence[Mapping[str, Any]] | None
+    latencies: Sequence[Mapping[str, Any]] | None
+    tool_calls: Sequence[Mapping[str, Any]] | None
+    recording_parts: Sequence[Mapping[str, Any]] | None
+    turn_count: int
+    tool_call_count: int
+    received_at: datetime
+    retention_until: datetime
+    erased_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Record:
+    """A call with all that belongs to it. ``events``: type, source, count, first_at, last_at of each type. ``said``: whether
+    this key is shown what was said.
+    """
+
+    call: Call
+    attempts: Sequence[Attempt]
+    events: Sequence[Mapping[str, Any]]
+    recordings: Sequence[Recording]
+    results: Sequence[Result]
+    said: bool
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> Record:
+        """The typed form of ``told``."""
+        return cls(
+            Call.of(told["call"]),
+            [Attempt.of(one) for one in told["attempts"]],
+            told["events"],
+            [Recording.of(one) for one in told["recordings"]],
+            [Result.of(one) for one in told["results"]],
+            told["said"],
+        )

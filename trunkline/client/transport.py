@@ -84,8 +84,12 @@ class Transport:
         body: Any = None,
         idempotency_key: str | None = None,
         timeout_s: float | None = None,
+        repeat: bool = False,
     ) -> Answer:
-        """The answer, 2xx. Raises :class:`ApiError`, :class:`DeadlineExceeded`, :class:`Unreachable`."""
+        """The answer, 2xx. ``repeat``: it does the same however often it is carried out.
+
+        Raises :class:`ApiError`, :class:`DeadlineExceeded`, :class:`Unreachable`.
+        """
         until = self._clock() + (self._timeout_s if timeout_s is None else timeout_s)
         headers = {"Authorization": f"Bearer {self._key}", "Accept": "application/json", "User-Agent": "trunkline-client/1"}
         data = None
@@ -96,7 +100,7 @@ class Transport:
         if idempotency_key is not None:
             headers[KEY_HEADER] = idempotency_key
         url = self._base + path + (f"?{urlencode(query)}" if query else "")
-        again = method in _READS or idempotency_key is not None
+        again = repeat or method in _READS or idempotency_key is not None
         last: ApiError | None = None
         why: object = "the answer did not arrive"
         tries = 0

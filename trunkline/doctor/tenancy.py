@@ -7,7 +7,7 @@ import psycopg
 from settings import Settings
 from store import tenancy
 from store.pool import WEB_ROLE, Database, open_database
-from store.tenancy import Guard
+from store.tenancy import Guard, weaknesses
 from trunkline.doctor.finding import Finding, fail, ok, warn
 
 ABOUT = "tenants apart"
@@ -17,13 +17,10 @@ WAIT_S = 5.0
 
 def judge_guard(guard: Guard, own_login: Guard | None) -> list[Finding]:
     """``guard``: as DATABASE_URL's login sees it. ``own_login``: as WEB_DATABASE_URL's does; None: that is not set."""
-    found = []
+    found: list[Finding] = []
     if not guard.role:
         return [fail(ABOUT, f"there is no role {WEB_ROLE}: no tenant's request is served", "trunkline migrate")]
-    if guard.passes:
-        what = f"{WEB_ROLE} passes by row level security: only the conditions in our SQL keep tenants apart"
-        remedy = f"ALTER ROLE {WEB_ROLE} NOSUPERUSER NOBYPASSRLS, and make it no member of the tables' owner"
-        found.append(fail(ABOUT, what, remedy))
+    found += [fail(ABOUT, f"{what}: web does not start", remedy) for what, remedy in weaknesses(guard, own_login)]
     if guard.open_tables:
         what = f"without row level security: {', '.join(guard.open_tables)}"
         found.append(fail(ABOUT, what, "SELECT guard_tenant_tables(); as the owner of the tables"))
@@ -35,9 +32,11 @@ def judge_guard(guard: Guard, own_login: Guard | None) -> list[Finding]:
         whose = "DATABASE_URL" if own_login is None else "WEB_DATABASE_URL"
         what = f"{whose}'s login may not take on {WEB_ROLE}: no tenant's request is served"
         found.append(fail(ABOUT, what, f"GRANT {WEB_ROLE} TO that login"))
-    if own_login is not None and not own_login.blind:
-        what = "WEB_DATABASE_URL's login has the rights of the tables' owner, or is a superuser: it protects nothing"
-        found.append(warn(ABOUT, what, f"CREATE ROLE ... LOGIN; GRANT {WEB_ROLE} TO it, and nothing else"))
+    others = [name for name in guard.others if own_login is None or name != own_login.login]
+    if others:
+        what = f"other logins may take on {WEB_ROLE} in this database, and see any tenant's rows: {', '.join(others)}"
+        remedy = "REVOKE CONNECT ON DATABASE ... FROM PUBLIC and GRANT it to our logins, where they are another house's"
+        found.append(warn(ABOUT, what, remedy))
     return found or [ok(ABOUT, f"row level security holds for {WEB_ROLE}")]
 
 

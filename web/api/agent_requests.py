@@ -8,17 +8,20 @@ from typing import Any, ClassVar
 from marshmallow import ValidationError, validates_schema
 
 from calls.numbers import parse_destination
-from web.api.agent_answers import AGENT_KINDS
-from web.api.fields import Choice, Fault, Reference, Request, Telephone, Text
+from web.api.agent_answers import AGENT_KINDS, AGENT_PROTOCOLS
+from web.api.fallback_fields import FallbackRequest
+from web.api.fields import Choice, Fault, Reference, Request, Telephone, Text, Whole
 from web.api.requests import PageQuery
 from web.api.retry_fields import Part
+from web.api.runtime_fields import RuntimeRequest, runtime_fault
 from web.api.script_fields import MenuRequest, audio_file, script, voice
 from web.api.transfer_fields import transfer_list
 from web.api.urls import Url
+from web.api.webhook_fields import OVERLAP_MAX_S, OVERLAP_S
 
 #: Of each kind the fields of which exactly one says who or where the agent is, and those that go with it.
 WHERE = {"websocket": ("url",), "announcement": ("audio", "script"), "sip": ("number",)}
-WITH = {"websocket": (), "announcement": ("menu", "voice"), "sip": ()}
+WITH = {"websocket": ("protocol", "fallback"), "announcement": ("menu", "voice"), "sip": ()}
 _PAUSED = "is your operator's to say; leave it out, and place no calls with this agent"
 _LATER = {
     "fleet": "agents that this platform runs itself are not there yet; use websocket, with the address of your own",
@@ -46,6 +49,15 @@ def _number() -> Telephone:
     )
 
 
+def _runtime() -> Part:
+    return Part(RuntimeRequest, metadata={"description": "what its calls are given when they ask: docs/runtime.md"})
+
+
+def _protocol(**more: Any) -> Choice:
+    words = "websocket: trunkline, or twilio (Media Streams), for a bot that was written for it"
+    return Choice(AGENT_PROTOCOLS, metadata={"description": words, **more})
+
+
 def of_kind(kind: str) -> tuple[str, ...]:
     """The fields that an agent of the kind may have."""
     return (*WHERE[kind], *WITH[kind])
@@ -65,6 +77,9 @@ class NewAgentRequest(Request):
     name = _name(required=True)
     kind = Choice(AGENT_KINDS, later=_LATER, required=True)
     url = _url()
+    protocol = _protocol(default="trunkline")
+    fallback = Part(FallbackRequest, metadata={"description": "websocket: what is done when it fails a call; else hangup"})
+    runtime = _runtime()
     audio = audio_file(description="announcement: file name")
     script = script("announcement: what is said, part by part, in place of audio")
     menu = Part(MenuRequest, metadata={"description": "announcement: keys that are understood"})
@@ -86,6 +101,8 @@ class NewAgentRequest(Request):
             faults[name] = [Fault("conflict", f"stands beside {given[0]}; give one of the two")]
         for name in foreign(kind, sent):
             faults[name] = [Fault("not_allowed", f"belongs to no agent of kind {kind}; leave it out")]
+        if (unread := runtime_fault(kind, sent)) is not None:
+            faults["runtime"] = [unread]
         if faults:
             raise ValidationError(faults)
 
@@ -100,6 +117,9 @@ class AgentChangeRequest(Request):
 
     name = _name()
     url = _url()
+    protocol = _protocol()
+    fallback = Part(FallbackRequest, metadata={"description": "websocket: what is done when it fails a call; else hangup"})
+    runtime = _runtime()
     audio = audio_file(description="announcement: file name; takes the place of a script")
     script = script("announcement: what is said, part by part; takes the place of audio")
     menu = Part(MenuRequest, metadata={"description": "announcement: takes the place of the whole menu before"})
@@ -113,6 +133,17 @@ class AgentChangeRequest(Request):
             raise ValidationError([Fault("required", "name at least one of the fields")])
         if "audio" in data and "script" in data:
             raise ValidationError({"script": [Fault("conflict", "stands beside audio; give one of the two")]})
+
+
+class RotateAgentSecretRequest(Request):
+    """How long the secret of before goes on signing."""
+
+    overlap_s = Whole(
+        0,
+        OVERLAP_MAX_S,
+        load_default=OVERLAP_S,
+        metadata={"default": OVERLAP_S, "description": "s; the new one signs after so long, the one before until then"},
+    )
 
 
 class AgentsQuery(PageQuery):

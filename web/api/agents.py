@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from flask import Response, g, url_for
@@ -13,13 +14,15 @@ from store.pool import Database
 from store.snapshot import stamp
 from store.tenants import NameTaken
 from web.api import idempotency
-from web.api.agent_answers import AgentAnswer, AgentPage
-from web.api.agent_requests import AgentChangeRequest, AgentsQuery, NewAgentRequest, foreign
+from web.api.agent_answers import AgentAnswer, AgentPage, AgentSecretAnswer
+from web.api.agent_requests import AgentChangeRequest, AgentsQuery, NewAgentRequest, RotateAgentSecretRequest, foreign
+from web.api.fallback_fields import shown
 from web.api.headers import LOCATION_HEADER, REPLAYED_HEADER
 from web.api.once import once
 from web.api.outcome import told_truly
 from web.api.parser import Blueprint
 from web.api.respond import answer, page, path_id, refuses
+from web.api.runtime_fields import runtime_fault
 from web.api.script_fields import show_menu
 from web.api.voices import voice_faults
 from web.auth import tenant
@@ -55,6 +58,9 @@ def _created(database: Database, args: dict[str, Any]) -> Response:
             voice=args.get("voice"),
             number=args.get("number"),
             transfer_to=args.get("transfer_to", ()),
+            protocol=args.get("protocol", "trunkline"),
+            fallback=args.get("fallback"),
+            runtime=args.get("runtime"),
         )
     except NameTaken:
         raise _name_taken() from None
@@ -107,6 +113,8 @@ def change_agent(args: dict[str, Any], agent_id: str) -> Response:
     if others := foreign(known.kind, args):
         detail = f"belongs to no agent of kind {known.kind}; leave it out"
         raise invalid(*(FieldError(f"/{name}", "not_allowed", detail) for name in others))
+    if (unread := runtime_fault(known.kind, args)) is not None:
+        raise invalid(FieldError("/runtime", "not_allowed", unread))
     _check_voice(args)
     try:
         with told_truly("Send it again: a change made twice is the same."):
@@ -139,6 +147,31 @@ def archive_agent(agent_id: str) -> Response:
     return answer(_show(archived))
 
 
+@blueprint.post("/<agent_id>/rotate_secret", scope="agents:write")
+@blueprint.arguments(RotateAgentSecretRequest)
+@blueprint.response(200, AgentSecretAnswer)
+@refuses(blueprint, 400, 404, 409, 413, 415, writes=True)
+@blueprint.doc(operationId="rotateAgentSecret")
+def rotate_agent_secret(args: dict[str, Any], agent_id: str) -> Response:
+    """Give an agent a secret, or a new one
+
+    It signs the token that your server is called with; an agent that was never given one is called without. For `overlap_s`
+    the one before goes on signing: let your server take either from now on, and only the new one after that. Rotating again
+    within that time replaces the new one, and the time begins anew.
+    """
+    ours, wanted = runtime(), path_id("agent", agent_id)
+    known = agents.get(ours.database, tenant().id, wanted)
+    if known is None:
+        raise not_found("agent")
+    with told_truly("Rotate again: only the answer you get holds the secret that will sign."):
+        overlap = timedelta(seconds=args["overlap_s"])
+        secret = agents.rotate_secret(ours.database, tenant().id, wanted, ours.now(), overlap)
+    if secret is None:
+        detail = "Only a websocket agent that is in use has a secret."
+        raise Problem(409, "no_secret", detail)
+    return answer({**_show(known), "secret": secret})
+
+
 def _check_voice(args: dict[str, Any]) -> None:
     if faults := list(voice_faults(args, runtime().settings)):
         raise invalid(*faults)
@@ -155,6 +188,7 @@ def _show(agent: Agent) -> dict[str, Any]:
         "name": agent.name,
         "kind": agent.kind,
         "url": agent.url,
+        "protocol": agent.protocol if agent.kind == "websocket" else None,
         "audio": agent.audio,
         "script": agent.script,
         "menu": show_menu(agent.menu),
@@ -162,6 +196,8 @@ def _show(agent: Agent) -> dict[str, Any]:
         "number": agent.number,
         "needs_variables": agent.needs,
         "transfer_to": agent.transfer_to,
+        "fallback": shown(agent.fallback) if agent.kind == "websocket" else None,
+        "runtime": agent.runtime,
         "paused": agent.paused,
         "created_at": stamp(agent.created_at),
         "archived_at": stamp(agent.archived_at),

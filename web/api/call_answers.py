@@ -152,7 +152,9 @@ class EventAnswer(Answer):
 
     id = text("the event")
     type = text("what")
-    source = text("who saw or decided it: event, cdr, reconcile, watchdog, operator, api, budget, relay, policy, recording")
+    source = text(
+        "who saw or decided it: event, cdr, reconcile, watchdog, operator, api, budget, relay, policy, recording, agent"
+    )
     at = moment("when it happened, by the witness's clock")
     recorded_at = moment("when it became known here")
     attempt_id = text("the attempt, as the switch and the carrier know it", null=True)

@@ -43,10 +43,11 @@ def list_caller_ids(query: dict[str, Any]) -> Response:
     """
     limit = query["limit"]
     found = outbound.list_caller_ids(runtime().database, tenant().id, limit + 1, query.get("starting_after"))
-    return page(found, limit, _shown)
+    return page(found, limit, show)
 
 
-def _shown(one: CallerId) -> dict[str, Any]:
+def show(one: CallerId) -> dict[str, Any]:
+    """The number as the API shows it."""
     return {
         "id": one.number,
         "block": one.block,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -13,8 +12,10 @@ from calls.ids import call_ref
 from crashpoint import crash_point
 from store import call_list, calls, permission, tenants
 from store.call_list import Filters
-from store.calls import Accepted, NewCall, UnknownAgent
+from store.calls import Accepted, Asked, NewCall, UnknownAgent
 from store.hangup import OtherAction, request_hangup
+from store.permission import Known
+from store.pool import Database
 from store.rows import Call, CallEvent
 from store.snapshot import attempt_snapshot, snapshot, stamp
 from web.api import dryrun, idempotency
@@ -25,13 +26,14 @@ from web.api.call_lines import LINES_CONTENT, lines, wants_lines
 from web.api.flights import only_one
 from web.api.headers import LOCATION_HEADER, REPLAYED_HEADER
 from web.api.lookups import Lookups
-from web.api.newcall import weigh
+from web.api.newcall import weigh, weighing
+from web.api.once import once
 from web.api.outcome import told_truly
 from web.api.parser import Blueprint
-from web.api.push import lane
 from web.api.requests import CallsQuery, NewCallRequest
 from web.api.respond import answer, path_id, refuses
 from web.api.rules_answers import DryRunAnswer
+from web.api.together import accept_together
 from web.auth import tenant
 from web.problems import FieldError, invalid, not_found
 from web.runtime import runtime
@@ -73,42 +75,28 @@ def place_call(args: dict[str, Any], query: dict[str, Any]) -> Response:
 
 
 def _placed(args: dict[str, Any], key: calls.IdempotencyKey | None, now: datetime) -> Response:
-    ours = runtime()
-    planned = weigh(args, tenant(), ours.settings, Lookups(ours.database, tenant().id, test=testing()), now)
-    new, faults = planned.new, planned.faults
-    if faults and key is None:
-        raise invalid(*faults)
+    ours, test = runtime(), testing()
+    weighed = weighing(args, tenant(), ours.settings, Lookups(ours.database, tenant().id, test=test), now)
 
-    def respond(call: Call) -> dict[str, Any]:
+    def plan(known: Known) -> NewCall:
         # What speaks against a call speaks only against a new one: a repetition is answered before this is reached,
-        # although its expires_at may have passed meanwhile. Raising here rolls everything back.
-        if faults:
-            raise invalid(*faults)
-        return snapshot(call)
+        # although its expires_at may have passed meanwhile.
+        planned = weighed(known)
+        if planned.faults:
+            raise invalid(*planned.faults)
+        return planned.new
 
-    accepted = _accept(new, key, respond)
+    accepted = _accept(Asked(args["agent_id"], args["to"], args["from_"], plan, now, test=test, idempotency=key))
     location = {"Location": url_for("calls.get_call", call_id=call_ref(accepted.call.id))}
     if accepted.replay is not None:
         return answer(accepted.replay, 202, {**location, "Idempotent-Replayed": "true"})
-    crash_point("web.committed")
-    if accepted.call.due_at <= now and not accepted.held:
-        lane(accepted)
-    crash_point("web.laned")
     return answer(snapshot(accepted.call), 202, location)
 
 
-def _accept(new: NewCall, key: calls.IdempotencyKey | None, respond: Callable[[Call], dict[str, Any]]) -> Accepted:
-    ours = runtime()
+def _accept(asked: Asked) -> Accepted:
     try:
-        with accepting(), told_truly(_LOOK_FIRST if key is None else _SAFE_AGAIN):
-            return calls.accept_call(
-                ours.database,
-                new,
-                idempotency=key,
-                now=ours.now(),
-                respond=respond,
-                max_queued=ours.settings.tenant_max_queued,
-            )
+        with accepting(), told_truly(_LOOK_FIRST if asked.idempotency is None else _SAFE_AGAIN):
+            return accept_together(asked)
     except UnknownAgent:
         raise invalid(FieldError("/agent_id", "unknown_agent", "there is no such agent for this API key")) from None
 
@@ -202,19 +190,22 @@ def hang_up(call_id: str) -> Response:
 
 
 @blueprint.post("/actions/cancel_queued", scope="calls:write")
-@blueprint.response(202, CanceledQueueAnswer, description="Accepted")
-@refuses(blueprint, 422, writes=True)
-@blueprint.doc(operationId="cancelQueuedCalls")
+@blueprint.response(202, CanceledQueueAnswer, description="Accepted", headers=REPLAYED_HEADER)
+@refuses(blueprint, 400, 409, writes=True)
+@blueprint.doc(parameters=[idempotency.PARAMETER], operationId="cancelQueuedCalls")
 def cancel_queued() -> Response:
     """Cancel every queued call
 
     From now on none of the calls accepted until `canceled_before` is dialed, however many there are; each ends as `canceled`
     soon, with its webhook. A call that is being dialed or talked on goes on, but is not dialed again.
     """
-    ours = runtime()
+
+    def canceled(database: Database) -> Response:
+        mark = tenants.cancel_queued(database, tenant().id, runtime().now())
+        return answer({"canceled_before": stamp(mark)}, 202)
+
     with told_truly(_CANCEL_AGAIN):
-        mark = tenants.cancel_queued(ours.database, tenant().id, ours.now())
-    return answer({"canceled_before": stamp(mark)}, 202)
+        return once(None, canceled)
 
 
 def _filters(query: dict[str, Any]) -> Filters:

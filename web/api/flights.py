@@ -8,20 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from uuid import UUID
 
+from store.request_keys import Owner
 from web.api.idempotency import in_flight
 
-_under_way: set[tuple[UUID, str, str]] = set()
+_under_way: set[tuple[Owner, str, str]] = set()
 
 
 @contextmanager
-def only_one(tenant_id: UUID, scope: str, key: str | None) -> Iterator[None]:
+def only_one(owner: Owner, scope: str, key: str | None) -> Iterator[None]:
     """Around the work of a request. Raises ``Problem`` 409 while another one of the key is inside; None: it has none."""
     if key is None:
         yield
         return
-    name = (tenant_id, scope, key)
+    name = (owner, scope, key)
     if name in _under_way:
         raise in_flight()
     _under_way.add(name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -53,11 +53,22 @@ def weigh(args: Mapping[str, Any], tenant: Tenant, settings: Settings, lookups: 
     """The call that ``args`` ask for at ``now``. What the database knows of it is asked by ``lookups``: one question, and of
     the rows of a batch one for many.
     """
+    return weighing(args, tenant, settings, lookups, now)(lookups.known(args))
+
+
+def weighing(
+    args: Mapping[str, Any], tenant: Tenant, settings: Settings, lookups: Lookups, now: datetime
+) -> Callable[[Known], Plan]:
+    """:func:`weigh` in two steps: what is seldom asked is asked here; the result, given what is known, asks nobody."""
     recording, against = _unrecorded(args) if lookups.test else recording_for(args, tenant, settings, lookups)
-    planned = prepare(args, tenant, settings, now, lookups.known(args), recording)
-    planned.faults.extend(against)
-    planned.faults.extend(webhook_faults(args, lookups))
-    return planned
+    against = [*against, *webhook_faults(args, lookups)]
+
+    def weighed(known: Known) -> Plan:
+        planned = prepare(args, tenant, settings, now, known, recording)
+        planned.faults.extend(against)
+        return planned
+
+    return weighed
 
 
 def _unrecorded(args: Mapping[str, Any]) -> tuple[None, list[FieldError]]:

@@ -2,7 +2,7 @@
 
 The key is reserved, the work done and its answer written down in one transaction, so there is an answer exactly if the work
 stands. What raises is not remembered: a corrected request may use its key again. POST /v1/calls has its own way
-(store/accept.py), which is quicker and means the same.
+(store/accepting.py), which is quicker and means the same.
 """
 
 from __future__ import annotations
@@ -14,27 +14,29 @@ from flask import Response, current_app, request
 
 from store import request_keys
 from store.pool import Database
-from store.request_keys import Remembered
+from store.request_keys import Owner, Remembered
 from web.api import idempotency
 from web.api.flights import only_one
 from web.auth import tenant
 from web.runtime import runtime
 
 
-def once(body: Any, work: Callable[[Database], Response]) -> Response:
-    """The answer of ``work``, or that of the first request with the same key and ``body`` (as parsed). ``work`` does all
-    that it does in Postgres through the database it is given.
+def once(body: Any, work: Callable[[Database], Response], owner: Owner | None = None) -> Response:
+    """The answer of ``work``, or that of the first request with the same key and ``body`` (as parsed; None: it has none).
+    ``work`` does all that it does in Postgres through the database it is given. ``owner``: whose the key is; None: the
+    tenant's.
 
     Raises ``Problem`` 400 (malformed key), 409 (in flight), 422 (used with another body), and what ``work`` raises.
     """
-    ours, account = runtime(), tenant()
+    ours = runtime()
     key = idempotency.idempotency_key(body)
     if key is None:
         return work(ours.database)
     scope = scope_of_request()
-    with only_one(account.id, scope, key.key), idempotency.keyed():
+    whose = tenant().id if owner is None else owner
+    with only_one(whose, scope, key.key), idempotency.keyed():
         kept, replayed = request_keys.once(
-            ours.database, account.id, scope, key, ours.now(), lambda database: _kept(work(database))
+            ours.database, whose, scope, key, ours.now(), lambda database: _kept(work(database))
         )
     return answered(kept, replayed=replayed)
 

@@ -1,21 +1,25 @@
-"""A call just accepted goes straight into its lane, where that would not let it overtake older ones."""
+"""Calls just accepted go straight into their lanes, where that would not let them overtake older ones."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from budget.push import push
 from store.calls import Accepted
 from web.runtime import runtime
 
 
-def lane(accepted: Accepted) -> bool:
-    """Spare the caller the feeder's next look; True: the attempt is in its lane, or under way already.
+def lane(accepted: Sequence[Accepted]) -> None:
+    """Spare them the feeder's next look.
 
-    Not so behind a backlog, while all lanes together hold as many as they may, or while Redis is away. The call is safe in
-    Postgres already: the feeder brings it in its turn.
+    Not so behind a backlog, while all lanes together hold as many as they may, or while Redis is away. The calls are safe in
+    Postgres already: the feeder brings them in their turn.
     """
+    if not accepted:
+        return
     ours = runtime()
-    settings, item = ours.settings, (accepted.attempt_id, accepted.lane)
-    return ours.gate.ask(
-        lambda: bool(push(ours.redis, [item], window=settings.lane_window, most=settings.laned_max)),
-        lambda: False,
+    settings, items = ours.settings, [(one.attempt_id, one.lane) for one in accepted]
+    ours.gate.ask(
+        lambda: push(ours.redis, items, window=settings.lane_window, most=settings.laned_max),
+        list,
     )

@@ -37,8 +37,8 @@ class RecipientRequest(Request):
         return Recipient(data.get("timezone"), data.get("country"))
 
 
-class ConsentRequest(Request):
-    """On what ground the callee is called."""
+class Ground(Request):
+    """On what ground somebody is called; whose words its proof is referred to in, each kind of request has itself."""
 
     basis = Choice(
         tuple(BASES),
@@ -46,7 +46,6 @@ class ConsentRequest(Request):
         metadata={"description": "; ".join(f"{basis}: {words}" for basis, words in BASES.items())},
     )
     at = Moment(metadata={"description": "when it was given"})
-    reference = Text(maximum=REFERENCE_MAX, metadata={"description": "where its proof is; kept with every decision"})
 
     @validates("at")
     def _given(self, value: datetime, **_: Any) -> None:
@@ -56,3 +55,9 @@ class ConsentRequest(Request):
     @post_load
     def _made(self, data: dict[str, Any], **_: Any) -> Consent:
         return Consent(data["basis"], data.get("at"), data.get("reference"))
+
+
+class ConsentRequest(Ground):
+    """On what ground the callee is called."""
+
+    reference = Text(maximum=REFERENCE_MAX, metadata={"description": "where its proof is; kept with every decision"})

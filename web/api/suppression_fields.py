@@ -38,9 +38,9 @@ class Numbers(Coded, fields.List[Any]):
     expected = f"a list of 1 to {IMPORT_MOST} numbers"
 
     def __init__(self, **more: Any):
-        super().__init__(
-            fields.String(metadata={"example": _NUMBER}), metadata={"minItems": 1, "maxItems": IMPORT_MOST}, **more
-        )
+        # No type of its own: what is no number is left out and told, and the rest is taken.
+        told = {"example": _NUMBER, "description": "a number; what is none is left out, and told in errors"}
+        super().__init__(fields.Raw(metadata=told), metadata={"minItems": 1, "maxItems": IMPORT_MOST}, **more)
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> list[Any]:
         if not isinstance(value, list):
@@ -56,8 +56,8 @@ def _source(**more: Any) -> Text:
     )
 
 
-class NewSuppressionRequest(Request):
-    """One number that you do not call any more."""
+class SuppressRequest(Request):
+    """One number that is not called any more."""
 
     number = Suppressed(
         required=True, metadata={"description": "E.164; also one that could not be dialed anyway", "example": _NUMBER}
@@ -66,6 +66,11 @@ class NewSuppressionRequest(Request):
     obtained_at = Moment(metadata={"description": "when it was told; else now"})
     list_name = Text(maximum=100, metadata={"description": "of the list that it is on"})
     note = Text(maximum=500, metadata={"description": "yours"})
+
+
+class NewSuppressionRequest(SuppressRequest):
+    """One number that you do not call any more."""
+
     call_id = Reference("call", metadata={"description": "the call in which it was told"})
 
 
@@ -94,7 +99,7 @@ class LiftQuery(Request):
 
 
 class SuppressionAnswer(Answer):
-    """A number that you do not call, and why."""
+    """A number that is not called, and why."""
 
     id = text("the entry", example="suppression_0190b2c3d4e57f60718293a4b5c6d7e8")
     number = text("E.164", example=_NUMBER)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from flask import Response, g, url_for
+from flask import Response, url_for
 
 from calls.ids import suppression_ref
 from calls.numbers import NumberError, parse_suppressed
@@ -14,8 +14,8 @@ from store import calls, suppressions
 from store.suppressions import Provenance
 from web import auth
 from web.api.headers import LOCATION_HEADER
+from web.api.lists import Lists
 from web.api.outcome import told_truly
-from web.api.parser import Blueprint, StrictParser
 from web.api.respond import answer, page, path_id, refuses
 from web.api.suppression_fields import (
     AddedSuppressionAnswer,
@@ -29,30 +29,16 @@ from web.api.suppression_fields import (
     show,
 )
 from web.auth import tenant
-from web.jsonbody import pointer, read_json
+from web.jsonbody import pointer
 from web.problems import FieldError, invalid, not_found
 from web.runtime import runtime
 
-#: bytes; a larger list is refused (413).
-IMPORT_BYTES = 1 << 20
 #: Numbers read in one go; other requests have their turn between.
 BREATH = 64
 _ASK_AGAIN = "Send it again: asking twice changes nothing."
 
 
-class _ListParser(StrictParser):
-    """A body may be as large as a list of numbers is."""
-
-    def load_json(self, req: Any, *_: Any, **__: Any) -> Any:
-        g.body = read_json(req, IMPORT_BYTES if req.path.endswith("/import") else None)
-        return g.body
-
-
-class _Lists(Blueprint):
-    ARGUMENTS_PARSER = _ListParser()
-
-
-blueprint = _Lists("suppressions", __name__, url_prefix="/v1/suppressions", description="Numbers that you do not call")
+blueprint = Lists("suppressions", __name__, url_prefix="/v1/suppressions", description="Numbers that you do not call")
 
 
 @blueprint.post("", scope="suppressions:manage")
@@ -100,7 +86,7 @@ def import_suppressions(args: dict[str, Any]) -> Response:
     the others back: it is left out and told in `errors`. A number that is suppressed already keeps its entry.
     """
     ours = runtime()
-    numbers, errors = _read(args["numbers"])
+    numbers, errors = read(args["numbers"])
     whence = Provenance(
         origin="import",
         source=args["source"],
@@ -174,7 +160,7 @@ def who() -> str:
     return f"key:{auth.key().prefix}"
 
 
-def _read(members: Sequence[object]) -> tuple[list[str], list[dict[str, str]]]:
+def read(members: Sequence[object]) -> tuple[list[str], list[dict[str, str]]]:
     """The numbers of a list, and what is wrong with those members that are none."""
     numbers: list[str] = []
     errors: list[dict[str, str]] = []

@@ -11,8 +11,11 @@ from flask import Response, url_for
 
 from calls.ids import endpoint_ref
 from store import webhook_endpoints, webhook_log
+from store.pool import Database
 from store.webhook_endpoints import Endpoint, TooManyEndpoints
-from web.api.headers import LOCATION_HEADER
+from web.api import idempotency
+from web.api.headers import LOCATION_HEADER, REPLAYED_HEADER
+from web.api.once import once
 from web.api.outcome import told_truly
 from web.api.parser import Blueprint
 from web.api.respond import answer, page, path_id, refuses
@@ -150,21 +153,25 @@ def rotate_secret(args: dict[str, Any], endpoint_id: str) -> Response:
 
 
 @blueprint.post("/<endpoint_id>/test", scope="webhooks:manage")
-@blueprint.response(202, WebhookDeliveryAnswer, description="Accepted", headers=LOCATION_HEADER)
-@refuses(blueprint, 404, 409, 422, writes=True)
-@blueprint.doc(operationId="testWebhookEndpoint")
+@blueprint.response(202, WebhookDeliveryAnswer, description="Accepted", headers={**LOCATION_HEADER, **REPLAYED_HEADER})
+@refuses(blueprint, 400, 404, 409, writes=True)
+@blueprint.doc(parameters=[idempotency.PARAMETER], operationId="testWebhookEndpoint")
 def test_endpoint(endpoint_id: str) -> Response:
     """Send a test webhook
 
     An event of the type `webhook_endpoint.test` is sent to this endpoint alone, whatever types it asked for. `Location` is
     its delivery, which tells what was answered.
     """
-    ours, endpoint = runtime(), _known(endpoint_id)
     with told_truly("Send it again: one more test does no harm."):
-        made = webhook_endpoints.test(ours.database, tenant().id, endpoint.id, ours.now())
+        return once(None, lambda database: _tested(database, endpoint_id))
+
+
+def _tested(database: Database, endpoint_id: str) -> Response:
+    endpoint = known_endpoint(path_id("endpoint", endpoint_id), database)
+    made = webhook_endpoints.test(database, tenant().id, endpoint.id, runtime().now())
     if made is None:
         raise endpoint_disabled()
-    delivery = webhook_log.get(ours.database, tenant().id, made)
+    delivery = webhook_log.get(database, tenant().id, made)
     assert delivery is not None
     shown_delivery = show_delivery(delivery)
     where = {"Location": url_for("webhook_deliveries.get_delivery", delivery_id=shown_delivery["id"])}
@@ -188,9 +195,9 @@ def shown(secret: bytes) -> str:
     return "whsec_" + base64.b64encode(secret).decode("ascii")
 
 
-def known_endpoint(endpoint_id: UUID) -> Endpoint:
-    """One of this account's, or 404."""
-    found = webhook_endpoints.get(runtime().database, tenant().id, endpoint_id)
+def known_endpoint(endpoint_id: UUID, database: Database | None = None) -> Endpoint:
+    """One of this account's, or 404. ``database``: of the transaction that asks; None: one of its own."""
+    found = webhook_endpoints.get(database or runtime().database, tenant().id, endpoint_id)
     if found is None:
         raise not_found("endpoint")
     return found

@@ -1,4 +1,5 @@
-"""Who may speak to /internal: the switch, by HTTP Basic, with the user and password of the settings.
+"""Who may speak to /internal: the switch, by HTTP Basic, with the user and password of the settings; but below
+/internal/calls the agent of that call, by its call token (web/internal/call_auth.py).
 
 Fails closed: while no password is set, everything is refused. These addresses are not the customers'; a proxy in front of
 the API need not let them through.
@@ -10,6 +11,7 @@ import hmac
 
 from flask import Flask, request
 
+from web.internal.call_auth import CALLS
 from web.problems import Problem
 from web.runtime import runtime
 
@@ -20,7 +22,7 @@ def register(app: Flask) -> None:
     """Demand the password on every /internal address that exists, before a byte of the body is read."""
 
     def check() -> None:
-        if request.endpoint is not None and request.path.startswith(_GUARDED):
+        if request.endpoint is not None and request.path.startswith(_GUARDED) and not request.path.startswith(CALLS):
             _authenticate()
 
     app.before_request(check)

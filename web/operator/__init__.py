@@ -1,15 +1,38 @@
 """The operator API: one blueprint, a file a subject. Importing the package puts every route on it."""
 
-from web.operator import carriers, endpoints, gateways, limits, routes, switches, tenant_keys, tenants, trials, why
+from web.operator import (
+    caller_ids,
+    caps,
+    carriers,
+    destinations,
+    endpoints,
+    gateways,
+    limits,
+    prices,
+    routes,
+    rules,
+    suppressions,
+    switches,
+    tenant_keys,
+    tenants,
+    trials,
+    why,
+)
 from web.operator.blueprint import blueprint
 
 __all__ = [
     "blueprint",
+    "caller_ids",
+    "caps",
     "carriers",
+    "destinations",
     "endpoints",
     "gateways",
     "limits",
+    "prices",
     "routes",
+    "rules",
+    "suppressions",
     "switches",
     "tenant_keys",
     "tenants",

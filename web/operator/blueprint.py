@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from flask import Response, g
+
 from store.changes import Change
+from store.pool import Database
 from web import auth
 from web.access import OPERATOR
 from web.api import changes
-from web.api.parser import Blueprint
+from web.api import once as requests
+from web.api.lists import Lists
+from web.api.outcome import told_truly
 from web.problems import FieldError, Problem, invalid
 
-blueprint = Blueprint(
+blueprint = Lists(
     "operator",
     __name__,
     url_prefix="/v1/operator",
@@ -32,11 +37,32 @@ def actor() -> str:
 
 
 @contextmanager
-def changing(remedy: str = ASK_AGAIN) -> Iterator[Change]:
-    """A change of the platform and its line in the ledger. What the store refuses (``ValueError``) is a 422 in its words."""
+def changing(remedy: str = ASK_AGAIN, database: Database | None = None) -> Iterator[Change]:
+    """A change of the platform and its line in the ledger. What the store refuses is told as by :func:`refusing`.
+    ``database``: as :func:`once` gives it.
+    """
+    with refusing(), changes.changing(actor(), remedy, database) as change:
+        yield change
+
+
+def once(work: Callable[[Database], Response], remedy: str = ASK_AGAIN) -> Response:
+    """The answer of ``work``, once under an Idempotency-Key; as :func:`web.api.once.once`, with the operator's keys."""
+    with told_truly(remedy):
+        return requests.once(g.get("body"), work, auth.operator().name)
+
+
+@contextmanager
+def writing(remedy: str = ASK_AGAIN) -> Iterator[None]:
+    """Around what makes its own transactions, and notes them in the ledger itself; tells as :func:`changing` does."""
+    with refusing(), told_truly(remedy):
+        yield
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """What the store refuses (``ValueError``) is a 422 in its words."""
     try:
-        with changes.changing(actor(), remedy) as change:
-            yield change
+        yield
     except ValueError as error:
         if type(error) is not ValueError:
             raise  # one that a caller knows by its type

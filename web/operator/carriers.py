@@ -8,13 +8,15 @@ from flask import Response, url_for
 
 from calls.numbers import parse_caller_id, parse_destination
 from store import carrier_set, carriers, trunks
+from store.pool import Database
 from store.preview import preview
 from store.tenants import NameTaken
+from web.api import idempotency
 from web.api.answer_fields import Answer, several, text, texts, truth
 from web.api.fields import Request, Telephone
-from web.api.headers import LOCATION_HEADER
+from web.api.headers import LOCATION_HEADER, REPLAYED_HEADER
 from web.api.respond import answer, refuses
-from web.operator.blueprint import LOOK_FIRST, NEEDS, blueprint, changing, missing, named
+from web.operator.blueprint import LOOK_FIRST, NEEDS, blueprint, changing, missing, named, once
 from web.operator.carrier_fields import (
     CarrierAnswer,
     CarrierList,
@@ -59,23 +61,27 @@ class PreviewAnswer(Answer):
 
 @blueprint.post("/carriers", scope=NEEDS)
 @blueprint.arguments(NewCarrierRequest)
-@blueprint.response(201, CarrierAnswer, headers=LOCATION_HEADER)
+@blueprint.response(201, CarrierAnswer, headers={**LOCATION_HEADER, **REPLAYED_HEADER})
 @refuses(blueprint, 400, 409, 413, 415, writes=True)
-@blueprint.doc(operationId="operatorCreateCarrier")
+@blueprint.doc(parameters=[idempotency.PARAMETER], operationId="operatorCreateCarrier")
 def create_carrier(args: dict[str, Any]) -> Response:
     """Create a carrier
 
     It is dialed when it has an endpoint that is loaded, and a route leads to it.
     """
+    return once(lambda database: _created(database, args), LOOK_FIRST)
+
+
+def _created(database: Database, args: dict[str, Any]) -> Response:
     name = args["name"]
     try:
-        with changing(LOOK_FIRST) as change:
+        with changing(LOOK_FIRST, database) as change:
             carrier_set.create(change.database, **args)
             change.note("carrier.created", f"carrier:{name}", args)
     except NameTaken:
         detail = "there is a carrier of this name already; change it, or choose another name"
         raise Problem(409, "name_taken", "name: " + detail, [FieldError("/name", "name_taken", detail)]) from None
-    return answer(shown(name), 201, {"Location": url_for("operator.get_carrier", carrier=name)})
+    return answer(shown(name, database), 201, {"Location": url_for("operator.get_carrier", carrier=name)})
 
 
 @blueprint.get("/carriers", scope=NEEDS)
@@ -152,9 +158,9 @@ def preview_dial(query: dict[str, Any], carrier: str) -> Response:
     )
 
 
-def shown(name: str) -> dict[str, Any]:
-    """The carrier as it is now, or 404."""
-    database = runtime().database
+def shown(name: str, database: Database | None = None) -> dict[str, Any]:
+    """The carrier as it is now, or 404. ``database``: of the transaction that asks; None: one of its own."""
+    database = database or runtime().database
     trunk = trunks.get(database, name)
     limits = next((one for one in carriers.list_limits(database) if one.name == name), None)
     if trunk is None or limits is None:

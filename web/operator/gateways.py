@@ -10,12 +10,15 @@ from typing import Any
 from flask import Response
 
 from store import carriers, gateways
+from store.pool import Database
 from store.snapshot import stamp
+from web.api import idempotency
 from web.api.answer_fields import Answer, moment, several, text, texts
 from web.api.fields import Request, Text
+from web.api.headers import REPLAYED_HEADER
 from web.api.respond import answer, refuses
 from web.api.retry_fields import Several
-from web.operator.blueprint import NEEDS, blueprint, changing
+from web.operator.blueprint import NEEDS, blueprint, changing, once
 from web.problems import FieldError, invalid
 from web.runtime import runtime
 
@@ -103,39 +106,47 @@ def list_gateways() -> Response:
 
 
 @blueprint.post("/gateways/actions/look", scope=NEEDS)
-@blueprint.response(202, OrderedAnswer, description="Accepted")
-@refuses(blueprint, 422, writes=True)
-@blueprint.doc(operationId="operatorLookAtGateways")
+@blueprint.response(202, OrderedAnswer, description="Accepted", headers=REPLAYED_HEADER)
+@refuses(blueprint, 400, 409, writes=True)
+@blueprint.doc(parameters=[idempotency.PARAMETER], operationId="operatorLookAtGateways")
 def look_at_gateways() -> Response:
     """Have every switch's gateways compared
 
     With what the carriers say. Nothing is changed.
     """
-    with changing() as change:
-        _, asked = gateways.order(change.database, "look", runtime().now())
-        change.note("gateways.look", "gateways:all", {"switches": asked})
-    return answer({"switches": asked, "made": []}, 202)
+
+    def ordered(database: Database) -> Response:
+        with changing(database=database) as change:
+            _, asked = gateways.order(change.database, "look", runtime().now())
+            change.note("gateways.look", "gateways:all", {"switches": asked})
+        return answer({"switches": asked, "made": []}, 202)
+
+    return once(ordered)
 
 
 @blueprint.post("/gateways/actions/apply", scope=NEEDS)
 @blueprint.arguments(ApplyRequest)
-@blueprint.response(202, OrderedAnswer, description="Accepted")
-@refuses(blueprint, 400, 413, 415, writes=True)
-@blueprint.doc(operationId="operatorApplyGateways")
+@blueprint.response(202, OrderedAnswer, description="Accepted", headers=REPLAYED_HEADER)
+@refuses(blueprint, 400, 409, 413, 415, writes=True)
+@blueprint.doc(parameters=[idempotency.PARAMETER], operationId="operatorApplyGateways")
 def apply_gateways(args: dict[str, Any]) -> Response:
     """Make every switch's gateways what the carriers say
 
     Beside the live calls. New dials take a new gateway when every switch that answers has it; the old one goes when
     its calls are over.
     """
-    now, renew = runtime().now(), args.get("renew", [])
-    known = {one.name for one in carriers.list_limits(runtime().database)}
+    return once(lambda database: _applied(database, args.get("renew", [])))
+
+
+def _applied(database: Database, renew: list[str]) -> Response:
+    now = runtime().now()
+    known = {one.name for one in carriers.list_limits(database)}
     faults = [
         FieldError(f"/renew/{n}", "unknown_carrier", "there is none") for n, one in enumerate(renew) if one not in known
     ]
     if faults:
         raise invalid(*faults)
-    with changing() as change:
+    with changing(database=database) as change:
         made = [version.gateway for version in gateways.plan(change.database, now, renew=renew)]
         _, asked = gateways.order(change.database, "apply", now)
         change.note("gateways.apply", "gateways:all", {"switches": asked, "made": made, "renew": renew})

@@ -9,10 +9,13 @@ from flask import Response
 
 from store import overview, switches
 from store.overview import Switch
+from store.pool import Database
 from store.snapshot import stamp
+from web.api import idempotency
 from web.api.answer_fields import Answer, amount, moment, several, text, whole
+from web.api.headers import REPLAYED_HEADER
 from web.api.respond import answer, refuses
-from web.operator.blueprint import NEEDS, blueprint, changing, missing, named
+from web.operator.blueprint import NEEDS, blueprint, changing, missing, named, once
 from web.runtime import runtime
 
 
@@ -42,35 +45,35 @@ def list_switches() -> Response:
 
 
 @blueprint.post("/switches/<switch>/actions/drain", scope=NEEDS)
-@blueprint.response(202, SwitchAnswer, description="Accepted")
-@refuses(blueprint, 404, 422, writes=True)
-@blueprint.doc(operationId="operatorDrainSwitch")
+@blueprint.response(202, SwitchAnswer, description="Accepted", headers=REPLAYED_HEADER)
+@refuses(blueprint, 400, 404, 409, writes=True)
+@blueprint.doc(parameters=[idempotency.PARAMETER], operationId="operatorDrainSwitch")
 def drain_switch(switch: str) -> Response:
     """Drain a switch
 
     Nothing new is dialed on it; calls that are up there end by themselves, what is queued leaves by other switches. `calls`
     tells how many are left. Asking again changes nothing.
     """
-    return _change(switch, runtime().now(), "switch.drained")
+    return once(lambda database: _change(database, switch, runtime().now(), "switch.drained"))
 
 
 @blueprint.post("/switches/<switch>/actions/undrain", scope=NEEDS)
-@blueprint.response(202, SwitchAnswer, description="Accepted")
-@refuses(blueprint, 404, 422, writes=True)
-@blueprint.doc(operationId="operatorUndrainSwitch")
+@blueprint.response(202, SwitchAnswer, description="Accepted", headers=REPLAYED_HEADER)
+@refuses(blueprint, 400, 404, 409, writes=True)
+@blueprint.doc(parameters=[idempotency.PARAMETER], operationId="operatorUndrainSwitch")
 def undrain_switch(switch: str) -> Response:
     """Put a switch back into service"""
-    return _change(switch, None, "switch.undrained")
+    return once(lambda database: _change(database, switch, None, "switch.undrained"))
 
 
-def _change(switch: str, now: datetime | None, action: str) -> Response:
-    with changing() as change:
+def _change(database: Database, switch: str, now: datetime | None, action: str) -> Response:
+    with changing(database=database) as change:
         try:
             switches.drain(change.database, named("switch", switch), now)
         except LookupError:
             raise missing("switch", switch) from None
         change.note(action, f"switch:{switch}", {})
-    return answer(next(show(one) for one in overview.switches(runtime().database) if one.name == switch), 202)
+    return answer(next(show(one) for one in overview.switches(database) if one.name == switch), 202)
 
 
 def show(one: Switch) -> dict[str, Any]:

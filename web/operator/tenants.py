@@ -10,18 +10,20 @@ from marshmallow import validates_schema
 
 from calls.ids import tenant_ref
 from store import backlog, scopes, tenants
+from store.pool import Database
 from store.scopes import Scope, tenant_scope
 from store.snapshot import stamp
 from store.tenants import NameTaken, Tenant
+from web.api import idempotency
 from web.api.answer_fields import Answer, PageAnswer, amount, moment, several, text, truth, whole
 from web.api.call_answers import CanceledQueueAnswer
 from web.api.fields import Choice, Request, Text, Whole, fault
-from web.api.headers import LOCATION_HEADER
+from web.api.headers import LOCATION_HEADER, REPLAYED_HEADER
 from web.api.requests import PageQuery
 from web.api.respond import answer, refuses
 from web.api.retry_fields import Switch
 from web.api.urls import WEBHOOK_SCHEMES, Url
-from web.operator.blueprint import LOOK_FIRST, NEEDS, blueprint, changing, missing, named
+from web.operator.blueprint import LOOK_FIRST, NEEDS, blueprint, changing, missing, named, once
 from web.operator.fields import Amount
 from web.operator.fields import name as a_name
 from web.problems import FieldError, Problem
@@ -178,19 +180,23 @@ def change_tenant(args: dict[str, Any], tenant: str) -> Response:
 
 
 @blueprint.post("/tenants/<tenant>/actions/cancel_queued", scope=NEEDS)
-@blueprint.response(202, CanceledQueueAnswer, description="Accepted")
-@refuses(blueprint, 404, 422, writes=True)
-@blueprint.doc(operationId="operatorCancelQueuedCalls")
+@blueprint.response(202, CanceledQueueAnswer, description="Accepted", headers=REPLAYED_HEADER)
+@refuses(blueprint, 400, 404, 409, writes=True)
+@blueprint.doc(parameters=[idempotency.PARAMETER], operationId="operatorCancelQueuedCalls")
 def cancel_queued_of(tenant: str) -> Response:
     """Cancel all that a tenant has queued
 
     None of its calls accepted until `canceled_before` is dialed from now on; calls that are up go on.
     """
+
+    def canceled(database: Database) -> Response:
+        with changing(database=database) as change:
+            mark = tenants.cancel_queued(change.database, owner.id, runtime().now())
+            change.note("tenant.queue_canceled", f"tenant:{tenant}", {"canceled_before": stamp(mark)})
+        return answer({"canceled_before": stamp(mark)}, 202)
+
     owner = the_tenant(tenant)
-    with changing() as change:
-        mark = tenants.cancel_queued(change.database, owner.id, runtime().now())
-        change.note("tenant.queue_canceled", f"tenant:{tenant}", {"canceled_before": stamp(mark)})
-    return answer({"canceled_before": stamp(mark)}, 202)
+    return once(canceled)
 
 
 def the_tenant(name: str) -> Tenant:

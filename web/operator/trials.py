@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import replace
 from typing import Any
 
-from flask import Response, url_for
+from flask import Response, g, url_for
 
 from calls.ids import call_ref
 from calls.numbers import parse_caller_id, parse_destination
 from store import agents, calls, permission, trial, trunks
-from store.calls import QueueFull
+from store.calls import IdempotencyKey, QueueFull
 from store.snapshot import attempt_snapshot, snapshot
+from web.api import idempotency
 from web.api.answer_fields import several
 from web.api.attempt_answers import AttemptAnswer
 from web.api.call_answers import CallAnswer
 from web.api.fields import Request, Telephone, Whole
-from web.api.headers import LOCATION_HEADER
+from web.api.headers import LOCATION_HEADER, REPLAYED_HEADER
+from web.api.once import scope_of_request
 from web.api.outcome import told_truly
 from web.api.respond import answer, path_id, refuses
-from web.operator.blueprint import LOOK_FIRST, NEEDS, blueprint, changing, missing, named
+from web.operator.blueprint import LOOK_FIRST, NEEDS, actor, blueprint, changing, missing, named, once
 from web.operator.fields import name as a_name
 from web.operator.tenants import the_tenant
 from web.problems import FieldError, Problem, invalid, not_found
@@ -53,15 +57,20 @@ class TestCallAnswer(CallAnswer):
 
 @blueprint.post("/carriers/<carrier>/test_calls", scope=NEEDS)
 @blueprint.arguments(TestCallRequest)
-@blueprint.response(202, TestCallAnswer, description="Accepted", headers=LOCATION_HEADER)
+@blueprint.response(202, TestCallAnswer, description="Accepted", headers={**LOCATION_HEADER, **REPLAYED_HEADER})
 @refuses(blueprint, 400, 404, 409, 413, 415, writes=True)
-@blueprint.doc(operationId="operatorTestCall")
+@blueprint.doc(parameters=[idempotency.PARAMETER], operationId="operatorTestCall")
 def place_test_call(args: dict[str, Any], carrier: str) -> Response:
     """Place a test call
 
-    One call through this carrier by the way of every call: permit, rules, gateway. It is a real call. `Location` tells
-    how it goes.
+    One call through this carrier by the way of every call: permit, rules, gateway. It is a real call: with an
+    `Idempotency-Key` it is placed once, however often it is asked for. `Location` tells how it goes.
     """
+    # Not in the transaction of the key: a call is committed by itself, under a key of its own, so it is one whatever fails.
+    return once(lambda _: _placed(args, carrier), LOOK_FIRST)
+
+
+def _placed(args: dict[str, Any], carrier: str) -> Response:
     ours = runtime()
     trunk = trunks.get(ours.database, named("carrier", carrier))
     if trunk is None:
@@ -93,12 +102,21 @@ def place_test_call(args: dict[str, Any], carrier: str) -> Response:
     try:
         with told_truly(LOOK_FIRST):
             most = ours.settings.tenant_max_queued
-            call = calls.accept_call(ours.database, new, idempotency=None, now=now, max_queued=most).call
+            call = calls.accept_call(ours.database, new, idempotency=_own_key(), now=now, max_queued=most).call
     except QueueFull as full:
         detail = f"the tenant has {full.current} calls queued and may have {full.limit}. Nothing was done."
         raise Problem(409, "queue_full", f"The test call was not accepted: {detail}") from None
     where = url_for("operator.get_test_call", tenant=owner.name, call_id=call_ref(call.id))
     return answer({**snapshot(call), "attempts": []}, 202, {"Location": where})
+
+
+def _own_key() -> IdempotencyKey | None:
+    """The request's key among those of the tenant whose call it is: none of its own is like it."""
+    key = idempotency.idempotency_key(g.body)
+    if key is None:
+        return None
+    told = "\n".join((actor(), scope_of_request(), key.key))
+    return replace(key, key=f"operator:{hashlib.sha256(told.encode()).hexdigest()}")
 
 
 @blueprint.get("/tenants/<tenant>/test_calls/<call_id>", scope=NEEDS)

@@ -1,0 +1,137 @@
+"""How an agent is spoken to. The conversation means the same in every dialect; what is written on the socket differs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Protocol
+
+from websockets.typing import Subprotocol
+
+from calls.ids import call_ref
+from controller.relay import protocol
+from controller.relay.twilio import Twilio
+from store.relay import RelayCall
+
+
+class Dialect(Protocol):
+    """One socket's. What the agent cannot be told in a dialect is None, and is not told."""
+
+    @property
+    def subprotocols(self) -> Sequence[Subprotocol]:
+        """What the socket is asked for with."""
+        ...
+
+    @property
+    def begins_on_answer(self) -> bool:
+        """The agent is ready when it is connected, and is told nothing but the greeting before the answer."""
+        ...
+
+    def greeting(self) -> str:
+        """The first text, as soon as the socket is there."""
+        ...
+
+    def answered(self, at: datetime) -> str:
+        """The phone was picked up at ``at``; comes before any audio."""
+        ...
+
+    def audio(self, pcm: bytes) -> str | bytes:
+        """What the callee said: L16, 8 kHz."""
+        ...
+
+    def mark(self, name: str, *, played: bool) -> str | None:
+        """The mark was reached, or its audio was thrown away."""
+        ...
+
+    def dtmf(self, digit: str, duration_ms: int | None) -> str | None:
+        """The callee pressed a key."""
+        ...
+
+    def recording(self, *, on: bool, reason: str | None) -> str | None:
+        """The call is recorded from now on, or will not be."""
+        ...
+
+    def error(self, code: str, detail: str) -> str | None:
+        """What the agent sent was not understood or not carried out."""
+        ...
+
+    def transfer(self, name: str, status: str, reason: str | None) -> str | None:
+        """What becomes of a transfer."""
+        ...
+
+    def stop(self, reason: str, *, by: str | None, cause: str | None) -> str | None:
+        """The last text."""
+        ...
+
+    def parse(self, frame: str | bytes) -> list[protocol.Message]:
+        """The messages in one WebSocket message of the agent. Raises :class:`protocol.ProtocolError`."""
+        ...
+
+
+class Ours:
+    """docs/agent-protocol.md, version 1."""
+
+    subprotocols = (Subprotocol(protocol.SUBPROTOCOL),)
+    begins_on_answer = False
+
+    def __init__(
+        self,
+        call: RelayCall,
+        *,
+        resumed: bool,
+        recording: Mapping[str, Any] | None,
+        runtime: Mapping[str, Any] | None,
+    ) -> None:
+        self._start = protocol.start(
+            call=call_ref(call.call_id),
+            attempt=call.attempt_id,
+            to=call.to_number,
+            from_=call.from_number,
+            variables=call.agent_variables,
+            metadata=call.metadata,
+            direction=call.direction,
+            resumed=resumed,
+            recording=recording,
+            runtime=runtime,
+        )
+
+    def greeting(self) -> str:
+        return self._start
+
+    def answered(self, at: datetime) -> str:
+        return protocol.answered(at)
+
+    def audio(self, pcm: bytes) -> str | bytes:
+        return pcm
+
+    def mark(self, name: str, *, played: bool) -> str | None:
+        return protocol.mark(name, played=played)
+
+    def dtmf(self, digit: str, duration_ms: int | None) -> str | None:
+        return protocol.dtmf(digit, duration_ms)
+
+    def recording(self, *, on: bool, reason: str | None) -> str | None:
+        return protocol.recording(on=on, reason=reason)
+
+    def error(self, code: str, detail: str) -> str | None:
+        return protocol.error(code, detail)
+
+    def transfer(self, name: str, status: str, reason: str | None) -> str | None:
+        return protocol.transfer(name, status, reason)
+
+    def stop(self, reason: str, *, by: str | None, cause: str | None) -> str | None:
+        return protocol.stop(reason, by=by, cause=cause)
+
+    def parse(self, frame: str | bytes) -> list[protocol.Message]:
+        return protocol.parse(frame)
+
+
+def dialect_for(
+    call: RelayCall, *, resumed: bool, recording: Mapping[str, Any] | None, runtime: Mapping[str, Any] | None
+) -> Dialect:
+    """A new one, for one socket to the call's agent. ``resumed``: the call was under way already. ``runtime``: as
+    :func:`controller.relay.protocol.start` has it; in Twilio's dialect there is no place for it but the header.
+    """
+    if call.agent_protocol == "twilio":
+        return Twilio(call, resumed=resumed, recording=recording)
+    return Ours(call, resumed=resumed, recording=recording, runtime=runtime)

@@ -1,0 +1,115 @@
+"""A socket that takes no more than its share of the relay's time, whatever is sent through it.
+
+A small message costs far more to read than it costs to send: 60,000 empty ones that arrive at once would stop every call of
+the relay for a second. So what comes is read in small pieces, and between them the others have their turn. Meanwhile the
+socket is not read, and the sender waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from websockets.asyncio.client import ClientConnection
+
+#: Bytes read at once. A piece full of the smallest frames takes some ms.
+PIECE = 1024
+#: Of the time, for one socket's messages.
+SHARE = 0.1
+#: s; so much of its time it may have beforehand.
+_AHEAD_S = 0.005
+
+
+class FairConnection(ClientConnection):
+    """See above. What acting upon a message takes is to be charged by whoever does it (:meth:`charge`)."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._rest = bytearray()  # come, and not yet read
+        self._full = False  # enough messages wait to be acted upon
+        self._next: asyncio.TimerHandle | asyncio.Handle | None = None
+        self._paid_at = 0.0  # when the time it has used will have been its share
+
+    def charge(self, seconds: float) -> None:
+        """So much of the relay's time was used for it."""
+        self._paid_at = max(self._paid_at, self.loop.time() - seconds) + seconds / SHARE
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.recv_messages.pause = self._stop
+        self.recv_messages.resume = self._go_on
+
+    def data_received(self, data: bytes) -> None:
+        self._rest += data
+        if len(self._rest) <= PIECE and not self._full and self._next is None and self._wait() == 0:
+            self._take()
+        if self._rest:
+            self.transport.pause_reading()
+            self._plan()
+
+    def eof_received(self) -> None:
+        self._full = False
+        while self._rest and not self.transport.is_closing():
+            self._take()
+        super().eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._rest.clear()
+        if self._next is not None:
+            self._next.cancel()
+        super().connection_lost(exc)
+
+    def _stop(self) -> None:
+        self._full = True
+        self.transport.pause_reading()
+
+    def _go_on(self) -> None:
+        self._full = False
+        if self._rest:
+            self._plan()
+        elif not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    def _wait(self) -> float:
+        """s until it has paid for what it used."""
+        owed = self._paid_at - self.loop.time()
+        return owed if owed > _AHEAD_S else 0
+
+    def _plan(self) -> None:
+        if self._next is None and not self._full:
+            wait = self._wait()
+            self._next = self.loop.call_later(wait, self._turn) if wait else self.loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        self._next = None
+        if self.transport.is_closing():
+            return
+        self._take()
+        if self._rest:
+            self._plan()
+        elif not self._full:
+            self.transport.resume_reading()
+
+    def _take(self) -> None:
+        began = self.loop.time()
+        piece = bytes(self._rest[:PIECE])
+        del self._rest[:PIECE]
+        super().data_received(piece)
+        self.charge(self.loop.time() - began)
+
+
+class Pace:
+    """``burst`` deeds at once, ``rate`` a second in the long run. Times are of any one clock."""
+
+    def __init__(self, rate: float, burst: int) -> None:
+        self._rate, self._burst = rate, burst
+        self._left, self._at = float(burst), 0.0
+
+    def allows(self, now: float) -> bool:
+        """Whether one more may be done now; it counts as done."""
+        self._left = min(self._burst, self._left + (now - self._at) * self._rate) if self._at else self._left
+        self._at = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True

@@ -1,0 +1,167 @@
+"""An agent that is lost in mid-call is connected again; one that stays away, or is none, is followed by its fallback."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from agents.reference.sound import tone
+from lab.audio.pcm import goertzel, write_wav
+from tests.relay.house import House, ScriptedAgent, house, run, until
+from tests.relay.test_failures import closed_port, failed
+
+SORRY = tone(1300, 600)
+FALLBACK = {"agent_fallback": {"action": "announcement", "audio": "sorry.wav"}}
+
+
+async def apologised(h: House, attempt: UUID, reason: str) -> None:
+    """The callee heard the fallback whole, then the platform hung up, for the agent's failure."""
+    await until(lambda: SORRY in h.heard(attempt), "the callee hears the fallback")
+    await failed(h, attempt, reason)
+    assert "relay.fallback" in h.book.types()
+
+
+def test_a_lost_agent_is_connected_again_and_goes_on(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with house(tmp_path) as h, ScriptedAgent().listening() as agent:
+            attempt = await h.dial("0121", agent.url, agent={"agent_secret": "agsec_" + "0f" * 32})
+            first = await agent.call()
+            await first.send("ready")
+            await first.expect("answered")
+            said = [number.to_bytes(2, "little") * 160 for number in range(1, 5000)]
+            count = iter(said)
+            h.phones[attempt].callee.frame = lambda rate: next(count)  # type: ignore[method-assign]
+            await first.say(tone(700, 1500))
+            await first.send("mark", name="said")
+            await until(lambda: goertzel(h.heard(attempt)[-1600:], 700) > 0.8, "it talks")
+            first.socket.transport.abort()
+            second = await agent.call()
+            assert (await second.expect("start"))["resumed"] is True
+            assert second.headers["Authorization"] != first.headers["Authorization"], "a token is good for one connection"
+            await second.send("ready")
+            await until(lambda: tone(700, 1500) in h.heard(attempt), "what it had said is heard to its end")
+            await until(lambda: len(second.audio) > 20, "the callee")
+            assert second.order[:2] == ["start", "answered"]
+            heard = b"".join(second.audio)
+            at = b"".join(said).find(heard[:320])
+            assert b"".join(said)[at : at + len(heard)] == heard, "without a hole"
+            assert said.index(first.audio[-1]) + 10 > said.index(second.audio[0]), "and from where it had been lost"
+            await second.expect("mark")
+            await second.say(tone(900, 300))
+            await until(lambda: tone(900, 300) in h.heard(attempt), "it goes on")
+            assert h.book.types().count("relay.agent_lost") == 1
+            h.phones[attempt].hangup("NORMAL_CLEARING")
+            await h.gone(attempt)
+            assert h.book.reason() is None
+
+    run(scenario())
+
+
+def test_an_agent_is_not_connected_again_for_ever(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with house(tmp_path, agent_reconnects=2) as h, ScriptedAgent().listening() as agent:
+            write_wav(str(tmp_path / "announcements" / "sorry.wav"), SORRY)
+            attempt = await h.dial("0122", agent.url, agent=FALLBACK)
+            for _ in range(3):
+                call = await agent.call()
+                await call.send("ready")
+                await call.expect("answered")
+                call.socket.transport.abort()
+            await apologised(h, attempt, "agent_lost")
+            assert agent.asked == 3
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("again", ["refused", "away", "silent"])
+def test_an_agent_that_stays_away_is_lost_and_the_callee_hears_why(tmp_path: Path, again: str) -> None:
+    async def scenario() -> None:
+        async with house(tmp_path, agent_reconnect_timeout_s=0.6) as h:
+            write_wav(str(tmp_path / "announcements" / "sorry.wav"), SORRY)
+            agent = ScriptedAgent()
+            async with agent.listening():
+                attempt = await h.dial("0122", agent.url, agent=FALLBACK)
+                call = await agent.call()
+                await call.send("ready")
+                await call.expect("answered")
+                await call.say(tone(700, 20_000))
+                await until(lambda: goertzel(h.heard(attempt)[-1600:], 700) > 0.8, "it talks")
+                if again == "refused":
+                    agent.refuse = HTTPStatus.FORBIDDEN
+                if again != "away":
+                    call.socket.transport.abort()
+                    await apologised(h, attempt, "agent_lost")
+            if again == "away":  # its whole server is gone
+                await apologised(h, attempt, "agent_lost")
+            assert goertzel(h.heard(attempt)[h.heard(attempt).index(SORRY) :], 700) < 0.1, "the agent is not heard any more"
+
+    run(scenario())
+
+
+def test_an_agent_that_has_said_goodbye_need_not_come_back(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with house(tmp_path) as h, ScriptedAgent().listening() as agent:
+            attempt = await h.dial("0122", agent.url, agent=FALLBACK)
+            call = await agent.call()
+            await call.send("ready")
+            await call.expect("answered")
+            await call.say(tone(700, 900))
+            await call.send("hangup", after_playback=True)
+            await until(lambda: goertzel(h.heard(attempt)[-1600:], 700) > 0.8, "it talks")
+            call.socket.transport.abort()
+            await h.gone(attempt)
+            assert tone(700, 900) in h.heard(attempt)
+            assert (agent.asked, h.book.reason()) == (1, None)
+            assert h.phones[attempt].vars["trunkline_end_reason"] == "agent_hangup"
+
+    run(scenario())
+
+
+def test_an_agent_that_was_never_there_is_followed_too_once_somebody_has_picked_up(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with house(tmp_path, agent_connect_timeout_s=0.6) as h:
+            write_wav(str(tmp_path / "announcements" / "sorry.wav"), SORRY)
+            attempt = await h.dial("0118", f"ws://127.0.0.1:{closed_port()}/", agent=FALLBACK)  # answers at once
+            await apologised(h, attempt, "agent_unreachable")
+
+    run(scenario())
+
+
+def test_a_phone_that_rings_is_not_left_to_ring_for_an_apology(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with house(tmp_path) as h:
+            attempt = await h.dial("0102", f"ws://127.0.0.1:{closed_port()}/", agent=FALLBACK)  # rings for ever
+            await failed(h, attempt, "agent_unreachable")
+            assert "relay.fallback" not in h.book.types()
+
+    run(scenario())
+
+
+def test_a_fallback_that_cannot_be_played_ends_the_call_for_the_agents_failure(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with house(tmp_path, agent_connect_timeout_s=0.6) as h:
+            attempt = await h.dial("0118", f"ws://127.0.0.1:{closed_port()}/", agent=FALLBACK)
+            await failed(h, attempt, "agent_unreachable")
+
+    run(scenario())
+
+
+def test_a_callee_who_hangs_up_during_the_apology_has_hung_up(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with house(tmp_path, agent_reconnects=0) as h, ScriptedAgent().listening() as agent:
+            write_wav(str(tmp_path / "announcements" / "sorry.wav"), tone(1300, 20_000))
+            attempt = await h.dial("0122", agent.url, agent=FALLBACK)
+            call = await agent.call()
+            await call.send("ready")
+            await call.expect("answered")
+            call.socket.transport.abort()
+            await until(lambda: goertzel(h.heard(attempt)[-1600:], 1300) > 0.8, "the fallback")
+            h.phones[attempt].hangup("NORMAL_CLEARING")
+            await h.gone(attempt)
+            assert h.book.reason() == "agent_lost"
+            assert "trunkline_hangup_by" not in h.phones[attempt].vars
+
+    run(scenario())

@@ -1,0 +1,210 @@
+"""Agents that speak Twilio Media Streams: the messages as Twilio documents them, and a bot that was written for Twilio."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+
+from agents.reference.sound import from_bytes, tone
+from controller.relay import protocol, ulaw
+from controller.relay.twilio import Twilio
+from lab.audio.pcm import goertzel
+from tests.relay.house import ScriptedAgent, house, run, until
+
+TWILIO = {"agent_protocol": "twilio"}
+
+
+class StockBot:
+    """As tutorials have them: waits for ``start``, greets, repeats a second of what it hears, hangs up by closing. It knows
+    nothing of us and minds every field it reads.
+    """
+
+    def __init__(self, greeting: bytes) -> None:
+        self.greeting = greeting  # mu-law
+        self.got: list[dict[str, Any]] = []
+        self.url = ""
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[StockBot]:
+        async with serve(self._talk, "127.0.0.1", 0) as server:
+            self.url = f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}/media"
+            yield self
+
+    def seen(self, event: str) -> list[dict[str, Any]]:
+        return [message for message in self.got if message["event"] == event]
+
+    async def _talk(self, ws: ServerConnection) -> None:
+        stream = None
+        heard = b""
+        try:
+            async for text in ws:
+                message = json.loads(text)
+                self.got.append(message)
+                if message["event"] == "start":
+                    stream = message["start"]["streamSid"]
+                    for at in range(0, len(self.greeting), 160):
+                        await self._play(ws, stream, self.greeting[at : at + 160])
+                    await ws.send(json.dumps({"event": "mark", "streamSid": stream, "mark": {"name": "greeted"}}))
+                elif message["event"] == "media":
+                    heard += base64.b64decode(message["media"]["payload"])
+                    if len(heard) == 8000:
+                        assert stream is not None
+                        await self._play(ws, stream, heard)
+                elif message["event"] == "dtmf":
+                    if message["dtmf"]["digit"] == "0":
+                        await ws.send(json.dumps({"event": "clear", "streamSid": stream}))
+                    else:
+                        await ws.close()
+        except ConnectionClosed:
+            pass
+
+    async def _play(self, ws: ServerConnection, stream: str, ulaw_bytes: bytes) -> None:
+        payload = base64.b64encode(ulaw_bytes).decode()
+        await ws.send(json.dumps({"event": "media", "streamSid": stream, "media": {"payload": payload}}))
+
+
+def spoken(pcm: bytes) -> bytes:
+    """What is left of L16 after mu-law."""
+    return ulaw.decode(ulaw.encode(pcm))
+
+
+@given(st.binary(max_size=500))
+def test_mu_law_there_and_back_is_itself(codes: bytes) -> None:
+    back = ulaw.encode(ulaw.decode(codes))
+    assert back.replace(b"\x7f", b"\xff") == codes.replace(b"\x7f", b"\xff")  # both mean nought
+
+
+def test_mu_law_is_that_of_g711() -> None:
+    known = {0x00: -32124, 0x80: 32124, 0xFF: 0, 0x7F: 0, 0xFE: 8, 0x7E: -8, 0xF0: 120, 0x70: -120, 0xDB: 524}
+    for code, sample in known.items():
+        assert from_bytes(ulaw.decode(bytes([code])))[0] == sample
+    samples = from_bytes(ulaw.decode(ulaw.encode(tone(1000, 20, peak=20_000))))
+    for was, became in zip(from_bytes(tone(1000, 20, peak=20_000)), samples, strict=True):
+        assert abs(was - became) <= max(4, abs(was) / 16)
+
+
+def test_a_stock_bot_greets_hears_and_is_interrupted(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        greeting = tone(1000, 600)
+        async with house(tmp_path) as h, StockBot(ulaw.encode(greeting)).listening() as bot:
+            attempt = await h.dial("0122", bot.url, variables={"name": "Ada", "age": 36}, agent=TWILIO)
+            await until(lambda: bot.got, "connected")
+            assert bot.got == [{"event": "connected", "protocol": "Call", "version": "1.0.0"}]
+            assert h.phones[attempt].answer_state != "answered", "it is connected while the phone rings"
+            await until(lambda: spoken(greeting) in h.heard(attempt), "the callee hears the greeting whole")
+            await until(lambda: bot.seen("mark"), "the mark comes back")
+            h.phones[attempt].callee.configure("speech=tone:600")
+            await until(lambda: goertzel(h.heard(attempt)[-3200:], 600) > 0.8, "the callee is repeated", 20.0)
+            begun_as_documented(h.book.calls[attempt].tenant_id, h.book.calls[attempt].call_id, attempt, bot)
+            h.phones[attempt].hangup("NORMAL_CLEARING")
+            await until(lambda: bot.seen("stop"), "it is told of the end")
+            await h.gone(attempt)
+            assert bot.got[-1] == {
+                "event": "stop",
+                "sequenceNumber": bot.got[-1]["sequenceNumber"],
+                "streamSid": f"MZ{attempt.hex}",
+                "stop": {k: bot.seen("start")[0]["start"][k] for k in ("accountSid", "callSid")},
+            }
+            numbers = [int(message["sequenceNumber"]) for message in bot.got[1:]]
+            assert numbers == list(range(1, len(numbers) + 1)), "nothing is missing or out of order"
+
+    run(scenario())
+
+
+def begun_as_documented(tenant: UUID, call: UUID, attempt: UUID, bot: StockBot) -> None:
+    start, media = bot.got[1], bot.seen("media")
+    assert (start["event"], start["sequenceNumber"], start["streamSid"]) == ("start", "1", f"MZ{attempt.hex}")
+    facts = start["start"]
+    assert facts["customParameters"].items() >= {"name": "Ada", "age": "36", "trunkline_direction": "outbound"}.items()
+    assert {k: v for k, v in facts.items() if k != "customParameters"} == {
+        "streamSid": f"MZ{attempt.hex}",
+        "callSid": f"CA{call.hex}",
+        "accountSid": f"AC{tenant.hex}",
+        "tracks": ["inbound"],
+        "mediaFormat": {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1},
+    }
+    for number, message in enumerate(media[:20], 1):
+        assert message["media"]["track"] == "inbound"
+        assert message["media"]["chunk"] == str(number)
+        assert message["media"]["timestamp"] == str((number - 1) * 20)
+        assert len(base64.b64decode(message["media"]["payload"])) == 160
+        assert message["streamSid"] == f"MZ{attempt.hex}"
+
+
+def test_keys_clear_and_marks_and_the_bots_own_end(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with house(tmp_path) as h, StockBot(ulaw.encode(tone(1000, 8000))).listening() as bot:
+            attempt = await h.dial("0121", bot.url, agent=TWILIO)
+            await until(lambda: goertzel(h.heard(attempt)[-1600:], 1000) > 0.8, "it talks")
+            assert bot.seen("mark") == [], "it has 8 s to say"
+            h.phones[attempt].callee.press("0")
+            await until(lambda: bot.seen("mark"), "a clear gives the marks back")
+            assert bot.seen("mark")[0]["mark"] == {"name": "greeted"}
+            assert bot.seen("dtmf")[0]["dtmf"] == {"track": "inbound_track", "digit": "0"}
+            await until(lambda: goertzel(h.heard(attempt)[-1600:], 1000) < 0.1, "silence")
+            h.phones[attempt].callee.press("9")  # it closes its socket
+            await h.gone(attempt)
+            assert h.book.reason() is None
+            assert h.phones[attempt].vars["trunkline_hangup_by"] == "agent"
+            assert h.phones[attempt].vars["trunkline_end_reason"] == "agent_closed"
+
+    run(scenario())
+
+
+def test_what_is_unknown_there_is_passed_over_and_what_is_broken_is_not(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with house(tmp_path) as h, ScriptedAgent(subprotocols=()).listening() as agent:
+            attempt = await h.dial("0121", agent.url, agent=TWILIO)
+            call = await agent.call()
+            await call.expect("start")
+            for _ in range(20):
+                await call.send("keepalive")
+            await call.send("mark", mark={"name": "still here"})
+            await call.expect("mark")
+            assert "relay.bad_message" not in h.book.types()
+            for _ in range(10):
+                await call.send("media", media={"payload": "no base64"})
+            await until(lambda: h.book.reason(), "the relay has enough")
+            assert h.book.reason() == "agent_protocol"
+            assert "relay.bad_message" in h.book.types(), "there is no message to tell it by, so the record has it"
+            await h.gone(attempt)
+            assert [message["event"] for message in call.texts if message["event"] == "error"] == []
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("frame", "code", "named"),
+    [
+        (b"\x00\x00", "bad_audio", "media text"),
+        ("no", "bad_json", "JSON"),
+        ("[]", "bad_message", "object"),
+        ('{"event":"media","media":{}}', "bad_audio", "media.payload"),
+        ('{"event":"media"}', "bad_message", "media"),
+        ('{"event":"mark","mark":{"name":""}}', "bad_message", "mark.name"),
+        ('{"event":"clear","streamSid":"MZ0"}', "bad_message", "streamSid"),
+        ('{"event":"stop"}', "unknown_event", "event"),
+        ('{"event":"clear"}' * 101, "bad_json", "100 values"),
+    ],
+)
+def test_a_bad_message_is_refused_by_its_field(tmp_path: Path, frame: str | bytes, code: str, named: str) -> None:
+    async def scenario() -> None:
+        async with house(tmp_path) as h:
+            call = h.book.calls[await h.dial("0102", "ws://127.0.0.1:1/")]
+            with pytest.raises(protocol.ProtocolError, match=named) as caught:
+                Twilio(call, resumed=False, recording=None).parse(frame)
+            assert caught.value.code == code
+
+    asyncio.run(scenario())
