@@ -130,8 +130,7 @@ def dialect_for(
     call: RelayCall, *, resumed: bool, recording: Mapping[str, Any] | None, runtime: Mapping[str, Any] | None
 ) -> Dialect:
     """A new one, for one socket to the call's agent. ``resumed``: the call was under way already. ``runtime``: as
-    :func:`controller.relay.protocol.start` has it; in Twilio's dialect there is no place for it but the header.
+    :func:`controller.relay.protocol.start` has it.
     """
-    if call.agent_protocol == "twilio":
-        return Twilio(call, resumed=resumed, recording=recording)
-    return Ours(call, resumed=resumed, recording=recording, runtime=runtime)
+    kind = Twilio if call.agent_protocol == "twilio" else Ours
+    return kind(call, resumed=resumed, recording=recording, runtime=runtime)

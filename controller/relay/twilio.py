@@ -26,11 +26,18 @@ class Twilio:
     subprotocols = ()
     begins_on_answer = True
 
-    def __init__(self, call: RelayCall, *, resumed: bool, recording: Mapping[str, Any] | None) -> None:  # noqa: ARG002
+    def __init__(
+        self,
+        call: RelayCall,
+        *,
+        resumed: bool,
+        recording: Mapping[str, Any] | None,  # noqa: ARG002
+        runtime: Mapping[str, Any] | None,
+    ) -> None:
         self.stream_sid = f"MZ{call.attempt_id.hex}"
         self.call_sid = f"CA{call.call_id.hex}"
         self.account_sid = f"AC{call.tenant_id.hex}"
-        self._parameters = parameters(call, resumed=resumed)
+        self._parameters = parameters(call, resumed=resumed, runtime=runtime)
         self._said = 0
         self._chunks = 0
         self._sent = 0  # bytes of L16
@@ -128,7 +135,7 @@ def _inner(value: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return found
 
 
-def parameters(call: RelayCall, *, resumed: bool) -> dict[str, str]:
+def parameters(call: RelayCall, *, resumed: bool, runtime: Mapping[str, Any] | None) -> dict[str, str]:
     """``customParameters``: the call's agent_variables, and what ours are told in ``start``, under names of our own. All are
     texts there; what is none is written as JSON.
     """
@@ -141,6 +148,7 @@ def parameters(call: RelayCall, *, resumed: bool) -> dict[str, str]:
         "trunkline_from": call.from_number,
         "trunkline_metadata": _json(call.metadata),
         "trunkline_resumed": _json(resumed),
+        **({} if runtime is None else {"trunkline_runtime": _json(runtime)}),
     }
 
 

@@ -128,6 +128,7 @@ def begun_as_documented(tenant: UUID, call: UUID, attempt: UUID, bot: StockBot) 
     assert (start["event"], start["sequenceNumber"], start["streamSid"]) == ("start", "1", f"MZ{attempt.hex}")
     facts = start["start"]
     assert facts["customParameters"].items() >= {"name": "Ada", "age": "36", "trunkline_direction": "outbound"}.items()
+    assert json.loads(facts["customParameters"]["trunkline_runtime"])["token"].startswith("eyJ")
     assert {k: v for k, v in facts.items() if k != "customParameters"} == {
         "streamSid": f"MZ{attempt.hex}",
         "callSid": f"CA{call.hex}",
@@ -204,7 +205,7 @@ def test_a_bad_message_is_refused_by_its_field(tmp_path: Path, frame: str | byte
         async with house(tmp_path) as h:
             call = h.book.calls[await h.dial("0102", "ws://127.0.0.1:1/")]
             with pytest.raises(protocol.ProtocolError, match=named) as caught:
-                Twilio(call, resumed=False, recording=None).parse(frame)
+                Twilio(call, resumed=False, recording=None, runtime=None).parse(frame)
             assert caught.value.code == code
 
     asyncio.run(scenario())
