@@ -275,6 +275,11 @@ class Settings(BaseSettings):
     )
     relay_max_buffer_s: float = Field(120.0, gt=0, description="s; agent audio kept for playback per call, at most")
     announcement_dir: str = Field("", description="directory of announcement audio the switch can read; empty: none")
+    transfer_wait_s: float = Field(30.0, gt=0, description="s; the second leg of a transfer waits so long for a permit")
+    tts_program: str = Field(
+        "espeak-ng", description="speaks the texts of announcements, offline; on the hosts of the relays and of the API"
+    )
+    tts_timeout_s: float = Field(5.0, gt=0, description="s; for one text to be spoken; then the call ends")
 
     # --- recording -----------------------------------------------------------------------------------------------
     recording_spool: str = Field(

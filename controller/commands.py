@@ -127,6 +127,13 @@ def uuid_break(attempt_id: UUID) -> Command:
     return command("uuid_break", f"api uuid_break {uuid('attempt_id', attempt_id)} all")
 
 
+def uuid_bridge(attempt_id: UUID, other_id: UUID) -> Command:
+    """Let two answered channels hear each other; what they did before is over, and the hangup of one ends the other."""
+    if attempt_id == other_id:
+        raise CommandError("other_id: a channel is not bridged to itself")
+    return command("uuid_bridge", f"api uuid_bridge {uuid('attempt_id', attempt_id)} {uuid('other_id', other_id)}")
+
+
 def uuid_send_dtmf(attempt_id: UUID, digits: str, tone_ms: int | None = None) -> Command:
     """Press keys towards the callee, one after the other; ``w`` is a pause of half a second. ``tone_ms``: each key so long;
     None: as the switch has it, 250 ms. It takes what is 50 or less for its own.

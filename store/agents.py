@@ -1,9 +1,11 @@
-"""Agents: who talks to the callee. ``websocket`` (the customer's own bot) or ``announcement`` (audio, no bot)."""
+"""Agents: who talks to the callee. ``websocket`` (the customer's own bot), ``announcement`` (audio and texts, no bot) or
+``sip`` (a person or a switchboard).
+"""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,6 +14,7 @@ from uuid import UUID
 from psycopg import errors
 from psycopg.types.json import Jsonb
 
+from calls import script as scripts
 from calls.agent_token import PREFIX
 from calls.ids import new_uuid7
 from store.pool import Conn, Database
@@ -20,6 +23,7 @@ from store.records import all_rows, one_row, record
 from store.tenants import NameTaken
 
 _SQL = load("agents")
+KINDS = ("websocket", "announcement", "sip")
 
 #: How a websocket agent is spoken to: docs/agent-protocol.md.
 PROTOCOLS = ("trunkline", "twilio")
@@ -27,8 +31,9 @@ PROTOCOLS = ("trunkline", "twilio")
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """``url`` (ws:// or wss://) and ``protocol`` (one of PROTOCOLS) for kind websocket, ``audio`` (a .wav file name) for
-    kind announcement.
+    """``url`` (ws:// or wss://) and ``protocol`` (one of PROTOCOLS) for kind websocket; ``audio`` (a .wav file name) or
+    ``script``, and ``menu`` (calls/script.py) for kind announcement, ``needs``: the variables its calls must have;
+    ``number`` (E.164) for kind sip.
     """
 
     id: UUID
@@ -43,6 +48,12 @@ class Agent:
     protocol: str = "trunkline"
     fallback: dict[str, Any] | None = None  # when it fails a call: action, and what belongs to it; None: hangup
     runtime: dict[str, Any] = field(default_factory=dict)  # what its calls are given when they ask (docs/runtime.md)
+    script: list[dict[str, str]] | None = None
+    menu: dict[str, Any] | None = None
+    voice: str | None = None
+    needs: list[str] = field(default_factory=list)
+    number: str | None = None
+    transfer_to: list[str] = field(default_factory=list)  # where its calls may be transferred (calls/transfers.py)
 
 
 class AgentInUse(RuntimeError):
@@ -57,6 +68,11 @@ def create(
     kind: str,
     url: str | None = None,
     audio: str | None = None,
+    script: Sequence[Mapping[str, str]] | None = None,
+    menu: Mapping[str, Any] | None = None,
+    voice: str | None = None,
+    number: str | None = None,
+    transfer_to: Sequence[str] = (),
     runtime: dict[str, Any] | None = None,
     protocol: str = "trunkline",
     fallback: Mapping[str, Any] | None = None,
@@ -66,14 +82,16 @@ def create(
 
     Errors: :class:`store.tenants.NameTaken`; ``ValueError`` naming the field for anything else that does not fit.
     """
-    if kind not in ("websocket", "announcement"):
-        raise ValueError(f"kind: {kind!r} is not known: use 'websocket' or 'announcement'")
+    if kind not in KINDS:
+        raise ValueError(f"kind: {kind!r} is not known: use one of {', '.join(KINDS)}")
     if kind == "websocket" and not (url or "").startswith(("ws://", "wss://")):
         raise ValueError("url: a websocket agent needs a ws:// or wss:// address")
     if protocol not in PROTOCOLS:
         raise ValueError(f"protocol: {protocol!r} is not known: use one of {', '.join(PROTOCOLS)}")
-    if kind == "announcement" and audio is None:
-        raise ValueError("audio: an announcement agent needs the name of a .wav file")
+    if kind == "announcement" and (audio is None) == (not script):
+        raise ValueError("audio: an announcement agent needs the name of a .wav file, or a script")
+    if kind == "sip" and number is None:
+        raise ValueError("number: a sip agent needs the number of whom its calls are handed to")
     params = {
         "id": agent_id or new_uuid7(),
         "tenant_id": tenant_id,
@@ -81,6 +99,12 @@ def create(
         "kind": kind,
         "url": url,
         "audio": audio,
+        "script": None if script is None else Jsonb([dict(part) for part in script]),
+        "menu": None if menu is None else Jsonb(dict(menu)),
+        "voice": voice,
+        "needs": scripts.needs(script, menu),
+        "number": number,
+        "transfer_to": list(transfer_to),
         "runtime": Jsonb(runtime or {}),
         "protocol": protocol,
         "fallback": None if fallback is None else record(dict(fallback)),
@@ -109,29 +133,51 @@ def change(
     name: str | None = None,
     url: str | None = None,
     audio: str | None = None,
+    script: Sequence[Mapping[str, str]] | None = None,
+    menu: Mapping[str, Any] | None = None,
+    voice: str | None = None,
+    number: str | None = None,
+    transfer_to: Sequence[str] | None = None,
     runtime: dict[str, Any] | None = None,
     protocol: str | None = None,
     fallback: Mapping[str, Any] | None = None,
 ) -> Agent | None:
     """The tenant's agent with what is given, for calls that begin to ring from now on. None: no such agent in use.
 
-    ``url``, ``protocol``, ``audio`` and ``fallback`` only as they belong to its kind. Errors:
+    What else than ``name``, ``runtime`` and ``transfer_to`` only as it belongs to its kind. Errors:
     :class:`store.tenants.NameTaken`.
     """
-    params: dict[str, object] = {
+    params: dict[str, Any] = {
         "tenant_id": tenant_id,
         "id": agent_id,
         "name": name,
         "url": url,
         "audio": audio,
+        "script": None if script is None else Jsonb([dict(part) for part in script]),
+        "menu": None if menu is None else Jsonb(dict(menu)),
+        "voice": voice,
+        "number": number,
+        "transfer_to": None if transfer_to is None else list(transfer_to),
+        "needs": None,
         "protocol": protocol,
         "fallback": None if fallback is None else record(dict(fallback)),
         "runtime": None if runtime is None else Jsonb(runtime),
     }
+
+    def unit(conn: Conn) -> Agent | None:
+        changed = one_row(conn, Agent, _SQL["change"], params)
+        if changed is not None and (needs := scripts.needs(changed.script, changed.menu)) != changed.needs:
+            changed = one_row(conn, Agent, _SQL["change"], {**dict.fromkeys(params), **_whose(params), "needs": needs})
+        return changed
+
     try:
-        return db.run(lambda conn: one_row(conn, Agent, _SQL["change"], params))
+        return db.run(unit)
     except errors.UniqueViolation as error:
         raise NameTaken(f"name: the tenant has an agent {name!r} already: choose another name") from error
+
+
+def _whose(params: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: params[name] for name in ("tenant_id", "id")}
 
 
 def archive(db: Database, tenant_id: UUID, agent_id: UUID, now: datetime) -> Agent | None:

@@ -65,6 +65,13 @@ def agents(db: Database, most: int) -> list[AgentAddress]:
         return cursor.execute(_SQL["agents"], {"most": most}).fetchall()
 
 
+def speaking(db: Database) -> int:
+    """Agents in use whose announcements have texts."""
+    with db.connection() as conn:
+        row = conn.execute(_SQL["speaking"]).fetchone()
+    return row[0] if row else 0
+
+
 def switches(db: Database) -> list[SwitchSeen]:
     with db.connection() as conn, conn.cursor(row_factory=class_row(SwitchSeen)) as cursor:
         return cursor.execute(_SQL["switches"]).fetchall()

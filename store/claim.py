@@ -30,7 +30,7 @@ _CALL_WIDTH = len(Call.__dataclass_fields__)
 
 RefusalReason = Literal[
     "gone", "not_queued", "not_due", "expired", "canceled", "paused", "agent_paused", "drained", "epoch", "no_endpoint",
-    "off_duty", "unreadable", "rules", "lab", Why,
+    "off_duty", "unreadable", "rules", "lab", "elsewhere", Why,
 ]  # fmt: skip
 #: Refused for ever; or for this switch alone, whose controller puts it back. For any other reason the attempt, if still
 #: queued, is in no lane now and has to come back into one; with ``agent_paused`` not before its agent is resumed.

@@ -27,8 +27,8 @@ ALIVE = "alive"
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """``verb``: hangup, pause_recording, resume_recording, dtmf, play (``requested_by`` customer, agent, operator or
-    platform) or probe (``requested_by`` watchdog). ``age_s``: since it was asked, by the database's clock.
+    """``verb``: hangup, pause_recording, resume_recording, dtmf, play, transfer (``requested_by`` customer, agent, operator
+    or platform) or probe (``requested_by`` watchdog). ``age_s``: since it was asked, by the database's clock.
     """
 
     id: UUID
@@ -59,6 +59,7 @@ class Action:
     begun_at: datetime | None
     done_at: datetime | None
     result: str | None
+    leg_id: UUID | None = None  # transfer: the call to whom it is put through
 
 
 def list_actions(db: Database, tenant_id: UUID, call_id: UUID, action: str | None = None) -> list[Action]:

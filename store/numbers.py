@@ -82,7 +82,10 @@ def put(
     if not written and found is not None and found.tenant_id != tenant_id:
         raise NameTaken(f"number: {number} belongs to tenant {found.tenant_name}: remove it there first")
     if not written or found is None:
-        raise ValueError(f"agent_id: the tenant has no agent {agent_id}: create it first")
+        raise ValueError(
+            f"agent_id: the tenant has no agent {agent_id} that can take calls: create it first; one whose texts need"
+            " variables cannot, for a caller brings none"
+        )
     return found
 
 

@@ -29,12 +29,13 @@ _SQL = load("permission")
 @dataclass(frozen=True, slots=True)
 class Known:
     """What is known of a call before it is accepted. ``route`` None: its number leads nowhere; ``agent_kind`` None: the
-    tenant has no such agent.
+    tenant has no such agent; ``needs``: variables that it must be given.
     """
 
     route: str | None
     agent_kind: str | None
     standing: Standing
+    needs: Sequence[str] = ()
 
 
 def ask(db: Database, tenant_id: UUID, agent_id: UUID, to: str, caller: str, *, test: bool = False) -> Known:
@@ -52,7 +53,7 @@ def ask(db: Database, tenant_id: UUID, agent_id: UUID, to: str, caller: str, *, 
     }
     with db.connection() as conn:
         row = conn.execute(_SQL["ask"], params).fetchone()
-    return Known(None, None, Standing()) if row is None else Known(row[0], row[1], Standing.read(row[2]))
+    return Known(None, None, Standing()) if row is None else Known(row[0], row[1], Standing.read(row[2]), row[3] or ())
 
 
 class Question(Protocol):

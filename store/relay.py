@@ -20,10 +20,10 @@ _SQL = load("relay")
 
 @dataclass(frozen=True, slots=True)
 class RelayCall:
-    """An attempt with its agent. ``agent_kind``: websocket (``agent_url``, ``agent_protocol``) or announcement
-    (``agent_audio``); ``state`` is the attempt's, ``number`` counts the call's attempts from 1. ``recording``: start,
-    notice, days; None: it is not to be recorded; ``recording_state``: how far that is. ``direction`` inbound:
-    ``from_number`` called.
+    """An attempt with its agent. ``agent_kind``: websocket (``agent_url``, ``agent_protocol``), announcement
+    (``agent_audio`` or ``agent_script``, and ``agent_menu``) or sip (``agent_number``); ``state`` is the attempt's,
+    ``number`` counts the call's attempts from 1. ``recording``: start, notice, days; None: it is not to be recorded;
+    ``recording_state``: how far that is. ``direction`` inbound: ``from_number`` called.
     """
 
     attempt_id: UUID
@@ -50,6 +50,13 @@ class RelayCall:
     agent_fallback: dict[str, Any] | None = None  # action, and what belongs to it; None: hangup
     agent_secret: str | None = field(default=None, repr=False)
     token_key: bytes = field(default=b"", repr=False)  # signs its tenant's call tokens; none: it gets no token
+    agent_script: list[dict[str, str]] | None = None
+    agent_menu: dict[str, Any] | None = None
+    agent_voice: str | None = None
+    agent_number: str | None = None
+    menu: str | None = None  # what the callee has chosen already
+    transfer_of: UUID | None = None  # the call whose party is put through to this one's
+    first_attempt: UUID | None = None  # of that call, if it is still in progress
 
 
 def agent_for(db: Database, attempt_id: UUID) -> RelayCall | None:

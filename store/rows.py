@@ -55,6 +55,7 @@ class Call:
     batch_id: UUID | None = None  # posted with others; None: alone
     answered_by_ms: int | None = None  # ms from the answer to the verdict
     recording_ids: list[UUID] = field(default_factory=list)
+    transfer_of: UUID | None = None  # the call whose party is put through to this one's
 
     @property
     def ended(self) -> bool:
@@ -112,6 +113,7 @@ class Attempt:
     inbound: bool = False
     agent_heard_at: datetime | None = None  # the callee began to hear the agent
     carrier: str | None = None  # the carrier's name
+    menu: str | None = None  # what the callee chose in an announcement's menu
 
 
 @dataclass(frozen=True, slots=True)

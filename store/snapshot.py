@@ -37,6 +37,7 @@ def snapshot(call: Call, dial: Attempt | None = None) -> dict[str, Any]:
         "q850_cause": call.q850_cause,
         "carrier": None if dial is None else dial.carrier,
         **(NONE if dial is None else timings(dial))._asdict(),
+        "menu": None if dial is None else dial.menu,
         "attempt_count": call.attempt_count,
         "max_attempts": call.max_attempts,
         "retry": _retry(call),
@@ -56,6 +57,7 @@ def snapshot(call: Call, dial: Attempt | None = None) -> dict[str, Any]:
         "client_reference": call.client_reference,
         "batch_id": None if call.batch_id is None else batch_ref(call.batch_id),
         "test": call.test,
+        "transfer_of": None if call.transfer_of is None else call_ref(call.transfer_of),
         "metadata": call.metadata,
         "sequence": call.sequence,
     }
@@ -117,6 +119,7 @@ def attempt_snapshot(attempt: Attempt) -> dict[str, Any]:
         "sip_phrase": attempt.sip_phrase,
         "hangup_by": attempt.hangup_by,
         "carrier": attempt.carrier,
+        "menu": attempt.menu,
         **timings(attempt)._asdict(),
         "due_at": stamp(attempt.due_at),
         "dialed_at": stamp(attempt.claimed_at),

@@ -10,7 +10,7 @@ import signal
 import sys
 from collections.abc import Callable
 
-from controller.relay.book import StoreBook
+from controller.relay.book import StoreBook, terms
 from controller.relay.drain import drain
 from controller.relay.run import running
 from settings import Settings, get_settings
@@ -35,7 +35,7 @@ async def serve(settings: Settings) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, end, number)
     db = open_database(settings, "relay", cooperative=False)
-    book = StoreBook(db, settings.switch)
+    book = StoreBook(db, settings.switch, terms(settings))
     writer = asyncio.create_task(book.run())
     stopped = asyncio.create_task(stop.wait())
     try:

@@ -82,6 +82,12 @@ class AudioFiles:
         self._held.setdefault(attempt, set()).add(path)
         return path
 
+    def place(self, attempt: UUID, number: int) -> Path:
+        """Where another program writes a file of the attempt, removed with its others."""
+        path = self.directory / f"{attempt}-{number}.wav"
+        self._held.setdefault(attempt, set()).add(path)
+        return path
+
     def remove(self, attempt: UUID, path: Path) -> None:
         """Remove one file; a file already gone is fine."""
         path.unlink(missing_ok=True)

@@ -8,12 +8,15 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Literal, Protocol, TypeVar
 from uuid import UUID
 
 import psycopg
 
-from store import call_actions, commands, queue, recordings
+from calls.script import Outcome
+from settings import Settings
+from store import call_actions, commands, menus, queue, recordings, transfers
 from store import relay as rows
 from store.pool import Database
 
@@ -61,6 +64,36 @@ class Book(Protocol):
         """Record what came of a file that was asked for (store.call_actions); never waits."""
         ...
 
+    async def transfer(self, call: rows.RelayCall, to: str | UUID, action: str | None, by: str) -> transfers.Asked:
+        """Ask for a second leg to whom the callee is put through, or (an agent's id) for another agent. Raises
+        :class:`BookClosed`, ``OtherAction``.
+        """
+        ...
+
+    async def open_transfers(self) -> list[transfers.Open]:
+        """Those of this switch's calls that are under way. Raises :class:`BookClosed`."""
+        ...
+
+    def put_through(self, attempt: UUID) -> None:
+        """Record that whoever answered this second leg is put through; never waits."""
+        ...
+
+    def not_transferred(self, transfer: transfers.Open, reason: str) -> None:
+        """Record why a second leg came to nothing; never waits."""
+        ...
+
+    def handed_on(self, attempt: UUID, transfer: transfers.Open) -> None:
+        """Record that another agent talks now; never waits."""
+        ...
+
+    def call_off(self, attempt: UUID) -> None:
+        """The attempt is over: let nobody be rung for it any more; never waits."""
+        ...
+
+    async def chosen(self, attempt: UUID, outcome: Outcome, key: str | None, at: datetime) -> None:
+        """Record what the callee chose in a menu. Returns when it is on record, or, while Postgres is away, will be."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class _Wish:
@@ -90,7 +123,36 @@ class _Played:
     result: str
 
 
-_Item = _Note | _Wish | _Recorded | _Played
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    attempt: UUID
+    outcome: Outcome
+    key: str | None
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class _Transfer:
+    """``put_through``: of the second leg's attempt; ``call_off``: of the first one's."""
+
+    attempt: UUID
+    step: Literal["put_through", "call_off"]
+
+
+@dataclass(frozen=True, slots=True)
+class _NotTransferred:
+    attempt: UUID
+    command: UUID
+    result: str
+
+
+@dataclass(frozen=True, slots=True)
+class _HandedOn:
+    attempt: UUID
+    transfer: transfers.Open
+
+
+_Item = _Note | _Wish | _Recorded | _Played | _Chosen | _Transfer | _NotTransferred | _HandedOn
 _STEPS: dict[Step, Callable[[Database, UUID, datetime], object]] = {
     "expected": recordings.expect,
     "started": recordings.started,
@@ -103,18 +165,32 @@ def _write(db: Database, item: _Item) -> None:
         _STEPS[item.step](db, item.attempt, item.at)
     elif isinstance(item, _Played):
         call_actions.played(db, item.attempt, item.action, item.result, datetime.now(UTC))
+    elif isinstance(item, _Transfer):
+        {"put_through": transfers.bridged, "call_off": transfers.call_off}[item.step](db, item.attempt, datetime.now(UTC))
+    elif isinstance(item, _HandedOn):
+        transfers.handed_on(db, item.transfer, datetime.now(UTC))
+    elif isinstance(item, _NotTransferred):
+        commands.finish(db, item.command, item.result, datetime.now(UTC))
+    elif isinstance(item, _Chosen):
+        menus.chosen(db, item.attempt, item.outcome, item.key, item.at, datetime.now(UTC))
     elif isinstance(item, _Wish):
         commands.add(db, item.attempt, None, "hangup", item.by, now=datetime.now(UTC))
     else:
         rows.note(db, item.attempt, item.type, item.at, dict(item.data))
 
 
+def terms(settings: Settings) -> transfers.Terms:
+    """Those of every transfer that an agent asks for."""
+    return transfers.Terms(settings.transfer_wait_s, settings.ring_timeout_s, settings.pdd_s, settings.recipient_time_zone)
+
+
 class StoreBook:
     """:class:`Book` on Postgres. :meth:`run` writes the facts, in order."""
 
-    def __init__(self, db: Database, switch: str) -> None:
+    def __init__(self, db: Database, switch: str, terms: transfers.Terms) -> None:
         self._db = db
         self._switch = switch
+        self._terms = terms
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="book")
         self._notes: asyncio.Queue[_Item] = asyncio.Queue(_NOTES)
 
@@ -141,6 +217,44 @@ class StoreBook:
 
     def played(self, attempt: UUID, action: UUID, result: str) -> None:
         self._put(_Played(attempt, action, result), "played")
+
+    async def transfer(self, call: rows.RelayCall, to: str | UUID, action: str | None, by: str) -> transfers.Asked:
+        who, now = (self._db, call.tenant_id, call.call_id), datetime.now(UTC)
+        if isinstance(to, UUID):
+            asked = partial(transfers.request_agent, *who, to, by, now, action=action)
+        else:
+            asked = partial(transfers.request_transfer, *who, to, by, now, self._terms, action=action)
+        try:
+            return await self._run(asked)
+        except psycopg.Error as error:
+            raise BookClosed(str(error)) from error
+
+    async def open_transfers(self) -> list[transfers.Open]:
+        try:
+            return await self._run(transfers.list_open, self._db, self._switch)
+        except psycopg.Error as error:
+            raise BookClosed(str(error)) from error
+
+    def put_through(self, attempt: UUID) -> None:
+        self._put(_Transfer(attempt, "put_through"), "put through")
+
+    def not_transferred(self, transfer: transfers.Open, reason: str) -> None:
+        result = f"{transfers.NOT_TRANSFERRED}: {reason}"
+        self._put(_NotTransferred(transfer.attempt_id, transfer.command_id, result), "not transferred")
+
+    def handed_on(self, attempt: UUID, transfer: transfers.Open) -> None:
+        self._put(_HandedOn(attempt, transfer), "handed on")
+
+    def call_off(self, attempt: UUID) -> None:
+        self._put(_Transfer(attempt, "call_off"), "call off")
+
+    async def chosen(self, attempt: UUID, outcome: Outcome, key: str | None, at: datetime) -> None:
+        item = _Chosen(attempt, outcome, key, at)
+        try:
+            await self._run(_write, self._db, item)
+        except psycopg.OperationalError as error:
+            log.warning("attempt %s: a choice waits for Postgres: %s", attempt, error)
+            self._put(item, "chosen")
 
     def _put(self, item: _Item, what: str) -> None:
         try:

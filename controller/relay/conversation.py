@@ -9,13 +9,15 @@ from pathlib import Path
 from websockets.asyncio.server import ServerConnection
 
 from controller.relay import protocol
+from controller.relay.asking import Asking
 from controller.relay.downlink import Downlink
 from controller.relay.fair import Pace
-from controller.relay.leg import Ending, Leg
+from controller.relay.leg import Ending, Failed, Leg
 from controller.relay.line import Line
 from controller.relay.media import MediaSocket
 from controller.relay.recorder import Recorder
 from controller.relay.switch import SwitchDown
+from controller.relay.turn import Turn
 from controller.relay.uplink import Uplink
 from store.relay import RelayCall
 
@@ -32,16 +34,19 @@ _MARKS = 1000
 class Conversation:
     """See :class:`controller.relay.leg.Talk`."""
 
-    def __init__(self, leg: Leg, call: RelayCall, recorder: Recorder) -> None:
+    def __init__(self, leg: Leg, call: RelayCall, recorder: Recorder, *, waiting: bool = False) -> None:
+        """``waiting``: another agent still talks, until it is this one's turn."""
         settings = leg.parts.settings
+        self.turn = turn = Turn(waiting=waiting)
         self._leg = leg
         self._recorder = recorder
         self._uplink = Uplink(settings.relay_prebuffer_frames)
         self._downlink = Downlink(leg.attempt, leg.parts.switch, leg.parts.files, settings, self._on_mark, leg.heard)
         self._downlink.on_doubt = recorder.on_doubt
-        self._line = Line(leg, call, self._uplink, self._do, lambda: recorder.facts)
+        self._line = Line(leg, call, self._uplink, self._do, lambda: recorder.facts, turn)
+        self._asking = Asking(leg, call, self.on_transfer)
         recorder.tell = lambda on, reason: self._line.say(lambda dialect: dialect.recording(on=on, reason=reason))
-        self._media = MediaSocket(leg, call.direction, self._uplink.put)
+        self._media = MediaSocket(leg, call.direction, self._uplink.put, turn)
         self._announcements = Path(settings.announcement_dir) if settings.announcement_dir else None
         self._deeds = Pace(_DEEDS_RATE, _DEEDS_BURST)
         self._clock = asyncio.get_running_loop().time
@@ -59,6 +64,7 @@ class Conversation:
             raise failed.exceptions[0] from None
 
     async def _open_on_answer(self) -> None:
+        await self.turn.ours.wait()
         await self._recorder.answered()
         self._downlink.open()
 
@@ -68,8 +74,9 @@ class Conversation:
         return self._leg.answered.is_set() and self._media.up
 
     async def stop(self, ending: Ending) -> None:
+        self._asking.stop()
         self._media.abort()
-        if not self._leg.over.done():
+        if not self._leg.over.done() and ending.reason != "transferred":  # a break would hit who talks now
             self._downlink.clear()  # somebody else is to be heard
         await self._line.goodbye(ending)
 
@@ -77,6 +84,10 @@ class Conversation:
 
     def _do(self, message: protocol.Message) -> None:
         match message:
+            case protocol.Transfer() | protocol.SendDtmf() | protocol.Hangup() if not self.turn.ours.is_set():
+                if isinstance(message, protocol.Hangup):
+                    raise Failed("agent_refused", "the agent hung up before it was its turn")
+                self._line.error("not_answered", "another agent still talks; wait for answered")
             case protocol.Media(pcm):
                 if pcm and not self._downlink.feed(pcm):
                     limit = self._leg.parts.settings.relay_max_buffer_s
@@ -86,8 +97,10 @@ class Conversation:
                     self._downlink.mark(name)
                 else:
                     self._line.object("too_many", f"mark: {_MARKS} wait for their place; this one was dropped")
-            case protocol.Clear() | protocol.SendDtmf() if not self._deeds.allows(self._clock()):
-                self._line.object("too_many", f"more than {_DEEDS_RATE:g} clear and dtmf a second; this one was dropped")
+            case protocol.Clear() | protocol.SendDtmf() | protocol.Transfer() if not self._deeds.allows(self._clock()):
+                self._line.object("too_many", f"more than {_DEEDS_RATE:g} clear, dtmf, transfer a second; one was dropped")
+            case protocol.Transfer():
+                self._asking.start(message)
             case protocol.Clear():
                 self._line.ending = False
                 self._downlink.clear()
@@ -105,6 +118,10 @@ class Conversation:
 
     def _hang_up(self) -> None:
         self._leg.end(Ending("agent_hangup", "agent", kill=True))
+
+    def on_transfer(self, name: str, status: str, reason: str | None = None) -> None:
+        """The agent hears what becomes of a transfer that it, or the API, asked for."""
+        self._line.say(lambda dialect: dialect.transfer(name, status, reason))
 
     def _send_dtmf(self, digits: str) -> None:
         if not self._leg.answered.is_set():

@@ -14,11 +14,13 @@ from calls.recording import attempt_of
 from controller.frames import Event, text_of
 from controller.relay.book import BookClosed
 from controller.relay.drain import kept_elsewhere
+from controller.relay.handover import put_through
 from controller.relay.leg import Ending, Parts
 from controller.relay.recorder import PLAYED as FILE_PLAYED
 from controller.relay.session import CallSession
 from controller.relay.switch import Switch, SwitchDown, answered_at
 from store.call_actions import CUT_SHORT, NOT_PLAYED, PLAYED, TAG
+from store.transfers import Open
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +28,7 @@ EVENTS = (
     "CHANNEL_PROGRESS",
     "CHANNEL_PROGRESS_MEDIA",
     "CHANNEL_ANSWER",
+    "CHANNEL_BRIDGE",
     "CHANNEL_PARK",
     "CHANNEL_HANGUP_COMPLETE",
     "CHANNEL_EXECUTE_COMPLETE",
@@ -90,6 +93,11 @@ class Desk:
                     session = self._begin(attempt)
                 if session is not None:
                     session.leg.answer(_when(event))
+            case "CHANNEL_BRIDGE":
+                for name in ("Bridge-A-Unique-ID", "Bridge-B-Unique-ID"):
+                    with suppress(ValueError):
+                        if (side := self._sessions.get(UUID(text_of(event, name) or ""))) is not None:
+                            side.put_through()
             case "RECORD_START" | "RECORD_STOP" as name:
                 # Also of a call that this relay does not carry, or not any more: the file is closed after the hangup.
                 if _is_ours(event, attempt) and attempt_of(text_of(event, "Record-File-Path") or "") == attempt:
@@ -158,8 +166,23 @@ class Desk:
 
     # --- calls ---------------------------------------------------------------------------------------------------
 
-    def _begin(self, attempt: UUID, *, resumed: bool = False) -> CallSession:
-        session = self._sessions[attempt] = CallSession(attempt, self._parts, resumed=resumed)
+    def transferring(self, attempt: UUID) -> None:
+        """A transfer of that attempt's is under way."""
+        if (session := self._sessions.get(attempt)) is not None:
+            session.transferring()
+
+    def hand_to(self, wanted: Open) -> None:
+        """Another agent is to take over in a call of ours; in one that another relay carries, it is that one's to do."""
+        if (session := self._sessions.get(wanted.attempt_id)) is not None:
+            session.hand_to(wanted)
+
+    def not_transferred(self, attempt: UUID, action: str, reason: str) -> None:
+        """The second leg of a transfer of that attempt's came to nothing."""
+        if (session := self._sessions.get(attempt)) is not None:
+            session.not_transferred(action, reason)
+
+    def _begin(self, attempt: UUID, *, resumed: bool = False, through: bool = False) -> CallSession:
+        session = self._sessions[attempt] = CallSession(attempt, self._parts, resumed=resumed, put_through=through)
         task = asyncio.create_task(self._serve(attempt, session), name=f"session {attempt}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -196,7 +219,7 @@ class Desk:
                 continue
             if session is None and not self._closed and (answered or _rang(channel)) and _is_ours(channel, attempt):
                 log.warning("attempt %s: found under way, taken up again", attempt)
-                session = self._begin(attempt, resumed=answered is not None)
+                session = self._begin(attempt, resumed=answered is not None, through=put_through(channel))
             if session is not None and answered:
                 session.leg.answer(answered)
                 if text_of(channel, "Channel-State") == "CS_EXECUTE":

@@ -55,6 +55,10 @@ class Dialect(Protocol):
         """What the agent sent was not understood or not carried out."""
         ...
 
+    def transfer(self, name: str, status: str, reason: str | None) -> str | None:
+        """What becomes of a transfer."""
+        ...
+
     def stop(self, reason: str, *, by: str | None, cause: str | None) -> str | None:
         """The last text."""
         ...
@@ -111,6 +115,9 @@ class Ours:
 
     def error(self, code: str, detail: str) -> str | None:
         return protocol.error(code, detail)
+
+    def transfer(self, name: str, status: str, reason: str | None) -> str | None:
+        return protocol.transfer(name, status, reason)
 
     def stop(self, reason: str, *, by: str | None, cause: str | None) -> str | None:
         return protocol.stop(reason, by=by, cause=cause)

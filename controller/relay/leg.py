@@ -14,6 +14,7 @@ from websockets.asyncio.server import ServerConnection
 
 from controller.relay.audio import AudioFiles
 from controller.relay.book import Book
+from controller.relay.speech import AT_ONCE
 from controller.relay.switch import Switch
 from settings import Settings
 
@@ -43,6 +44,8 @@ class Parts:
     book: Book
     #: Set: nothing new comes to this relay's port any more.
     draining: asyncio.Event = field(default_factory=asyncio.Event)
+    #: Words being made into sound.
+    speaking: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
 
 
 class Failed(Exception):
@@ -64,6 +67,7 @@ class Leg:
         self.answered_at: datetime | None = None
         self.parked = asyncio.Event()  # what is played before this, the switch cuts off (PLAYBACK ERROR)
         self.gone = asyncio.Event()
+        self.transferring = False  # somebody is rung, or may be, to whom its party is put through
         self.over: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         self.failure: str | None = None  # why the call has no agent any more; what comes then is its fallback
 

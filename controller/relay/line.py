@@ -22,6 +22,7 @@ from controller.relay.fair import FairConnection, spent
 from controller.relay.leg import Ending, Failed, Leg
 from controller.relay.pickup import pick_up
 from controller.relay.runtime import runtime_access
+from controller.relay.turn import Turn
 from controller.relay.uplink import Uplink
 from store.relay import RelayCall
 
@@ -56,7 +57,9 @@ class Line:
         uplink: Uplink,
         on_message: Callable[[protocol.Message], None],
         recording: Callable[[], Mapping[str, Any] | None],
+        turn: Turn,
     ) -> None:
+        self._turn = turn
         self._leg = leg
         self._call = call
         self._uplink = uplink
@@ -77,7 +80,7 @@ class Line:
         settings = self._leg.parts.settings
         # A worker of ours serves one socket, and whoever follows it knows nothing of the call.
         left = settings.agent_reconnects if self._call.agent_kind == "websocket" else 0
-        timeout_s, resumed = settings.agent_connect_timeout_s, self._leg.resumed
+        timeout_s, resumed = settings.agent_connect_timeout_s, self._leg.resumed or self._turn.waited
         lost: _Lost | None = None
         while True:
             try:
@@ -90,7 +93,7 @@ class Line:
                 raise Failed("agent_lost", f"{lost}; then: {error}") from error
             if self.ending:  # it said all it had to say, and the call ends when that was heard
                 await self._leg.ended()
-            if left == 0:
+            if left == 0 or not self._turn.ours.is_set():
                 raise Failed("agent_lost", str(lost))
             left -= 1
             self._leg.note("relay.agent_lost", {"detail": str(lost)[:500]})
@@ -153,6 +156,8 @@ class Line:
                 begun.set()
                 await self._wait_ready()
             leg.note("relay.agent_ready")
+            self._turn.prepared.set()
+            await self._turn.ours.wait()
             await pick_up(leg, self._call)
             await leg.answered.wait()
             assert leg.answered_at is not None
@@ -245,6 +250,8 @@ class Line:
         if sent is not None and sent.code in _OURS and not socket.protocol.close_rcvd_then_sent:
             raise Failed("agent_protocol", f"a message that is none, the socket was closed: {sent.code} {sent.reason}"[:500])
         if received is not None and received.code in _IN_ORDER:
+            if not self._turn.ours.is_set():
+                raise Failed("agent_refused", "the agent closed its socket before it was its turn")
             self._leg.end(Ending("agent_closed", "agent", kill=True))
             await self._leg.ended()
             return

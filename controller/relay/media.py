@@ -13,6 +13,7 @@ from websockets.exceptions import ConnectionClosed
 from controller.relay.leg import Ending, Failed, Leg
 from controller.relay.switch import SwitchDown, answered_at
 from controller.relay.texts import json_values
+from controller.relay.turn import Turn
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,8 @@ _ANSWER_GRACE_S = 0.5
 class MediaSocket:
     """``on_frame`` gets the callee's audio."""
 
-    def __init__(self, leg: Leg, direction: str, on_frame: Callable[[bytes], None]) -> None:
+    def __init__(self, leg: Leg, direction: str, on_frame: Callable[[bytes], None], turn: Turn) -> None:
+        self._turn = turn
         self._leg = leg
         self._direction = direction
         self._on_frame = on_frame
@@ -90,8 +92,9 @@ class MediaSocket:
         """From the answer on there is a media socket, or a new one is asked for, or it raises :class:`Failed`."""
         leg, timeout_s = self._leg, self._leg.parts.settings.relay_fork_timeout_s
         await leg.answered.wait()
+        await self._turn.ours.wait()
         # A callee's is opened by the switch itself, on the answer.
-        if (leg.resumed or self._direction == "inbound") and not self._up.is_set():
+        if (leg.resumed or self._turn.waited or self._direction == "inbound") and not self._up.is_set():
             await self._again()
         for _ in range(_FORKS):
             up = asyncio.create_task(self._up.wait())

@@ -12,6 +12,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from calls.ids import parse_ref
+from calls.numbers import NumberError, parse_destination
 from controller.relay.audio import BYTES_PER_MS, FRAME_MS, SAMPLE_RATE
 from controller.relay.texts import json_values
 
@@ -24,6 +26,7 @@ MAX_MARK_CHARS = 128
 MAX_VALUES = 100
 MAX_DIGITS = 32
 
+_ID = re.compile(r"[\x21-\x7e]{1,128}")
 _DIGITS = re.compile(rf"[0-9A-D*#]{{1,{MAX_DIGITS}}}")
 
 
@@ -81,7 +84,17 @@ class Notice:
     """All sent so far ends with the notice that the call is recorded: record from there on."""
 
 
-Message = Ready | Media | Mark | Clear | SendDtmf | Hangup | Notice
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """Put the callee through to this number, or let the agent of this id talk on. ``id``: the asker's own name for it, under
+    which it is asked for once.
+    """
+
+    id: str
+    to: str | UUID
+
+
+Message = Ready | Media | Mark | Clear | SendDtmf | Hangup | Notice | Transfer
 
 
 def parse(frame: str | bytes) -> list[Message]:
@@ -126,6 +139,8 @@ def _message(value: object) -> Message:
             return SendDtmf(digits)
         case "notice":
             return Notice()
+        case "transfer":
+            return _transfer(value)
         case "hangup":
             after = value.get("after_playback", False)
             if not isinstance(after, bool):
@@ -133,8 +148,26 @@ def _message(value: object) -> Message:
             return Hangup(after)
         case event:
             raise ProtocolError(
-                "unknown_event", f"event: {shown(event)} is not ready, media, mark, clear, dtmf, notice or hangup"
+                "unknown_event",
+                f"event: {shown(event)} is not ready, media, mark, clear, dtmf, notice, transfer or hangup",
             )
+
+
+def _transfer(value: Mapping[str, object]) -> Transfer:
+    name, to, agent = value.get("id"), value.get("to"), value.get("agent_id")
+    if not isinstance(name, str) or not _ID.fullmatch(name):
+        raise ProtocolError("bad_message", "transfer.id: give a name of 1 to 128 visible ASCII characters for it")
+    if (to is None) == (agent is None) or not isinstance(to if agent is None else agent, str):
+        raise ProtocolError("bad_message", "transfer: give to, an E.164 number such as +442079460000, or agent_id")
+    if agent is not None:
+        try:
+            return Transfer(name, parse_ref("agent", str(agent)))
+        except ValueError as error:
+            raise ProtocolError("bad_message", f"transfer.agent_id: {error}") from error
+    try:
+        return Transfer(name, parse_destination(str(to)).e164)
+    except NumberError as error:
+        raise ProtocolError("bad_message", f"transfer.to: {error.detail}") from error
 
 
 def mark_name(name: object, field: str) -> str:
@@ -214,6 +247,11 @@ def dtmf(digit: str, duration_ms: int | None) -> str:
 def recording(*, on: bool, reason: str | None = None) -> str:
     """The call is recorded from now on, or will not be: ``reason``."""
     return _text("recording", {"on": on} | ({} if reason is None else {"reason": reason}))
+
+
+def transfer(name: str, status: str, reason: str | None = None) -> str:
+    """What became of a transfer; that somebody answered is told by ``stop``, reason transferred."""
+    return _text("transfer", {"id": name, "status": status} | ({} if reason is None else {"reason": reason}))
 
 
 def stop(reason: str, *, by: str | None, cause: str | None) -> str:

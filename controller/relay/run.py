@@ -13,7 +13,7 @@ from uuid import UUID
 from websockets.asyncio.server import Server, ServerConnection
 
 from controller import commands_link
-from controller.relay import fork
+from controller.relay import fork, transfers
 from controller.relay.audio import AudioFiles
 from controller.relay.book import Book
 from controller.relay.desk import EVENTS, SUBCLASSES, Desk
@@ -70,7 +70,13 @@ async def running(settings: Settings, book: Book) -> AsyncIterator[Relay]:
         on_event=desk.on_event,
         on_up=look.set,
     )
-    works = [deeds.run(), news.run(), desk.watch(look), *([recording.run()] if recording is not None else [])]
+    works = [
+        deeds.run(),
+        news.run(),
+        desk.watch(look),
+        transfers.watch(desk, book),
+        *([recording.run()] if recording is not None else []),
+    ]
     tasks = tuple(asyncio.create_task(work) for work in works)
     log.info("media sockets on %s:%d, switch at %s:%d", settings.relay_host, port, settings.esl_host, settings.esl_port)
     try:

@@ -48,6 +48,15 @@ class Switch:
         except SwitchDown:
             log.warning("attempt %s: no link to the switch for a break", attempt)
 
+    async def bridge(self, attempt: UUID, other: UUID) -> str | None:
+        """Let the two hear each other. None: they do; else the switch's words of refusal."""
+        reply = await self._link.ask(commands.uuid_bridge(attempt, other))
+        return reply.strip()[:200] if refusal(reply) else None
+
+    def fork_stop(self, attempt: UUID) -> None:
+        """No audio of the callee's any more."""
+        self._tell(attempt, commands.audio_fork_stop(attempt))
+
     def send_dtmf(self, attempt: UUID, digits: str) -> None:
         """Send digits to the callee."""
         self._tell(attempt, commands.uuid_send_dtmf(attempt, digits))

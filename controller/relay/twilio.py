@@ -86,6 +86,9 @@ class Twilio:
     def error(self, code: str, detail: str) -> str | None:  # noqa: ARG002
         return None
 
+    def transfer(self, name: str, status: str, reason: str | None) -> str | None:  # noqa: ARG002
+        return None
+
     def stop(self, reason: str, *, by: str | None, cause: str | None) -> str | None:  # noqa: ARG002
         if not self._begun:
             return None

@@ -117,6 +117,19 @@ class Apps:
         if self._instant(execution):
             self._complete(execution)
 
+    def leave(self) -> None:
+        """The channel goes into a bridge: what plays is cut off, and the park is over."""
+        self._queue.clear()
+        response = "_none_"
+        while self._stack:
+            self._stop(self._stack.pop(), "break", cut_off=True)
+            response = "PLAYBACK ERROR"
+        if self._park is not None:
+            park, self._park = self._park, None
+            self._channel.fire("CHANNEL_UNPARK")
+            park.response = response
+            self._complete(park)
+
     def abort(self) -> None:
         """The channel hung up: whatever runs is completed, the park last."""
         self._queue.clear()

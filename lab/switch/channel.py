@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lab.sip.sdp import MediaLine
-from lab.switch import causes, cdr, headers, variables
+from lab.switch import bridge, causes, cdr, headers, variables
 from lab.switch.apps import Apps
 from lab.switch.callee import Callee
 from lab.switch.events import Pairs
@@ -26,6 +26,8 @@ STATE_NUMBERS = {
     "CS_INIT": 1,
     "CS_ROUTING": 2,
     "CS_EXECUTE": 4,
+    "CS_SOFT_EXECUTE": 3,
+    "CS_EXCHANGE_MEDIA": 5,
     "CS_CONSUME_MEDIA": 7,
     "CS_HANGUP": 10,
     "CS_REPORTING": 11,
@@ -84,6 +86,7 @@ class Channel:
         self.forks: dict[str, AudioFork] = {}
         self.recordings: dict[str, Recording] = {}
         self.originated: asyncio.Future[str] | None = None
+        self.other: Channel | None = None  # bridged to it
         self._timers: list[asyncio.TimerHandle] = []
         self._scheduled: list[asyncio.TimerHandle] = []  # sched_hangup, which sched_cancel takes back
 
@@ -179,6 +182,7 @@ class Channel:
         self.answer_state = "hangup"
         self.state_number = 10
         self.fire("CHANNEL_HANGUP")
+        bridge.part(self)
         self._cancel_timers()
         self.switch.loop.call_soon(self._wind_down)
 

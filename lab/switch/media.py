@@ -56,9 +56,11 @@ def beat(channel: Channel) -> bool:
     callee = channel.callee
     callee.advance()
     heard = channel.apps.tick()
+    if heard is None and channel.other is not None:
+        heard = channel.other.callee.frame(8000)
     callee.hear(heard)
     for fork in list(channel.forks.values()):
         fork.send_frame()
     for recording in channel.recordings.values():
         recording.add()
-    return bool(channel.forks or channel.recordings or channel.apps.busy)
+    return bool(channel.forks or channel.recordings or channel.apps.busy or channel.other)

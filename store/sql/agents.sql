@@ -1,9 +1,12 @@
 -- part: agent
-g.id, g.tenant_id, g.name, g.kind, g.url, g.audio, g.paused, g.created_at, g.archived_at, g.protocol, g.fallback, g.runtime
+g.id, g.tenant_id, g.name, g.kind, g.url, g.audio, g.paused, g.created_at, g.archived_at, g.protocol, g.fallback, g.runtime,
+g.script, g.menu, g.voice, g.needs, g.number, g.transfer_to
 
 -- name: create
-INSERT INTO agents AS g (id, tenant_id, name, kind, url, audio, protocol, fallback, runtime)
-VALUES (%(id)s, %(tenant_id)s, %(name)s, %(kind)s, %(url)s, %(audio)s, %(protocol)s, %(fallback)s, %(runtime)s)
+INSERT INTO agents AS g (id, tenant_id, name, kind, url, audio, protocol, fallback, runtime, script, menu, voice, needs, number,
+                         transfer_to)
+VALUES (%(id)s, %(tenant_id)s, %(name)s, %(kind)s, %(url)s, %(audio)s, %(protocol)s, %(fallback)s, %(runtime)s, %(script)s, %(menu)s,
+        %(voice)s, %(needs)s, %(number)s, %(transfer_to)s)
 RETURNING {agent};
 
 -- name: get
@@ -28,7 +31,13 @@ ORDER BY g.id DESC LIMIT %(limit)s;
 UPDATE agents SET paused = %(paused)s WHERE id = %(id)s;
 
 -- name: change
-UPDATE agents g SET name = coalesce(%(name)s, g.name), url = coalesce(%(url)s, g.url), audio = coalesce(%(audio)s, g.audio),
+-- A script takes the place of the one file, and the other way round.
+UPDATE agents g SET name = coalesce(%(name)s, g.name), url = coalesce(%(url)s, g.url),
+    audio = CASE WHEN %(script)s::jsonb IS NOT NULL THEN NULL ELSE coalesce(%(audio)s, g.audio) END,
+    script = CASE WHEN %(audio)s::text IS NOT NULL THEN NULL ELSE coalesce(%(script)s, g.script) END,
+    menu = coalesce(%(menu)s::jsonb, g.menu),
+    voice = coalesce(%(voice)s, g.voice), number = coalesce(%(number)s, g.number),
+    transfer_to = coalesce(%(transfer_to)s::text[], g.transfer_to), needs = coalesce(%(needs)s::text[], g.needs),
     protocol = coalesce(%(protocol)s, g.protocol),
     fallback = coalesce(%(fallback)s::jsonb, g.fallback),
     runtime = coalesce(%(runtime)s::jsonb, g.runtime)

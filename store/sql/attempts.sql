@@ -17,6 +17,9 @@ WITH epoch AS (
       AND c.expires_at > coalesce(%(clock)s::timestamptz, statement_timestamp())
       AND NOT EXISTS (SELECT FROM agents g WHERE g.id = c.agent_id AND g.paused)
       AND NOT EXISTS (SELECT FROM switches s WHERE s.name = %(switch)s AND s.drained_at IS NOT NULL)
+      -- Who is put through is on one switch, and only there can be.
+      AND (c.transfer_of IS NULL OR EXISTS (SELECT FROM attempts f WHERE f.call_id = c.transfer_of AND f.state = 'in_progress'
+                                            AND f.switch = %(switch)s))
     FOR NO KEY UPDATE OF c
 ), claimed AS (
     UPDATE attempts a SET
@@ -61,7 +64,7 @@ WITH epoch AS (
 )
 -- And when dials were made that may have rung: of the call, and where that is capped, of others to its number. And what the
 -- tenant may.
-SELECT a.hook, a.tenant_name, g.kind, a.pdd_s, coalesce(%(clock)s::timestamptz, statement_timestamp()),
+SELECT a.hook, a.tenant_name, CASE WHEN c.transfer_of IS NULL THEN g.kind ELSE 'sip' END, a.pdd_s, coalesce(%(clock)s::timestamptz, statement_timestamp()),
        CASE WHEN a.number > 1 THEN ARRAY(
            SELECT o.claimed_at FROM (
                SELECT a.* FROM attempts a WHERE a.call_id = c.id AND a.id <> %(attempt_id)s AND {rang}) o) END,
@@ -86,6 +89,8 @@ SELECT CASE
     WHEN k.lab <> %(lab)s OR c.test <> k.lab THEN 'lab'
     WHEN EXISTS (SELECT FROM agents g WHERE g.id = c.agent_id AND g.paused) THEN 'agent_paused'
     WHEN EXISTS (SELECT FROM switches s WHERE s.name = %(switch)s AND s.drained_at IS NOT NULL) THEN 'drained'
+    WHEN c.transfer_of IS NOT NULL AND NOT EXISTS (SELECT FROM attempts f WHERE f.call_id = c.transfer_of
+                                                   AND f.state = 'in_progress' AND f.switch = %(switch)s) THEN 'elsewhere'
     WHEN b.epoch <> %(epoch)s THEN 'epoch'
     WHEN %(duty)s::bigint IS NOT NULL
          AND %(duty)s IS DISTINCT FROM (SELECT s.duty_fence FROM switches s WHERE s.name = %(switch)s::text) THEN 'off_duty'

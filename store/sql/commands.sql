@@ -12,7 +12,8 @@ ORDER BY m.id;
 
 -- name: list_actions
 -- What was asked of a call by people and agents; the watchdog's questions are none of theirs.
-SELECT m.id, m.attempt_id, m.verb, m.requested_by, m.action, m.created_at, m.begun_at, m.done_at, m.result
+SELECT m.id, m.attempt_id, m.verb, m.requested_by, m.action, m.created_at, m.begun_at, m.done_at, m.result,
+       (m.args ->> 'call')::uuid AS leg_id
 FROM call_commands m JOIN calls c ON c.id = m.call_id
 WHERE c.tenant_id = %(tenant_id)s AND m.call_id = %(call_id)s AND m.verb <> 'probe'
   AND (%(action)s::text IS NULL OR m.action = %(action)s OR m.id::text = %(action)s)

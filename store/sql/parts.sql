@@ -20,14 +20,16 @@ c.max_duration_s, c.cancel_requested OR {covered} AS cancel_requested, c.due_at,
 c.webhook_url, c.sequence, c.created_at, c.answered_at, c.ended_at, c.retry, c.dial_window, c.recording, c.direction, c.recipient,
 c.consent, c.test, c.batch_id,
 c.answered_by_ms, CASE WHEN c.recording IS NOT NULL
-    THEN ARRAY(SELECT cr.id FROM recordings cr WHERE cr.call_id = c.id ORDER BY cr.id) ELSE '{}'::uuid[] END AS recording_ids
+    THEN ARRAY(SELECT cr.id FROM recordings cr WHERE cr.call_id = c.id ORDER BY cr.id) ELSE '{}'::uuid[] END AS recording_ids,
+c.transfer_of
 
 -- part: attempt
 a.id, a.call_id, a.number, a.lane, a.state, a.due_at, a.deadline_at, a.probes, a.pushed_epoch, a.pushed_at, a.switch,
 a.carrier_id, a.gateway, a.fence, a.epoch, a.claimed_at, a.ringing_at, a.early_at, a.answered_at, a.ended_at, a.evidence,
 a.evidence_key, a.outcome, a.end_reason, a.retry_class, a.uncertain, a.cause, a.q850_cause, a.sip_code, a.sip_phrase,
 a.disposition, a.local, a.requested_by, a.note, a.hangup_by, a.decided, a.created_at, a.dial_until, a.said,
-a.inbound, a.agent_heard_at, (SELECT ak.name FROM carriers ak WHERE ak.id = a.carrier_id) AS carrier
+a.inbound, a.agent_heard_at, (SELECT ak.name FROM carriers ak WHERE ak.id = a.carrier_id) AS carrier,
+a.menu
 
 -- part: rang
 -- Dialed, and not proven to have reached nobody: calls/retry.py, may_have_rung.

@@ -3,7 +3,8 @@
 SELECT CASE WHEN c.test THEN (SELECT r.name FROM routes r WHERE r.name = %(test_route)s AND r.prefix = %(no_number)s LIMIT 1)
        ELSE (SELECT r.name FROM routes r WHERE r.prefix = ANY(%(prefixes)s) ORDER BY length(r.prefix) DESC, r.name LIMIT 1) END,
        (SELECT g.kind FROM agents g WHERE g.id = %(agent_id)s AND g.tenant_id = t.id),
-       {standing}
+       {standing},
+       (SELECT g.needs FROM agents g WHERE g.id = %(agent_id)s AND g.tenant_id = t.id)
 FROM tenants t CROSS JOIN (SELECT %(to_number)s::text AS to_number, %(from_number)s::text AS from_number, %(test)s::boolean AS test) c
 WHERE t.id = %(tenant_id)s;
 
@@ -30,7 +31,7 @@ ORDER BY c.position;
 
 -- name: of_attempts
 -- For attempts whose calls are locked.
-SELECT a.id, g.kind, {standing} || {caps}
+SELECT a.id, CASE WHEN c.transfer_of IS NULL THEN g.kind ELSE 'sip' END, {standing} || {caps}
 FROM attempts a JOIN calls c ON c.id = a.call_id JOIN tenants t ON t.id = c.tenant_id JOIN agents g ON g.id = c.agent_id
 WHERE a.id = ANY(%(ids)s);
 

@@ -39,6 +39,7 @@ EVERY: Mapping[str, Command] = {
     "uuid_getvar": commands.uuid_getvar(NOBODY, "read_codec"),
     "uuid_dump": commands.uuid_dump(NOBODY),
     "uuid_break": commands.uuid_break(NOBODY),
+    "uuid_bridge": commands.uuid_bridge(NOBODY, UUID(int=1)),
     "uuid_send_dtmf": commands.uuid_send_dtmf(NOBODY, "1"),
     "playback": commands.playback(NOBODY, "/dev/shm/trunkline/a.wav", "a", under=["/dev/shm/trunkline"]),
     "hangup": commands.hangup(NOBODY),

@@ -327,7 +327,8 @@ def test_every_builder_is_tried() -> None:
 @given(data=st.data())
 def test_hostile_builders(name: str, builder: Callable[..., Command], data: st.DataObject) -> None:
     good: dict[str, Any] = {
-        "attempt_id": A, "realm": "trunkline", "fence": 1, "cause": "USER_BUSY", "digits": "1", "tone_ms": 100, "tag": "t",
+        "attempt_id": A, "other_id": C, "realm": "trunkline", "fence": 1, "cause": "USER_BUSY", "digits": "1",
+        "tone_ms": 100, "tag": "t",
         "path": "/a/b", "under": ["/a"], "url": FORK, "bugname": "b", "rate": 8000, "gateway": "g",
         "user": "", "password": "p", "events": ["DTMF"], "subclasses": ["sofia::gateway_state"], "value": "agent",
         "name": {"uuid_setvar": "trunkline_hangup_by", "uuid_getvar": "accountcode", "global_getvar": "hostname",

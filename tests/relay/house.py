@@ -19,6 +19,7 @@ from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from calls.ids import call_ref
+from calls.script import Outcome
 from controller import commands
 from controller.relay.book import Step
 from controller.relay.link import Link
@@ -28,6 +29,7 @@ from lab.switch.channel import Channel
 from lab.switch.config import GatewayConfig, SwitchConfig
 from lab.switch.core import Switch
 from settings import Settings
+from store import transfers
 from store.relay import RelayCall
 
 T = TypeVar("T")
@@ -73,6 +75,14 @@ class MemoryBook:
     ended: set[UUID] = field(default_factory=set)
     wishes: list[tuple[UUID, str]] = field(default_factory=list)  # hangups put on record
     steps: list[Step] = field(default_factory=list)  # of recordings
+    asked_transfers: list[tuple[str | UUID, str | None, str]] = field(default_factory=list)
+    transfer_answer: transfers.Asked = field(default_factory=lambda: transfers.Asked("requested", uuid4()))
+    under_way: list[transfers.Open] = field(default_factory=list)
+    through: list[UUID] = field(default_factory=list)
+    failed_transfers: dict[UUID, str] = field(default_factory=dict)
+    handed: list[UUID | None] = field(default_factory=list)
+    called_off: list[UUID] = field(default_factory=list)
+    choices: list[tuple[UUID, Outcome, str | None]] = field(default_factory=list)  # in menus
     results: dict[UUID, str] = field(default_factory=dict)  # of files that were asked for, by action
 
     async def agent_for(self, attempt: UUID) -> RelayCall | None:
@@ -97,6 +107,31 @@ class MemoryBook:
 
     def played(self, attempt: UUID, action: UUID, result: str) -> None:
         self.results[action] = result
+
+    async def chosen(self, attempt: UUID, outcome: Outcome, key: str | None, at: datetime) -> None:
+        self.choices.append((attempt, outcome, key))
+        self.calls[attempt] = replace(self.calls[attempt], menu=outcome)
+
+    async def transfer(self, call: RelayCall, to: str | UUID, action: str | None, by: str) -> transfers.Asked:
+        self.asked_transfers.append((to, action, by))
+        return self.transfer_answer
+
+    async def open_transfers(self) -> list[transfers.Open]:
+        return list(self.under_way)
+
+    def put_through(self, attempt: UUID) -> None:
+        self.through.append(attempt)
+
+    def not_transferred(self, transfer: transfers.Open, reason: str) -> None:
+        self.under_way.remove(transfer)
+        self.failed_transfers[transfer.command_id] = reason
+
+    def handed_on(self, attempt: UUID, transfer: transfers.Open) -> None:
+        self.under_way.remove(transfer)
+        self.handed.append(transfer.agent_id)
+
+    def call_off(self, attempt: UUID) -> None:
+        self.called_off.append(attempt)
 
     def types(self) -> list[str]:
         return [type_ for _, type_, _ in self.notes]
@@ -209,19 +244,25 @@ class House:
         url: str | None = None,
         *,
         audio: str | None = None,
+        first: UUID | None = None,
         variables: dict[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
         recording: dict[str, Any] | None = None,
         agent: Mapping[str, Any] | None = None,
+        **kind: Any,
     ) -> UUID:
-        """Place a call as the controller does; returns the attempt once its channel is there. ``agent``: more of its row."""
+        """Place a call as the controller does; returns the attempt once its channel is there. ``agent``: more of its
+        row; ``kind``: of an agent without a media socket."""
         attempt, call = uuid4(), uuid4()
+        forked = not (audio or kind or first)
         self.book.calls[attempt] = RelayCall(
             attempt_id=attempt, call_id=call, tenant_id=uuid4(), number=1, state="dialing", switch="fs1",
             to_number=to(outcome), from_number=FROM, agent_id=uuid4(), agent_name="bot",
-            agent_kind="announcement" if audio else "websocket", agent_url=url, agent_audio=audio,
+            agent_kind=kind.pop("agent_kind", "announcement" if audio or kind else "websocket"),
+            agent_url=url, agent_audio=audio,
             agent_variables=variables or {}, metadata=metadata or {}, client_reference=None, max_duration_s=60,
-            recording=recording, token_key=TOKEN_KEY, **(agent or {}),
+            recording=recording, token_key=TOKEN_KEY, transfer_of=None if first is None else uuid4(), first_attempt=first,
+            **(agent or {}), **kind,
         )  # fmt: skip
         originate = commands.originate(
             attempt_id=attempt,
@@ -232,7 +273,7 @@ class House:
             from_number=FROM,
             originate_timeout_s=40,
             max_duration_s=60,
-            fork_url=None if audio else f"ws://127.0.0.1:{self.relay.port}/fork/{attempt}",
+            fork_url=f"ws://127.0.0.1:{self.relay.port}/fork/{attempt}" if forked else None,
         )
         reply = await self.dialer.ask(originate)
         assert reply.startswith("+OK"), reply

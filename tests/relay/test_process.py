@@ -17,7 +17,7 @@ import pytest
 
 from calls.ids import call_ref
 from controller import commands
-from controller.relay.book import BookClosed, StoreBook
+from controller.relay.book import BookClosed, StoreBook, terms
 from controller.relay.link import Link
 from lab.host import LabCarrier, LabSwitch
 from settings import Settings
@@ -69,7 +69,7 @@ def test_facts_are_written_to_the_call_once_each_and_in_order(db: Database) -> N
     tenant, call, attempt = accept(db, "facts", "ws://127.0.0.1:1/", to("0122"), {"a": 1})
 
     async def scenario() -> None:
-        book = StoreBook(db, "fs1")
+        book = StoreBook(db, "fs1", terms(Settings()))
         writer = asyncio.create_task(book.run())
         found = await book.agent_for(attempt)
         assert found is not None
@@ -96,7 +96,7 @@ def test_a_postgres_that_is_away_is_said_to_be_away() -> None:
 
     async def scenario() -> None:
         with open_database(settings, "test", cooperative=False) as away:
-            book = StoreBook(away, "fs1")
+            book = StoreBook(away, "fs1", terms(Settings()))
             with pytest.raises(BookClosed):
                 await book.agent_for(UUID(int=1))
             book.close()

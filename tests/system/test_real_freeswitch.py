@@ -23,7 +23,7 @@ from rq.job import Job
 
 from agents.reference.sound import tone
 from budget.scripts import PREFIX
-from calls.ids import agent_ref
+from calls.ids import agent_ref, parse_ref
 from controller import commands
 from controller.esl_replies import channels
 from controller.relay import ulaw
@@ -43,6 +43,7 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
 
 #: Says nothing for 2 s, 880 Hz for 1 s, nothing for 4 s; presses 9 after 6 s.
 BEEPING_CALLEE, BEEP_HZ = "+12125550127", 880
+BUSY = "+12125550101"
 RINGING, TRYING_ONLY, SILENCE = "+12125550102", "+12125550119", "+12125550106"
 #: Hangs up after 3 s.
 TALKS = "+12125550109"
@@ -214,6 +215,52 @@ def test_keys_and_a_file_reach_the_callee_beside_the_agent(
     ended = caller.wait_status(call, "completed")
     assert ended["agent_connect_ms"] is not None
     assert ended["agent_connect_ms"] < ended["talk_ms"]
+
+
+def test_a_call_is_put_through_and_both_legs_end_together(stack: Stack, hears: Callable[[str, int], bool]) -> None:
+    caller = Caller(stack, "switchboard")
+    call = caller.post(BEEPING_CALLEE, agent_variables={"tone_hz": GREETING_HZ, "tone_ms": 30_000}, max_attempts=1)
+    first = attempt_of(caller, call)
+    wait_until("the agent's greeting at the callee", lambda: hears(first, GREETING_HZ), timeout_s=10)
+    agents.change(stack.db, caller.account.id, parse_ref("agent", caller.agent), transfer_to=[SILENT_CALLEE, BUSY])
+    busy = caller.act(call, "transfer", {"to": BUSY})
+    failed = caller.wait_done(busy)
+    assert failed["result"] == "not_transferred"
+    assert caller.see(f"/v1/calls/{failed['leg_call_id']}")["end_reason"] == "busy"
+    asked = caller.act(call, "transfer", {"to": SILENT_CALLEE})
+    done = caller.wait_done(asked)
+    assert done["result"] == "transferred"
+    leg = f"/v1/calls/{done['leg_call_id']}"
+    second = attempt_of(caller, leg)
+    wait_until("the first one's voice at the second", lambda: hears(second, BEEP_HZ), timeout_s=10)
+    wait_until("the agent's silence", lambda: not hears(first, GREETING_HZ), timeout_s=5)
+    caller.api.post(f"{leg}/actions/hangup", {})
+    ends = [caller.wait_status(one, "completed", "failed") for one in (leg, call)]
+    assert [(one["status"], one["end_reason"], one["hangup_by"]) for one in ends] == [
+        ("completed", "hangup", "customer"),
+        ("completed", "hangup", "platform"),
+    ]
+    for attempt in (first, second):
+        assert facts(stack, attempt)[-2:] == ["bye", "end"]
+
+
+def test_an_agent_that_is_a_person_is_rung_once_somebody_has_answered(
+    stack: Stack, hears: Callable[[str, int], bool]
+) -> None:
+    caller = Caller(stack, "front-desk")
+    desk = agents.create(stack.db, tenant_id=caller.account.id, name="desk", kind="sip", number=SILENT_CALLEE)
+    call = caller.post(BEEPING_CALLEE, agent_id=agent_ref(desk.id), max_attempts=1)
+    caller.wait_status(call, "in_progress")
+    wait_until("the desk to be rung", lambda: caller.see(call, "/actions")["data"], timeout_s=10)
+    (action,) = caller.see(call, "/actions")["data"]
+    assert (action["type"], action["requested_by"]) == ("transfer", "platform")
+    done = caller.wait_done(f"{call}/actions/{action['id']}")
+    assert done["result"] == "transferred"
+    second = attempt_of(caller, f"/v1/calls/{done['leg_call_id']}")
+    wait_until("the callee's voice at the desk", lambda: hears(second, BEEP_HZ), timeout_s=10)
+    caller.api.post(f"{call}/actions/hangup", {})
+    for one in (call, f"/v1/calls/{done['leg_call_id']}"):
+        assert caller.wait_status(one, "completed", "failed")["status"] == "completed"
 
 
 def test_an_announcement_is_heard_and_ends_the_call(stack: Stack, hears: Callable[[str, int], bool]) -> None:

@@ -119,7 +119,7 @@ def test_a_secret_is_told_once_and_follows_the_one_before(api: Api, world: World
     assert (refused.status_code, refused.get_json()["code"]) == (409, "no_secret")
 
 
-@pytest.mark.parametrize("kind", ["fleet", "sip"])
+@pytest.mark.parametrize("kind", ["fleet"])
 def test_kinds_that_are_not_there_yet_are_refused_by_name(api: Api, kind: str) -> None:
     response = api.post("/v1/agents", {"name": "later", "kind": kind})
     assert (response.status_code, named(response)) == (422, {"/kind": "not_supported_yet"})
@@ -175,3 +175,17 @@ def test_anothers_agent_does_not_exist(api: Api, world: World) -> None:
     assert api.send("DELETE", theirs).status_code == 404
     assert api.send("PATCH", theirs, json={"name": "mine"}).status_code == 404
     assert api.get(theirs, key=world.their_key).get_json()["archived_at"] is None
+
+
+def test_a_person_is_an_agent_by_a_number(api: Api) -> None:
+    made = api.post("/v1/agents", {"name": "desk", "kind": "sip", "number": "+442079460123"})
+    assert (made.status_code, made.get_json()["number"]) == (201, "+442079460123")
+    changed = api.send("PATCH", made.headers["Location"], json={"number": "+442079460124"})
+    assert changed.get_json()["number"] == "+442079460124"
+    for body, fault in (
+        ({}, {"/number": "required"}),
+        ({"number": "0800"}, {"/number": "missing_plus"}),
+        ({"number": "+442079460123", "url": "wss://bot.example.com/"}, {"/url": "not_allowed"}),
+    ):
+        refused = api.post("/v1/agents", {"name": "other", "kind": "sip", **body})
+        assert (refused.status_code, named(refused)) == (422, fault)

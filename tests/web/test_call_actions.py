@@ -12,7 +12,7 @@ import pytest
 from calls.evidence import Evidence, Source, State
 from calls.ids import agent_ref
 from calls.retry import RetryRules
-from store import agents, attempts, call_actions, commands
+from store import agents, attempts, call_actions, commands, transfers
 from tests.web.conftest import Api, World, named
 from tests.web.test_actions import dialing
 
@@ -113,10 +113,88 @@ def test_what_is_not_so_is_refused_by_name(
     assert world.counts()["call_commands"] == before
 
 
-def test_a_transfer_is_refused_in_words(api: Api, world: World, order: Order) -> None:
-    path = api.post("/v1/calls", order()).headers["Location"]
-    refused = api.post(f"{path}/actions/transfer").get_json()
-    assert (refused["status"], refused["code"]) == (422, "not_supported_yet")
-    assert api.post(f"{path}/actions/transfer", key=world.their_key).status_code == 404
-    for verb, body in (("dtmf", {"digits": "1"}), ("play", {"audio": "a.wav"})):
+LEG = "+4930987654"
+
+
+def may_transfer(api: Api, path: str, *entries: str) -> None:
+    agent = api.get(path).get_json()["agent_id"]
+    assert api.send("PATCH", f"/v1/agents/{agent}", json={"transfer_to": list(entries)}).status_code == 200
+
+
+def test_a_transfer_is_accepted_and_its_second_leg_can_be_read(api: Api, world: World, order: Order) -> None:
+    path = talking(api, world, order)
+    may_transfer(api, path, "+4930*")
+    keyed = {"Idempotency-Key": "through"}
+    asked = api.post(f"{path}/actions/transfer", {"to": LEG, "ring_timeout_s": 15}, headers=keyed)
+    assert asked.status_code == 202, asked.get_json()
+    action = asked.get_json()
+    assert (action["type"], action["status"], action["result"]) == ("transfer", "requested", None)
+    leg = api.get(f"/v1/calls/{action['leg_call_id']}").get_json()
+    assert (leg["to"], leg["status"], leg["ring_timeout_s"], leg["transfer_of"]) == (
+        LEG,
+        "queued",
+        15,
+        path[len("/v1/calls/") :],
+    )
+    again = api.post(f"{path}/actions/transfer", {"to": LEG, "ring_timeout_s": 15}, headers=keyed)
+    assert again.get_json() == action
+    other = api.post(f"{path}/actions/transfer", {"to": "+4930987655"}, headers=keyed)
+    assert (other.status_code, other.get_json()["code"]) == (409, "idempotency_mismatch")
+    second = api.post(f"{path}/actions/transfer", {"to": LEG})
+    assert (second.status_code, second.get_json()["code"]) == (409, "transfer_pending")
+    commands.finish(world.database, UUID(action["id"]), f"{transfers.NOT_TRANSFERRED}: busy", datetime.now(UTC))
+    assert api.get(f"{path}/actions/through").get_json()["result"] == "not_transferred"
+
+
+def test_where_a_call_may_not_be_transferred_is_said_by_name(api: Api, world: World, order: Order) -> None:
+    path = talking(api, world, order)
+    may_transfer(api, path)
+    before = world.counts()
+    for body, fault in (
+        ({}, {"/to": "required"}),
+        ({"to": "0800"}, {"/to": "missing_plus"}),
+        ({"to": LEG}, {"/to": "transfer_not_allowed"}),
+        ({"to": LEG, "agent": "x"}, {"/agent": "unknown_field"}),
+    ):
+        refused = api.post(f"{path}/actions/transfer", body)
+        assert (refused.status_code, named(refused)) == (422, fault)
+    may_transfer(api, path, "+33142685300")
+    refused = api.post(f"{path}/actions/transfer", {"to": "+33142685300"})
+    assert named(refused) == {"/to": "no_route"}
+    assert world.counts() == before
+    waiting = api.post("/v1/calls", order()).headers["Location"]
+    refused = api.post(f"{waiting}/actions/transfer", {"to": LEG})
+    assert (refused.status_code, refused.get_json()["code"]) == (409, "not_in_progress")
+    for verb, body in (("dtmf", {"digits": "1"}), ("play", {"audio": "a.wav"}), ("transfer", {"to": LEG})):
         assert api.post(f"{path}/actions/{verb}", body, key=world.their_key).status_code == 404
+
+
+def test_another_agent_can_be_asked_to_talk_on(api: Api, world: World, order: Order) -> None:
+    path = talking(api, world, order)
+    named_expert = agents.get_by_name(world.database, world.ours.id, "expert")
+    expert = named_expert or agents.create(
+        world.database, tenant_id=world.ours.id, name="expert", kind="websocket", url="wss://bot.example.com/"
+    )
+    wanted = {"agent_id": agent_ref(expert.id)}
+    may_transfer(api, path)
+    refused = api.post(f"{path}/actions/transfer", wanted)
+    assert named(refused) == {"/agent_id": "transfer_not_allowed"}
+    theirs = agent_ref(world.their_agent.id)
+    may_transfer(api, path, agent_ref(expert.id), theirs)
+    assert named(api.post(f"{path}/actions/transfer", {"agent_id": theirs})) == {"/agent_id": "unknown_agent"}
+    for body, fault in (
+        ({**wanted, "to": LEG}, {"/to": "required"}),
+        ({**wanted, "ring_timeout_s": 20}, {"/ring_timeout_s": "not_allowed"}),
+    ):
+        assert named(api.post(f"{path}/actions/transfer", body)) == fault
+    action = api.post(f"{path}/actions/transfer", wanted).get_json()
+    assert (action["type"], action["status"], action["leg_call_id"]) == ("transfer", "requested", None)
+    commands.finish(world.database, UUID(action["id"]), transfers.HANDED_ON, datetime.now(UTC))
+    assert api.get(f"{path}/actions/{action['id']}").get_json()["result"] == "transferred"
+
+
+@pytest.mark.parametrize("entry", ["*", "+*", "+49301x", "4930*", "+4930"])
+def test_a_list_that_says_no_number_is_refused(api: Api, world: World, order: Order, entry: str) -> None:
+    agent = order()["agent_id"]
+    refused = api.send("PATCH", f"/v1/agents/{agent}", json={"transfer_to": ["+44*", entry]})
+    assert (refused.status_code, named(refused)) == (422, {"/transfer_to/1": "bad_format"})

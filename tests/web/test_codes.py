@@ -39,6 +39,7 @@ _PASSED_ON = {
     ("web/api/fields.py", "_deserialize"),  # NumberError's own code
     ("web/api/keys.py", "refused"),  # _CODES, below
     ("web/api/newcall.py", "prepare"),  # a Finding's own
+    ("web/api/call_actions.py", "transfer"),  # a Finding's own
     ("web/operator/trials.py", "_placed"),
     ("calls/outbound_rules.py", "number"),  # NumberError's own
     ("calls/outbound_rules.py", "destination"),  # below

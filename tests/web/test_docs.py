@@ -286,7 +286,10 @@ def _provoke(api: Api, world: World, spec: dict[str, Any], order: Callable[..., 
         for verb in ("pause_recording", "resume_recording"):
             for key in (verb, "other", "other", "not one"):
                 api.post(f"/v1/calls/{known}/actions/{verb}", headers={"Idempotency-Key": key})
-    bot = api.post("/v1/agents", {"name": "bot", "kind": "websocket", "url": "wss://bot.example.com/"}).get_json()["id"]
+    goes_to = {"transfer_to": ["+4930987654"]}
+    bot = api.post(
+        "/v1/agents", {"name": "bot", "kind": "websocket", "url": "wss://bot.example.com/", **goes_to}
+    ).get_json()["id"]
     for known in (bot, made, anybody):
         where = f"/v1/agents/{known}/rotate_secret"
         api.post(where, {})
@@ -296,14 +299,13 @@ def _provoke(api: Api, world: World, spec: dict[str, Any], order: Callable[..., 
     _recorded(world, talked)
     api.send("DELETE", f"/v1/agents/{bot}")
     for known in (talked, call, nobody):
-        for verb, body in (("dtmf", {"digits": "1"}), ("play", {"audio": "a.wav"})):
+        for verb, body in (("dtmf", {"digits": "1"}), ("play", {"audio": "a.wav"}), ("transfer", {"to": "+4930987654"})):
             where = f"/v1/calls/{known}/actions/{verb}"
             api.post(where, data=b"x" * 70_000, content_type="application/json")
             api.post(where, data=b"x", content_type="application/json")
             api.post(where, data=b"x", content_type="text/plain")
             api.post(where, {})
             api.post(where, body)
-        api.post(f"/v1/calls/{known}/actions/transfer")
     api.post(f"/v1/calls/{recorded}/actions/hangup", headers={"Idempotency-Key": "other"})
     for known in (made_there, nothing):
         api.get(f"/v1/recordings/{known}")

@@ -57,26 +57,34 @@ def revoke_key(key: str) -> None:
 @click.option("--url", help="ws:// or wss:// address of a voice agent")
 @click.option("--protocol", type=click.Choice(["trunkline", "twilio"]), help="how it is spoken to [default: trunkline]")
 @click.option("--audio", help="or: name of a .wav file in the announcement directory, played without an agent")
-def create_agent(tenant_name: str, name: str, url: str | None, protocol: str | None, audio: str | None) -> None:
+@click.option("--number", help="or: E.164 number of a person or switchboard, rung once the callee has answered")
+def create_agent(
+    tenant_name: str, name: str, url: str | None, protocol: str | None, audio: str | None, number: str | None
+) -> None:
     """Create an agent of TENANT: who talks to the callee. Prints its id as calls name it."""
     from calls.ids import agent_ref
+    from calls.numbers import parse_destination
     from store import agents
 
-    if (url is None) == (audio is None):
-        raise ValueError("create-agent: give either --url or --audio")
+    if [url, audio, number].count(None) != 2:
+        raise ValueError("create-agent: give one of --url, --audio and --number")
     if url is None and protocol is not None:
         raise ValueError("create-agent: --protocol belongs to --url")
+    if number is not None:
+        number = parse_destination(number).e164
     with changing() as change:
         agent = agents.create(
             change.database,
             tenant_id=tenant(change.database, tenant_name).id,
             name=name,
-            kind="websocket" if url is not None else "announcement",
+            kind="websocket" if url is not None else "announcement" if audio is not None else "sip",
             url=url,
             audio=audio,
+            number=number,
             protocol=protocol or "trunkline",
         )
-        change.note("agent.created", f"agent:{tenant_name}/{name}", {"url": url, "audio": audio, "protocol": agent.protocol})
+        told = {"url": url, "audio": audio, "number": number, "protocol": agent.protocol}
+        change.note("agent.created", f"agent:{tenant_name}/{name}", told)
     click.echo(agent_ref(agent.id))
 
 

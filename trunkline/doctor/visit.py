@@ -17,7 +17,7 @@ from store import backlog, carriers, checkup, outbound, test_lab
 from store.carriers import Endpoint
 from store.migrate import pending
 from store.pool import Database
-from trunkline.doctor import agents, machine, recordings, rules, servers, switch, tenancy, test_keys, trunks
+from trunkline.doctor import agents, machine, recordings, rules, servers, speech, switch, tenancy, test_keys, trunks
 from trunkline.doctor.finding import Finding, fail, ok, warn
 from trunkline.switch_line import PasswordRefused, SwitchLine, SwitchSilent
 
@@ -64,6 +64,7 @@ def _house(db: Database, settings: Settings) -> list[Finding]:
     found += trunks.judge_audio(checkup.deaf(db, datetime.now(UTC) - timedelta(days=1)))
     found += test_keys.judge_laboratory(test_lab.look(db, datetime.now(UTC) - timedelta(seconds=SEEN_S)))
     found += rules.judge_tenants(outbound.without_rules(db), backlog.all_queued(db))
+    found += speech.speech(settings.tts_program, checkup.speaking(db))
     return found + agents.agents(checkup.agents(db, agents.MOST))
 
 

@@ -6,7 +6,7 @@ from web.api.answer_fields import Answer, moment, several, text
 
 ACTION_RESULTS = (
     "hung_up", "canceled", "paused", "resumed", "sent", "played", "cut_short", "not_played", "too_late", "ended",
-    "already_ended", "refused",
+    "already_ended", "refused", "transferred", "not_transferred",
 )  # fmt: skip
 
 
@@ -14,7 +14,7 @@ class ActionAnswer(Answer):
     """Something that was asked of a call."""
 
     id = text("the action")
-    type = text("what was asked", enum=["hangup", "pause_recording", "resume_recording", "dtmf", "play"])
+    type = text("what was asked", enum=["hangup", "pause_recording", "resume_recording", "dtmf", "play", "transfer"])
     requested_by = text("who asked", enum=["customer", "agent", "operator", "platform"])
     idempotency_key = text("the Idempotency-Key it was asked under", null=True)
     attempt_id = text("the attempt that it concerns")
@@ -25,10 +25,12 @@ class ActionAnswer(Answer):
     result = text(
         "what came of it. canceled: the call was waiting and was not dialed; sent: the switch presses the keys; played: to"
         " its end; cut_short: the call ended first; not_played: the switch could not; too_late: it could not be carried out"
-        " in time; ended: the call was over before it came to that, or before it was known",
+        " in time; ended: the call was over before it came to that, or before it was known; transferred: who answered was"
+        " put through; not_transferred: nobody was, and leg_call_id says why",
         null=True,
         enum=[*ACTION_RESULTS, None],
     )
+    leg_call_id = text("transfer: the call to whom it is put through", null=True)
     created_at = moment("asked")
     done_at = moment("carried out", null=True)
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from flask import Response
 
-from store import call_actions, calls, commands
+from calls.ids import call_ref
+from store import call_actions, calls, commands, transfers
 from store.commands import Action
 from store.hangup import ALREADY_ENDED, CANCELED
 from store.recording_actions import PAUSED, RESUMED
@@ -31,6 +32,8 @@ _RESULTS = {
     call_actions.PLAYED: "played",
     call_actions.CUT_SHORT: "cut_short",
     call_actions.TOO_LATE: "too_late",
+    transfers.TRANSFERRED: "transferred",
+    transfers.HANDED_ON: "transferred",
 }
 
 
@@ -71,6 +74,7 @@ def show(action: Action) -> dict[str, Any]:
         "attempt_id": str(action.attempt_id),
         "status": _status(action),
         "result": None if action.result is None else _result(action.result),
+        "leg_call_id": None if action.leg_id is None else call_ref(action.leg_id),
         "created_at": stamp(action.created_at),
         "done_at": None if action.done_at is None else stamp(action.done_at),
     }
@@ -85,4 +89,6 @@ def _status(action: Action) -> str:
 def _result(result: str) -> str:
     if result.startswith(call_actions.NOT_PLAYED):
         return "not_played"
+    if result.startswith(transfers.NOT_TRANSFERRED):
+        return "not_transferred"
     return _RESULTS.get(result, "refused")

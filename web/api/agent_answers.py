@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from marshmallow import fields
 
-from web.api.answer_fields import Answer, PageAnswer, moment, part, several, text, truth
+from web.api.answer_fields import Answer, PageAnswer, moment, part, several, text, texts, truth
 from web.api.fallback_fields import FallbackAnswer
+from web.api.script_fields import MenuAnswer, PartAnswer
 
 _AGENT = "agent_0190b2c3d4e57f60718293a4b5c6d7e8"
 _SECRET = "agsec_" + 32 * "5c"
-AGENT_KINDS = ("websocket", "announcement")
+AGENT_KINDS = ("websocket", "announcement", "sip")
 AGENT_PROTOCOLS = ("trunkline", "twilio")
 
 
@@ -18,10 +19,18 @@ class AgentAnswer(Answer):
 
     id = text("the agent", example=_AGENT)
     name = text("unique in your account")
-    kind = text("websocket: your own server; announcement: plays audio", enum=list(AGENT_KINDS))
+    kind = text(
+        "websocket: your own server; announcement: plays audio; sip: a person or a switchboard", enum=list(AGENT_KINDS)
+    )
     url = text("websocket: address", null=True)
     protocol = text("websocket: how it is spoken to", null=True, enum=[*AGENT_PROTOCOLS, None])
     audio = text("announcement: file", null=True)
+    script = several(PartAnswer, "announcement: what is said, part by part; null: only the file in audio", null=True)
+    menu = part(MenuAnswer, "announcement: keys that are understood; null: none", null=True)
+    voice = text("announcement: who speaks its texts; null: en", null=True)
+    number = text("sip: who is rung once somebody has answered", null=True)
+    needs_variables = texts("announcement: names that agent_variables of each of its calls must have")
+    transfer_to = texts("numbers, and beginnings of numbers with a *, to which its calls may be transferred")
     fallback = part(FallbackAnswer, "websocket: what is done when it fails a call", null=True)
     runtime = fields.Dict(required=True, metadata={"description": "what its calls are given when they ask"})
     paused = truth("true: its calls wait until it is resumed")

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, ClassVar
 
 from marshmallow import ValidationError, validates_schema
 
+from calls.numbers import parse_destination
 from web.api.agent_answers import AGENT_KINDS, AGENT_PROTOCOLS
 from web.api.fallback_fields import FallbackRequest
-from web.api.fields import Choice, Fault, Reference, Request, Text, Whole
+from web.api.fields import Choice, Fault, Reference, Request, Telephone, Text, Whole
 from web.api.requests import PageQuery
 from web.api.retry_fields import Part
 from web.api.runtime_fields import RuntimeRequest, runtime_fault
+from web.api.script_fields import MenuRequest, audio_file, script, voice
+from web.api.transfer_fields import transfer_list
 from web.api.urls import Url
 from web.api.webhook_fields import OVERLAP_MAX_S, OVERLAP_S
 
-#: Which field says where an agent of a kind is.
-WHERE = {"websocket": "url", "announcement": "audio"}
-#: What else only agents of a kind have.
-ALSO = {"protocol": "websocket", "fallback": "websocket"}
+#: Of each kind the fields of which exactly one says who or where the agent is, and those that go with it.
+WHERE = {"websocket": ("url",), "announcement": ("audio", "script"), "sip": ("number",)}
+WITH = {"websocket": ("protocol", "fallback"), "announcement": ("menu", "voice"), "sip": ()}
 _PAUSED = "is your operator's to say; leave it out, and place no calls with this agent"
 _LATER = {
     "fleet": "agents that this platform runs itself are not there yet; use websocket, with the address of your own",
-    "sip": "calls cannot be handed on by SIP yet; use websocket, or announcement",
 }
 
 
@@ -41,12 +42,10 @@ def _url() -> Url:
     return Url(("wss", "ws"), "agent_allow_private", metadata={"description": "websocket: your server"})
 
 
-def _audio() -> Text:
-    return Text(
-        maximum=104,
-        pattern="[A-Za-z0-9_-]{1,100}[.]wav",
-        remedy="must be the name of a .wav file in the announcement directory, without a path",
-        metadata={"description": "announcement: file name"},
+def _number() -> Telephone:
+    return Telephone(
+        parse_destination,
+        metadata={"description": "sip: who is rung once somebody has answered", "example": "+442079460000"},
     )
 
 
@@ -59,8 +58,19 @@ def _protocol(**more: Any) -> Choice:
     return Choice(AGENT_PROTOCOLS, metadata={"description": words, **more})
 
 
+def of_kind(kind: str) -> tuple[str, ...]:
+    """The fields that an agent of the kind may have."""
+    return (*WHERE[kind], *WITH[kind])
+
+
+def foreign(kind: str, sent: Collection[str]) -> list[str]:
+    """Those of the fields that were sent which belong to other kinds alone."""
+    return [name for other in WHERE for name in of_kind(other) if name not in of_kind(kind) and name in sent]
+
+
 class NewAgentRequest(Request):
-    """One agent to create: ``websocket`` needs ``url``, ``announcement`` needs ``audio``."""
+    """One agent to create: ``websocket`` needs ``url``, ``announcement`` needs ``audio`` or ``script``,
+    ``sip`` needs ``number``."""
 
     REFUSED: ClassVar[Mapping[str, str]] = {"paused": _PAUSED}
 
@@ -68,25 +78,30 @@ class NewAgentRequest(Request):
     kind = Choice(AGENT_KINDS, later=_LATER, required=True)
     url = _url()
     protocol = _protocol(default="trunkline")
-    audio = _audio()
     fallback = Part(FallbackRequest, metadata={"description": "websocket: what is done when it fails a call; else hangup"})
     runtime = _runtime()
+    audio = audio_file(description="announcement: file name")
+    script = script("announcement: what is said, part by part, in place of audio")
+    menu = Part(MenuRequest, metadata={"description": "announcement: keys that are understood"})
+    voice = voice()
+    number = _number()
+    transfer_to = transfer_list()
 
     @validates_schema(skip_on_field_errors=False, pass_original=True)
     def _fits_kind(self, data: dict[str, Any], sent: dict[str, Any], **_: Any) -> None:
-        needed = WHERE.get(data.get("kind", ""))
-        if needed is None:
+        kind = data.get("kind", "")
+        if kind not in WHERE:
             return
         faults: dict[str, list[str]] = {}
-        for field in WHERE.values():
-            if field == needed and field not in sent:
-                faults[field] = [Fault("required", f"is required for kind {data['kind']}")]
-            if field != needed and field in sent:
-                faults[field] = [Fault("not_allowed", f"belongs to no agent of kind {data['kind']}; leave it out")]
-        for field, kind in ALSO.items():
-            if kind != data["kind"] and field in sent:
-                faults[field] = [Fault("not_allowed", f"belongs to no agent of kind {data['kind']}; leave it out")]
-        if (unread := runtime_fault(data["kind"], sent)) is not None:
+        given = [name for name in WHERE[kind] if name in sent]
+        if not given:
+            others = " or ".join(WHERE[kind])
+            faults[WHERE[kind][0]] = [Fault("required", f"is required for kind {kind}: give {others}")]
+        for name in given[1:]:
+            faults[name] = [Fault("conflict", f"stands beside {given[0]}; give one of the two")]
+        for name in foreign(kind, sent):
+            faults[name] = [Fault("not_allowed", f"belongs to no agent of kind {kind}; leave it out")]
+        if (unread := runtime_fault(kind, sent)) is not None:
             faults["runtime"] = [unread]
         if faults:
             raise ValidationError(faults)
@@ -103,15 +118,21 @@ class AgentChangeRequest(Request):
     name = _name()
     url = _url()
     protocol = _protocol()
-    audio = _audio()
     fallback = Part(FallbackRequest, metadata={"description": "websocket: what is done when it fails a call; else hangup"})
     runtime = _runtime()
+    audio = audio_file(description="announcement: file name; takes the place of a script")
+    script = script("announcement: what is said, part by part; takes the place of audio")
+    menu = Part(MenuRequest, metadata={"description": "announcement: takes the place of the whole menu before"})
+    voice = voice()
+    number = _number()
+    transfer_to = transfer_list()
 
     @validates_schema(skip_on_field_errors=True)
     def _something(self, data: dict[str, Any], **_: Any) -> None:
         if not data:
-            any_of = "name, url, protocol, audio, fallback and runtime"
-            raise ValidationError([Fault("required", f"name at least one of {any_of}")])
+            raise ValidationError([Fault("required", "name at least one of the fields")])
+        if "audio" in data and "script" in data:
+            raise ValidationError({"script": [Fault("conflict", "stands beside audio; give one of the two")]})
 
 
 class RotateAgentSecretRequest(Request):

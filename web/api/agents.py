@@ -15,14 +15,7 @@ from store.snapshot import stamp
 from store.tenants import NameTaken
 from web.api import idempotency
 from web.api.agent_answers import AgentAnswer, AgentPage, AgentSecretAnswer
-from web.api.agent_requests import (
-    ALSO,
-    WHERE,
-    AgentChangeRequest,
-    AgentsQuery,
-    NewAgentRequest,
-    RotateAgentSecretRequest,
-)
+from web.api.agent_requests import AgentChangeRequest, AgentsQuery, NewAgentRequest, RotateAgentSecretRequest, foreign
 from web.api.fallback_fields import shown
 from web.api.headers import LOCATION_HEADER, REPLAYED_HEADER
 from web.api.once import once
@@ -30,6 +23,8 @@ from web.api.outcome import told_truly
 from web.api.parser import Blueprint
 from web.api.respond import answer, page, path_id, refuses
 from web.api.runtime_fields import runtime_fault
+from web.api.script_fields import show_menu
+from web.api.voices import voice_faults
 from web.auth import tenant
 from web.problems import FieldError, Problem, invalid, not_found
 from web.runtime import runtime
@@ -49,6 +44,7 @@ def create_agent(args: dict[str, Any]) -> Response:
 
 
 def _created(database: Database, args: dict[str, Any]) -> Response:
+    _check_voice(args)
     try:
         agent = agents.create(
             database,
@@ -57,6 +53,11 @@ def _created(database: Database, args: dict[str, Any]) -> Response:
             kind=args["kind"],
             url=args.get("url"),
             audio=args.get("audio"),
+            script=args.get("script"),
+            menu=args.get("menu"),
+            voice=args.get("voice"),
+            number=args.get("number"),
+            transfer_to=args.get("transfer_to", ()),
             protocol=args.get("protocol", "trunkline"),
             fallback=args.get("fallback"),
             runtime=args.get("runtime"),
@@ -109,13 +110,12 @@ def change_agent(args: dict[str, Any], agent_id: str) -> Response:
         raise not_found("agent")
     if known.archived_at is not None:
         raise Problem(409, "archived", "This agent was archived and cannot be changed. Create another one.")
-    belongs = {name: kind for kind, name in WHERE.items()} | ALSO
-    foreign = [name for name, kind in belongs.items() if kind != known.kind and name in args]
-    if foreign:
+    if others := foreign(known.kind, args):
         detail = f"belongs to no agent of kind {known.kind}; leave it out"
-        raise invalid(*(FieldError(f"/{name}", "not_allowed", detail) for name in foreign))
+        raise invalid(*(FieldError(f"/{name}", "not_allowed", detail) for name in others))
     if (unread := runtime_fault(known.kind, args)) is not None:
         raise invalid(FieldError("/runtime", "not_allowed", unread))
+    _check_voice(args)
     try:
         with told_truly("Send it again: a change made twice is the same."):
             changed = agents.change(ours.database, tenant().id, wanted, **args)
@@ -172,6 +172,11 @@ def rotate_agent_secret(args: dict[str, Any], agent_id: str) -> Response:
     return answer({**_show(known), "secret": secret})
 
 
+def _check_voice(args: dict[str, Any]) -> None:
+    if faults := list(voice_faults(args, runtime().settings)):
+        raise invalid(*faults)
+
+
 def _name_taken() -> Problem:
     detail = "you have an agent of this name already; choose another name"
     return Problem(409, "name_taken", "name: " + detail, [FieldError("/name", "name_taken", detail)])
@@ -185,6 +190,12 @@ def _show(agent: Agent) -> dict[str, Any]:
         "url": agent.url,
         "protocol": agent.protocol if agent.kind == "websocket" else None,
         "audio": agent.audio,
+        "script": agent.script,
+        "menu": show_menu(agent.menu),
+        "voice": agent.voice,
+        "number": agent.number,
+        "needs_variables": agent.needs,
+        "transfer_to": agent.transfer_to,
         "fallback": shown(agent.fallback) if agent.kind == "websocket" else None,
         "runtime": agent.runtime,
         "paused": agent.paused,

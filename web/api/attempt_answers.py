@@ -6,6 +6,7 @@ from marshmallow import fields
 
 from calls.cause_table import END_REASONS
 from calls.evidence import Source
+from calls.script import OUTCOMES
 from web.api.answer_fields import Answer, moment, several, text, truth, whole
 from web.api.call_answers import timings
 
@@ -31,6 +32,7 @@ class AttemptAnswer(Answer):
     sip_phrase = text("its words", null=True)
     hangup_by = text("who ended it", null=True)
     carrier = text("name of the carrier that it was given to", null=True)
+    menu = text("what the callee chose in the agent's menu of keys", null=True, enum=[*OUTCOMES, None])
     queue_ms, pdd_ms, ring_ms, talk_ms, agent_connect_ms = timings()
     due_at = moment("not dialed before")
     dialed_at = moment("handed to the switch", null=True)

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
 from flask import Response, url_for
 
 from calls.ids import call_ref
-from store import calls, commands
+from store import commands
 from store.call_actions import WAITING, Verb, request_action
 from store.hangup import OtherAction
+from store.transfers import Terms, request_agent, request_transfer
 from web.api import idempotency
 from web.api.action_answers import ActionAnswer
 from web.api.actions import show
 from web.api.headers import LOCATION_HEADER
+from web.api.newcall import NOWHERE_TO
 from web.api.outcome import told_truly
 from web.api.parser import Blueprint
 from web.api.requests import DtmfRequest, PlayRequest
 from web.api.respond import answer, path_id, refuses
+from web.api.transfer_fields import TransferRequest
 from web.auth import tenant
-from web.problems import Problem, not_found
+from web.problems import FieldError, Problem, invalid, not_found
 from web.runtime import runtime
 
 blueprint = Blueprint("call_actions", __name__, url_prefix="/v1/calls", description="What can be done with a live call")
@@ -60,20 +64,56 @@ def play(args: dict[str, Any], call_id: str) -> Response:
 
 
 @blueprint.post("/<call_id>/actions/transfer", scope="calls:write")
-@refuses(blueprint, 404, 422, writes=True)
+@blueprint.arguments(TransferRequest)
+@blueprint.response(202, ActionAnswer, description="Accepted", headers=LOCATION_HEADER)
+@refuses(blueprint, 400, 404, 409, 413, 415, writes=True)
 @blueprint.doc(parameters=[idempotency.PARAMETER], operationId="transferCall")
-def transfer(call_id: str) -> Response:
-    """Transfer a call: not there yet
+def transfer(args: dict[str, Any], call_id: str) -> Response:
+    """Transfer a call
 
-    Always refused, as `not_supported_yet`: a leg to somebody else needs a permit of its own at a carrier.
+    Rings `to`, while the agent goes on talking; who answers is put through to the callee, and the agent is told that the
+    call was transferred. If nobody does, nothing has changed. The second leg is a call of its own (`leg_call_id`), with the
+    limits and rules of every call, the first one's number to show, and `transfer_of`. `to` must be in `transfer_to` of the
+    call's agent. `agent_id` in place of `to`: another agent of yours talks on, once it is ready; no leg is dialed.
     """
-    if calls.get_call(runtime().database, tenant().id, path_id("call", call_id)) is None:
-        raise not_found("call")
-    raise Problem(
-        422,
-        "not_supported_yet",
-        "A call cannot be transferred yet. Let the agent take leave and hang up, and place a call to the other number.",
+    ours, wanted = runtime(), path_id("call", call_id)
+    key = idempotency.idempotency_key(None)
+    name = None if key is None else key.key
+    settings = ours.settings
+    terms = Terms(
+        settings.transfer_wait_s,
+        args.get("ring_timeout_s", settings.ring_timeout_s),
+        settings.pdd_s,
+        settings.recipient_time_zone,
     )
+    try:
+        with told_truly(_LOOK if key is None else _SAFE):
+            who = (ours.database, tenant().id, wanted)
+            if "agent_id" in args:
+                done = request_agent(*who, args["agent_id"], "customer", ours.now(), action=name)
+            else:
+                done = request_transfer(*who, args["to"], "customer", ours.now(), terms, action=name)
+    except OtherAction:
+        raise idempotency.other_action() from None
+    if done.kind == "not_found":
+        raise not_found("call")
+    if done.kind == "not_in_progress":
+        raise _not_in_progress(done.status)
+    if done.kind == "pending":
+        raise Problem(
+            409, "transfer_pending", "This call is being put through, was, or is itself the second leg of a transfer."
+        )
+    if done.kind == "not_allowed":
+        detail = "is not in transfer_to of the call's agent; add it there (PATCH /v1/agents/{id}), or give another"
+        raise invalid(FieldError("/agent_id" if "agent_id" in args else "/to", "transfer_not_allowed", detail))
+    if done.kind == "unknown_agent":
+        detail = "there is no such agent of kind websocket for this API key that is in use and not paused"
+        raise invalid(FieldError("/agent_id", "unknown_agent", detail))
+    if done.kind == "no_route":
+        raise invalid(NOWHERE_TO)
+    if done.kind == "forbidden":
+        raise invalid(*(FieldError("/to", one.code, one.words) for one in done.findings))
+    return _asked(done.command_id, wanted, keyed=key is not None)
 
 
 def _ask(call_id: str, verb: Verb, args: Mapping[str, Any]) -> Response:
@@ -88,12 +128,7 @@ def _ask(call_id: str, verb: Verb, args: Mapping[str, Any]) -> Response:
     if done.kind == "not_found":
         raise not_found("call")
     if done.kind == "not_in_progress":
-        raise Problem(
-            409,
-            "not_in_progress",
-            f"This call is {done.status}: that can be done only while it is in_progress. Wait for call.answered.",
-            extra={"call_status": done.status},
-        )
+        raise _not_in_progress(done.status)
     if done.kind == "announcement":
         raise Problem(
             409,
@@ -104,9 +139,23 @@ def _ask(call_id: str, verb: Verb, args: Mapping[str, Any]) -> Response:
         raise Problem(
             409, "too_many_actions", f"{WAITING} actions of this call wait to be carried out. Wait for one of them."
         )
-    assert done.command_id is not None
-    action_id = str(done.command_id)
-    with told_truly(_LOOK if key is None else _SAFE, accepted=True):
+    return _asked(done.command_id, wanted, keyed=key is not None)
+
+
+def _not_in_progress(status: str | None) -> Problem:
+    return Problem(
+        409,
+        "not_in_progress",
+        f"This call is {status}: that can be done only while it is in_progress. Wait for call.answered.",
+        extra={"call_status": status},
+    )
+
+
+def _asked(command_id: UUID | None, wanted: UUID, *, keyed: bool) -> Response:
+    ours = runtime()
+    assert command_id is not None
+    action_id = str(command_id)
+    with told_truly(_SAFE if keyed else _LOOK, accepted=True):
         (action,) = commands.list_actions(ours.database, tenant().id, wanted, action_id)
     location = {"Location": url_for("actions.get_action", call_id=call_ref(wanted), action_id=action_id)}
     return answer(show(action), 202, location)

@@ -7,6 +7,7 @@ from typing import Any
 from marshmallow import fields
 
 from calls.cause_table import END_REASONS
+from calls.script import OUTCOMES
 from calls.windows import DAYS
 from web.api.answer_fields import Answer, moment, part, several, text, texts, truth, whole
 
@@ -100,6 +101,11 @@ class CallAnswer(Answer):
     q850_cause = whole("Q.850 cause", null=True)
     carrier = text("name of the carrier that the attempt was given to (the timings are of the same attempt)", null=True)
     queue_ms, pdd_ms, ring_ms, talk_ms, agent_connect_ms = timings()
+    menu = text(
+        "what the callee chose in the agent's menu of keys; null: nothing, or there was none",
+        null=True,
+        enum=[*OUTCOMES, None],
+    )
     attempt_count = whole("attempts so far that count towards max_attempts, a waiting one included")
     max_attempts = whole("attempts over all reasons together")
     retry = part(RetryAnswer, "how it is retried: docs/retries.md; null: accepted by an earlier version", null=True)
@@ -119,6 +125,7 @@ class CallAnswer(Answer):
     client_reference = text("yours", null=True)
     batch_id = text("the batch it was posted with; null: alone", null=True)
     test = truth("true: placed with a test key, so it went to the laboratory (docs/test-keys.md)")
+    transfer_of = text("the call that was to be put through to this one; null: it was posted or came in", null=True)
     metadata = fields.Dict(required=True, metadata={"description": "yours; returned as sent"})
     sequence = whole("of the last webhook about this call")
 

@@ -68,7 +68,10 @@ class Prefetched(Lookups):
     def known(self, args: Mapping[str, Any]) -> Known:
         agent = self._agents[args["agent_id"]]
         standing = self._standing[args["to"], args["from_"]]
-        return Known(longest(self._routes, args["to"]), None if agent is None else agent.kind, standing)
+        route = longest(self._routes, args["to"])
+        if agent is None:
+            return Known(route, None, standing)
+        return Known(route, agent.kind, standing, agent.needs)
 
 
 def longest(routes: Mapping[str, str], e164: str) -> str | None:

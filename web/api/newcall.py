@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from calls import script
 from calls.lanes import Priority
 from calls.outbound_rules import LOOK_AHEAD
 from calls.permission import Facts, Verdict, facts_of, first, judge
@@ -97,6 +98,7 @@ def prepare(
     expires_at = args.get("expires_at", first_at + timedelta(seconds=settings.default_expires_s))
     faults = list(_time_faults(args, settings.max_ahead_s, now, due_at, expires_at))
     faults += _retry_faults(args)
+    faults += _variable_faults(args, known)
     faults += [FieldError(one.pointer, one.code, one.words) for one in verdict.refusing]
     webhook_url, webhook = webhook_for(args)
     if opening is None and not faults:
@@ -180,6 +182,20 @@ def _retry_faults(args: Mapping[str, Any]) -> Iterator[FieldError]:
     asked = args.get("retry", {}).get("max_attempts")
     if asked is not None and args.get("max_attempts", asked) != asked:
         yield FieldError("/retry/max_attempts", "conflict", "differs from max_attempts; give one of the two")
+
+
+def _variable_faults(args: Mapping[str, Any], known: Known) -> Iterator[FieldError]:
+    """What the agent's texts say of the call must be there, and be something that can be said."""
+    given = args.get("agent_variables", {})
+    for name in known.needs:
+        try:
+            script.value(name, given)
+        except script.NotSpeakable as error:
+            pointer = f"/agent_variables/{name}"
+            if name in given:
+                yield FieldError(pointer, "not_speakable", str(error))
+            else:
+                yield FieldError(pointer, "missing_variable", str(error))
 
 
 def _time_faults(

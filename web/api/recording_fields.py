@@ -84,7 +84,9 @@ def _faults(
         yield FieldError("/recording/start", "not_allowed", "your account records after a notice only; send after_notice")
     elif start == "after_notice" and notice is None:
         agent = lookups.agent(agent_id)
-        if agent is not None and agent.kind == "announcement":
+        if agent is not None and agent.kind in ("announcement", "sip"):
             yield FieldError(
-                "/recording/notice", "required", "an announcement gives no notice itself; name the file that is to be played"
+                "/recording/notice",
+                "required",
+                f"an agent of kind {agent.kind} gives no notice itself; name the file that is to be played",
             )

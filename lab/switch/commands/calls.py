@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from lab.switch import causes, dialstring, outbound
+from lab.switch import bridge, causes, dialstring, outbound
 from lab.switch import show as table
 from lab.switch.apps import BROADCAST_LEAD_S, schedule_hangup
 from lab.switch.events import Event
@@ -132,6 +132,17 @@ def uuid_break(switch: Switch, arguments: str) -> str:
     return "+OK\n"
 
 
+def uuid_bridge(switch: Switch, arguments: str) -> str:
+    words = arguments.split()
+    if len(words) != 2:
+        return "-USAGE: <uuid> <other_uuid>\n"
+    first, second = switch.live(words[0]), switch.live(words[1])
+    if first is None or second is None or first is second:
+        return "-ERR Invalid uuid\n"
+    bridge.join(first, second)
+    return f"+OK {second.uuid}\n"
+
+
 def uuid_broadcast(switch: Switch, arguments: str) -> str:
     words = dialstring.separate(arguments, " ", 4)
     if len(words) < 2:
@@ -243,6 +254,7 @@ HANDLERS: dict[str, Callable[[Switch, str], str | Awaitable[str]]] = {
     "uuid_dump": uuid_dump,
     "uuid_break": uuid_break,
     "break": uuid_break,
+    "uuid_bridge": uuid_bridge,
     "uuid_broadcast": uuid_broadcast,
     "uuid_send_dtmf": uuid_send_dtmf,
     "uuid_recv_dtmf": uuid_recv_dtmf,

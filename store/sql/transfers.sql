@@ -1,0 +1,48 @@
+-- name: first
+SELECT c.ended, CASE WHEN c.status = 'ringing' AND c.early THEN 'early' ELSE c.status END AS status, c.agent_id, g.transfer_to,
+       c.test, c.to_number, c.from_number, c.direction, c.max_duration_s, c.transfer_of, c.recipient
+FROM calls c JOIN agents g ON g.id = c.agent_id
+WHERE c.tenant_id = %(tenant_id)s AND c.id = %(call_id)s;
+
+-- name: pending
+SELECT 1 FROM call_commands m
+WHERE m.call_id = %(call_id)s AND m.verb = 'transfer' AND (m.done_at IS NULL OR m.result = 'transferred') LIMIT 1;
+
+-- name: leg_of
+UPDATE calls SET transfer_of = %(first)s WHERE id = %(id)s;
+
+-- name: add
+-- Under a name that no switch has: the relay carries it out, and no controller.
+INSERT INTO call_commands (id, call_id, attempt_id, switch, verb, args, requested_by, created_at, action)
+VALUES (%(id)s, %(call_id)s, %(attempt_id)s, %(switch)s::text || ' transfer', 'transfer', %(args)s, %(by)s, statement_timestamp(),
+        %(action)s);
+
+-- name: list_open
+SELECT m.id AS command_id, m.attempt_id, m.action, l.id AS leg_id, l.status, coalesce(l.ended, false) AS ended, l.end_reason,
+       g.id AS agent_id, g.name AS agent_name, g.url AS agent_url, g.protocol AS agent_protocol,
+       g.fallback AS agent_fallback, CASE WHEN g.next_secret_at <= now() THEN g.next_secret ELSE g.secret END AS agent_secret
+FROM call_commands m LEFT JOIN calls l ON l.id = (m.args ->> 'call')::uuid LEFT JOIN agents g ON g.id = (m.args ->> 'agent')::uuid
+WHERE m.done_at IS NULL AND m.verb = 'transfer' AND m.switch = %(switch)s::text || ' transfer'
+ORDER BY m.id;
+
+-- name: bridged
+-- By the attempt of the second leg.
+UPDATE call_commands m SET done_at = %(now)s, result = %(result)s
+FROM attempts a JOIN calls l ON l.id = a.call_id
+WHERE a.id = %(attempt_id)s AND m.call_id = l.transfer_of AND m.verb = 'transfer' AND m.args ->> 'call' = l.id::text
+  AND (m.done_at IS NULL OR m.result = 'ended');
+
+-- name: agent
+SELECT 1 FROM agents g
+WHERE g.id = %(agent_id)s AND g.tenant_id = %(tenant_id)s AND g.kind = 'websocket' AND g.archived_at IS NULL AND NOT g.paused;
+
+-- name: hand_on
+UPDATE calls SET agent_id = %(agent_id)s WHERE id = (SELECT m.call_id FROM call_commands m WHERE m.id = %(id)s) AND NOT ended;
+
+-- name: handed_on
+UPDATE call_commands SET done_at = %(now)s, result = %(result)s WHERE id = %(id)s AND (done_at IS NULL OR result = 'ended');
+
+-- name: legs
+SELECT l.tenant_id, l.id FROM attempts a JOIN call_commands m ON m.call_id = a.call_id AND m.attempt_id = a.id AND m.verb = 'transfer'
+JOIN calls l ON l.id = (m.args ->> 'call')::uuid
+WHERE a.id = %(attempt_id)s AND NOT l.ended;

@@ -1,0 +1,171 @@
+"""Transfers in Postgres: the second leg is a call with rules and a permit of its own, and is asked for once."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import pytest
+
+from calls.evidence import State
+from calls.ids import agent_ref
+from calls.transfers import ENTRY, allowed
+from store import agents, attempts, claim, commands, outbound, transfers
+from store.hangup import OtherAction
+from store.relay import agent_for
+from store.transfers import Asked, Terms
+from tests.store.conftest import World, at
+
+TO, TERMS = "+4930987654", Terms(30, 20, 25, "Europe/Berlin")
+
+
+@pytest.fixture
+def talking(world: World) -> UUID:
+    """A call that is in progress, whose agent may transfer to +4930*. Its id."""
+    agents.change(world.db, world.tenant.id, world.agent_id, transfer_to=["+4930*"])
+    accepted = world.dialing()
+    world.apply(world.seen(accepted.attempt_id, State.IN_PROGRESS, 5))
+    world.execute(
+        "INSERT INTO routes (id, name, prefix, carrier_id) VALUES (gen_random_uuid(), 'all', '', %s) ON CONFLICT DO NOTHING",
+        world.carrier_id,
+    )
+    return accepted.call.id
+
+
+def ask(world: World, call: UUID, to: str = TO, action: str | None = None, by: str = "customer") -> Asked:
+    return transfers.request_transfer(world.db, world.tenant.id, call, to, by, at(6), TERMS, action=action)
+
+
+def leg_of(world: World, asked: Asked) -> UUID:
+    (row,) = world.rows("SELECT (args ->> 'call')::uuid FROM call_commands WHERE id = %s", asked.command_id)
+    return UUID(str(row[0]))
+
+
+def under_way(world: World, call: UUID) -> list[transfers.Open]:
+    """Other tests' are not its business."""
+    (attempt,) = world.attempt_list(call)
+    return [one for one in transfers.list_open(world.db, "fs1") if one.attempt_id == attempt.id]
+
+
+def claimed(world: World, leg: UUID, switch: str = "fs1") -> claim.Claimed | claim.Refused:
+    (attempt,) = world.attempt_list(leg)
+    return attempts.claim(
+        world.db, attempt.id, fence=1, epoch=0, switch=switch, carrier_id=world.carrier_id, pdd_s=25, clock=at(8)
+    )
+
+
+def test_the_second_leg_is_a_call_of_its_own_and_waits_for_a_permit(world: World, talking: UUID) -> None:
+    first = world.call(talking)
+    asked = ask(world, talking, action="once")
+    assert asked.kind == "requested"
+    leg = world.call(leg_of(world, asked))
+    assert (leg.status, leg.to_number, leg.from_number) == ("queued", TO, first.from_number)
+    assert (leg.priority, leg.max_attempts, leg.transfer_of) == ("urgent", 1, talking)
+    assert leg.expires_at == at(36)
+    assert world.told(leg.id) == [(1, "call.queued")]
+    (attempt,) = world.attempt_list(leg.id)
+    (decision,) = world.rows("SELECT decision FROM attempts WHERE id = %s", attempt.id)
+    assert decision[0]["permitted"] is True
+    # Asked again under its name it is the same; another number under it is not, nor a second transfer beside it.
+    assert ask(world, talking, action="once") == asked
+    with pytest.raises(OtherAction):
+        ask(world, talking, "+4930987655", action="once")
+    assert ask(world, talking, action="twice").kind == "pending"
+    assert ask(world, leg.id).kind == "not_in_progress"
+    assert asked.command_id not in [row.id for row in commands.list_open(world.db, "fs1")], "it is no controller's"
+    (action,) = commands.list_actions(world.db, world.tenant.id, talking)
+    assert (action.verb, action.leg_id) == ("transfer", leg.id)
+
+
+def test_it_is_dialed_on_the_switch_of_the_first_and_while_that_lasts(world: World, talking: UUID) -> None:
+    leg = leg_of(world, ask(world, talking))
+    assert claimed(world, leg, "fs2") == claim.Refused("elsewhere")
+    had = claimed(world, leg)
+    assert isinstance(had, claim.Claimed)
+    assert had.agent_kind == "sip", "no fork is opened for it, and no consent to a machine's voice asked"
+    (attempt,) = world.attempt_list(leg)
+    found = agent_for(world.db, attempt.id)
+    assert found is not None
+    (first,) = world.attempt_list(talking)
+    assert (found.transfer_of, found.first_attempt) == (talking, first.id)
+    (row,) = under_way(world, talking)
+    assert (row.attempt_id, row.leg_id, row.ended) == (first.id, leg, False)
+    transfers.bridged(world.db, attempt.id, at(9))
+    assert under_way(world, talking) == []
+    assert [one.result for one in commands.list_actions(world.db, world.tenant.id, talking)] == ["transferred"]
+    assert ask(world, talking).kind == "pending", "it was put through"
+
+
+def test_when_the_first_is_over_nobody_is_rung_for_it(world: World, talking: UUID) -> None:
+    (first,) = world.attempt_list(talking)
+    leg = leg_of(world, ask(world, talking))
+    world.apply(world.answered_end(first.id, 7, 5))
+    assert claimed(world, leg) == claim.Refused("elsewhere")
+    transfers.call_off(world.db, first.id, at(8))
+    assert (world.call(leg).status, world.call(leg).hangup_by) == ("canceled", "platform")
+    assert [one.result for one in commands.list_actions(world.db, world.tenant.id, talking)] == ["ended"]
+    assert ask(world, talking).kind == "not_in_progress"
+
+
+def test_a_leg_that_came_to_nothing_leaves_room_for_another(world: World, talking: UUID) -> None:
+    asked = ask(world, talking)
+    had = claimed(world, leg_of(world, asked))
+    assert isinstance(had, claim.Claimed)
+    world.apply(world.busy(had.attempt_id, 9))
+    (row,) = under_way(world, talking)
+    assert (row.ended, row.status, row.end_reason) == (True, "busy", "busy")
+    commands.finish(world.db, row.command_id, f"{transfers.NOT_TRANSFERRED}: busy", at(9))
+    assert ask(world, talking).kind == "requested"
+
+
+def test_what_is_not_on_the_list_or_against_a_rule_is_refused_and_nothing_is_written(world: World, talking: UUID) -> None:
+    before = world.rows("SELECT count(*) FROM calls")
+    assert ask(world, talking, "+4940123456").kind == "not_allowed"
+    assert ask(world, talking, "+4940123456", by="agent").kind == "not_allowed"
+    outbound.forget(world.db, world.tenant.id, ["+"])
+    refused = ask(world, talking)
+    assert (refused.kind, [one.code for one in refused.findings]) == ("forbidden", ["destination_not_allowed"])
+    agents.change(world.db, world.tenant.id, world.agent_id, transfer_to=[])
+    assert ask(world, talking).kind == "not_allowed", "an empty list allows nothing"
+    assert world.rows("SELECT count(*) FROM calls") == before
+
+
+def test_another_agent_of_the_tenants_may_take_over(world: World, talking: UUID) -> None:
+    expert = agents.create(world.db, tenant_id=world.tenant.id, name="expert", kind="websocket", url="wss://x.example/")
+    tone = agents.create(world.db, tenant_id=world.tenant.id, name="tone", kind="announcement", audio="a.wav")
+
+    def ask_for(agent_id: UUID, action: str | None = None) -> Asked:
+        return transfers.request_agent(world.db, world.tenant.id, talking, agent_id, "agent", at(6), action=action)
+
+    assert ask_for(expert.id).kind == "not_allowed"
+    entries = [agent_ref(expert.id), agent_ref(tone.id)]
+    agents.change(world.db, world.tenant.id, world.agent_id, transfer_to=entries)
+    assert ask_for(tone.id).kind == "unknown_agent", "an announcement talks to nobody in mid-call"
+    asked = ask_for(expert.id, "agent:1")
+    assert asked.kind == "requested"
+    assert ask_for(expert.id, "agent:1") == asked
+    with pytest.raises(OtherAction):
+        ask(world, talking, action="agent:1")
+    (row,) = under_way(world, talking)
+    assert (row.agent_id, row.agent_name, row.agent_url, row.leg_id) == (expert.id, "expert", "wss://x.example/", None)
+    transfers.handed_on(world.db, row, at(8))
+    assert world.call(talking).agent_id == expert.id, "the call is that one's"
+    assert under_way(world, talking) == []
+    assert ask_for(expert.id).kind == "not_allowed", "whose own list counts from now on"
+
+
+@pytest.mark.parametrize(
+    ("number", "entries", "result"),
+    [
+        (TO, [], False),
+        (TO, [TO], True),
+        (TO, [TO[:-1]], False),
+        (TO, ["+49301*", "+4930*"], True),
+        (TO, ["+4931*"], False),
+    ],
+)
+def test_the_list_allows_whole_numbers_and_what_begins_so(number: str, entries: list[str], result: bool) -> None:
+    assert allowed(number, entries) is result
+
+
+def test_no_entry_allows_everything() -> None:
+    assert [entry for entry in ("*", "+*", "+0*", "49*", "+49**", "+4930", "+49301\n") if ENTRY.fullmatch(entry)] == []
