@@ -220,6 +220,26 @@ def test_an_agent_that_is_not_ready_in_time(house: House, callers: Callers, nobo
     assert end_of(ended(house, placed)) == ("failed", "agent_unavailable", "platform", 480)
 
 
+def test_a_caller_whose_agent_is_not_ready_is_answered_for_its_fallback(
+    house: House, callers: Callers, nobody_answers: int
+) -> None:
+    pcm.write_wav(str(house.stack.audio / "sorry.wav"), pcm.tone(700, 0.5))
+    (house.stack.audio / "sorry.wav").chmod(0o644)
+    agent = agents.create(
+        house.stack.db,
+        tenant_id=house.account.id,
+        name="polite",
+        kind="websocket",
+        url=f"ws://127.0.0.1:{nobody_answers}/",
+        fallback={"action": "announcement", "audio": "sorry.wav"},
+    )
+    number(house, SLOW, agent.id)
+    placed = callers.call(SLOW)
+    callers.wait_ended(placed)
+    assert placed.statuses == [100, 180, 200]
+    assert end_of(ended(house, placed))[:3] == ("completed", "agent_unavailable", "platform")
+
+
 def slow(house: House, port: int) -> None:
     """SLOW leads to an agent that never gets ready."""
     known = agents.get_by_name(house.stack.db, house.account.id, "slow")
