@@ -50,6 +50,8 @@ async def judge(url: str, *, allow_private: bool, timeout_s: float) -> Target:
     try:
         async with asyncio.timeout(timeout_s):
             found = await asyncio.get_running_loop().getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
+    except TimeoutError:
+        raise  # nobody said anything about the address
     except (OSError, UnicodeError) as error:
         raise AddressRefused(f"agent url: cannot resolve {parts.hostname}: {error}") from error
     addresses = [str(info[4][0]) for info in found]

@@ -18,7 +18,7 @@ from calls.ids import agent_ref, call_ref
 from controller.relay import protocol
 from controller.relay.agent import AgentFailed, reach
 from controller.relay.dialect import Dialect, dialect_for
-from controller.relay.fair import FairConnection
+from controller.relay.fair import FairConnection, spent
 from controller.relay.leg import Ending, Failed, Leg
 from controller.relay.pickup import pick_up
 from controller.relay.runtime import runtime_access
@@ -207,24 +207,25 @@ class Line:
         socket, dialect = self._socket, self._dialect
         if socket is None or dialect is None:
             return
-        with suppress(TimeoutError, ConnectionClosed):
-            async with asyncio.timeout(_GOODBYE_S):
-                last = dialect.stop(ending.reason, by=ending.by, cause=ending.cause)
-                if last is not None:
-                    await socket.send(last)
-                await socket.close(1012 if ending.reason == "relay_restart" else 1000, ending.reason)
-        socket.transport.abort()
-        self._leg.note("relay.ended", {"reason": ending.reason, "by": ending.by, "dropped_frames": self._uplink.dropped})
+        try:
+            with suppress(TimeoutError, ConnectionClosed):
+                async with asyncio.timeout(_GOODBYE_S):
+                    last = dialect.stop(ending.reason, by=ending.by, cause=ending.cause)
+                    if last is not None:
+                        await socket.send(last)
+                    await socket.close(1012 if ending.reason == "relay_restart" else 1000, ending.reason)
+        finally:  # also when nobody waits any longer for an agent that does not answer
+            socket.transport.abort()
+            self._leg.note("relay.ended", {"reason": ending.reason, "by": ending.by, "dropped_frames": self._uplink.dropped})
 
     # --- from the agent ------------------------------------------------------------------------------------------
 
     async def _listen(self, socket: FairConnection, dialect: Dialect) -> None:
-        clock = asyncio.get_running_loop().time
         with suppress(ConnectionClosed):
             async for frame in socket:
-                began = clock()
+                began = spent()
                 self._hear(frame, dialect)
-                socket.charge(clock() - began)
+                socket.charge(spent() - began)
         await self._closed(socket)
 
     def _hear(self, frame: str | bytes, dialect: Dialect) -> None:

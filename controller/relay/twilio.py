@@ -136,20 +136,25 @@ def _inner(value: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def parameters(call: RelayCall, *, resumed: bool, runtime: Mapping[str, Any] | None) -> dict[str, str]:
-    """``customParameters``: the call's agent_variables, and what ours are told in ``start``, under names of our own. All are
-    texts there; what is none is written as JSON.
+    """``customParameters``: the call's agent_variables, and what ours are told in ``start``, under names of our own; the
+    numbers also where bots look for them. All are texts there; what is none is written as JSON.
     """
     given = {name: value if isinstance(value, str) else _json(value) for name, value in call.agent_variables.items()}
-    return given | {
-        "trunkline_call": call_ref(call.call_id),
-        "trunkline_attempt": str(call.attempt_id),
-        "trunkline_direction": call.direction,
-        "trunkline_to": call.to_number,
-        "trunkline_from": call.from_number,
-        "trunkline_metadata": _json(call.metadata),
-        "trunkline_resumed": _json(resumed),
-        **({} if runtime is None else {"trunkline_runtime": _json(runtime)}),
-    }
+    numbers = {"from_number": call.from_number, "to_number": call.to_number}
+    return (
+        numbers
+        | given
+        | {
+            "trunkline_call": call_ref(call.call_id),
+            "trunkline_attempt": str(call.attempt_id),
+            "trunkline_direction": call.direction,
+            "trunkline_to": call.to_number,
+            "trunkline_from": call.from_number,
+            "trunkline_metadata": _json(call.metadata),
+            "trunkline_resumed": _json(resumed),
+            **({} if runtime is None else {"trunkline_runtime": _json(runtime)}),
+        }
+    )
 
 
 def _json(value: object) -> str:

@@ -10,9 +10,6 @@ SELECT {call} FROM calls c WHERE c.tenant_id = %(tenant_id)s AND c.id = %(id)s;
 -- name: is_test
 SELECT c.test FROM calls c WHERE c.tenant_id = %(tenant_id)s AND c.id = %(id)s;
 
--- name: latest_attempt
-SELECT id FROM attempts WHERE call_id = %(call_id)s ORDER BY number DESC LIMIT 1;
-
 -- name: list_events
 SELECT e.id, e.call_id, e.attempt_id, e.source, e.type, e.at, e.data, e.recorded_at
 FROM call_events e JOIN calls c ON c.id = e.call_id

@@ -7,9 +7,12 @@ the same assertions.
 
 from __future__ import annotations
 
+import asyncio
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,13 +21,16 @@ import pytest
 import redis
 from rq.job import Job
 
+from agents.reference.sound import tone
 from budget.scripts import PREFIX
 from calls.ids import agent_ref, parse_ref
 from controller import commands
 from controller.esl_replies import channels
+from controller.relay import ulaw
 from lab.audio import pcm
 from lab.judge import judge, read_log
 from store import agents, carriers
+from tests.relay.test_twilio import StockBot
 from tests.system.conftest import CHECKOUT
 from tests.system.house import jobs_done
 from tests.system.recorded import check_recorded_call
@@ -44,6 +50,7 @@ TALKS = "+12125550109"
 #: s; INVITE to first 18x. The switch itself gives a silent carrier up after 6 s.
 PDD_S = 8
 SAMPLE_S = 0.5
+SORRY_HZ = 1500
 
 
 def given_switch() -> GivenSwitch | None:
@@ -73,7 +80,7 @@ def given_cdrs() -> GivenCdrs | None:
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
     """The whole house around the switch that there is."""
-    environ = {"TRUNKLINE_PDD_S": str(PDD_S)}
+    environ = {"TRUNKLINE_PDD_S": str(PDD_S), "TRUNKLINE_AGENT_RECONNECT_TIMEOUT_S": "1"}
     with Stack(
         CHECKOUT,
         [LabCarrier("lab_a", 20, 10)],
@@ -375,6 +382,58 @@ def test_a_record_that_nobody_took_is_shipped_later(stack: Stack) -> None:
     wait_until("the file to be removed", lambda: not file.exists(), timeout_s=30)
     ended = caller.wait_status(call, "completed")
     assert (ended["end_reason"], ended["hangup_by"]) == ("hangup", "callee")
+
+
+@contextmanager
+def stock_bot() -> Iterator[tuple[StockBot, Callable[[], None]]]:
+    """A bot that was written for Twilio, on a thread of its own; calling the second one ends it as a crash would."""
+    bot, up, die = StockBot(ulaw.encode(tone(GREETING_HZ, 30_000))), threading.Event(), threading.Event()
+
+    async def live() -> None:
+        async with bot.listening():
+            up.set()
+            await asyncio.to_thread(die.wait)
+            for socket in bot.sockets:
+                socket.transport.abort()
+
+    living = threading.Thread(target=lambda: asyncio.run(live()))
+    living.start()
+
+    def crash() -> None:
+        die.set()
+        living.join()
+
+    try:
+        assert up.wait(10)
+        yield bot, crash
+    finally:
+        crash()
+
+
+def test_a_bot_written_for_twilio_talks_and_its_fallback_follows_when_it_dies(
+    stack: Stack, hears: Callable[[str, int], bool]
+) -> None:
+    pcm.write_wav(str(stack.audio / "sorry.wav"), pcm.tone(SORRY_HZ, 3.0))
+    (stack.audio / "sorry.wav").chmod(0o644)
+    caller = Caller(stack, "stock")
+    with stock_bot() as (bot, crash):
+        agent = agents.create(
+            stack.db,
+            tenant_id=caller.account.id,
+            name="stock",
+            kind="websocket",
+            url=bot.url,
+            protocol="twilio",
+            fallback={"action": "announcement", "audio": "sorry.wav"},
+        )
+        call = caller.post(BEEPING_CALLEE, agent_id=agent_ref(agent.id), max_attempts=1)
+        attempt = attempt_of(caller, call)
+        wait_until("the bot's greeting at the callee", lambda: hears(attempt, GREETING_HZ), timeout_s=15)
+        wait_until("the callee's audio at the bot", lambda: len(bot.seen("media")) > 20, timeout_s=10)
+        crash()
+        wait_until("the fallback", lambda: hears(attempt, SORRY_HZ) and not hears(attempt, GREETING_HZ), timeout_s=15)
+    ended = caller.wait_status(call, "completed", "failed")
+    assert (ended["status"], ended["end_reason"], ended["hangup_by"]) == ("completed", "agent_lost", "platform")
 
 
 def test_event_and_record_tell_the_same_of_every_call(stack: Stack) -> None:

@@ -290,6 +290,11 @@ def _provoke(api: Api, world: World, spec: dict[str, Any], order: Callable[..., 
     bot = api.post(
         "/v1/agents", {"name": "bot", "kind": "websocket", "url": "wss://bot.example.com/", **goes_to}
     ).get_json()["id"]
+    for known in (bot, made, anybody):
+        where = f"/v1/agents/{known}/rotate_secret"
+        api.post(where, {})
+        for data, kind in ((b"x" * 70_000, "application/json"), (b"x", "application/json"), (b"x", "text/plain")):
+            api.post(where, data=data, content_type=kind)
     talked = api.post("/v1/calls", order(agent_id=bot)).get_json()["id"]
     _recorded(world, talked)
     api.send("DELETE", f"/v1/agents/{bot}")
