@@ -83,7 +83,7 @@ def ask_each(conn: Conn, tenant_id: UUID, asked: Sequence[Question]) -> Callable
         "no_number": NO_NUMBER,
     }
     rows = conn.execute(_SQL["ask_each"], params)
-    return lambda: [(Known(row[0], row[1], Standing.read(row[2])), row[3]) for row in rows]
+    return lambda: [(Known(row[0], row[1], Standing.read(row[2]), row[4] or ()), row[3]) for row in rows]
 
 
 def ask_all(db: Database, tenant_id: UUID, numbers: Sequence[tuple[str, str]]) -> list[Standing]:

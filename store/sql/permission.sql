@@ -14,7 +14,7 @@ SELECT CASE WHEN c.test THEN (SELECT r.name FROM routes r WHERE r.name = %(test_
        ELSE (SELECT r.name FROM routes r
              WHERE r.prefix = ANY(ARRAY(SELECT substr(c.to_number, 2, n) FROM generate_series(0, length(c.to_number) - 1) n))
              ORDER BY length(r.prefix) DESC, r.name LIMIT 1) END,
-       g.kind, {standing}, CASE WHEN g.archived_at IS NULL THEN g.paused END
+       g.kind, {standing}, CASE WHEN g.archived_at IS NULL THEN g.paused END, g.needs
 FROM unnest(%(to_numbers)s::text[], %(from_numbers)s::text[], %(agent_ids)s::uuid[], %(tests)s::boolean[])
      WITH ORDINALITY AS c(to_number, from_number, agent_id, test, position)
 JOIN tenants t ON t.id = %(tenant_id)s
