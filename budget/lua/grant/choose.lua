@@ -16,7 +16,7 @@ end
 local function scope_of(g, name)
   local s = g.scopes[name]
   if s == nil then
-    s = g.limits and call('SISMEMBER', P .. 'limited', name) == 1 and read_scope(name, g.now, false)
+    s = (is_seats(name) or g.limits and call('SISMEMBER', P .. 'limited', name) == 1) and read_scope(name, g.now, false)
     g.scopes[name] = s
   end
   return s
