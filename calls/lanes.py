@@ -114,4 +114,6 @@ def parse_lane(name: str) -> Lane:
             "[.f-<seats> or .o-<seats>]"
         )
     policy: SeatPolicy = "at_answer" if match[7] == "o" else "reserved"
-    return Lane(cast(Priority, match[1]), UUID(hex=match[2]), *match.group(3, 4, 5, 6, 8), policy)
+    return Lane(
+        cast(Priority, match[1]), UUID(hex=match[2]), match[3], match[4], match[5], match[6], seats=match[8], policy=policy
+    )

@@ -167,6 +167,11 @@ class Talk:
         await self._socket.send(json.dumps(message))
 
 
+async def answer(socket: ServerConnection) -> None:
+    """One call, until its socket closes: for ``python -m agents``."""
+    await Talk(socket).serve()
+
+
 def _number(value: object, most: float) -> float | None:
     """``value`` as a number in 0..``most``; None for anything else: variables are the customer's."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -72,7 +72,7 @@ def _seat(one: Any, at: str, faults: list[FieldError]) -> Said:
     if not isinstance(state, str) or state not in _WORDS:
         faults.append(FieldError(f"{at}/state", "bad_value", f"must be one of {', '.join(_WORDS)}"))
         state = "open"
-    return Said(pool, name, worker, url, _uuid(attempt, f"{at}/attempt", faults), _WORDS[cast(str, state)])
+    return Said(pool, name, worker, url, _uuid(attempt, f"{at}/attempt", faults), _WORDS[state])
 
 
 def _text(of: dict[str, Any], name: str, at: str, form: re.Pattern[str], expected: str, faults: list[FieldError]) -> str:
