@@ -6,6 +6,7 @@ call; only the worker frees it again, or its silence). Each step is one script, 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -13,11 +14,14 @@ from uuid import UUID
 
 from redis import Redis
 
+from budget.lanes import known_lanes, lengths, overflowing
 from budget.replies import attempt, text, texts
 from budget.scripts import run
 
 #: What a keeper says of a seat: it goes on, takes no more calls, or is no more.
 Word = Literal["", "leaving", "gone"]
+#: What a lane's name ends with (calls/lanes.py).
+_POOL = re.compile(r"\.[fo]-([a-z0-9-]+)$")
 #: Seats in one script.
 CHUNK = 100
 
@@ -63,6 +67,13 @@ class PoolNow(NamedTuple):
     owed: int
 
 
+class InLine(NamedTuple):
+    """Calls that wait in a pool's lanes; ``more``: others wait behind them in Postgres."""
+
+    waiting: int
+    more: bool
+
+
 def say(redis: Redis, keeper: str, hold_s: float, said: Sequence[Said]) -> list[Stands]:
     """What a keeper says of its seats, good for ``hold_s`` seconds; how each stands after it, in order. Again: the same.
 
@@ -93,3 +104,16 @@ def pools(redis: Redis) -> list[PoolNow]:
     names = texts(reply[::6])
     counts = zip(*(map(int, reply[i::6]) for i in range(1, 6)), strict=True)
     return sorted(PoolNow(name, *numbers) for name, numbers in zip(names, counts, strict=True))
+
+
+def in_line(redis: Redis) -> dict[str, InLine]:
+    """Who waits for each pool's seats, in the lanes. Raises ``RedisError`` when Redis is away."""
+    lanes = [name for name in known_lanes(redis) if _POOL.search(name) is not None]
+    longest, behind = lengths(redis, lanes), overflowing(redis)
+    found: dict[str, InLine] = {}
+    for name in lanes:
+        match = _POOL.search(name)
+        assert match is not None
+        before = found.get(match[1], InLine(0, more=False))
+        found[match[1]] = InLine(before.waiting + longest[name], before.more or name in behind)
+    return found

@@ -89,6 +89,12 @@ def lane_name(
     return name
 
 
+def lane_with_seats(priority: str, tenant_id: UUID, route: str, seats: str | None) -> str:
+    """:func:`lane_name` where ``seats`` says pool and policy in one: ``desk``, ``desk:at_answer``; None: no seat."""
+    pool, _, later = (seats or "").partition(":")
+    return lane_name(priority, tenant_id, route, seats=pool or None, policy="at_answer" if later else "reserved")
+
+
 def inbound_lane(tenant_id: UUID, pool: str | None, seats: str | None = None) -> str:
     """What a call that comes in counts in, named like a lane, though it never waits in one:
     ``dial.inbound.<tenant hex>.inbound[.a-<agent pool>][.f-<pool of the fleet>]``. ValueError for other characters.

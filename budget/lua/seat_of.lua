@@ -5,6 +5,13 @@ local lease, now = read_lease(id), clock_us()
 if not lease then
   return { '', 'no_lease' }
 end
+local counts = false
+for _, scope in ipairs(lease.scopes) do
+  counts = counts or string.match(scope, '^seats:([^:]+)') == pool
+end
+if not counts then
+  return { '', 'no_seat' } -- its end would not give one back
+end
 local at = call('HGET', P .. 'seated', id)
 if at then
   local key = P .. 'seat:' .. at
