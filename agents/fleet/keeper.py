@@ -187,8 +187,8 @@ class Keeper:
                 message = json.loads(line)
                 if "take" in message:
                     seat.call, seat.asks = message["take"], True
-                    if self._herald is None:
-                        seat.answer(yours=True)
+                    if self._herald is None or (seat.state, seat.holder) == ("held", seat.call):
+                        seat.answer(yours=True)  # no round trip while the phone rings; the platform hears of it at once
                     self._news.set()
         except (OSError, ValueError) as error:
             log.warning("a worker's line: %s", error)
@@ -246,7 +246,10 @@ class Keeper:
             return  # another one has it since
         if state == "taken" and seat.state != "taken":
             log.error("seat %s: another keeper of that name speaks for it; give this one another --name", seat.name)
-        seat.state = state
+        seat.state, seat.holder = state, holder
+        if seat.call == call and call is not None and not seat.asks and state == "held" and holder != call:
+            log.error("seat %s: it was given to attempt %s, so attempt %s is let go of", seat.name, holder, call)
+            _kill(seat.pid, signal.SIGTERM)
         if seat.asks and seat.call == call:
             ours = state == "busy" and holder == call
             if not ours:

@@ -10,8 +10,8 @@ from typing import Any
 
 @dataclass
 class Seat:
-    """``call``: the attempt its worker has taken. ``state``: as the platform said last. ``leaving``: no more calls, by our
-    wish. ``generation``: of the program its worker runs. Times are the event loop's.
+    """``call``: the attempt its worker has taken. ``state`` and ``holder``: as the platform said last. ``leaving``:
+    no more calls, by our wish. ``generation``: of the program its worker runs. Times are the event loop's.
     """
 
     name: str
@@ -21,6 +21,7 @@ class Seat:
     url: str = ""
     call: str | None = None
     state: str = ""
+    holder: str | None = None
     leaving: bool = False
     started_at: float = 0.0
     heard_at: float = 0.0

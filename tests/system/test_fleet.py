@@ -62,10 +62,10 @@ class Desk(House):
         return found
 
     def seat(self, call: str) -> str:
-        """Which seat had the call. Fails when it was answered before its agent was there."""
-        seated, answered = self.times(call)
-        assert seated < answered, self.events(call)
-        return next(str(event["data"]["seat"]) for event in self.events(call) if event["type"] == "relay.seat")
+        """Which seat had the call. Fails when it was answered and had no agent."""
+        events = {event["type"]: event for event in self.events(call)}
+        assert {"relay.seat", "relay.agent_ready"} <= events.keys(), events
+        return str(events["relay.seat"]["data"]["seat"])
 
     def times(self, call: str) -> tuple[datetime, datetime]:
         """When its seat had the call, and when somebody picked up."""
@@ -77,13 +77,13 @@ class Desk(House):
         return next(str(event["data"]["seat"]) for event in self.events(call) if event["type"] == "relay.seat")
 
 
-def start(stack: Stack) -> None:
+def start(stack: Stack, workers: int = SEATS) -> None:
     """The fleet, as a process beside the others."""
     environ = {
         "TRUNKLINE_CDR_PASSWORD": stack.cdr_password,
         "TRUNKLINE_FLEET_URL": f"{stack.api}/internal/seats",
     }
-    command = f"{sys.executable} -m agents --pool desk --name h1 --workers {SEATS}"
+    command = f"{sys.executable} -m agents --pool desk --name h1 --workers {workers}"
     stack.supervisor.add("fleet", command, environ=environ)
     stack.supervisor.start("fleet")
 
