@@ -21,6 +21,10 @@ local function read_lane(lane)
   return { class = class, tenant = tenant, route = route, scopes = scopes }
 end
 
+local function is_seats(scope)
+  return string.sub(scope, 1, 6) == 'seats:'
+end
+
 -- RQ's own job hash, so that `rq info` and the RQ dashboard show the truth. Written whole each time: a stale hash of an
 -- earlier life of the id never locks it out.
 local function write_job(id, lane, iso, data, timeout, result_ttl)

@@ -1,5 +1,5 @@
 -- Second part of the head: scopes. A scope is a count, a rate or both: a carrier's trunk, its account or source IP, a
--- switch, a tenant, a campaign, a caller-ID pool, an agent pool, its seats, everything together. One hash each (`s:<scope>`: numbers
+-- switch, a tenant, a campaign, a caller-ID pool, an agent pool, everything together. One hash each (`s:<scope>`: numbers
 -- and pacing); how many calls it holds stands in `held`, of a trunk in its set of leases (`held:carrier:<id>`, by deadline);
 -- on the carrier's side there is a set of ended calls that still count (`linger:<scope>`). `limited` names the scopes that
 -- limit anything; a carrier's trunk is always looked at.
@@ -114,33 +114,9 @@ local function as_scope(scope, now, lingers, most, interval, paused, tat, seen, 
     step = step, left = left, raw = raw, rests = rests, moved = false }
 end
 
-local function is_seats(scope)
-  return string.sub(scope, 1, 6) == 'seats:'
-end
-
--- A pool's seats (seat.lua) as a scope: how many more calls it takes. `seats:<pool>` has one for each call from the permit on;
--- in `seats:<pool>:at_answer` calls are dialed without one, `per_seat` of them for each that is free. Whoever counts in it and has
--- no seat is in `owed`. Of the free ones `reserved` are for calls that come in, but for those that such calls have.
-local function count_seats(s, now, inbound)
-  local pool, later = string.match(s.name, '^seats:([^:]+)(.*)$')
-  local conf = call('HMGET', scope_key('seats:' .. pool), 'reserved', 'per_seat')
-  local left = call('ZCOUNT', P .. 'free:' .. pool, '(' .. whole(now), '+inf') - call('SCARD', P .. 'owed:seats:' .. pool)
-  if not inbound and conf[1] and conf[1] ~= '' then
-    left = left - math.max(0, conf[1] - (call('HGET', P .. 'held', 'in:seats:' .. pool) or 0))
-  end
-  if later ~= '' then
-    left = math.floor(math.max(0, left) * (tonumber(conf[2] or '') or 1)) - call('SCARD', P .. 'owed:' .. s.name)
-  end
-  s.left = s.left and math.min(s.left, left) or left
-  return s
-end
-
 local function read_scope(scope, now, lingers)
   local v = call('HMGET', scope_key(scope), 'max', 'interval', 'paused', 'tat', 'seen', 'gap', 'rest', 'factor', 'factor_at',
     'recover', 'cap', 'cap_at', 'reserved')
-  if is_seats(scope) then
-    return count_seats(as_scope(scope, now, lingers, unpack(v, 1, 12)), now)
-  end
   return as_scope(scope, now, lingers, unpack(v, 1, 13))
 end
 

@@ -3,6 +3,28 @@
 -- by the permit, which alone frees it again; held -> busy(attempt) by its worker, which alone, or whose silence, frees it again;
 -- away: nobody may have it. Free ones are in `free:<pool>` by `until`, so that a silent one is not counted and needs nobody who
 -- takes it out; all are in `seats:<pool>`. `seated` says which seat an attempt has.
+
+-- A pool's seats as a scope: how many more calls it takes. `seats:<pool>` has one for each call from the permit on;
+-- in `seats:<pool>:at_answer` calls are dialed without one, `per_seat` of them for each that is free. Whoever counts in it and has
+-- no seat is in `owed`. Of the free ones `reserved` are for calls that come in, but for those that such calls have.
+local function count_seats(s, now, inbound)
+  local pool, later = string.match(s.name, '^seats:([^:]+)(.*)$')
+  local conf = call('HMGET', scope_key('seats:' .. pool), 'reserved', 'per_seat')
+  local left = call('ZCOUNT', P .. 'free:' .. pool, '(' .. whole(now), '+inf') - call('SCARD', P .. 'owed:seats:' .. pool)
+  if not inbound and conf[1] and conf[1] ~= '' then
+    left = left - math.max(0, conf[1] - (call('HGET', P .. 'held', 'in:seats:' .. pool) or 0))
+  end
+  if later ~= '' then
+    left = math.floor(math.max(0, left) * (tonumber(conf[2] or '') or 1)) - call('SCARD', P .. 'owed:' .. s.name)
+  end
+  s.left = s.left and math.min(s.left, left) or left
+  return s
+end
+
+local function read_seats(scope, now)
+  return count_seats(read_scope(scope, now, false), now)
+end
+
 local function wake_seats(pool)
   for _, scope in ipairs({ 'seats:' .. pool, 'seats:' .. pool .. ':at_answer' }) do
     if call('SISMEMBER', P .. 'waiting', scope) == 1 then

@@ -52,9 +52,10 @@ class Seats:
 async def reach_seat(leg: Leg, call: RelayCall, reach: Callable[[str, float], Awaitable[T]]) -> T:
     """What ``reach(url, timeout in s)`` gives for the call's seat, or for another one. Raises :class:`AgentFailed`.
 
-    Where a seat is taken at the answer, the answer is waited for first.
+    Where a seat is taken at the answer, the answer is waited for first; a caller is answered when its agent is ready, so its
+    call has had a seat from the beginning.
     """
-    if call.agent_seat_policy == "at_answer":
+    if call.agent_seat_policy == "at_answer" and call.direction != "inbound":
         await leg.answered.wait()
     if leg.parts.seats is None or call.agent_pool is None:
         raise AgentFailed("agent_unknown", "this relay knows of no seats")

@@ -18,7 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import redis
 
@@ -32,7 +32,7 @@ from tests.system.test_fleet import Desk, overlaps, start
 from trunkline.children import wait_until
 from trunkline.stack import LabCarrier, Route, Stack
 
-TALK_S = 3.0
+TALK_S = 2.0
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -66,17 +66,21 @@ def calls_over_seats(house: Desk, connection: redis.Redis, count: int, workers: 
         most = max(most, len(busy))
         if talking:
             seat = drawn.choice(talking)
-            killed.append(busy[seat])
-            back.append(kill(connection, seat))
-    house.wait_ended(calls)
+            if (took := kill(connection, seat)) is not None:
+                killed.append(busy[seat])
+                back.append(took)
+    for start_at in range(0, count, 50):  # each has its patience
+        house.wait_ended(calls[start_at : start_at + 50])
     took = time.monotonic() - began
-    ends = Counter((seen["status"], seen["end_reason"]) for seen in map(house.see, calls))
+    seen = [house.see(call) for call in calls]
+    ends = Counter((one["status"], one["end_reason"]) for one in seen)
     faults = [f"two calls at once on a seat: {pair}" for pair in overlaps(house, calls)]  # fails for one without an agent
     late = [(seated - answered_at).total_seconds() for seated, answered_at in map(house.times, calls)]
     behind = [one for one in late if one > 0]
     print(f"agent there before the answer in {count - len(behind)} of {count}, else {spread(behind)} after it")
-    lost = ends[("completed", "agent_lost")]
-    if lost != len(killed) or sum(ends.values()) - lost != ends[("completed", "hangup")]:
+    # A call may have ended of itself just before its worker was killed.
+    lost = {one["attempts"][0]["id"] for one in seen if one["end_reason"] == "agent_lost"}
+    if not lost <= set(killed) or len(lost) + ends[("completed", "hangup")] != count:
         faults.append(f"{len(killed)} workers killed, but {dict(ends)}")
     wait_until("all seats", lambda: house.pool()[1:] == (workers, workers, 0, 0, 0), timeout_s=60)
     house.wait_nothing_held()
@@ -105,11 +109,14 @@ def answered(house: Desk, attempt: str) -> bool:
     return row is not None and row[0] == "in_progress"
 
 
-def kill(connection: redis.Redis, seat: str) -> float:
-    """s until the seat has another worker and is free, or has its next call already."""
+def kill(connection: redis.Redis, seat: str) -> float | None:
+    """s until the seat has another worker and is free, or has its next call already. None: its worker had gone by itself."""
     key = f"{PREFIX}seat:{seat}"
     worker, url = map(text, connection.hmget(key, "worker", "url"))
-    pid = pid_listening(url)
+    try:
+        pid = pid_listening(url)
+    except AssertionError:
+        return None
     began = time.monotonic()
     os.kill(pid, signal.SIGKILL)
 
@@ -124,7 +131,7 @@ def kill(connection: redis.Redis, seat: str) -> float:
 def worker_costs(house: Desk, connection: redis.Redis, workers: int) -> None:
     back = []
     for i in range(min(20, workers)):
-        back.append(kill(connection, f"desk/h1-{i}"))
+        back.append(kill(connection, f"desk/h1-{i}") or 0.0)
     print(f"an idle worker killed; the seat free again after: {spread(back)}")
     urls = [text(url) for i in range(workers) if (url := connection.hget(f"{PREFIX}seat:desk/h1-{i}", "url"))]
     pids = [pid_listening(url) for url in urls]
@@ -147,7 +154,7 @@ def questions(connection: redis.Redis, settings: Settings, workers: int) -> None
     """Of a pool of its own, so that nobody else is asked for."""
     said = [seats.Said("other", f"x-{i}", "w", f"ws://10.0.0.1:{9000 + i}/") for i in range(workers)]
     show(f"what a keeper says of {workers} seats", lambda: seats.say(connection, "k", 60, said))
-    made = []
+    made: list[tuple[UUID, int]] = []
 
     def hold() -> None:
         attempt, fence = uuid4(), len(made) + 1
