@@ -11,9 +11,7 @@ import json
 import logging
 import os
 import signal
-import sys
 import tempfile
-from asyncio.subprocess import PIPE, Process
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,14 +19,12 @@ from typing import Any
 from uuid import uuid4
 
 from agents.fleet.herald import Herald, Unheard
-from agents.fleet.nursery import READY
+from agents.fleet.origin import Origin
 from agents.fleet.seat import Seat
 from agents.fleet.worker import ALIVE_S, Orders
 
 log = logging.getLogger("agents.keeper")
 
-#: s; for an agent to be loaded.
-_LOAD_S = 60.0
 #: s; a worker that says nothing for so long is stuck, and killed.
 _STUCK_S = 15 * ALIVE_S
 #: s; a worker that does not get up within it is killed.
@@ -63,8 +59,7 @@ class Keeper:
         self._plan = plan
         self._herald = herald
         self._seats = {f"{plan.name}-{i}": Seat(f"{plan.name}-{i}") for i in range(plan.workers)}
-        self._generation = 0
-        self._nursery: Process | None = None
+        self._origin = Origin(plan.agent, divide=plan.divide, on_new=self._start_missing)
         self._news = asyncio.Event()
         self._heard = asyncio.Event()  # the platform has answered since it was cleared
         self._draining = False
@@ -92,7 +87,7 @@ class Keeper:
             server = await asyncio.start_unix_server(self._on_worker, self._socket)
             speaking = asyncio.create_task(self._speak())
             try:
-                if not await self._new_nursery():
+                if not await self._origin.renew():
                     return 2
                 for seat in self.seats:
                     self._start(seat)
@@ -114,61 +109,21 @@ class Keeper:
 
     # --- workers -------------------------------------------------------------------------------------------------
 
-    async def _new_nursery(self) -> bool:
-        """Load the agent anew; False: it cannot be loaded, and what was loaded before goes on."""
-        if not self._plan.divide:
-            self._generation += 1
-            return True
-        nursery = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "agents.fleet.nursery", self._plan.agent, stdin=PIPE, stdout=PIPE
-        )
-        assert nursery.stdout is not None
-        try:
-            async with asyncio.timeout(_LOAD_S):
-                ready = await nursery.stdout.readline() == READY
-        except TimeoutError:
-            ready = False
-        if not ready:
-            log.error("the agent %s cannot be loaded", self._plan.agent)
-            with suppress(ProcessLookupError):
-                nursery.kill()
-            return False
-        old, self._nursery = self._nursery, nursery
-        self._generation += 1
-        if old is not None and old.stdin is not None:
-            old.stdin.close()
-        self._spawn(self._nursery_ends(nursery))
-        return True
-
-    async def _nursery_ends(self, nursery: Process) -> None:
-        """One that was killed is replaced; its workers go on."""
-        await nursery.wait()
-        if nursery is self._nursery and not self._draining:
-            log.error("the nursery is gone: another one")
-            self._nursery = None
-            while not self._draining and not await self._new_nursery():
-                await asyncio.sleep(_REST_S)
-            for seat in self.seats:
-                if not seat.up:
-                    self._start(seat)
-
     def _start(self, seat: Seat) -> None:
         """A new worker for the seat. It is there when it says so."""
         plan, i = self._plan, list(self._seats).index(seat.name)
         if self._draining:
             return
-        seat.worker, seat.generation, seat.pid, seat.call = f"w{uuid4().hex[:12]}", self._generation, 0, None
+        seat.worker, seat.generation, seat.pid, seat.call = f"w{uuid4().hex[:12]}", self._origin.generation, 0, None
         seat.started_at = asyncio.get_running_loop().time()
         port = plan.port + i if plan.port else 0
         orders = Orders(seat.worker, plan.agent, plan.host, port, self._socket, self._herald is not None)
-        if not plan.divide:
-            self._spawn(self._start_afresh(orders))
-        elif self._nursery is not None and self._nursery.stdin is not None:
-            self._nursery.stdin.write(orders.text().encode() + b"\n")
+        self._origin.start(orders)
 
-    async def _start_afresh(self, orders: Orders) -> None:
-        worker = await asyncio.create_subprocess_exec(sys.executable, "-m", "agents.fleet.worker", orders.text())
-        await worker.wait()
+    def _start_missing(self) -> None:
+        for seat in self.seats:
+            if not seat.up:
+                self._start(seat)
 
     async def _on_worker(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """A worker's line to its keeper: it is up; it asks for a call; it lives. Its end is the worker's."""
@@ -278,10 +233,10 @@ class Keeper:
     async def renew(self) -> None:
         """Load the agent again and exchange the workers, one after the other; one with a call when that is over."""
         log.info("exchanging the workers")
-        if not await self._new_nursery():
+        if not await self._origin.renew():
             return
-        generation = self._generation
-        while not self._draining and generation == self._generation:
+        generation = self._origin.generation
+        while not self._draining and generation == self._origin.generation:
             old = [seat for seat in self.seats if seat.generation < generation]
             if not old:
                 log.info("every worker is a new one")
@@ -324,8 +279,7 @@ class Keeper:
         for seat in self.seats:
             if seat.up:
                 _kill(seat.pid, signal.SIGTERM)
-        if self._nursery is not None and self._nursery.stdin is not None:
-            self._nursery.stdin.close()
+        self._origin.close()
         for task in self._tasks:
             task.cancel()
 
