@@ -2,9 +2,9 @@
 
     python -m tests.system.measure_fleet [CALLS] [SEATS] [KILLS]
 
-CALLS (500) calls over SEATS (50) workers of the reference agent, KILLS (10) of which are killed in mid-call; CALLS 0: what
-a worker costs instead: start, memory, CPU of a call, and the time of each question about seats. Exit status 1 when anyone was answered
-without an agent, a seat had two calls, a seat is left over, or more calls were lost than workers killed.
+CALLS (500) calls over SEATS (50) workers of the reference agent, KILLS (10) of which are killed in mid-call; CALLS 0: what a
+worker costs instead: start, memory, CPU of a call, and the time of each question about seats. Exit status 1 when anyone was
+answered without an agent, a seat had two calls, a seat is left over, or more calls were lost than workers killed.
 """
 
 from __future__ import annotations
