@@ -269,6 +269,12 @@ class Settings(BaseSettings):
     runtime_grace_s: int = Field(
         3600, ge=10, le=86_400, description="s; so long after the end of its attempt an agent may hand in its result"
     )
+    fleet_url: str = Field(
+        "http://127.0.0.1:8080/internal/seats", description="address that python -m agents tells of its seats"
+    )
+    seat_hold_s: float = Field(
+        3.0, ge=0.5, le=60, description="s; a seat of the fleet not heard of for so long takes no call (docs/fleet.md)"
+    )
     relay_fork_timeout_s: float = Field(3.0, gt=0, description="s; from answer to the media socket being up")
     relay_drain_s: float = Field(
         60.0, ge=0, description="s; after SIGTERM the relay carries its conversations so long, then the next relay does"

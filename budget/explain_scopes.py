@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from redis import Redis
@@ -60,7 +60,7 @@ class ScopeNow:
 
     @property
     def kind(self) -> str:
-        """``carrier``, ``account``, ``ip``, ``switch``, ``global``, ``tenant``, ``campaign``, ``caller`` or ``agents``."""
+        """What stands before the first colon: ``carrier``, ``account``, ``ip``, ``switch``, ``global``, ``tenant`` ..."""
         return self.scope.partition(":")[0]
 
     @property
@@ -153,12 +153,44 @@ def count(redis: Redis, fields: dict[str, Fields], now_us: int) -> dict[str, Sco
             ("SCARD", f"{PREFIX}wait:{name}"),
             ("HGET", f"{PREFIX}held", f"in:{name}"),
         ]
+    seats = read_seats(redis, [name for name in fields if name.startswith("seats:")], now_us)
     replies = ask(redis, commands)
     counts = zip(replies[::4], replies[1::4], replies[2::4], replies[3::4], strict=True)
-    return {
+    found = {
         name: _scope(name, fields[name], now_us, *(int(one or 0) for one in four))
         for name, four in zip(fields, counts, strict=True)
     }
+    for name, (used, limit, kept) in seats.items():
+        found[name] = replace(found[name], used=used, limit=limit, stated=limit, kept=kept, known=True)
+    return found
+
+
+def read_seats(redis: Redis, names: Sequence[str], now_us: int) -> dict[str, tuple[int, int, int]]:
+    """Of scopes of seats: how many are taken or owed, how many there are, how many of the free ones are kept for calls that
+    come in (as ``count_seats`` in lua/scope.lua).
+    """
+    commands: list[tuple[Any, ...]] = []
+    for name in names:
+        pool = name.split(":")[1]
+        commands += [
+            ("ZCOUNT", f"{PREFIX}free:{pool}", f"({now_us}", "+inf"),
+            ("ZCOUNT", f"{PREFIX}seats:{pool}", f"({now_us}", "+inf"),
+            ("SCARD", f"{PREFIX}owed:seats:{pool}"),
+            ("SCARD", f"{PREFIX}owed:seats:{pool}:at_answer"),
+            ("HMGET", f"{PREFIX}s:seats:{pool}", "reserved", "per_seat"),
+            ("HGET", f"{PREFIX}held", f"in:seats:{pool}"),
+        ]
+    replies = ask(redis, commands)
+    found = {}
+    for i, name in enumerate(names):
+        free, there, owed, dialed, (reserved, per_seat), inbound = replies[6 * i : 6 * i + 6]
+        kept = max(0, (number(reserved or None) or 0) - int(inbound or 0))
+        if name.endswith(":at_answer"):
+            most = math.floor(max(0, free - owed - kept) * float(per_seat or 1))
+            found[name] = (there - free + dialed, there - free + most, 0)
+        else:
+            found[name] = (max(0, there - free) + owed, there, kept)
+    return found
 
 
 def read_scopes(redis: Redis, names: Iterable[str], now_us: int | None = None) -> Reading:

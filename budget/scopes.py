@@ -1,7 +1,8 @@
 """Scopes: everything that has a limit. A count (channels), a rate (one slot each ``interval``), or both.
 
 ``carrier:<uuid>``, ``account:<name>`` and ``ip:<address>`` are the carrier's side; ``switch:<name>`` and ``global`` ours;
-``tenant:<uuid>``, ``campaign:<tenant hex>:<name>``, ``caller:<tenant hex>:<pool>`` and ``agents:<pool>`` the lane's.
+``tenant:<uuid>``, ``campaign:<tenant hex>:<name>``, ``caller:<tenant hex>:<pool>`` and ``agents:<pool>`` the lane's, as
+``seats:<pool>`` and ``seats:<pool>:at_answer``, whose count is that of the seats there are (budget/seats.py).
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ class ScopeLimits:
     """One scope's numbers. None: no such limit. ``interval_us``: between two slots, 0: never. ``linger_us``: an ended call
     goes on counting (carrier's side). ``gap_us``: longer than its pumps ever wait between two requests; more time than
     that, at once, is a step of the clock. ``rest_us``: how long nothing leaves after the rate was lowered or there was none
-    (W + J). ``reserved``: channels that calls of ours never take (carrier's side); they are for calls that come in.
+    (W + J). ``reserved``: channels that calls of ours never take (carrier's side; of a pool, its seats); they are for calls
+    that come in. ``per_seat``: of a pool, how many calls are dialed for each free seat where one is taken at the answer.
     """
 
     scope: str
@@ -57,6 +59,7 @@ class ScopeLimits:
     gap_us: int = GAP_US
     rest_us: int = 0
     reserved: int = 0
+    per_seat: float = 1.0
 
     def fields(self) -> list[str]:
         """As Redis keeps them."""
@@ -68,6 +71,7 @@ class ScopeLimits:
             "gap": str(self.gap_us),
             "rest": str(self.rest_us),
             "reserved": str(self.reserved) if self.reserved else "",
+            "per_seat": f"{self.per_seat:g}" if self.per_seat != 1.0 else "",
         }
         return [word for pair in pairs.items() for word in pair]
 

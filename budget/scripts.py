@@ -15,16 +15,16 @@ from redis.exceptions import NoScriptError
 
 #: Counts up with every change of what scripts write or read: two versions at work have nothing in common in Redis but RQ's
 #: queues. So only one of them may have an epoch open (jobs/rebuild.py), or a carrier would be given twice its limit.
-VERSION = 3
+VERSION = 4
 #: Of every key of ours.
 PREFIX = f"tl{VERSION}:"
 WAKE_CHANNEL = f"{PREFIX}wake"
 #: What stands before every script.
-HEAD = ("lib", "scope", "names", "changes", "order", "lease")
+HEAD = ("lib", "scope", "names", "changes", "order", "seat", "lease")
 #: But grant runs for every call. It has only what it always needs before it; of the rest, and of its own seldom part, it has
 #: what it names as fields of ``seldom()``, which builds them when one is needed.
 GRANT = ("lib", "grant/ask", "grant/plain", "scope", None, "grant/here", "grant/choose", "grant/take", "grant")
-SELDOM = ("names", "changes", "order", "grant/seldom")
+SELDOM = ("names", "changes", "order", "seat", "grant/seldom")
 #: These know nothing of ours but names and time.
 BARE = frozenset({"job_begin", "job_end", "requests"})
 #: Clients of a rehearsal.

@@ -74,6 +74,7 @@ NOTES: dict[str, str] = {
         _names("agent_address_refused agent_not_ready agent_refused agent_unknown agent_unreachable announcement_missing"),
         "agent_unavailable",
     ),
+    "no_seat": "agent_unavailable",
     **dict.fromkeys(_names("agent_lost agent_protocol"), "agent_lost"),
     **dict.fromkeys(_names("announcement_failed media_lost relay_fault switch_link_lost"), "media_lost"),
 }

@@ -11,10 +11,11 @@ from redis import Redis
 
 from budget import lanes
 from budget.scopes import CarrierSpec, ScopeLimits, carrier_scope, forget_scopes, interval_us, set_carriers, set_scopes
-from calls.lanes import Lane, parse_lane
+from calls.lanes import Lane, parse_lane, seats_scope
 from calls.test_numbers import TEST_ROUTE
 from settings import Settings
-from store import carriers, scopes, tenants
+from store import agent_pools, carriers, scopes, tenants
+from store.agent_pools import AgentPool
 from store.carriers import CarrierLimits, Serving
 from store.pool import Database
 from store.queue import clock
@@ -30,7 +31,7 @@ Written = dict[str, ScopeLimits | CarrierSpec]
 @dataclass(frozen=True, slots=True)
 class Picture:
     """What Postgres says of limits, routes and tenants. ``dialable``: carriers that are not paused and have an endpoint that
-    is enabled. ``held``: tenants of which a cap is used up for all their calls.
+    is enabled. ``held``: tenants of which a cap is used up for all their calls. ``pools``: of the fleet.
     """
 
     carriers: dict[UUID, CarrierLimits]
@@ -39,6 +40,7 @@ class Picture:
     tenants: dict[UUID, Tenant]
     scopes: dict[str, Scope]
     held: frozenset[UUID] = frozenset()
+    pools: tuple[AgentPool, ...] = ()
 
     def serving(self, lane: Lane) -> tuple[Serving, ...]:
         """Who may serve the lane. Nobody, when its tenant is gone or paused (a claim would be refused, and cost a slot), or
@@ -79,6 +81,7 @@ def read(db: Database) -> Picture:
         tenants={tenant.id: tenant for tenant in known_tenants},
         scopes={scope.scope: scope for scope in scopes.list_scopes(db)},
         held=_held(db, known_tenants),
+        pools=tuple(agent_pools.list_pools(db)),
     )
 
 
@@ -159,6 +162,9 @@ def scope_limits(picture: Picture, settings: Settings) -> list[ScopeLimits]:
             reserved=_reserved(mine),
         )  # fmt: skip
         found.append(limits)
+    for pool in picture.pools:
+        reserved, per_seat = pool.inbound_reserved, pool.dials_per_seat
+        found.append(ScopeLimits(seats_scope(pool.name), None, None, reserved=reserved, per_seat=per_seat))
     return found
 
 
@@ -170,7 +176,7 @@ def state_limits(
 
     Returns what is stated. The shared scopes first: a carrier that names one must find its numbers there.
     """
-    stated = frozenset(picture.scopes)
+    stated = frozenset(picture.scopes) | {seats_scope(pool.name) for pool in picture.pools}
     shared = {one.scope: one for one in scope_limits(picture, settings)}
     trunks = {one.limits.scope: one for one in carrier_specs(picture, settings)}
     before = dict(written or {})

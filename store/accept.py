@@ -9,7 +9,7 @@ from uuid import UUID
 
 from calls.consent import Consent
 from calls.ids import new_uuid7
-from calls.lanes import lane_name
+from calls.lanes import lane_with_seats
 from calls.places import Recipient
 from calls.rules import RetryRules
 from calls.windows import RecipientWindow, Window
@@ -31,8 +31,9 @@ class NewCall:
 
     ``retry``: the rules it goes by, None: the platform's, whatever they will be. ``due_at`` lies in its ``window``, and a
     dial may begin until ``dial_until``. ``recording``: start, notice, days; None: it is not recorded.
-    ``test``: of a test key, by the test route. ``decision``: what the rules said to it (calls/verdict.py). The ids are the
-    caller's, so that accepting the same NewCall again after a lost connection is harmless.
+    ``test``: of a test key, by the test route. ``seats``: what it takes of the fleet (``desk``, ``desk:at_answer``).
+    ``decision``: what the rules said to it (calls/verdict.py). The ids are the caller's, so that accepting the same NewCall
+    again after a lost connection is harmless.
     """
 
     tenant_id: UUID
@@ -59,6 +60,7 @@ class NewCall:
     decision: dict[str, Any] | None = None
     webhook: dict[str, Any] | None = None  # {"endpoint_id", "events"}, where it asks for its own
     test: bool = False
+    seats: str | None = None
     id: UUID = field(default_factory=new_uuid7)
     attempt_id: UUID = field(default_factory=new_uuid7)
 
@@ -86,7 +88,7 @@ def queued_call(new: NewCall, now: datetime, batch_id: UUID | None = None) -> Ca
         from_number=new.from_number,
         priority=new.priority,
         route=new.route,
-        lane=lane_name(new.priority, new.tenant_id, new.route),
+        lane=lane_with_seats(new.priority, new.tenant_id, new.route, new.seats),
         status="queued",
         status_at=now,
         end_reason=None,

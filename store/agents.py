@@ -1,5 +1,5 @@
-"""Agents: who talks to the callee. ``websocket`` (the customer's own bot), ``announcement`` (audio and texts, no bot) or
-``sip`` (a person or a switchboard).
+"""Agents: who talks to the callee. ``websocket`` (the customer's own bot), ``announcement`` (audio and texts, no bot),
+``sip`` (a person or a switchboard) or ``fleet`` (a worker of ours).
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from psycopg.types.json import Jsonb
 from calls import script as scripts
 from calls.agent_token import PREFIX
 from calls.ids import new_uuid7
+from store import agent_pools
 from store.pool import Conn, Database
 from store.queries import load
 from store.records import all_rows, one_row, record
 from store.tenants import NameTaken
 
 _SQL = load("agents")
-KINDS = ("websocket", "announcement", "sip")
+KINDS = ("websocket", "announcement", "sip", "fleet")
 
 #: How a websocket agent is spoken to: docs/agent-protocol.md.
 PROTOCOLS = ("trunkline", "twilio")
@@ -33,7 +34,8 @@ PROTOCOLS = ("trunkline", "twilio")
 class Agent:
     """``url`` (ws:// or wss://) and ``protocol`` (one of PROTOCOLS) for kind websocket; ``audio`` (a .wav file name) or
     ``script``, and ``menu`` (calls/script.py) for kind announcement, ``needs``: the variables its calls must have;
-    ``number`` (E.164) for kind sip.
+    ``number`` (E.164) for kind sip; ``pool`` (store/agent_pools.py) and ``seat_policy`` (calls.lanes.SEAT_POLICIES) for kind
+    fleet: these never change, for its lanes have them in their names.
     """
 
     id: UUID
@@ -54,6 +56,17 @@ class Agent:
     needs: list[str] = field(default_factory=list)
     number: str | None = None
     transfer_to: list[str] = field(default_factory=list)  # where its calls may be transferred (calls/transfers.py)
+    pool: str | None = None
+    seat_policy: str | None = None
+
+    @property
+    def seats(self) -> str | None:
+        """What its calls take, as lanes have it: ``desk``, ``desk:at_answer``; None: no seat."""
+        return f"{self.pool}:at_answer" if self.seat_policy == "at_answer" else self.pool
+
+
+class UnknownPool(LookupError):
+    """There is no pool of that name that the tenant's agents may have."""
 
 
 class AgentInUse(RuntimeError):
@@ -76,14 +89,19 @@ def create(
     runtime: dict[str, Any] | None = None,
     protocol: str = "trunkline",
     fallback: Mapping[str, Any] | None = None,
+    pool: str | None = None,
+    seat_policy: str | None = None,
     agent_id: UUID | None = None,
 ) -> Agent:
     """A new agent of the tenant.
 
-    Errors: :class:`store.tenants.NameTaken`; ``ValueError`` naming the field for anything else that does not fit.
+    Errors: :class:`store.tenants.NameTaken`, :class:`UnknownPool`; ``ValueError`` naming the field for anything else that
+    does not fit.
     """
     if kind not in KINDS:
         raise ValueError(f"kind: {kind!r} is not known: use one of {', '.join(KINDS)}")
+    if kind == "fleet" and pool is None:
+        raise ValueError("pool: a fleet agent needs the name of a pool: see trunkline pools list")
     if kind == "websocket" and not (url or "").startswith(("ws://", "wss://")):
         raise ValueError("url: a websocket agent needs a ws:// or wss:// address")
     if protocol not in PROTOCOLS:
@@ -108,9 +126,13 @@ def create(
         "runtime": Jsonb(runtime or {}),
         "protocol": protocol,
         "fallback": None if fallback is None else record(dict(fallback)),
+        "pool": pool,
+        "seat_policy": (seat_policy or "reserved") if kind == "fleet" else seat_policy,
     }
     try:
         with db.connection() as conn:
+            if pool is not None and not agent_pools.may_use(conn, pool, tenant_id):
+                raise UnknownPool(f"pool: there is no pool {pool!r} for this tenant: see trunkline pools")
             agent = one_row(conn, Agent, _SQL["create"], params)
     except errors.UniqueViolation as error:
         raise NameTaken(f"name: the tenant has an agent {name!r} already: choose another name") from error

@@ -46,6 +46,7 @@ class Line:
     recording_allowed: str
     recording_notice: str | None
     recording_days: int | None
+    seats: str | None = None  # of its agent: the pool of the fleet
 
     def recorded(self, days: int | None) -> dict[str, Any] | None:
         """As its account has it, for a caller cannot say: start, notice, days. ``days`` None: nothing is recorded here."""
@@ -58,7 +59,7 @@ class Line:
     @property
     def lane(self) -> str:
         """What its calls count in."""
-        return inbound_lane(self.tenant_id, self.pool)
+        return inbound_lane(self.tenant_id, self.pool, self.seats)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,13 +29,15 @@ _SQL = load("permission")
 @dataclass(frozen=True, slots=True)
 class Known:
     """What is known of a call before it is accepted. ``route`` None: its number leads nowhere; ``agent_kind`` None: the
-    tenant has no such agent; ``needs``: variables that it must be given.
+    tenant has no such agent; ``needs``: variables that it must be given; ``seats``: what its calls take of the fleet
+    (``store.agents.Agent.seats``).
     """
 
     route: str | None
     agent_kind: str | None
     standing: Standing
     needs: Sequence[str] = ()
+    seats: str | None = None
 
 
 def ask(db: Database, tenant_id: UUID, agent_id: UUID, to: str, caller: str, *, test: bool = False) -> Known:
@@ -53,7 +55,9 @@ def ask(db: Database, tenant_id: UUID, agent_id: UUID, to: str, caller: str, *, 
     }
     with db.connection() as conn:
         row = conn.execute(_SQL["ask"], params).fetchone()
-    return Known(None, None, Standing()) if row is None else Known(row[0], row[1], Standing.read(row[2]), row[3] or ())
+    if row is None:
+        return Known(None, None, Standing())
+    return Known(row[0], row[1], Standing.read(row[2]), row[3] or (), row[4])
 
 
 class Question(Protocol):
@@ -83,7 +87,7 @@ def ask_each(conn: Conn, tenant_id: UUID, asked: Sequence[Question]) -> Callable
         "no_number": NO_NUMBER,
     }
     rows = conn.execute(_SQL["ask_each"], params)
-    return lambda: [(Known(row[0], row[1], Standing.read(row[2]), row[4] or ()), row[3]) for row in rows]
+    return lambda: [(Known(row[0], row[1], Standing.read(row[2]), row[4] or (), row[5]), row[3]) for row in rows]
 
 
 def ask_all(db: Database, tenant_id: UUID, numbers: Sequence[tuple[str, str]]) -> list[Standing]:

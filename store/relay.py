@@ -21,9 +21,10 @@ _SQL = load("relay")
 @dataclass(frozen=True, slots=True)
 class RelayCall:
     """An attempt with its agent. ``agent_kind``: websocket (``agent_url``, ``agent_protocol``), announcement
-    (``agent_audio`` or ``agent_script``, and ``agent_menu``) or sip (``agent_number``); ``state`` is the attempt's,
-    ``number`` counts the call's attempts from 1. ``recording``: start, notice, days; None: it is not to be recorded;
-    ``recording_state``: how far that is. ``direction`` inbound: ``from_number`` called.
+    (``agent_audio`` or ``agent_script``, and ``agent_menu``), sip (``agent_number``) or fleet (``agent_pool``,
+    ``agent_seat_policy``); ``state`` is the attempt's, ``number`` counts the call's attempts from 1. ``recording``: start,
+    notice, days; None: it is not to be recorded; ``recording_state``: how far that is. ``direction`` inbound:
+    ``from_number`` called.
     """
 
     attempt_id: UUID
@@ -57,6 +58,8 @@ class RelayCall:
     menu: str | None = None  # what the callee has chosen already
     transfer_of: UUID | None = None  # the call whose party is put through to this one's
     first_attempt: UUID | None = None  # of that call, if it is still in progress
+    agent_pool: str | None = None
+    agent_seat_policy: str | None = None
 
 
 def agent_for(db: Database, attempt_id: UUID) -> RelayCall | None:

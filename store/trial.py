@@ -57,7 +57,7 @@ def prepare(db: Database, wanted: Trial, now: datetime) -> NewCall:
     :class:`Forbidden`.
     """
     to, caller = parse_destination(wanted.number), parse_caller_id(wanted.caller)
-    verdict = _judged(db, wanted, to.e164, caller.e164, now)
+    verdict, seats = _judged(db, wanted, to.e164, caller.e164, now)
     if not verdict.permitted:
         raise Forbidden(verdict.findings)
     route = route_of(wanted.carrier, wanted.carrier_id)
@@ -78,13 +78,14 @@ def prepare(db: Database, wanted: Trial, now: datetime) -> NewCall:
         metadata={MARK: wanted.carrier},
         consent=OWN_PHONE,
         decision=verdict.as_dict(),
+        seats=seats,
         # Rules of its own, with which it is in the index of who calls a number: whoever suppresses that finds it.
         retry=RetryRules(),
     )
 
 
-def _judged(db: Database, wanted: Trial, to: str, caller: str, now: datetime) -> Verdict:
-    """What the rules that hold for the tenant say to it now."""
+def _judged(db: Database, wanted: Trial, to: str, caller: str, now: datetime) -> tuple[Verdict, str | None]:
+    """What the rules that hold for the tenant say to it now, and what it takes of the fleet."""
     known = permission.ask(db, wanted.tenant_id, wanted.agent_id, to, caller)
     need = timedelta(seconds=wanted.pdd_s + wanted.ring_timeout_s)
     facts = facts_of(
@@ -95,7 +96,7 @@ def _judged(db: Database, wanted: Trial, to: str, caller: str, now: datetime) ->
         limits=Limits(zone(wanted.time_zone), need),
         consent=OWN_PHONE,
     )
-    return judge(facts, now)
+    return judge(facts, now), known.seats
 
 
 def _nobodys(carrier_id: UUID) -> str:

@@ -54,6 +54,8 @@ def span(seconds: float) -> str:
 def limit(held: Held, names: Names) -> str:
     """The limit by name, with its numbers: ``carrier telco: 30 of 30 channels``."""
     whose = "" if held.scope is None else names.scope(held.scope)
+    if held.name == "channels" and (held.scope or "").startswith("seats:"):
+        return f"{whose}: {number(held.current)} of {number(held.limit)} seats in use: start more workers (python -m agents)"
     if held.name == "channels":
         return f"{whose}: {number(held.current)} of {number(held.limit)} channels in use"
     if held.name == "cps":

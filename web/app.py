@@ -34,7 +34,7 @@ from web.api import (
 )
 from web.internal import auth as internal_auth
 from web.internal import calls as internal_calls
-from web.internal import cdr
+from web.internal import cdr, seats
 from web.redisgate import RedisGate
 from web.requestrate import RequestRates
 from web.runtime import Runtime, install, utc_now
@@ -91,6 +91,7 @@ def create_app(
     health.register(app)
     app.register_blueprint(cdr.blueprint)
     app.register_blueprint(internal_calls.blueprint)
+    app.register_blueprint(seats.blueprint)
     app.register_blueprint(recording_files.blueprint)
     api = docs.configure(app)
     hooks = (webhook_endpoints, webhook_deliveries, webhook_listeners)

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import logging
+import os
 from typing import Any
 
 from websockets.asyncio.server import ServerConnection
@@ -165,6 +166,13 @@ class Talk:
 
     async def _send(self, message: dict[str, Any]) -> None:
         await self._socket.send(json.dumps(message))
+
+
+async def answer(socket: ServerConnection) -> None:
+    """One call, to the end of its report: for ``python -m agents``."""
+    talk = Talk(socket, os.environ.get("TRUNKLINE_RUNTIME_URL_BASE") or None)
+    await talk.serve()
+    await talk.report()
 
 
 def _number(value: object, most: float) -> float | None:

@@ -17,6 +17,9 @@ for _, scope in ipairs(scopes) do
   local v = call('HMGET', scope_key(scope), 'max', 'interval', 'paused', 'tat', 'seen', 'gap', 'rest', 'factor', 'factor_at',
     'recover', 'cap', 'cap_at')
   local s = as_scope(scope, now, theirs, unpack(v, 1, 12))
+  if is_seats(scope) then
+    s = count_seats(s, now, true)
+  end
   if s.left and s.left <= 0 or s.paused and not theirs then
     return { '', scope }
   end

@@ -21,7 +21,7 @@ for i = 1, #ARGV, 7 do
     local scopes = told and table.concat(told.scopes, ',', 2) or ''
     local alone = carriers ~= '' and not string.find(carriers, ',', 1, true)
     call('HSET', key, 'route', told and told.route or '', 'scopes', scopes,
-      'plan', alone and ARGV[i + 3] .. ' ' .. ARGV[i + 4] .. ' ' .. scopes or '')
+      'plan', alone and not string.find(scopes, 'seats:', 1, true) and ARGV[i + 3] .. ' ' .. ARGV[i + 4] .. ' ' .. scopes or '')
     for _, s in ipairs(servings(before[5])) do
       if not string.find(',' .. carriers, ',' .. s.carrier .. ':', 1, true) then
         forget_lane(s.carrier, class, tenant, lane)

@@ -37,14 +37,15 @@ local function scopes_of(carrier, lane, switch)
   return found
 end
 
--- Calls that came in count like all others; on the carrier's side also by themselves, for they are what its reserve is for.
+-- Calls that came in count like all others; on the carrier's side and in seats also by themselves, for they are what the reserve
+-- is for.
 local INBOUND = '^dial%.inbound%.'
 local function count_inbound(lane, scopes, by)
   if not string.find(lane, INBOUND) then
     return
   end
   for _, scope in ipairs(scopes) do
-    if of_carrier(scope) and call('HINCRBY', P .. 'held', 'in:' .. scope, by) <= 0 then
+    if (of_carrier(scope) or is_seats(scope)) and call('HINCRBY', P .. 'held', 'in:' .. scope, by) <= 0 then
       call('HDEL', P .. 'held', 'in:' .. scope)
     end
   end
@@ -56,6 +57,9 @@ local function hold(id, fence, carrier, lane, switch, now, lease_us, scopes)
   call('ZADD', P .. 'held:' .. scopes[1], whole(now + lease_us), id)
   for i = 2, #scopes do
     call('HINCRBY', P .. 'held', scopes[i], '1')
+    if is_seats(scopes[i]) then
+      hold_seat(scopes[i], id, now)
+    end
   end
   count_inbound(lane, scopes, '1')
 end
@@ -82,6 +86,8 @@ local function drop_lease(id, fence, linger_us, now, unsent)
       settle_invite(scope, id, now, unsent)
       add_linger(scope, id .. ':' .. fence, now, linger_us)
       after = linger_us
+    elseif is_seats(scope) then
+      give_seat_back(scope, id, now)
     elseif call('SISMEMBER', P .. 'waiting', scope) == 1 then
       wake(scope)
     end

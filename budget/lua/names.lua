@@ -9,14 +9,20 @@ local function read_lane(lane)
   end
   local tenant = hex:sub(1, 8) .. '-' .. hex:sub(9, 12) .. '-' .. hex:sub(13, 16) .. '-' .. hex:sub(17, 20) .. '-' .. hex:sub(21)
   local scopes = { 'tenant:' .. tenant }
-  for kind, name in string.gmatch(rest, '%.([cna])%-([%w%-]+)') do
+  for kind, name in string.gmatch(rest, '%.([cnafo])%-([%w%-]+)') do
     if kind == 'a' then
       scopes[#scopes + 1] = 'agents:' .. name
+    elseif kind == 'f' or kind == 'o' then
+      scopes[#scopes + 1] = 'seats:' .. name .. (kind == 'o' and ':at_answer' or '')
     else
       scopes[#scopes + 1] = (kind == 'c' and 'campaign:' or 'caller:') .. hex .. ':' .. name
     end
   end
   return { class = class, tenant = tenant, route = route, scopes = scopes }
+end
+
+local function is_seats(scope)
+  return string.sub(scope, 1, 6) == 'seats:'
 end
 
 -- RQ's own job hash, so that `rq info` and the RQ dashboard show the truth. Written whole each time: a stale hash of an

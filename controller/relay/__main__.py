@@ -10,9 +10,11 @@ import signal
 import sys
 from collections.abc import Callable
 
+from budget.connect import connect
 from controller.relay.book import StoreBook, terms
 from controller.relay.drain import drain
 from controller.relay.run import running
+from controller.relay.seat import Seats
 from settings import Settings, get_settings
 from store.pool import open_database
 
@@ -36,10 +38,12 @@ async def serve(settings: Settings) -> int:
         loop.add_signal_handler(number, end, number)
     db = open_database(settings, "relay", cooperative=False)
     book = StoreBook(db, settings.switch, terms(settings))
+    redis = connect(settings)
+    seats = Seats(redis)
     writer = asyncio.create_task(book.run())
     stopped = asyncio.create_task(stop.wait())
     try:
-        async with running(settings, book) as relay:
+        async with running(settings, book, seats) as relay:
             done, _ = await asyncio.wait([stopped, writer, *relay.tasks], return_when=asyncio.FIRST_COMPLETED)
             broken = [task for task in done if task is not stopped]
             if not broken:
@@ -60,6 +64,8 @@ async def serve(settings: Settings) -> int:
             task.cancel()
         await asyncio.wait([writer, stopped])
         book.close()
+        seats.close()
+        redis.close()
         db.close()
 
 

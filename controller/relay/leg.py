@@ -7,7 +7,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
 from websockets.asyncio.server import ServerConnection
@@ -17,6 +17,9 @@ from controller.relay.book import Book
 from controller.relay.speech import AT_ONCE
 from controller.relay.switch import Switch
 from settings import Settings
+
+if TYPE_CHECKING:
+    from controller.relay.seat import Seats
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +45,8 @@ class Parts:
     switch: Switch
     files: AudioFiles
     book: Book
+    #: Of the fleet; None: this relay has no way to them.
+    seats: Seats | None = None
     #: Set: nothing new comes to this relay's port any more.
     draining: asyncio.Event = field(default_factory=asyncio.Event)
     #: Words being made into sound.

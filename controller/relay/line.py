@@ -22,6 +22,7 @@ from controller.relay.fair import FairConnection, spent
 from controller.relay.leg import Ending, Failed, Leg
 from controller.relay.pickup import pick_up
 from controller.relay.runtime import runtime_access
+from controller.relay.seat import reach_seat
 from controller.relay.turn import Turn
 from controller.relay.uplink import Uplink
 from store.relay import RelayCall
@@ -75,7 +76,7 @@ class Line:
 
     async def run(self) -> None:
         """Serve until cancelled; a socket that is lost is made anew, within limits. Raises :class:`Failed`."""
-        if not self._call.agent_url:
+        if not self._call.agent_url and self._call.agent_kind != "fleet":
             raise Failed("agent_unknown", "the agent has no url")
         settings = self._leg.parts.settings
         # A worker of ours serves one socket, and whoever follows it knows nothing of the call.
@@ -84,7 +85,7 @@ class Line:
         lost: _Lost | None = None
         while True:
             try:
-                await self._serve(self._call.agent_url, timeout_s, resumed=resumed)
+                await self._serve(self._call.agent_url or "", timeout_s, resumed=resumed)
             except _Lost as error:
                 lost = error
             except Failed as error:
@@ -105,15 +106,21 @@ class Line:
         leg = self._leg
         access = runtime_access(self._call, leg.parts.settings, datetime.now(UTC))
         dialect = dialect_for(self._call, resumed=resumed, recording=self._recording(), runtime=access.facts)
-        try:
-            socket = await reach(
+        ours = self._call.agent_kind == "fleet"
+
+        async def connect(url: str, timeout_s: float) -> FairConnection:
+            return await reach(
                 url,
                 attempt=leg.attempt,
                 headers=lambda: {**self._headers(), **access.headers},
                 subprotocols=dialect.subprotocols,
                 timeout_s=timeout_s,
                 settings=leg.parts.settings,
+                ours=ours,
             )
+
+        try:
+            socket = await (reach_seat(leg, self._call, connect) if ours else connect(url, timeout_s))
         except AgentFailed as error:
             raise Failed(error.reason, str(error)) from error
         self._socket, self._dialect = socket, dialect

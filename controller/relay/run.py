@@ -19,6 +19,7 @@ from controller.relay.book import Book
 from controller.relay.desk import EVENTS, SUBCLASSES, Desk
 from controller.relay.leg import Parts
 from controller.relay.link import Link
+from controller.relay.seat import Seats
 from controller.relay.switch import Switch
 from settings import Settings
 
@@ -39,7 +40,7 @@ class Relay:
 
 
 @asynccontextmanager
-async def running(settings: Settings, book: Book) -> AsyncIterator[Relay]:
+async def running(settings: Settings, book: Book, seats: Seats | None = None) -> AsyncIterator[Relay]:
     """Run a relay inside the block. Leaving it lets go of every call without hanging up, and frees everything.
 
     Raises ``OSError`` when the port or the audio directory cannot be had, ``ValueError`` naming a setting that cannot
@@ -61,7 +62,7 @@ async def running(settings: Settings, book: Book) -> AsyncIterator[Relay]:
     deeds = Link(settings, "relay commands")
     roots = [str(files.directory), *([settings.announcement_dir] if settings.announcement_dir else [])]
     recording = Link(settings, "relay recording") if settings.records else None
-    desk = Desk(Parts(settings, Switch(deeds, fork_port=port, roots=roots, recording=recording), files, book))
+    desk = Desk(Parts(settings, Switch(deeds, fork_port=port, roots=roots, recording=recording), files, book, seats))
     look = asyncio.Event()
     news = Link(
         settings,

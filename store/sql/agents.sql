@@ -1,12 +1,12 @@
 -- part: agent
 g.id, g.tenant_id, g.name, g.kind, g.url, g.audio, g.paused, g.created_at, g.archived_at, g.protocol, g.fallback, g.runtime,
-g.script, g.menu, g.voice, g.needs, g.number, g.transfer_to
+g.script, g.menu, g.voice, g.needs, g.number, g.transfer_to, g.pool, g.seat_policy
 
 -- name: create
 INSERT INTO agents AS g (id, tenant_id, name, kind, url, audio, protocol, fallback, runtime, script, menu, voice, needs, number,
-                         transfer_to)
+                         transfer_to, pool, seat_policy)
 VALUES (%(id)s, %(tenant_id)s, %(name)s, %(kind)s, %(url)s, %(audio)s, %(protocol)s, %(fallback)s, %(runtime)s, %(script)s, %(menu)s,
-        %(voice)s, %(needs)s, %(number)s, %(transfer_to)s)
+        %(voice)s, %(needs)s, %(number)s, %(transfer_to)s, %(pool)s, %(seat_policy)s)
 RETURNING {agent};
 
 -- name: get

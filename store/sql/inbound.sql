@@ -2,7 +2,7 @@
 -- Whose number it is, and what speaks against its calls just now.
 SELECT n.number, n.tenant_id, n.agent_id, n.carrier_id, n.pool, coalesce(t.webhook_url, t.webhook_also) AS hook, t.paused OR g.paused AS paused,
        coalesce(k.counts_inbound, false) AS counts_inbound,
-       t.recording, t.recording_allowed, t.recording_notice, t.recording_days
+       t.recording, t.recording_allowed, t.recording_notice, t.recording_days, g.pool AS seats
 FROM numbers n JOIN tenants t ON t.id = n.tenant_id JOIN agents g ON g.id = n.agent_id LEFT JOIN carriers k ON k.id = n.carrier_id
 WHERE n.number = %(number)s AND n.enabled;
 

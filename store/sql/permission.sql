@@ -4,7 +4,9 @@ SELECT CASE WHEN c.test THEN (SELECT r.name FROM routes r WHERE r.name = %(test_
        ELSE (SELECT r.name FROM routes r WHERE r.prefix = ANY(%(prefixes)s) ORDER BY length(r.prefix) DESC, r.name LIMIT 1) END,
        (SELECT g.kind FROM agents g WHERE g.id = %(agent_id)s AND g.tenant_id = t.id),
        {standing},
-       (SELECT g.needs FROM agents g WHERE g.id = %(agent_id)s AND g.tenant_id = t.id)
+       (SELECT g.needs FROM agents g WHERE g.id = %(agent_id)s AND g.tenant_id = t.id),
+       (SELECT g.pool || CASE g.seat_policy WHEN 'at_answer' THEN ':at_answer' ELSE '' END
+        FROM agents g WHERE g.id = %(agent_id)s AND g.tenant_id = t.id)
 FROM tenants t CROSS JOIN (SELECT %(to_number)s::text AS to_number, %(from_number)s::text AS from_number, %(test)s::boolean AS test) c
 WHERE t.id = %(tenant_id)s;
 
@@ -14,7 +16,8 @@ SELECT CASE WHEN c.test THEN (SELECT r.name FROM routes r WHERE r.name = %(test_
        ELSE (SELECT r.name FROM routes r
              WHERE r.prefix = ANY(ARRAY(SELECT substr(c.to_number, 2, n) FROM generate_series(0, length(c.to_number) - 1) n))
              ORDER BY length(r.prefix) DESC, r.name LIMIT 1) END,
-       g.kind, {standing}, CASE WHEN g.archived_at IS NULL THEN g.paused END, g.needs
+       g.kind, {standing}, CASE WHEN g.archived_at IS NULL THEN g.paused END, g.needs,
+       g.pool || CASE g.seat_policy WHEN 'at_answer' THEN ':at_answer' ELSE '' END
 FROM unnest(%(to_numbers)s::text[], %(from_numbers)s::text[], %(agent_ids)s::uuid[], %(tests)s::boolean[])
      WITH ORDINALITY AS c(to_number, from_number, agent_id, test, position)
 JOIN tenants t ON t.id = %(tenant_id)s

@@ -21,6 +21,7 @@ from tests.budget import (
     test_order,
     test_permits,
     test_scopes,
+    test_seats,
     test_tiers,
     test_wakes,
 )
@@ -224,6 +225,22 @@ MUTANTS = [
     Mutant("no slot left out for what is of unknown time", "changes",
            "s.tat = left_out(s, now, #overdue)", "s.tat = s.tat + 1",
            lambda virtual: test_ghosts.test_one_that_may_leave_at_once_finds_room(virtual, 50)),
+    # Seats
+    Mutant("the permit frees what a worker took", "seat", "if v[1] == 'held' and v[2] == id then", "if v[2] == id then",
+           lambda virtual: test_seats.test_only_the_worker_frees_what_it_took(virtual)),
+    Mutant("the worker frees what a permit holds", "seats", "      if state ~= 'held' then\n", "      if true then\n",
+           lambda virtual: test_seats.test_only_the_permit_frees_what_it_holds(virtual)),
+    Mutant("a held seat stays free", "seat",
+           "  call('ZREM', free, name)\n  call('HSET', P .. 'seat:' .. at, 'state', 'held'",
+           "  call('HSET', P .. 'seat:' .. at, 'state', 'held'", lambda virtual: test_seats.drive(virtual)),
+    Mutant("a lost seat is not given back", "seat_of", "call('HSET', key, 'state', 'away', 'attempt', '')", "key = nil",
+           lambda virtual: test_seats.drive(virtual)),
+    Mutant("a permit that ends leaves its debt", "seat",
+           "  call('SREM', P .. 'owed:' .. scope, id)\n  local at", "  local at",
+           lambda virtual: test_seats.test_at_the_answer_more_are_dialed_than_there_are_seats(virtual)),
+    Mutant("the shortest way gives no seat", "lane",
+           "alone and not string.find(scopes, 'seats:', 1, true) and ARGV", "alone and ARGV",
+           lambda virtual: test_seats.test_the_plain_case_gives_no_seat_away(virtual)),
 ]  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from calls.ids import agent_ref, parse_ref
-from store import agents, numbers
+from store import agent_pools, agents, numbers
 from tests.store.threads import wait_for, waits_for_lock
 from tests.web.conftest import Api, World, named
 
@@ -119,12 +119,6 @@ def test_a_secret_is_told_once_and_follows_the_one_before(api: Api, world: World
     assert (refused.status_code, refused.get_json()["code"]) == (409, "no_secret")
 
 
-@pytest.mark.parametrize("kind", ["fleet"])
-def test_kinds_that_are_not_there_yet_are_refused_by_name(api: Api, kind: str) -> None:
-    response = api.post("/v1/agents", {"name": "later", "kind": kind})
-    assert (response.status_code, named(response)) == (422, {"/kind": "not_supported_yet"})
-
-
 def test_an_archived_agent_takes_no_call_and_gives_its_name_back(api: Api, order: Order) -> None:
     path = made(api, "leaving")
     id_ = path.rpartition("/")[2]
@@ -189,3 +183,57 @@ def test_a_person_is_an_agent_by_a_number(api: Api) -> None:
     ):
         refused = api.post("/v1/agents", {"name": "other", "kind": "sip", **body})
         assert (refused.status_code, named(refused)) == (422, fault)
+
+
+def test_an_agent_of_the_fleet_takes_seats_of_a_pool_it_may_have(api: Api, world: World, order: Order) -> None:
+    agent_pools.update(world.database, "desk", inbound_reserved=0)
+    agent_pools.update(world.database, "theirs", tenant_id=world.theirs.id)
+    for pool in ("nowhere", "theirs"):
+        response = api.post("/v1/agents", {"name": "seated", "kind": "fleet", "pool": pool})
+        assert (response.status_code, named(response)) == (422, {"/pool": "unknown_pool"})
+    for policy, mark in ((None, "f"), ("reserved", "f"), ("at_answer", "o")):
+        body = {"name": f"seated-{policy}".lower().replace("_", "-"), "kind": "fleet", "pool": "desk"}
+        made = api.post("/v1/agents", body | ({} if policy is None else {"seat_policy": policy})).get_json()
+        assert (made["kind"], made["pool"], made["seat_policy"], made["url"]) == (
+            "fleet",
+            "desk",
+            policy or "reserved",
+            None,
+        )
+        call = api.post("/v1/calls", order(agent_id=made["id"])).get_json()["id"]
+        batch = api.post("/v1/batches", {"calls": [order(agent_id=made["id"])]})
+        assert batch.status_code == 202, batch.get_json()
+        with world.database.connection() as conn:
+            lanes = conn.execute(
+                "SELECT DISTINCT a.lane FROM attempts a JOIN calls c ON c.id = a.call_id WHERE c.agent_id ="
+                " (SELECT agent_id FROM calls WHERE id = %s)", (parse_ref("call", call),),
+            ).fetchall()  # fmt: skip
+        assert [lane[0].rpartition(".")[2] for lane in lanes] == [f"{mark}-desk"]
+
+
+@pytest.mark.parametrize(
+    ("body", "fault"),
+    [
+        ({"kind": "fleet"}, {"/pool": "required"}),
+        ({"kind": "fleet", "pool": "Desk"}, {"/pool": "bad_format"}),
+        ({"kind": "fleet", "pool": "desk", "url": "wss://bot.example.com/"}, {"/url": "not_allowed"}),
+        ({"kind": "fleet", "pool": "desk", "seat_policy": "later"}, {"/seat_policy": "bad_value"}),
+        (
+            {"kind": "websocket", "url": "wss://bot.example.com/", "seat_policy": "reserved"},
+            {"/seat_policy": "not_allowed"},
+        ),
+        ({"kind": "websocket", "url": "wss://bot.example.com/", "pool": "desk"}, {"/pool": "not_allowed"}),
+    ],
+)
+def test_what_does_not_go_with_a_seat_is_refused_by_name(api: Api, body: dict[str, Any], fault: dict[str, str]) -> None:
+    response = api.post("/v1/agents", {"name": "wrong", **body})
+    assert (response.status_code, named(response)) == (422, fault)
+
+
+def test_whose_seats_it_takes_never_changes(api: Api, world: World) -> None:
+    agent_pools.update(world.database, "desk")
+    made = api.post("/v1/agents", {"name": "stays", "kind": "fleet", "pool": "desk"}).headers["Location"]
+    for field, value in (("pool", "other"), ("seat_policy", "at_answer")):
+        response = api.send("PATCH", made, json={field: value})
+        assert (response.status_code, set(named(response))) == (422, {f"/{field}"})
+    assert api.send("PATCH", made, json={"name": "stays-on"}).get_json()["pool"] == "desk"

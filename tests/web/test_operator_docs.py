@@ -9,7 +9,7 @@ from flask import Flask
 from limits import RateLimitItemPerSecond
 
 from calls.access import network
-from store import operator_keys, tenants
+from store import agents, operator_keys, tenants
 from tests.web.conftest import Api, World
 from tests.web.operators import a_switch, operator_api
 from tests.web.test_docs import MALFORMED, answers_that_fit, filled, in_flight_always, operations, spec, takes_a_key
@@ -98,6 +98,14 @@ def _made(api: Api, world: World) -> None:
     _send(api, "GET", "/limits", status=200)
     for status in (200, 404):
         _send(api, "DELETE", "/limits/global", status=status)
+    _send(api, "PATCH", "/pools/desk", {"inbound_reserved": 2, "dials_per_seat": 1.5}, 200)
+    _send(api, "PATCH", "/pools/a%20b", {"inbound_reserved": 2}, 404)
+    _send(api, "GET", "/pools", status=200)
+    agents.create(world.database, tenant_id=world.ours.id, name="seated", kind="fleet", pool="desk")
+    _send(api, "DELETE", "/pools/desk", status=409)
+    _send(api, "PATCH", "/pools/spare", {"inbound_reserved": 0}, 200)
+    for status in (200, 404):
+        _send(api, "DELETE", "/pools/spare", status=status)
     _send(api, "GET", "/why", status=200)
     _rules(api)
     _prices_and_suppressions(api)

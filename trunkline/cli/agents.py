@@ -32,7 +32,7 @@ def list_agents(tenant_name: str, as_json: bool) -> None:
                 "state": "paused" if one.paused else "on",
                 "held": held.get(one.id, 0),
                 "kind": one.kind,
-                "leads_to": one.url or one.audio,
+                "leads_to": one.url or one.audio or one.seats,
                 "id": str(one.id),
             }
             for one in agents.list_agents(db, owner.id)

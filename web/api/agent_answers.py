@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from marshmallow import fields
 
+from calls.lanes import SEAT_POLICIES
 from web.api.answer_fields import Answer, PageAnswer, moment, part, several, text, texts, truth
 from web.api.fallback_fields import FallbackAnswer
 from web.api.script_fields import MenuAnswer, PartAnswer
 
 _AGENT = "agent_0190b2c3d4e57f60718293a4b5c6d7e8"
 _SECRET = "agsec_" + 32 * "5c"
-AGENT_KINDS = ("websocket", "announcement", "sip")
+AGENT_KINDS = ("websocket", "announcement", "sip", "fleet")
 AGENT_PROTOCOLS = ("trunkline", "twilio")
+POLICY_WORDS = "reserved: a call is dialed with a seat; at_answer: it gets one when somebody answers, if there is one"
 
 
 class AgentAnswer(Answer):
@@ -20,7 +22,8 @@ class AgentAnswer(Answer):
     id = text("the agent", example=_AGENT)
     name = text("unique in your account")
     kind = text(
-        "websocket: your own server; announcement: plays audio; sip: a person or a switchboard", enum=list(AGENT_KINDS)
+        "websocket: your own server; announcement: plays audio; sip: a person or a switchboard; fleet: a worker of ours",
+        enum=list(AGENT_KINDS),
     )
     url = text("websocket: address", null=True)
     protocol = text("websocket: how it is spoken to", null=True, enum=[*AGENT_PROTOCOLS, None])
@@ -33,6 +36,8 @@ class AgentAnswer(Answer):
     transfer_to = texts("numbers, and beginnings of numbers with a *, to which its calls may be transferred")
     fallback = part(FallbackAnswer, "websocket: what is done when it fails a call", null=True)
     runtime = fields.Dict(required=True, metadata={"description": "what its calls are given when they ask"})
+    pool = text("fleet: whose seats its calls take", null=True)
+    seat_policy = text("fleet: " + POLICY_WORDS, enum=[*SEAT_POLICIES, None], null=True)
     paused = truth("true: its calls wait until it is resumed")
     created_at = moment("created")
     archived_at = moment("put away: it takes no call any more; null: it is in use", null=True)

@@ -7,8 +7,9 @@ from typing import Any, ClassVar
 
 from marshmallow import ValidationError, validates_schema
 
+from calls.lanes import SEAT_POLICIES
 from calls.numbers import parse_destination
-from web.api.agent_answers import AGENT_KINDS, AGENT_PROTOCOLS
+from web.api.agent_answers import AGENT_KINDS, AGENT_PROTOCOLS, POLICY_WORDS
 from web.api.fallback_fields import FallbackRequest
 from web.api.fields import Choice, Fault, Reference, Request, Telephone, Text, Whole
 from web.api.requests import PageQuery
@@ -20,12 +21,10 @@ from web.api.urls import Url
 from web.api.webhook_fields import OVERLAP_MAX_S, OVERLAP_S
 
 #: Of each kind the fields of which exactly one says who or where the agent is, and those that go with it.
-WHERE = {"websocket": ("url",), "announcement": ("audio", "script"), "sip": ("number",)}
-WITH = {"websocket": ("protocol", "fallback"), "announcement": ("menu", "voice"), "sip": ()}
+WHERE = {"websocket": ("url",), "announcement": ("audio", "script"), "sip": ("number",), "fleet": ("pool",)}
+WITH = {"websocket": ("protocol", "fallback"), "announcement": ("menu", "voice"), "sip": (), "fleet": ("seat_policy",)}
 _PAUSED = "is your operator's to say; leave it out, and place no calls with this agent"
-_LATER = {
-    "fleet": "agents that this platform runs itself are not there yet; use websocket, with the address of your own",
-}
+_SEATED = "cannot be changed, because calls that wait are in line for its seats; create another agent, and archive this one"
 
 
 def _name(**more: Any) -> Text:
@@ -70,12 +69,12 @@ def foreign(kind: str, sent: Collection[str]) -> list[str]:
 
 class NewAgentRequest(Request):
     """One agent to create: ``websocket`` needs ``url``, ``announcement`` needs ``audio`` or ``script``,
-    ``sip`` needs ``number``."""
+    ``sip`` needs ``number``, ``fleet`` needs ``pool``."""
 
     REFUSED: ClassVar[Mapping[str, str]] = {"paused": _PAUSED}
 
     name = _name(required=True)
-    kind = Choice(AGENT_KINDS, later=_LATER, required=True)
+    kind = Choice(AGENT_KINDS, required=True)
     url = _url()
     protocol = _protocol(default="trunkline")
     fallback = Part(FallbackRequest, metadata={"description": "websocket: what is done when it fails a call; else hangup"})
@@ -86,6 +85,13 @@ class NewAgentRequest(Request):
     voice = voice()
     number = _number()
     transfer_to = transfer_list()
+    pool = Text(
+        maximum=32,
+        pattern="[a-z0-9][a-z0-9-]{0,31}",
+        remedy="must be the name of a pool, as your operator gave it to you",
+        metadata={"description": "fleet: the pool of workers whose seats its calls take"},
+    )
+    seat_policy = Choice(SEAT_POLICIES, metadata={"default": "reserved", "description": "fleet: " + POLICY_WORDS})
 
     @validates_schema(skip_on_field_errors=False, pass_original=True)
     def _fits_kind(self, data: dict[str, Any], sent: dict[str, Any], **_: Any) -> None:
@@ -113,6 +119,8 @@ class AgentChangeRequest(Request):
     REFUSED: ClassVar[Mapping[str, str]] = {
         "kind": "cannot be changed; create another agent, and archive this one",
         "paused": _PAUSED,
+        "pool": _SEATED,
+        "seat_policy": _SEATED,
     }
 
     name = _name()

@@ -61,9 +61,14 @@ def _created(database: Database, args: dict[str, Any]) -> Response:
             protocol=args.get("protocol", "trunkline"),
             fallback=args.get("fallback"),
             runtime=args.get("runtime"),
+            pool=args.get("pool"),
+            seat_policy=args.get("seat_policy"),
         )
     except NameTaken:
         raise _name_taken() from None
+    except agents.UnknownPool:
+        detail = "there is no such pool that your agents may have; ask your operator for its name"
+        raise invalid(FieldError("/pool", "unknown_pool", detail)) from None
     return answer(_show(agent), 201, {"Location": url_for("agents.get_agent", agent_id=agent_ref(agent.id))})
 
 
@@ -198,6 +203,8 @@ def _show(agent: Agent) -> dict[str, Any]:
         "transfer_to": agent.transfer_to,
         "fallback": shown(agent.fallback) if agent.kind == "websocket" else None,
         "runtime": agent.runtime,
+        "pool": agent.pool,
+        "seat_policy": agent.seat_policy,
         "paused": agent.paused,
         "created_at": stamp(agent.created_at),
         "archived_at": stamp(agent.archived_at),

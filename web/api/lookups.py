@@ -71,7 +71,7 @@ class Prefetched(Lookups):
         route = longest(self._routes, args["to"])
         if agent is None:
             return Known(route, None, standing)
-        return Known(route, agent.kind, standing, agent.needs)
+        return Known(route, agent.kind, standing, agent.needs, agent.seats)
 
 
 def longest(routes: Mapping[str, str], e164: str) -> str | None:

@@ -131,6 +131,7 @@ def prepare(
         consent=args.get("consent"),
         decision=verdict.as_dict(),
         test=known.standing.test,
+        seats=known.seats,
     )
     return Plan(new, faults, known, verdict, opening)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from budget.explain import Held
 
-SCOPES = ("call", "agent", "tenant", "campaign", "caller", "agents", "carrier", "route", "platform")
+SCOPES = ("call", "agent", "tenant", "campaign", "caller", "agents", "seats", "carrier", "route", "platform")
 
 #: Kinds of scope that belong to the caller of the API; the rest is shared with others.
 OWN = ("tenant", "campaign", "caller")
@@ -18,6 +18,7 @@ _WHOSE = {
     "campaign": "the campaign",
     "caller": "the caller-ID pool",
     "agents": "the agent pool",
+    "seats": "the agent's pool of workers",
     "carrier": "the carriers that serve this number",
     "platform": "the platform",
 }
@@ -63,6 +64,8 @@ class Blocked:
         whose = _WHOSE.get(self.scope, "")
         if self.name == "paused":
             return f"{whose[:1].upper()}{whose[1:]} {'are' if self.scope == 'carrier' else 'is'} paused."
+        if self.name == "channels" and self.scope == "seats":
+            return "Every worker of the agent's pool has a call, or none is there: it is dialed when one is free."
         if self.name == "channels":
             return f"As many calls are on the line as {whose} may have at the same time."
         if self.name == "cps":

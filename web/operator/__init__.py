@@ -1,6 +1,7 @@
 """The operator API: one blueprint, a file a subject. Importing the package puts every route on it."""
 
 from web.operator import (
+    agent_pools,
     caller_ids,
     caps,
     carriers,
@@ -21,6 +22,7 @@ from web.operator import (
 from web.operator.blueprint import blueprint
 
 __all__ = [
+    "agent_pools",
     "blueprint",
     "caller_ids",
     "caps",

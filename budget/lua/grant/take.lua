@@ -121,6 +121,9 @@ local function take(g, class, h, slot)
       if s then
         count_in(s, 1, slot)
       end
+      if string.byte(scope) == 115 then -- (as scope_of)
+        seldom().hold_seat(scope, g.reply[#g.reply], g.now)
+      end
     end
   end
 

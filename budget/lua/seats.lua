@@ -1,0 +1,66 @@
+-- What a keeper says of its seats, as a whole and again and again. ARGV: keeper, us for which it holds, then for each seat: pool,
+-- name, worker, url, attempt ('': takes none), word ('': goes on, 'leaving': no more calls, 'gone': it is no more). Returns for each its
+-- state and attempt after it; 'taken': another keeper speaks for a seat of this name. Saying the same twice changes nothing.
+local keeper, found = ARGV[1], {}
+local now = clock_us()
+local until_us = now + tonumber(ARGV[2])
+local KEPT = 300 -- of those times a seat is remembered that nobody speaks for
+
+for i = 3, #ARGV, 6 do
+  local pool, name, worker, attempt, word = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 4], ARGV[i + 5]
+  local at = pool .. '/' .. name
+  local key, free = P .. 'seat:' .. at, P .. 'free:' .. pool
+  local v = call('HMGET', key, 'keeper', 'worker', 'state', 'attempt', 'until')
+  local state, of = v[3] or 'away', v[4] or ''
+  if v[1] and v[1] ~= keeper and v[5] + 0 > now then
+    found[#found + 1], found[#found + 2] = 'taken', ''
+  elseif word == 'gone' then
+    if of ~= '' then
+      unseat(of, at)
+      local lease = state == 'held' and read_lease(of)
+      for _, scope in ipairs(lease and lease.scopes or {}) do
+        if scope == 'seats:' .. pool then
+          call('SADD', P .. 'owed:' .. scope, of)
+        end
+      end
+    end
+    call('DEL', key)
+    call('ZREM', free, name)
+    call('ZREM', P .. 'seats:' .. pool, name)
+    found[#found + 1], found[#found + 2] = 'gone', ''
+  else
+    call('HSET', key, 'keeper', keeper, 'worker', worker, 'url', ARGV[i + 3], 'until', whole(until_us),
+      'leaving', word == 'leaving' and '1' or '0')
+    call('PEXPIRE', key, whole(KEPT * tonumber(ARGV[2]) / 1000))
+    call('ZADD', P .. 'seats:' .. pool, whole(until_us), name)
+    call('SADD', P .. 'pools', pool)
+    if state == 'busy' and of ~= '' and attempt ~= of then
+      unseat(of, at) -- the worker freed it, or is another one: the call it had is over
+      state = 'away'
+    end
+    if attempt == '' then
+      if state ~= 'held' then
+        if state ~= 'free' or word == 'leaving' or v[5] + 0 <= now then
+          call('ZREM', free, name)
+          open_seat(at, now)
+        else
+          call('ZADD', free, whole(until_us), name)
+        end
+      end
+    elseif state ~= 'held' or of == attempt then
+      call('ZREM', free, name)
+      call('HSET', key, 'state', 'busy', 'attempt', attempt)
+      local lease = read_lease(attempt)
+      if lease and call('HSETNX', P .. 'seated', attempt, at) == 1 then
+        for _, scope in ipairs(lease.scopes) do
+          if is_seats(scope) then
+            call('SREM', P .. 'owed:' .. scope, attempt)
+          end
+        end
+      end
+    end
+    local after = call('HMGET', key, 'state', 'attempt')
+    found[#found + 1], found[#found + 2] = after[1], after[2]
+  end
+end
+return found

@@ -1,0 +1,81 @@
+"""Where an agent of the fleet is: the seat that the call's permit holds, or one that is taken when somebody has answered.
+
+Redis is asked in threads, as Postgres is (book.py). A seat that cannot be reached is exchanged for another, as long as there
+is time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+from uuid import UUID
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from budget import seats
+from controller.relay.agent import AgentFailed
+from controller.relay.leg import Leg
+from store.relay import RelayCall
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+_THREADS = 2
+#: s; for one seat: the others wait for their turn.
+_ONE_SEAT_S = 2.0
+#: s; between two questions while there is none.
+_AGAIN_S = 0.1
+
+
+class Seats:
+    """The way to the seats, for all calls of a relay."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="seats")
+
+    async def place(self, attempt: UUID, pool: str, unreachable: str) -> seats.Place | None:
+        """As :func:`budget.seats.seat_of`."""
+        run = asyncio.get_running_loop().run_in_executor
+        return await run(self._threads, seats.seat_of, self._redis, attempt, pool, unreachable)
+
+    def close(self) -> None:
+        """Give the threads back."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+async def reach_seat(leg: Leg, call: RelayCall, reach: Callable[[str, float], Awaitable[T]]) -> T:
+    """What ``reach(url, timeout in s)`` gives for the call's seat, or for another one. Raises :class:`AgentFailed`.
+
+    Where a seat is taken at the answer, the answer is waited for first; a caller is answered when its agent is ready, so its
+    call has had a seat from the beginning.
+    """
+    if call.agent_seat_policy == "at_answer" and call.direction != "inbound":
+        await leg.answered.wait()
+    if leg.parts.seats is None or call.agent_pool is None:
+        raise AgentFailed("agent_unknown", "this relay knows of no seats")
+    loop = asyncio.get_running_loop()
+    deadline, bad, failure = loop.time() + leg.parts.settings.agent_connect_timeout_s, "", None
+    while True:
+        try:
+            place = await leg.parts.seats.place(leg.attempt, call.agent_pool, bad)
+        except RedisError as error:
+            place, failure = None, AgentFailed("agent_unreachable", f"where its seat is, Redis does not say: {error}")
+        left = deadline - loop.time()
+        if place is not None and left > 0:
+            try:
+                found = await reach(place.url, min(left, _ONE_SEAT_S))
+            except AgentFailed as error:
+                log.warning("attempt %s: seat %s: %s", leg.attempt, place.seat, error)
+                bad, failure = place.seat, error
+            else:
+                leg.note("relay.seat", {"seat": place.seat})
+                return found
+        if loop.time() + _AGAIN_S >= deadline:
+            raise failure or AgentFailed("no_seat", f"no worker of pool {call.agent_pool} was free")
+        await asyncio.sleep(_AGAIN_S)

@@ -1,0 +1,86 @@
+"""Pools of the fleet: what is set of each. Which seats there are, and who has them, only Redis knows (budget/seats.py)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from uuid import UUID
+
+from psycopg import errors
+
+from store.pool import Conn, Database
+from store.queries import load
+from store.ranges import OUT_OF_RANGE, refused
+from store.records import all_rows, one_row, record
+
+_SQL = load("agent_pools")
+
+
+@dataclass(frozen=True, slots=True)
+class AgentPool:
+    """``tenant_id``: whose agents may have it, None: everybody's. ``inbound_reserved``: seats that calls of ours never take.
+    ``dials_per_seat``: calls dialed for each free seat, of agents that take one at the answer.
+    """
+
+    name: str
+    tenant_id: UUID | None = None
+    inbound_reserved: int = 0
+    dials_per_seat: float = 1.0
+
+
+RANGES = {
+    "name": "1 to 32 of a-z, 0-9 and -, not starting with -",
+    "inbound_reserved": "at least 0",
+    "dials_per_seat": "1 to 10",
+}
+_CHANGES = frozenset(field.name for field in fields(AgentPool)) - {"name"}
+
+
+class PoolInUse(ValueError):
+    """It cannot be removed, or given to one tenant, while agents of others have it."""
+
+
+def list_pools(db: Database) -> list[AgentPool]:
+    """Every pool, by name."""
+    with db.connection() as conn:
+        return all_rows(conn, AgentPool, _SQL["list"])
+
+
+def get(db: Database, name: str) -> AgentPool | None:
+    with db.connection() as conn:
+        return one_row(conn, AgentPool, _SQL["get"], {"name": name})
+
+
+def update(db: Database, name: str, **changes: object) -> AgentPool:
+    """Change only what is named; a pool that is not there is made. Errors: ``ValueError`` naming what is wrong, also
+    :class:`PoolInUse`; ``TypeError`` for a field that a pool does not have.
+    """
+    unknown = changes.keys() - _CHANGES
+    if unknown:
+        raise TypeError(f"a pool has no {', '.join(sorted(unknown))}")
+
+    try:
+        with db.connection() as conn:
+            conn.execute(_SQL["ensure"], {"name": name})
+            stored = one_row(conn, AgentPool, _SQL["update"], {"name": name, "changes": record(changes)})
+            assert stored is not None
+            if stored.tenant_id is not None:
+                other = conn.execute(_SQL["foreign"], {"name": name, "tenant_id": stored.tenant_id}).fetchone()
+                if other is not None:
+                    raise PoolInUse(f"pool {name}: agent {other[0]} of another tenant has it: archive that one first")
+            return stored
+    except OUT_OF_RANGE as error:
+        raise refused(f"pool {name}", "agent_pools", RANGES, error) from error
+
+
+def remove(db: Database, name: str) -> bool:
+    """False: there was none. Errors: :class:`PoolInUse`."""
+    try:
+        with db.connection() as conn:
+            return conn.execute(_SQL["remove"], {"name": name}).rowcount == 1
+    except errors.ForeignKeyViolation as error:
+        raise PoolInUse(f"pool {name}: agents have it, or had it when they were archived: it stays") from error
+
+
+def may_use(conn: Conn, pool: str, tenant_id: UUID) -> bool:
+    """Whether agents of the tenant may have the pool."""
+    return conn.execute(_SQL["may_use"], {"pool": pool, "tenant_id": tenant_id}).fetchone() is not None

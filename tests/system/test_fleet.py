@@ -1,0 +1,161 @@
+"""Calls over fewer seats than calls: nobody answered without an agent, no seat given twice, none leaked."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+import pytest
+import redis
+
+from budget.replies import text
+from budget.scripts import PREFIX
+from budget.seats import PoolNow, pools
+from calls.ids import agent_ref
+from store import agent_pools, agents
+from tests.fleet.house import pid_listening
+from tests.system.house import House
+from trunkline.children import wait_until
+from trunkline.stack import Stack
+
+pytestmark = pytest.mark.system
+
+SEATS = 3
+#: Answers, says nothing, never hangs up.
+SILENT = "0122"
+
+
+@pytest.fixture(scope="module")
+def connection(stack: Stack) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(stack.redis_url) as opened:
+        yield opened
+
+
+class Desk(House):
+    """A tenant whose agent is a worker of the pool ``desk``."""
+
+    def __init__(self, stack: Stack, connection: redis.Redis, name: str, policy: str = "reserved") -> None:
+        super().__init__(stack, name)
+        self.redis = connection
+        agent_pools.update(stack.db, "desk", dials_per_seat=2)
+        made = agents.create(
+            stack.db, tenant_id=self.account.id, name="worker", kind="fleet", pool="desk", seat_policy=policy
+        )
+        self.agent = agent_ref(made.id)
+
+    def call(self, talk_s: float) -> str:
+        return self.post(SILENT, agent_variables={"tone_hz": 440, "tone_ms": 100, "hangup_after_s": talk_s})
+
+    def pool(self) -> PoolNow:
+        return next((one for one in pools(self.redis) if one.name == "desk"), PoolNow("desk", 0, 0, 0, 0, 0))
+
+    def wait_free(self, count: int) -> None:
+        wait_until(f"{count} free seats", lambda: self.pool()[1:] == (SEATS, count, 0, SEATS - count, 0), timeout_s=30)
+
+    def events(self, call: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.api.get(f"/v1/calls/{call}/events").body["data"]
+        return found
+
+    def seat(self, call: str) -> str:
+        """Which seat had the call. Fails when it was answered and had no agent."""
+        events = {event["type"]: event for event in self.events(call)}
+        assert {"relay.seat", "relay.agent_ready"} <= events.keys(), events
+        return str(events["relay.seat"]["data"]["seat"])
+
+    def times(self, call: str) -> tuple[datetime, datetime]:
+        """When its seat had the call, and when somebody picked up."""
+        (had,) = [event["at"] for event in self.events(call) if event["type"] == "relay.seat"]
+        return moment(had), moment(self.see(call)["answered_at"])
+
+    def wait_seated(self, call: str) -> str:
+        wait_until(f"the agent of {call}", lambda: "relay.agent_ready" in str(self.events(call)), timeout_s=30)
+        return next(str(event["data"]["seat"]) for event in self.events(call) if event["type"] == "relay.seat")
+
+
+def start(stack: Stack, workers: int = SEATS) -> None:
+    """The fleet, as a process beside the others."""
+    environ = {
+        "TRUNKLINE_CDR_PASSWORD": stack.cdr_password,
+        "TRUNKLINE_FLEET_URL": f"{stack.api}/internal/seats",
+    }
+    command = f"{sys.executable} -m agents --pool desk --name h1 --workers {workers}"
+    stack.supervisor.add("fleet", command, environ=environ)
+    stack.supervisor.start("fleet")
+
+
+def moment(text_: str) -> datetime:
+    return datetime.fromisoformat(text_.replace("Z", "+00:00"))
+
+
+def overlaps(house: Desk, calls: list[str]) -> list[tuple[str, str]]:
+    """Pairs of calls that had the same seat at the same time, by when each got it and when its channel was gone."""
+    had: dict[str, list[tuple[datetime, datetime, str]]] = {}
+    for call in calls:
+        events = house.events(call)
+        begun = next(event["at"] for event in events if event["type"] == "relay.seat")
+        over = next(event["at"] for event in events if event["type"] == "attempt.ended")
+        had.setdefault(house.seat(call), []).append((moment(begun), moment(over), call))
+    found = []
+    for spans in had.values():
+        spans.sort()
+        found += [(a[2], b[2]) for a, b in itertools.pairwise(spans) if b[0] < a[1]]
+    return found
+
+
+def test_calls_over_fewer_seats_than_calls(stack: Stack, connection: redis.Redis) -> None:
+    house = Desk(stack, connection, "acme")
+    first = house.call(0.3)
+
+    def held() -> str | None:
+        blocked = house.api.get(f"/v1/calls/{first}/queue").body["blocked_by"]
+        return None if blocked is None else str(blocked["scope"])
+
+    wait_until("the call to wait for a seat", lambda: held() == "seats", timeout_s=30)
+    assert house.invites("lab_a") == 0
+    start(stack)
+    calls = [first, *(house.call(0.3) for _ in range(11))]
+    house.wait_ended(calls)
+    for call in calls:
+        seen = house.see(call)
+        assert (seen["status"], seen["hangup_by"], seen["attempt_count"]) == ("completed", "agent", 1), seen
+    assert overlaps(house, calls) == []
+    assert {house.seat(call) for call in calls} <= {f"desk/h1-{i}" for i in range(SEATS)}
+    house.wait_free(SEATS)
+    house.wait_nothing_held()
+    assert connection.hlen(f"{PREFIX}seated") == 0
+
+
+def test_a_worker_that_is_killed_costs_its_call_alone(stack: Stack, connection: redis.Redis) -> None:
+    house = Desk(stack, connection, "beta")
+    house.wait_free(SEATS)
+    lost, other = house.call(600), house.call(600)
+    for call in (lost, other):
+        house.wait(call, "in_progress")
+    seats = {call: house.wait_seated(call) for call in (lost, other)}
+    house.wait_free(SEATS - 2)
+    url = text(connection.hget(f"{PREFIX}seat:{seats[lost]}", "url"))
+    os.kill(pid_listening(url), signal.SIGKILL)
+    ended = house.wait(lost, "completed")
+    assert (ended["end_reason"], ended["hangup_by"]) == ("agent_lost", "platform")
+    house.wait_free(SEATS - 1)
+    assert house.see(other)["status"] == "in_progress"
+    house.hang_up(other)
+    house.wait(other, "completed")
+    house.wait_free(SEATS)
+    house.wait_nothing_held()
+
+
+def test_a_seat_at_the_answer(stack: Stack, connection: redis.Redis) -> None:
+    house = Desk(stack, connection, "gamma", "at_answer")
+    house.wait_free(SEATS)
+    call = house.call(0.3)
+    assert house.wait(call, "completed")["hangup_by"] == "agent"
+    seated, answered = house.times(call)
+    assert seated > answered
+    house.wait_free(SEATS)
+    house.wait_nothing_held()

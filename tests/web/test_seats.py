@@ -1,0 +1,114 @@
+"""POST /internal/seats: a keeper's word on its seats, read strictly."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from flask import Flask
+from redis import Redis
+from werkzeug.test import TestResponse
+
+from budget.seats import pools
+from settings import Settings
+from store.pool import Database
+from tests.web.conftest import check_shape
+from web.app import create_app
+
+USER, PASSWORD = "freeswitch", "correct horse"
+Post = Callable[..., TestResponse]
+
+
+@pytest.fixture
+def post(settings: Callable[..., Settings], database: Database, redis: Redis) -> Post:
+    app: Flask = create_app(settings(cdr_user=USER, cdr_password=PASSWORD), database=database, redis=redis)
+
+    def send(body: Any, password: str = PASSWORD) -> TestResponse:
+        basic = base64.b64encode(f"{USER}:{password}".encode()).decode()
+        with app.test_client() as client:
+            data = body if isinstance(body, bytes) else json.dumps(body).encode()
+            headers = {"Authorization": f"Basic {basic}", "Content-Type": "application/json"}
+            response = client.post("/internal/seats", data=data, headers=headers)
+            check_shape(response, response.get_data())
+        return response
+
+    return send
+
+
+def seat(**changes: Any) -> dict[str, Any]:
+    return {"pool": "desk", "name": "h1-0", "worker": "w1", "url": "ws://10.0.0.5:9001/", "attempt": None} | changes
+
+
+def body(*seats: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    return {"keeper": "k1", "seats": list(seats)} | changes
+
+
+def test_a_seat_is_registered_kept_taken_drained_and_gone(post: Post, redis: Redis) -> None:
+    call = str(uuid4())
+    states = []
+    for said in (seat(), seat(), seat(attempt=call), seat(), seat(state="leaving"), seat(), seat(state="gone")):
+        answer = post(body(said)).get_json()
+        (told,) = answer["seats"]
+        assert (answer["hold_s"], told["name"]) == (3.0, "h1-0")
+        states.append((told["state"], told["attempt"]))
+    assert states == [(s, None) for s in ("free", "free")] + [("busy", call)] + [
+        (s, None) for s in ("free", "away", "free", "gone")
+    ]
+    assert pools(redis)[0][1:] == (0, 0, 0, 0, 0)
+
+
+def test_another_keepers_seat_is_taken(post: Post) -> None:
+    post(body(seat()))
+    assert post(body(seat(), keeper="k2")).get_json()["seats"][0]["state"] == "taken"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "where", "code"),
+    [
+        ([], "", "wrong_type"),
+        ({"seats": []}, "/keeper", "required"),
+        (body(keeper="a b"), "/keeper", "bad_format"),
+        (body(more=1), "/more", "unknown_field"),
+        ({"keeper": "k1"}, "/seats", "required"),
+        (body(seats={}), "/seats", "wrong_type"),
+        (body(seat(), seat()), "/seats", "conflict"),
+        (body(*[seat()] * 501), "/seats", "bad_length"),
+        (body(seats=[7]), "/seats/0", "wrong_type"),
+        (body(seat(pool="Desk")), "/seats/0/pool", "bad_format"),
+        (body(seat(pool=1)), "/seats/0/pool", "wrong_type"),
+        (body(seat(name="a/b")), "/seats/0/name", "bad_format"),
+        (body(seat(worker="")), "/seats/0/worker", "bad_format"),
+        (body(seat(url="http://h:1/")), "/seats/0/url", "bad_format"),
+        (body(seat(url="ws://h/")), "/seats/0/url", "bad_format"),
+        (body(seat(url="ws://u:p@h:1/")), "/seats/0/url", "bad_format"),
+        (body(seat(url="ws://h:99999/")), "/seats/0/url", "bad_format"),
+        (body(seat(attempt="x")), "/seats/0/attempt", "bad_format"),
+        (body(seat(attempt=5)), "/seats/0/attempt", "bad_format"),
+        (body(seat(state="asleep")), "/seats/0/state", "bad_value"),
+        (body(seat(colour="red")), "/seats/0/colour", "unknown_field"),
+    ],
+)
+def test_what_is_wrong_is_named_and_nothing_is_done(post: Post, redis: Redis, wrong: Any, where: str, code: str) -> None:
+    answer = post(wrong)
+    assert answer.status_code == 422
+    assert (where, code) in {(error["pointer"], error["code"]) for error in answer.get_json()["errors"]}
+    assert pools(redis) == []
+
+
+def test_only_with_the_password(post: Post, redis: Redis) -> None:
+    assert post(body(seat()), password="wrong").status_code == 401
+    assert pools(redis) == []
+
+
+def test_without_redis_it_is_to_be_said_again(settings: Callable[..., Settings], database: Database) -> None:
+    nobody = settings(cdr_password=PASSWORD, redis_url="redis://127.0.0.1:1/0")
+    app = create_app(nobody, database=database, redis=Redis.from_url(nobody.redis_url))
+    basic = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+    with app.test_client() as client:
+        answer = client.post("/internal/seats", json=body(seat()), headers={"Authorization": f"Basic {basic}"})
+    assert (answer.status_code, answer.get_json()["code"]) == (503, "redis_unavailable")
+    assert answer.headers["Retry-After"]
