@@ -62,7 +62,8 @@ _ROOMS = (
 )  # fmt: skip
 #: By (builder, parameter), or parameter alone: a value that is good there. A new parameter is named here.
 GOOD: dict[str, object] = {
-    "attempt_id": ATTEMPT, "call_ref": f"call_{ATTEMPT.hex}", "tenant": "acme", "gateway": "acme-e1-v4",
+    "attempt_id": ATTEMPT, "other_id": UUID(int=ATTEMPT.int + 1),
+    "call_ref": f"call_{ATTEMPT.hex}", "tenant": "acme", "gateway": "acme-e1-v4",
     "to_number": "+4930123456", "from_number": "+442079460000", "originate_timeout_s": 55, "max_duration_s": 3600,
     "fork_url": FORK, "trunk": Trunk(), "realm": "trunkline", "fence": 7, "cause": "USER_BUSY", "digits": "12#",
     "tone_ms": 250,

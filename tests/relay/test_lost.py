@@ -37,6 +37,7 @@ def test_a_lost_agent_is_connected_again_and_goes_on(tmp_path: Path) -> None:
             await first.say(tone(700, 1500))
             await first.send("mark", name="said")
             await until(lambda: goertzel(h.heard(attempt)[-1600:], 700) > 0.8, "it talks")
+            await until(lambda: first.audio, "the callee, before")
             first.socket.transport.abort()
             second = await agent.call()
             assert (await second.expect("start"))["resumed"] is True

@@ -67,11 +67,11 @@ def test_a_conclusion_is_not_repeated_over_a_lost_connection(world: World, monke
     accepted, tries = world.dialing(), []
     original = world.db.connection
 
-    def losing() -> Any:
+    def losing(**how: Any) -> Any:
         tries.append(1)
         if len(tries) == 1:
             raise psycopg.OperationalError("server closed the connection unexpectedly")
-        return original()
+        return original(**how)
 
     monkeypatch.setattr(world.db, "connection", losing)
     end = world.ended(accepted.attempt_id, "carrier_silence", 60, source=Source.WATCHDOG)

@@ -79,7 +79,8 @@ def test_agents(world: World) -> None:
     with pytest.raises(tenants.NameTaken):
         agents.create(world.db, tenant_id=world.tenant.id, name="bot", kind="announcement", audio="a.wav")
     for bad, field in (
-        ({"kind": "sip"}, "kind"),
+        ({"kind": "robot"}, "kind"),
+        ({"kind": "sip"}, "number"),
         ({"kind": "websocket", "url": "http://x/"}, "url"),
         ({"kind": "announcement"}, "audio"),
         ({"kind": "announcement", "audio": "../etc/passwd"}, "audio"),

@@ -317,7 +317,7 @@ AGENTS: list[tuple[dict[str, Any], dict[str, str]]] = [
     ({}, {"/name": "required", "/kind": "required"}),
     ({"name": "Bot", "kind": "websocket", "url": "wss://bot.example.com"}, {"/name": "bad_format"}),
     ({"name": "bot\n", "kind": "websocket", "url": "wss://bot.example.com"}, {"/name": "bad_character"}),
-    ({"name": "bot", "kind": "sip", "url": "wss://bot.example.com"}, {"/kind": "not_supported_yet"}),
+    ({"name": "bot", "kind": "sip", "url": "wss://bot.example.com"}, {"/number": "required", "/url": "not_allowed"}),
     ({"name": "bot", "kind": "human", "url": "wss://bot.example.com"}, {"/kind": "bad_value"}),
     ({"name": "bot", "kind": "websocket"}, {"/url": "required"}),
     ({"name": "bot", "kind": "websocket", "url": "ws://bot.example.com"}, {"/url": "bad_scheme"}),
@@ -330,7 +330,7 @@ AGENTS: list[tuple[dict[str, Any], dict[str, str]]] = [
     ({"name": "bot", "kind": "announcement"}, {"/audio": "required"}),
     ({"name": "bot", "kind": "announcement", "audio": "../../etc/passwd"}, {"/audio": "bad_format"}),
     ({"name": "bot", "kind": "announcement", "audio": "a.wav", "url": "wss://x.example"}, {"/url": "not_allowed"}),
-    ({"name": "bot", "kind": "announcement", "audio": "a.wav", "voice": "x"}, {"/voice": "unknown_field"}),
+    ({"name": "bot", "kind": "announcement", "audio": "a.wav", "voice": "x"}, {"/voice": "unknown_voice"}),
 ]
 
 

@@ -166,9 +166,9 @@ def post(url: str, *, allow_private: bool = False, connect_s: float = 3.0) -> st
 
 
 def talk(url: str, *, allow_private: bool = False, connect_s: float = 0.3) -> str:
-    settings = Settings.model_validate({"agent_allow_private": allow_private, "agent_connect_timeout_s": connect_s})
+    settings = Settings.model_validate({"agent_allow_private": allow_private})
     try:
-        asyncio.run(reach(url, attempt=ATTEMPT, call="call_1", settings=settings))
+        asyncio.run(reach(url, attempt=ATTEMPT, headers=dict, subprotocols=(), timeout_s=connect_s, settings=settings))
     except AgentFailed as failed:
         return failed.reason
     raise AssertionError(f"{url}: somebody answered")

@@ -102,6 +102,8 @@ def test_every_route_but_the_open_ones_is_guarded(app: Flask, api: Api) -> None:
                 assert status != 401
             elif path.startswith("/recordings/"):
                 assert status == 403, rule.rule  # no key opens it: the link is signed
+            elif path.startswith("/internal/calls/"):
+                assert status == 401, rule.rule  # by the attempt's own token
             elif path.startswith("/internal/"):
                 assert status == 503, rule.rule  # the switch's own password is not set here: nothing is taken from anybody
             else:

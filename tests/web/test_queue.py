@@ -27,8 +27,8 @@ from tests.web.conftest import Api, World
 from web.app import create_app
 
 TABLES = (
-    "outbox, call_events, contradictions, call_commands, idempotency_keys, recordings, attempts, calls, queue_counts,"
-    " queue_deltas"
+    "outbox, call_events, call_results, contradictions, call_commands, idempotency_keys, recordings, attempts, calls,"
+    " queue_counts, queue_deltas"
 )
 
 #: CPS at which whatever waits for its slot still does when it is looked at.
