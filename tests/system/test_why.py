@@ -36,8 +36,8 @@ from trunkline.why import Reason, Report, look
 __all__ = ["db", "world"]
 
 TABLES = (
-    "outbox, call_events, contradictions, call_commands, idempotency_keys, recordings, attempts, calls, queue_counts,"
-    " queue_deltas, routes, scopes"
+    "outbox, call_events, call_results, contradictions, call_commands, idempotency_keys, recordings, attempts, calls,"
+    " queue_counts, queue_deltas, routes, scopes"
 )
 
 
