@@ -123,9 +123,8 @@ def place_call(d: Dial) -> str:
         board.unacked.pop(permit.attempt_id, None)
         board.originates.release()
     crash_point("dial.acknowledged")
-    if acknowledged - d.target > settings.ack_limit_s:
-        _leave_out(d)
-    d.acknowledged = True
+    # Where no slot could be left out, the permit goes on as one of unknown time.
+    d.acknowledged = acknowledged - d.target <= settings.ack_limit_s or _left_out(d)
     if not reply.startswith("+OK"):
         d.record(_never_sent(permit.attempt_id, "never_sent", None))
         return f"refused: {reply}"
@@ -147,8 +146,8 @@ def _unacknowledged(d: Dial, error: EslError) -> str:
     return f"unacknowledged: {error}"
 
 
-def _leave_out(d: Dial) -> None:
-    """The INVITE has left, at a time nobody knows between its slot and now: a slot is left out for it."""
+def _left_out(d: Dial) -> bool:
+    """The INVITE has left, at a time nobody knows between its slot and now: a slot is left out for it. False: it was not."""
     late_ms = (time.monotonic() - d.target) * 1000
     facts = {"attempt": str(d.permit.attempt_id), "late_ms": round(late_ms, 1)}
     log.warning("acknowledged late; a slot is left out", extra=facts)
@@ -156,6 +155,8 @@ def _leave_out(d: Dial) -> None:
         leave_out(d.board.redis, d.carrier_id)
     except (RedisError, OSError):
         log.warning(_NOT_HELD)
+        return False
+    return True
 
 
 def _rest(d: Dial) -> None:

@@ -116,8 +116,14 @@ def accept_asked(
 
 
 def _one_by_one(db: Database, tenant_id: UUID, asked: Sequence[Asked], max_queued: int) -> list[Accepted | Exception]:
-    """One of them cannot be written, and took the others with it."""
-    return [accept_asked(db, tenant_id, [one], max_queued=max_queued, again=True)[0] for one in asked]
+    """One of them cannot be written, and took the others with it. What fails for one is that one's: others are committed."""
+    done: list[Accepted | Exception] = []
+    for one in asked:
+        try:
+            done += accept_asked(db, tenant_id, [one], max_queued=max_queued, again=True)
+        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            done.append(error)
+    return done
 
 
 def _accept(

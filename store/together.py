@@ -16,6 +16,14 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
+#: s; longer than any stroke can take, whose statements all have deadlines of their own.
+PATIENCE_S = 30.0
+
+
+class NotBegun(RuntimeError):
+    """Its turn did not come in time: nothing was done."""
+
+
 class BrokenOff(RuntimeError):
     """Whoever did the stroke was ended in the middle of it: whether the work was done is not known."""
 
@@ -46,16 +54,20 @@ class Together(Generic[T, R]):
         most: int,
         strokes: int = 1,
         look: bool = False,
+        patience_s: float = PATIENCE_S,
     ) -> None:
         self._work = work
         self._most = most
         self._look = look
+        self._patience_s = patience_s
         self._room = strokes
         self._waiting: deque[_Place[T, R]] = deque()
         self._lock = threading.Lock()
 
     def do(self, item: T) -> R:
-        """The item's result. Raises its error; what ``work`` raised, to all of the stroke; BrokenOff when that was ended."""
+        """The item's result. Raises its error; what ``work`` raised, to all of the stroke; BrokenOff when that was ended or
+        does not end; NotBegun when none began within ``patience_s``.
+        """
         place: _Place[T, R] = _Place(item)
         with self._lock:
             if self._room > 0:
@@ -73,7 +85,11 @@ class Together(Generic[T, R]):
 
     def _wait(self, place: _Place[T, R]) -> None:
         try:
-            place.called.wait()
+            if not place.called.wait(self._patience_s):
+                if self._withdrawn(place):
+                    raise NotBegun(f"no turn within {self._patience_s:g} s")
+                if not place.called.wait(self._patience_s):
+                    raise BrokenOff(f"a common stroke does not end within {self._patience_s:g} s")
         except BaseException:  # ended while waiting: somebody else takes its turn
             with self._lock:
                 if place in self._waiting:
@@ -83,6 +99,13 @@ class Together(Generic[T, R]):
                     self._waiting.extendleft(reversed(others))
                     self._pass_on()
             raise
+
+    def _withdrawn(self, place: _Place[T, R]) -> bool:
+        with self._lock:
+            waits = place in self._waiting
+            if waits:
+                self._waiting.remove(place)
+        return waits
 
     def _stroke(self, batch: list[_Place[T, R]]) -> None:
         try:

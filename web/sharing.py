@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Generic, TypeVar
 from weakref import WeakValueDictionary
 
-from store.together import Together
+from store.together import BrokenOff, NotBegun, Together
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
@@ -29,7 +29,10 @@ class Sharing(Generic[K, T]):
         desk = self._desks.get(key)
         if desk is None:
             desk = self._desks[key] = Together(_once, most=MOST, look=True)
-        return desk.do(question)
+        try:
+            return desk.do(question)
+        except (BrokenOff, NotBegun):  # the other's request was ended in the middle of it: ours is not
+            return question()
 
 
 def _once(questions: Sequence[Callable[[], T]]) -> list[T]:

@@ -201,8 +201,9 @@ def _judge_trunk(stack: Stack, trunk: Trunk, wire: Wire, result: Result, *, loss
         f"{trunk.name}: {len(wire.sent)} INVITE transactions, at most {wire.peak()} of {trunk.cps} in any second,"
         f" {over} sent over the limit; {wire.retransmissions} retransmissions, {wire.lost} datagrams lost"
     )
-    if trunk.messages == 2:
-        ways = wire.challenge_ways_ms()
+    if not wire.sent:
+        result.wrong.append(f"{trunk.name}: not one INVITE")
+    if trunk.messages == 2 and (ways := wire.challenge_ways_ms()):
         spread = f"{ways[0]:.0f} to {ways[-1]:.0f} ms, 99 of 100 within {ways[int(0.99 * (len(ways) - 1))]:.0f}"
         result.lines.append(f"{trunk.name}, first INVITE to the one with credentials: {spread}")
     if over:

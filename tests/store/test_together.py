@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from store.together import BrokenOff, Together
+from store.together import BrokenOff, NotBegun, Together
 from tests.store.threads import wait_for
 
 LIMIT_S = 10.0
@@ -72,6 +72,19 @@ def test_ones_own_error_is_ones_own_and_a_strokes_is_everybodys(pool: ThreadPool
     for failed in (bad, d, worse):
         with pytest.raises(ValueError, match=r"bad|worse"):
             failed.result(LIMIT_S)
+
+
+def test_nobody_waits_for_ever(pool: ThreadPoolExecutor) -> None:
+    desk = Desk()
+    together = Together(desk.work, most=2, patience_s=0.05)
+    first = pool.submit(together.do, "a")
+    wait_for(lambda: bool(desk.strokes))
+    with pytest.raises(NotBegun):
+        together.do("b")
+    desk.begin.release(2)
+    assert first.result(LIMIT_S) == "A"
+    assert together.do("c") == "C"
+    assert desk.strokes == [["a"], ["c"]], "who went away is not served"
 
 
 def test_who_is_ended_in_a_stroke_leaves_the_others_in_no_doubt_and_the_desk_open(pool: ThreadPoolExecutor) -> None:

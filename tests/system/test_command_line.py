@@ -67,7 +67,7 @@ def test_migrate_twice_does_nothing_the_second_time(trunkline: Run, postgres: Se
     [
         (("create-key", "nobody"), "there is no tenant 'nobody': trunkline create-tenant nobody"),
         (("create-tenant", "Not A Name"), "name must be 1 to 63 lower-case letters"),
-        (("create-agent", "x", "y"), "give either --url or --audio"),
+        (("create-agent", "x", "y"), "give one of --url, --audio and --number"),
         (("create-endpoint", "none", "gw", "192.0.2.1:5060"), "there is no carrier 'none'"),
         (("create-route", "r", "--prefix", "1", "--carrier", "none"), "there is no carrier 'none'"),
         (("trace", "call_nonsense"), "call_"),

@@ -9,12 +9,13 @@ from uuid import UUID
 from weakref import WeakValueDictionary
 
 import psycopg
+from psycopg_pool import PoolTimeout
 
 from crashpoint import crash_point
 from store import calls
 from store.calls import Accepted, Asked
 from store.pool import Database
-from store.together import BrokenOff, Together
+from store.together import BrokenOff, NotBegun, Together
 from web.api.push import lane
 from web.auth import tenant
 from web.runtime import runtime
@@ -36,6 +37,8 @@ def accept_together(asked: Asked) -> Accepted:
         desk = _desks[place] = Together(_accept, most=MOST, strokes=STROKES, look=True)
     try:
         return desk.do(asked)
+    except NotBegun as error:
+        raise PoolTimeout("the account's calls of before are not accepted yet") from error  # nothing was done
     except BrokenOff as error:
         raise psycopg.OperationalError("another request was ended while it accepted this one's call") from error
 
