@@ -45,7 +45,6 @@ class Conversation:
         self._downlink.on_doubt = recorder.on_doubt
         self._line = Line(leg, call, self._uplink, self._do, lambda: recorder.facts, turn)
         self._asking = Asking(leg, call, self.on_transfer)
-        recorder.tell = lambda on, reason: self._line.say(lambda dialect: dialect.recording(on=on, reason=reason))
         self._media = MediaSocket(leg, call.direction, self._uplink.put, turn)
         self._announcements = Path(settings.announcement_dir) if settings.announcement_dir else None
         self._deeds = Pace(_DEEDS_RATE, _DEEDS_BURST)
@@ -65,6 +64,7 @@ class Conversation:
 
     async def _open_on_answer(self) -> None:
         await self.turn.ours.wait()
+        self._recorder.tell = self._on_recording  # not before: until then it concerns the agent that talks
         await self._recorder.answered()
         self._downlink.open()
 
@@ -122,6 +122,9 @@ class Conversation:
     def on_transfer(self, name: str, status: str, reason: str | None = None) -> None:
         """The agent hears what becomes of a transfer that it, or the API, asked for."""
         self._line.say(lambda dialect: dialect.transfer(name, status, reason))
+
+    def _on_recording(self, on: bool, reason: str | None) -> None:
+        self._line.say(lambda dialect: dialect.recording(on=on, reason=reason))
 
     def _send_dtmf(self, digits: str) -> None:
         if not self._leg.answered.is_set():

@@ -12,11 +12,14 @@ import time
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection
+from websockets.protocol import Event
 
 #: Bytes read at once. A piece full of the smallest frames takes some ms.
 PIECE = 1024
 #: Of the time, for one socket's messages.
 SHARE = 0.1
+#: Frames read when the sender has closed the socket: a buffer full of ordinary audio, and not one full of empty ones.
+LAST_FRAMES = 2000
 #: s; so far ahead of its share it may be.
 _AHEAD_S = 0.02
 
@@ -33,6 +36,7 @@ class FairConnection(ClientConnection):
         self._rest = bytearray()  # come, and not yet read
         self._full = False  # enough messages wait to be acted upon
         self._next: asyncio.TimerHandle | asyncio.Handle | None = None
+        self._frames = 0  # read
         self._paid_at = 0.0  # when the time it has used will have been its share
 
     def charge(self, seconds: float) -> None:
@@ -52,10 +56,19 @@ class FairConnection(ClientConnection):
             self.transport.pause_reading()
             self._plan()
 
+    def process_event(self, event: Event) -> None:
+        self._frames += 1
+        super().process_event(event)
+
     def eof_received(self) -> None:
+        """Nothing comes any more, and the transport closes when this returns: TLS hands over all it holds and the end in one
+        go. So the rest is read here and now, :data:`LAST_FRAMES` of it; what is behind them is dropped, a close too.
+        """
         self._full = False
-        while self._rest and not self.transport.is_closing():
+        most = self._frames + LAST_FRAMES
+        while self._rest and self._frames < most and not self.transport.is_closing():
             self._take()
+        self._rest.clear()
         super().eof_received()
 
     def connection_lost(self, exc: Exception | None) -> None:

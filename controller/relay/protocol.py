@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import re
 from collections.abc import Mapping
@@ -126,7 +125,7 @@ def _message(value: object) -> Message:
                 raise ProtocolError("bad_audio", "media.payload: give base64 text of L16 samples")
             try:
                 return _media(base64.b64decode(payload, validate=True))
-            except binascii.Error as error:
+            except ValueError as error:  # binascii.Error is one; text beyond ASCII is a plain one
                 raise ProtocolError("bad_audio", f"media.payload: not base64: {error}") from error
         case "mark":
             return Mark(mark_name(value.get("name"), "mark.name"))

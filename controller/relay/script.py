@@ -12,6 +12,8 @@ from uuid import uuid4
 from websockets.asyncio.server import ServerConnection
 
 from calls.script import REPEATS, WAIT_S, NotSpeakable, Outcome, Part, choice, filled, parts_of
+from controller.frames import text_of
+from controller.relay.audio import longest_s
 from controller.relay.leg import Ending, Failed, Leg
 from controller.relay.pickup import pick_up
 from controller.relay.recorder import Recorder
@@ -19,6 +21,8 @@ from controller.relay.speech import VOICE, SpeechFailed, speak
 from store.relay import RelayCall
 
 _PLAYED = "FILE PLAYED"
+#: s; beyond the length of what is played, until the switch is asked what became of it.
+_LATE_S = 3.0
 _OUTCOMES: Mapping[str, Outcome] = {"confirm": "confirmed", "opt_out": "opted_out"}
 
 
@@ -108,6 +112,16 @@ class Script:
             await self._say(after)
 
     async def _speak_all(self) -> None:
+        limit = self._leg.parts.settings.tts_call_timeout_s
+        try:
+            async with asyncio.timeout(limit):
+                await self._speak_each()
+        except TimeoutError:
+            raise Failed(
+                "announcement_failed", f"its texts, and other calls' before them, took longer than {limit:g} s to speak"
+            ) from None
+
+    async def _speak_each(self) -> None:
         leg, settings = self._leg, self._leg.parts.settings
         for part in parts_of(self._script, self._menu):
             if "text" not in part or part["text"] in self._spoken:
@@ -127,8 +141,11 @@ class Script:
             self._spoken[part["text"]] = path
 
     async def _say(self, parts: Sequence[Part]) -> None:
-        """Queue them all, one behind the other without a gap, and wait until the last was heard. Raises :class:`Failed`."""
-        leg = self._leg
+        """Queue them all, one behind the other without a gap, and wait until the last was heard. Raises :class:`Failed`.
+
+        What the switch told while its link was down is lost: who has heard of no end in time asks for it.
+        """
+        leg, wait_s, path = self._leg, _LATE_S, Path()
         heard: dict[str, asyncio.Future[None]] = {}
         self._playing = heard
         for part in parts:
@@ -140,7 +157,40 @@ class Script:
             heard[playback] = asyncio.get_running_loop().create_future()
             self._paths.add(str(path))
             leg.parts.switch.play(leg.attempt, path, playback)
-        await asyncio.gather(*heard.values())
+            wait_s += longest_s(path)
+        try:
+            while heard:
+                done, waits = await asyncio.wait(heard.values(), timeout=wait_s, return_when=asyncio.FIRST_EXCEPTION)
+                errors = [error for end in done if (error := end.exception()) is not None]
+                if errors:
+                    raise errors[0]
+                if not waits or not await self._plays_on(path):
+                    return
+                wait_s = _LATE_S
+        finally:
+            for end in heard.values():
+                end.cancel()
+
+    async def _plays_on(self, last: Path) -> bool:
+        """Ask the switch: False, ``last`` was played to its end; True, something plays. Raises :class:`Failed`: neither."""
+        leg, settings = self._leg, self._leg.parts.settings
+        try:
+            await leg.parts.switch.wait_up(settings.esl_backoff_max_s + settings.esl_connect_timeout_s)
+        except TimeoutError:
+            raise Failed("switch_link_lost", "no link to the switch to ask what became of the announcement") from None
+        channel = await leg.parts.switch.look(leg.attempt)
+        if channel is None:
+            leg.hung_up(None, None)
+            await leg.ended()
+            return False
+        played = text_of(channel, "variable_current_application") == "playback"
+        response = text_of(channel, "variable_current_application_response")
+        if played and response is None:
+            return True
+        ours = (text_of(channel, "variable_current_application_data") or "").endswith(f"/{last.name}")
+        if played and ours and response == _PLAYED:
+            return False
+        raise Failed("announcement_failed", f"no word of the end of {last.name}, and the switch does not play it")
 
     @property
     def flows(self) -> bool:

@@ -132,7 +132,13 @@ class CallSession:
             self._refused(wanted, refused or "relay_fault")
             return
         self._serving.cancel()
-        await asyncio.wait([self._serving])
+        try:
+            await asyncio.wait([self._serving])
+        except asyncio.CancelledError:  # the call is over, or put through, before the new agent had its turn
+            following.work.cancel()
+            await asyncio.wait([following.work])
+            await following.talk.stop(Ending("hangup", None))
+            raise
         self._talk, self._call = following.talk, following.call
         going = self._converse(following.call, following.talk, self._recorder, following.work)
         self._serving = asyncio.create_task(self._guarded(going), name=f"call {leg.attempt}")

@@ -6,7 +6,6 @@ Audio is G.711 mu-law of 8 kHz, base64 in JSON. The stream begins when somebody 
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from collections.abc import Mapping
 from datetime import datetime
@@ -115,7 +114,7 @@ class Twilio:
                     raise ProtocolError("bad_audio", "media.payload: give base64 text of mu-law samples")
                 try:
                     return protocol.Media(ulaw.decode(base64.b64decode(payload, validate=True)))
-                except binascii.Error as error:
+                except ValueError as error:  # binascii.Error is one; text beyond ASCII is a plain one
                     raise ProtocolError("bad_audio", f"media.payload: not base64: {error}") from error
             case "mark":
                 return protocol.Mark(protocol.mark_name(_inner(value, "mark").get("name"), "mark.name"))

@@ -26,7 +26,10 @@ COMMENT ON COLUMN agents.transfer_to IS 'E.164 numbers, and beginnings of them t
 ALTER TABLE calls ADD COLUMN transfer_of uuid;
 COMMENT ON COLUMN calls.transfer_of IS 'the call whose party this one is put through to; NULL: it is none of that kind';
 
-ALTER TABLE attempts ADD COLUMN menu text CHECK (menu IN ('confirmed', 'opted_out', 'no_key'));
+-- A CHECK in the column's own definition would read the whole table under the strongest lock.
+ALTER TABLE attempts
+    ADD COLUMN menu text,
+    ADD CONSTRAINT attempts_menu_check CHECK (menu IN ('confirmed', 'opted_out', 'no_key')) NOT VALID;
 COMMENT ON COLUMN attempts.menu IS 'what the callee chose in the menu of an announcement; NULL: nothing, or there was none';
 
 ALTER TABLE call_commands

@@ -192,6 +192,34 @@ def test_what_came_in_pieces_and_at_once_is_the_same(tmp_path: Path) -> None:
         asyncio.run(asyncio.wait_for(scenario(url), 30.0))
 
 
+@pytest.mark.parametrize(
+    ("size", "count", "read"),
+    [(0, 100_000, range(1, 4_000)), (320, 780, range(780, 781))],
+    ids=["what costs more than it is", "audio"],
+)
+def test_what_came_with_the_end_is_not_read_for_ever(size: int, count: int, read: range) -> None:
+    """As TLS hands it over: all that it holds and then the end, without a turn for anybody between them."""
+
+    async def scenario(url: str) -> None:
+        frames = 0
+
+        class Counted(FairConnection):
+            def process_event(self, event: Any) -> None:
+                nonlocal frames
+                frames += 1
+                super().process_event(event)
+
+        async with connect(url, proxy=None, compression=None, create_connection=Counted, ping_interval=None) as client:
+            frames = 0
+            client.data_received(frame(0x2, b"\1" * size) * count)
+            client.eof_received()
+            assert frames in read
+            client.transport.abort()
+
+    with raw_server(say_nothing) as url:
+        asyncio.run(asyncio.wait_for(scenario(url), 30.0))
+
+
 def test_deeds_are_paced() -> None:
     pace = Pace(10.0, 3)
     assert [pace.allows(100.0) for _ in range(4)] == [True, True, True, False]

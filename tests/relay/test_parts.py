@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from agents.reference.hearing import Hearing, Speaking, Spoken
 from agents.reference.sound import chime, from_bytes, rms, speech_in, to_bytes, tone
 from controller.relay import protocol
-from controller.relay.audio import AudioFiles, wav
+from controller.relay.audio import AudioFiles, longest_s, wav
 from controller.relay.fork import attempt_in
 from controller.relay.guard import AddressRefused, is_public, judge
 from controller.relay.texts import json_values
@@ -68,6 +68,7 @@ def test_messages_of_an_agent(frame: str | bytes, messages: list[protocol.Messag
         (b"\x01", "bad_audio", "16-bit"),
         ('{"event":"media"}', "bad_audio", "media.payload"),
         ('{"event":"media","payload":"%%"}', "bad_audio", "media.payload"),
+        ('{"event":"media","payload":"é"}', "bad_audio", "media.payload"),
         ('{"event":"media","payload":"AQ=="}', "bad_audio", "16-bit"),
         ('{"event":"mark"}', "bad_message", "mark.name"),
         ('{"event":"mark","name":""}', "bad_message", "mark.name"),
@@ -145,6 +146,18 @@ def test_a_playback_file_is_a_wave_that_others_can_read_but_not_find(tmp_path: P
         assert opened.readframes(1000) == pcm
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o711
+
+
+def test_how_long_a_file_plays_at_most(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    path.write_bytes(wav(b"\0" * 32_000))
+    assert 2.0 <= longest_s(path) < 2.01
+    path.write_bytes(wav(b"\0" * 32_000)[:40] + b"\xff\xff\xff\x7f" + b"\0" * 32_000)
+    assert longest_s(path) < 2.01, "whatever its head says"
+    path.write_bytes(b"\0" * 3250)
+    assert longest_s(path) == 2.0
+    path.unlink()
+    assert longest_s(path) == 600.0
 
 
 def test_files_are_removed_one_by_one_all_at_once_and_at_the_next_start(tmp_path: Path) -> None:

@@ -7,12 +7,13 @@ import wave
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
 from agents.reference.sound import tone
 from lab.audio import pcm
+from store.transfers import Open
 from tests.relay.house import AgentCall, House, ScriptedAgent, a_relay, house, run, until
 
 AT_ANSWER: dict[str, Any] = {"start": "answer", "notice": None, "days": 1}
@@ -179,6 +180,29 @@ def test_after_the_agents_own_notice_and_not_before(tmp_path: Path) -> None:
             _, spoken = sides(tmp_path, attempt)
             assert loudest(spoken, NOTICE_HZ) < 0.5
             assert loudest(spoken, AGENT_HZ) > 0.8
+
+    run(scenario())
+
+
+def test_an_agent_hears_of_it_while_another_is_to_take_over(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with recorder(tmp_path) as h, ScriptedAgent().listening() as agent, ScriptedAgent().listening() as expert:
+            attempt, call = await talking(h, agent, BY_AGENT)
+            await call.expect("answered")
+            h.book.under_way.append(
+                Open(uuid4(), attempt, "agent:next", None, None, False, None, uuid4(), "expert", expert.url)
+            )
+            following = await expert.call()
+            await following.expect("start")
+            await call.say(tone(NOTICE_HZ, 200))
+            await call.send("notice")
+            assert (await call.expect("recording"))["on"]
+            await following.send("ready")
+            await following.expect("answered")
+            await following.send("notice")
+            assert (await following.expect("recording"))["on"], "from its turn on it is the other one that is told"
+            assert len(call.seen("recording")) == 1
+            await over(h, attempt)
 
     run(scenario())
 

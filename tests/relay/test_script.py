@@ -13,6 +13,9 @@ from uuid import UUID
 import pytest
 
 from agents.reference.sound import tone
+from controller.relay import script
+from controller.relay.script import Script
+from controller.relay.switch import Switch
 from lab.audio.pcm import write_wav
 from tests.relay.house import House, a_relay, house, run, until
 
@@ -155,6 +158,56 @@ def test_a_voice_that_does_not_come_costs_its_call_alone(tmp_path: Path, program
         path = voice(tmp_path, slow=True) if program == "slow" else str(tmp_path / "nothing")
         async with house(tmp_path, tts_program=path, tts_timeout_s=0.3) as h:
             attempt = await h.dial("0122", agent_script=[{"text": "Hello"}])
+            await over(h, attempt, "announcement_failed")
+
+    run(scenario())
+
+
+def test_a_call_whose_turn_to_be_spoken_does_not_come_ends(tmp_path: Path) -> None:
+    """Two other texts are at work, each of them within its own time."""
+
+    async def scenario() -> None:
+        async with house(tmp_path, tts_program=voice(tmp_path, slow=True), tts_timeout_s=50, tts_call_timeout_s=0.5) as h:
+            attempts = [await h.dial("0122", agent_script=[{"text": "Hello"}]) for _ in range(3)]
+            for attempt in attempts:
+                await over(h, attempt, "announcement_failed")
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("lost", ["all ends", "the first end"])
+def test_an_end_that_is_not_heard_of_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: str) -> None:
+    heard, ends = Script.on_played, 0
+
+    def deaf(self: Script, playback: str, response: str, at: float) -> None:
+        nonlocal ends
+        ends += 1
+        if lost == "the first end" and ends > 1:
+            heard(self, playback, response, at)
+
+    monkeypatch.setattr(Script, "on_played", deaf)
+    monkeypatch.setattr(script, "_LATE_S", 0.2)
+
+    async def scenario() -> None:
+        async with house(tmp_path) as h:
+            sounds(h)
+            attempt = await h.dial("0122", agent_script=SCRIPT)
+            await over(h, attempt, "announcement_played")
+            assert FIRST + SECOND in h.heard(attempt), "nothing was cut off"
+
+    run(scenario())
+
+
+def test_what_the_switch_was_never_told_to_play_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(script, "_LATE_S", 0.2)
+    monkeypatch.setattr(Switch, "play", lambda *_: None)  # written into a link that breaks
+
+    async def scenario() -> None:
+        async with house(tmp_path) as h:
+            sounds(h)
+            attempt = await h.dial("0122", agent_script=SCRIPT)
             await over(h, attempt, "announcement_failed")
 
     run(scenario())

@@ -241,6 +241,36 @@ def test_a_callee_who_hangs_up_meanwhile_leaves_no_agent_behind(tmp_path: Path) 
     run(scenario())
 
 
+def test_a_callee_who_hangs_up_as_the_next_one_is_about_to_begin_leaves_no_agent_behind(tmp_path: Path) -> None:
+    """The first one takes its time to let go."""
+
+    async def scenario() -> None:
+        async with house(tmp_path) as h, ScriptedAgent().listening() as agent, ScriptedAgent().listening() as expert:
+            first, _ = await talking(h, agent)
+            session = h.relay.desk._sessions[first]
+            real = session._serving
+            assert real is not None
+
+            async def slow() -> None:
+                try:
+                    await asyncio.wait([real])
+                except asyncio.CancelledError:
+                    h.phones[first].hangup("NORMAL_CLEARING")
+                    real.cancel()
+                    await asyncio.wait([real])
+                    await until(lambda: session._next is None or session._next.cancelling(), "the call is over")
+
+            session._serving = asyncio.create_task(slow())
+            succession(h, first, expert.url)
+            following = await expert.call()
+            await following.send("ready")
+            assert (await following.expect("stop"))["reason"] == "hangup"
+            assert following.seen("answered") == []
+            await h.gone(first)
+
+    run(scenario())
+
+
 def test_a_relay_that_is_replaced_lets_the_two_talk_on(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with house(tmp_path, own_relay=False) as h, ScriptedAgent().listening() as agent:

@@ -195,6 +195,7 @@ def test_what_is_unknown_there_is_passed_over_and_what_is_broken_is_not(tmp_path
         ("no", "bad_json", "JSON"),
         ("[]", "bad_message", "object"),
         ('{"event":"media","media":{}}', "bad_audio", "media.payload"),
+        ('{"event":"media","media":{"payload":"é"}}', "bad_audio", "media.payload"),
         ('{"event":"media"}', "bad_message", "media"),
         ('{"event":"mark","mark":{"name":""}}', "bad_message", "mark.name"),
         ('{"event":"clear","streamSid":"MZ0"}', "bad_message", "streamSid"),

@@ -115,6 +115,20 @@ def test_no_transaction_of_ours_builds_an_index_over_a_table_that_grows() -> Non
             assert set(re.findall(rb"CREATE (?:UNIQUE )?INDEX \w+ ON (\w+)", migration.sql)) <= new | {b"agents"}
 
 
+def test_no_rule_is_held_against_all_of_a_table_that_grows() -> None:
+    """A CHECK that comes later is NOT VALID, or its ALTER TABLE reads every row under the strongest lock."""
+    growing = rb"calls|attempts|call_events|call_commands|outbox|recordings|call_results|webhook_deliveries|audit_entries"
+    seen = 0
+    for migration in read_migrations():
+        if migration.number >= 8:
+            sql = re.sub(rb"--[^\n]*", b"", migration.sql)
+            for table, deeds in re.findall(rb"ALTER TABLE (" + growing + rb")\b([^;]*)", sql):
+                checks = len(re.findall(rb"\bCHECK\s*[(]", deeds))
+                assert checks == deeds.count(b"NOT VALID"), f"{migration.name}: {table.decode()}"
+                seen += checks
+    assert seen > 5
+
+
 def test_each_number_is_used_once(tmp_path: Path) -> None:
     (tmp_path / "0001_first.sql").write_text("SELECT 1")
     (tmp_path / "0003_third.post.sql").write_text("SELECT 1")
