@@ -176,10 +176,10 @@ class Desk:
         if (session := self._sessions.get(wanted.attempt_id)) is not None:
             session.hand_to(wanted)
 
-    def not_transferred(self, attempt: UUID, action: str, reason: str) -> None:
-        """The second leg of a transfer of that attempt's came to nothing."""
-        if (session := self._sessions.get(attempt)) is not None:
-            session.not_transferred(action, reason)
+    def not_transferred(self, attempt: UUID, action: str, reason: str) -> bool:
+        """The second leg of a transfer of that attempt's came to nothing. False: it is not, or not yet, ours to say so."""
+        session = self._sessions.get(attempt)
+        return session is not None and session.not_transferred(action, reason)
 
     def _begin(self, attempt: UUID, *, resumed: bool = False, through: bool = False) -> CallSession:
         session = self._sessions[attempt] = CallSession(attempt, self._parts, resumed=resumed, put_through=through)

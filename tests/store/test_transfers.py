@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
@@ -164,6 +165,13 @@ def test_a_leg_that_came_to_nothing_leaves_room_for_another(world: World, talkin
     assert (row.ended, row.status, row.end_reason) == (True, "busy", "busy")
     commands.finish(world.db, row.command_id, f"{transfers.NOT_TRANSFERRED}: busy", at(9))
     assert ask(world, talking).kind == "requested"
+
+
+def test_asked_again_by_its_name_it_is_said_that_it_came_to_nothing(world: World, talking: UUID) -> None:
+    asked = ask(world, talking, action="once")
+    assert asked.failed is None
+    commands.finish(world.db, UUID(str(asked.command_id)), f"{transfers.NOT_TRANSFERRED}: no_answer", at(9))
+    assert ask(world, talking, action="once") == replace(asked, failed="no_answer")
 
 
 def test_what_is_not_on_the_list_or_against_a_rule_is_refused_and_nothing_is_written(world: World, talking: UUID) -> None:
