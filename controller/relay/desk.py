@@ -203,7 +203,7 @@ class Desk:
         elsewhere = False
         for attempt in {*await self._parts.book.live(), *self._sessions}:
             session = self._sessions.get(attempt)
-            if session is not None and session.leg.answered.is_set():
+            if session is not None and session.leg.answered.is_set() and not session.leg.transferring:
                 if not await switch.exists(attempt):
                     session.leg.hung_up(None, None)
                 continue
@@ -220,6 +220,8 @@ class Desk:
             if session is None and not self._closed and (answered or _rang(channel)) and _is_ours(channel, attempt):
                 log.warning("attempt %s: found under way, taken up again", attempt)
                 session = self._begin(attempt, resumed=answered is not None, through=put_through(channel))
+            elif session is not None and put_through(channel):
+                session.put_through()  # the event of that was missed
             if session is not None and answered:
                 session.leg.answer(answered)
                 if text_of(channel, "Channel-State") == "CS_EXECUTE":

@@ -11,6 +11,7 @@ import pytest
 
 from agents.reference.sound import tone
 from calls.verdict import Finding
+from controller.frames import text_of
 from lab.audio import pcm
 from store.transfers import Asked, Open
 from tests.relay.house import AgentCall, House, ScriptedAgent, a_relay, house, run, until
@@ -111,6 +112,29 @@ def test_what_came_of_it_is_told_by_the_relay_that_carries_the_call(tmp_path: Pa
                     h.phones[first].hangup("NORMAL_CLEARING")
                     h.book.ended.add(first)
                     await until(lambda: old.desk.count == 0, "the call is over")
+
+    run(scenario())
+
+
+def test_a_bridge_that_was_not_heard_of_is_seen(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with house(tmp_path) as h, ScriptedAgent().listening() as agent:
+            first, call = await talking(h, agent)
+            h.book.under_way.append(Open(uuid4(), first, None, uuid4(), "ringing", False, None))
+            leg = h.relay.desk._sessions[first].leg
+            await until(lambda: leg.transferring, "the relay knows of the transfer")
+            pass_on = h.relay.desk.on_event  # by the link, from its beginning
+            h.relay.news._on_event = lambda event: (
+                None if text_of(event, "Event-Name") == "CHANNEL_BRIDGE" else pass_on(event)
+            )
+            second = await h.dial(SILENT, first=first)
+            assert (await call.expect("stop"))["reason"] == "transferred"
+            await until(lambda: not any(h.phones[first].forks.values()), "nobody listens in")
+            await until(lambda: hears(h, second), "the two talk on")
+            h.phones[first].hangup("NORMAL_CLEARING")
+            for one in (first, second):
+                await h.gone(one)
+            assert h.book.reason() is None
 
     run(scenario())
 
