@@ -1,4 +1,4 @@
-"""Call tokens: signed, short-lived, good for one attempt of one call. Pure; time, keys and randomness come in.
+"""Call tokens: signed, short-lived, good for one agent in one attempt of one call. Pure; time, keys and randomness come in.
 
 It is what the agent of a call sends to read its configuration and to hand in its result: a JSON Web Token (RFC 7519) in
 compact form, signed by HMAC-SHA256 with a key of the tenant's that is shown to nobody. ``aud`` is ``runtime``: a token for
@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from calls.ids import call_ref, parse_ref
+from calls.ids import agent_ref, call_ref, parse_ref
 
 ISSUER, AUDIENCE = "trunkline", "runtime"
 #: Bytes that a key must have at least, and the random bytes that make a token's id.
@@ -43,17 +43,20 @@ class CallToken:
 
     call_id: UUID
     attempt_id: UUID
+    agent_id: UUID
     issued_at: datetime
     expires_at: datetime
     id: str
 
 
-def for_attempt(call_id: UUID, attempt_id: UUID, *, now: datetime, lasts: timedelta, random: bytes) -> CallToken:
+def for_attempt(
+    call_id: UUID, attempt_id: UUID, agent_id: UUID, *, now: datetime, lasts: timedelta, random: bytes
+) -> CallToken:
     """A new one from ``now`` on. ``random``: exactly :data:`ID_BYTES` bytes, else ``ValueError``."""
     if len(random) != ID_BYTES:
         raise ValueError(f"random: give exactly {ID_BYTES} bytes, not {len(random)}")
     issued = now.astimezone(UTC).replace(microsecond=0)
-    return CallToken(call_id, attempt_id, issued, issued + lasts, _base64(random))
+    return CallToken(call_id, attempt_id, agent_id, issued, issued + lasts, _base64(random))
 
 
 def longest_life(max_duration_s: int, grace_s: float) -> timedelta:
@@ -68,6 +71,7 @@ def sign(token: CallToken, key: bytes) -> str:
         "aud": AUDIENCE,
         "sub": call_ref(token.call_id),
         "attempt": str(token.attempt_id),
+        "agent": agent_ref(token.agent_id),
         "iat": int(token.issued_at.timestamp()),
         "exp": int(token.expires_at.timestamp()),
         "jti": token.id,
@@ -104,8 +108,8 @@ def check(text: str, key: bytes, now: datetime) -> CallToken:
 
 
 def _claimed(claims: Any) -> CallToken:
-    name, call, attempt = (claims[one] for one in ("jti", "sub", "attempt"))
-    if not all(isinstance(one, str) for one in (name, call, attempt)):
+    name, call, attempt, agent = (claims[one] for one in ("jti", "sub", "attempt", "agent"))
+    if not all(isinstance(one, str) for one in (name, call, attempt, agent)):
         raise TypeError("names are texts")
     if (claims["iss"], claims["aud"]) != (ISSUER, AUDIENCE) or _ID.fullmatch(name) is None:
         raise ValueError("not a call token")
@@ -113,7 +117,7 @@ def _claimed(claims: Any) -> CallToken:
     if any(type(time) is not int for time in times):
         raise TypeError("times are whole seconds")
     issued, expires = (datetime.fromtimestamp(time, UTC) for time in times)
-    return CallToken(parse_ref("call", call), UUID(attempt), issued, expires, name)
+    return CallToken(parse_ref("call", call), UUID(attempt), parse_ref("agent", agent), issued, expires, name)
 
 
 def _signature(body: str, key: bytes) -> bytes:

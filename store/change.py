@@ -28,6 +28,7 @@ from store.pool import Conn, Database
 from store.queries import load
 from store.records import recordset
 from store.rows import Attempt, Call
+from store.second_legs import Leg, ask_legs, call_off
 from store.work import CallWork, Context
 
 _SQL = load("change")
@@ -151,23 +152,40 @@ def apply_in(
     with conn.pipeline():
         if alone:
             conn.execute(_SQL["by_id"])
-        works, new, texts, clock = _read(conn, ordered, only_if or {}, now)
-        context = Context(rules, timers, clock, new_uuid7)
-        by_attempt = {attempt_id: work for work in works for attempt_id in work.attempts}
-        for position, evidence in enumerate(ordered):
-            if position % BREATH == BREATH - 1:
-                time.sleep(0)  # in a gevent process the dials run on meanwhile
-            work = by_attempt.get(evidence.attempt_id)
-            if work is not None and (evidence.attempt_id, evidence.key) in new:
-                new.discard((evidence.attempt_id, evidence.key))
-                work.see(_worded(evidence, texts), context)
-        _write(conn, works, clock)
+        works, by_attempt, legs, clock = _take(conn, ordered, rules, timers, only_if or {}, now)
+        if legs:
+            over = {id_ for work in works for id_ in work.ended_now}
+            if ends := call_off(conn, legs, over, clock):
+                _take(conn, ends, rules, timers, {}, clock)
         if any(work.ended_now for work in works):
             crash_point("change.end_written")
         if any(work.retry for work in works):
             crash_point("change.retry_decided")
         conn.commit()
     return [_applied(attempt_id, by_attempt.get(attempt_id)) for attempt_id in _named(ordered)]
+
+
+def _take(
+    conn: Conn,
+    ordered: Sequence[Evidence],
+    rules: RetryRules,
+    timers: Timers,
+    only_if: Mapping[UUID, Condition],
+    now: datetime | None,
+) -> tuple[list[CallWork], dict[UUID, CallWork], list[Leg], datetime]:
+    """Read, apply and write; the calls, the same by attempt, who is rung for them, and when it is."""
+    works, new, texts, legs, clock = _read(conn, ordered, only_if, now)
+    context = Context(rules, timers, clock, new_uuid7)
+    by_attempt = {attempt_id: work for work in works for attempt_id in work.attempts}
+    for position, evidence in enumerate(ordered):
+        if position % BREATH == BREATH - 1:
+            time.sleep(0)  # in a gevent process the dials run on meanwhile
+        work = by_attempt.get(evidence.attempt_id)
+        if work is not None and (evidence.attempt_id, evidence.key) in new:
+            new.discard((evidence.attempt_id, evidence.key))
+            work.see(_worded(evidence, texts), context)
+    _write(conn, works, clock)
+    return works, by_attempt, legs, clock
 
 
 def _worded(evidence: Evidence, texts: Mapping[UUID, Entries]) -> Evidence:
@@ -183,14 +201,17 @@ def _named(batch: Iterable[Evidence]) -> list[UUID]:
 
 def _read(
     conn: Conn, batch: Sequence[Evidence], only_if: Mapping[UUID, Condition], now: datetime | None
-) -> tuple[list[CallWork], set[tuple[UUID, str]], dict[UUID, Entries], datetime]:
-    """Lock and load; write the evidence down; which of it is new; by attempt the texts of its carrier; when it is."""
+) -> tuple[list[CallWork], set[tuple[UUID, str]], dict[UUID, Entries], list[Leg], datetime]:
+    """Lock and load; write the evidence down; which of it is new; by attempt the texts of its carrier; who is rung for
+    those that end; when it is.
+    """
     ids = {"ids": _named(batch)}
     # By position and in binary: the rows are wide, and this is the busiest path of all.
     calls = conn.execute(_SQL["lock_calls"], ids, binary=True)
     attempts = conn.execute(_SQL["lock_attempts"], ids, binary=True)
     ends = [evidence.attempt_id for evidence in batch if evidence.end is not None]
     past = ask_past(conn, ends) if ends else dict
+    legs = ask_legs(conn, ends) if ends else list
     texts = conn.execute(_SQL["reject_texts"], {"ids": ends}) if ends else None
     # Conditions need the locked rows first, which costs them a round trip more.
     keys = None if only_if else _write_down(conn, batch)
@@ -212,7 +233,7 @@ def _read(
         holding = {id_ for id_, attempt in by_id.items() if id_ not in only_if or only_if[id_].holds(attempt)}
         keys = _write_down(conn, [evidence for evidence in batch if evidence.attempt_id in holding])
     noted: dict[UUID, Entries] = dict(texts.fetchall()) if texts is not None else {}
-    return list(by_call.values()), {(attempt_id, key) for attempt_id, key in keys.fetchall()}, noted, clock
+    return list(by_call.values()), {(attempt_id, key) for attempt_id, key in keys.fetchall()}, noted, legs(), clock
 
 
 def ask_past(conn: Conn, ids: Sequence[UUID]) -> Callable[[], dict[UUID, list[Past]]]:

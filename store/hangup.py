@@ -13,19 +13,19 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from calls.evidence import End, Evidence, Source, State
 from calls.ids import new_uuid7
 from calls.retry import RetryRules
 from store.change import apply_in
 from store.facts import NO_TIMERS
 from store.pool import Conn, Database
 from store.queries import load
+from store.wish import CANCELED, put_done, put_down
 
 _SQL = load("hangup")
 
 HangupKind = Literal["canceled", "requested", "already_ended", "not_found"]
-#: Results of a command that nobody had to carry out.
-CANCELED, ALREADY_ENDED = "canceled", "already ended"
+#: Result of a command that nobody had to carry out: there was nothing to end.
+ALREADY_ENDED = "already ended"
 _KINDS: dict[str | None, HangupKind] = {CANCELED: "canceled", ALREADY_ENDED: "already_ended"}
 #: As call_commands demands; what a channel says of its end is one of them too.
 _WHO = frozenset({"customer", "agent", "operator", "platform"})
@@ -90,26 +90,10 @@ def request_in(conn: Conn, tenant_id: UUID, call_id: UUID, by: str, now: datetim
             same_verb(known[3], "hangup")
             return Hangup(_KINDS.get(known[2], "requested"), known[0], known[1])
     if locked[0]:
-        return Hangup("already_ended", _done(conn, params, ALREADY_ENDED), attempt_id)
-    conn.execute(_SQL["want_cancel"], {"call_id": call_id})
-    if state == State.QUEUED:
-        end = End(cause="customer_cancel", at=now, requested_by=by)
-        evidence = Evidence(attempt_id, f"cancel:{attempt_id}", Source.OPERATOR, State.ENDED, now, end)
-        # Before the end, which is committed as it is applied: the wish and what came of it are one transaction.
-        command_id = _done(conn, params, CANCELED)
-        # No rule is asked: the policy never retries what was asked to end.
-        apply_in(conn, [evidence], rules=RetryRules(), timers=NO_TIMERS, now=now)
-        return Hangup("canceled", command_id, attempt_id)
-    command = conn.execute(_SQL["add_command"], params).fetchone()
-    assert command is not None
-    conn.execute(_SQL["log_request"], params)
-    conn.execute(_SQL["notify"], {"payload": f"{switch or '-'} {attempt_id}"})
-    return Hangup("requested", command[0], attempt_id)
-
-
-def _done(conn: Conn, params: dict[str, object], result: str) -> UUID:
-    """The wish on record as carried out, so that it can be read like any other."""
-    row = conn.execute(_SQL["add_done"], {**params, "result": result}).fetchone()
-    assert row is not None
-    command_id: UUID = row[0]
-    return command_id
+        return Hangup("already_ended", put_done(conn, params, ALREADY_ENDED), attempt_id)
+    wish = put_down(conn, params, attempt_id, state)
+    if wish.end is None:
+        return Hangup("requested", wish.command_id, attempt_id)
+    # No rule is asked: the policy never retries what was asked to end.
+    apply_in(conn, [wish.end], rules=RetryRules(), timers=NO_TIMERS, now=now)
+    return Hangup("canceled", wish.command_id, attempt_id)

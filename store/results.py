@@ -1,4 +1,4 @@
-"""What agents hand in of their attempts: taken once, told, read as part of the call's record, and erased
+"""What agents hand in of their attempts: taken once of each agent, told, read as part of the call's record, and erased
 when its time is over.
 
 Nothing here is logged: it is what people said.
@@ -14,6 +14,7 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
+from calls.ids import agent_ref
 from store.pool import Conn, Database
 from store.queries import load
 from store.records import all_rows, one_row
@@ -41,6 +42,7 @@ class Result:
     """One row; ``body`` None: it was erased. ``turns`` and ``tool_calls`` count what there was."""
 
     attempt_id: UUID
+    agent_id: UUID
     call_id: UUID
     tenant_id: UUID
     outcome: str
@@ -63,13 +65,14 @@ class Taken:
 
 
 class OtherResult(RuntimeError):
-    """Another result of this attempt was taken before."""
+    """Another result of this agent for this attempt was taken before."""
 
 
 def brief(result: Result) -> dict[str, Any]:
     """What is told of it: in the answer to whoever handed it in, and in the webhook."""
     return {
         "attempt_id": str(result.attempt_id),
+        "agent_id": agent_ref(result.agent_id),
         "outcome": result.outcome,
         "summary": result.summary,
         "turn_count": result.turns,
@@ -89,9 +92,11 @@ def snapshot(result: Result, *, said: bool = True) -> dict[str, Any]:
     return {**told, "summary": summary, "data": None if body is None else body.get("data", {}), **parts}
 
 
-def take(db: Database, tenant_id: UUID, attempt_id: UUID, new: NewResult, *, days: int, now: datetime) -> Taken | None:
-    """Keep it, with its event and its webhook; None: no such attempt of the tenant's. ``days``: it is kept so long, where
-    neither call nor tenant says.
+def take(
+    db: Database, tenant_id: UUID, attempt_id: UUID, agent_id: UUID, new: NewResult, *, days: int, now: datetime
+) -> Taken | None:
+    """Keep it, with its event and its webhook; None: no such attempt, or no such agent, of the tenant's. ``days``: it is
+    kept so long, where neither call nor tenant says.
 
     Raises :class:`OtherResult`.
     """
@@ -100,7 +105,7 @@ def take(db: Database, tenant_id: UUID, attempt_id: UUID, new: NewResult, *, day
         locked = lock_call(conn, attempt_id)
         if locked is None or locked.call.tenant_id != tenant_id:
             return None
-        params = {"tenant_id": tenant_id, "attempt_id": attempt_id}
+        params = {"tenant_id": tenant_id, "attempt_id": attempt_id, "agent_id": agent_id}
         known = one_row(conn, Result, _SQL["get"], params)
         if known is not None:
             if known.fingerprint != new.fingerprint:
@@ -117,8 +122,10 @@ def take(db: Database, tenant_id: UUID, attempt_id: UUID, new: NewResult, *, day
             "now": now,
         }
         result = one_row(conn, Result, _SQL["insert"], {**params, **values})
-        assert result is not None, "its call is held"
-        put_down(conn, "call.result", locked, attempt_id, now, source="agent", data={"outcome": result.outcome})
+        if result is None:
+            return None
+        data = {"outcome": result.outcome, "agent_id": agent_ref(agent_id)}
+        put_down(conn, "call.result", locked, attempt_id, now, source="agent", data=data, of=agent_id)
         tell(conn, "call.result", locked, attempt_id, now, {"result": brief(result)})
         return Taken(result, again=False)
 
@@ -126,7 +133,7 @@ def take(db: Database, tenant_id: UUID, attempt_id: UUID, new: NewResult, *, day
 
 
 def list_results(db: Database, tenant_id: UUID, call_id: UUID) -> list[Result]:
-    """Those of one call of the tenant, by attempt."""
+    """Those of one call of the tenant, by attempt, then in the order in which they came."""
     with db.connection() as conn:
         return all_rows(conn, Result, _SQL["list"], {"tenant_id": tenant_id, "call_id": call_id})
 

@@ -59,8 +59,10 @@ def owner(system: Database, call_id: UUID, attempt_id: UUID) -> Owner | None:
         return one_row(conn, Owner, _SQL["whose"], {"call_id": call_id, "attempt_id": attempt_id})
 
 
-def config(db: Database, tenant_id: UUID, call_id: UUID, attempt_id: UUID) -> RuntimeCall | None:
-    """What the attempt's agent is to work with; None also for another tenant's call."""
-    params = {"tenant_id": tenant_id, "call_id": call_id, "attempt_id": attempt_id}
+def config(db: Database, tenant_id: UUID, call_id: UUID, attempt_id: UUID, agent_id: UUID) -> RuntimeCall | None:
+    """What that agent is to work with; None also for another tenant's call, and where the call is not (and will not be, by a
+    transfer under way) that agent's.
+    """
+    params = {"tenant_id": tenant_id, "call_id": call_id, "attempt_id": attempt_id, "agent_id": agent_id}
     with db.connection() as conn:
         return one_row(conn, RuntimeCall, _SQL["config"], params)

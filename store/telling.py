@@ -45,10 +45,19 @@ def lock_call(conn: Conn, attempt_id: UUID) -> Locked | None:
 
 
 def put_down(
-    conn: Conn, kind: str, locked: Locked, attempt_id: UUID, at: datetime, *, source: str, data: Mapping[str, Any]
+    conn: Conn,
+    kind: str,
+    locked: Locked,
+    attempt_id: UUID,
+    at: datetime,
+    *,
+    source: str,
+    data: Mapping[str, Any],
+    of: UUID | None = None,
 ) -> None:
-    """The event in the call's log, once per attempt and ``kind``."""
-    event = {"call_id": locked.call.id, "attempt_id": attempt_id, "type": kind, "at": at, "source": source}
+    """The event in the call's log, once per ``kind`` and attempt, or, where it is ``of`` one of several, each of those."""
+    dedupe = f"{kind}:{attempt_id}" if of is None else f"{kind}:{attempt_id}:{of}"
+    event = {"call_id": locked.call.id, "attempt_id": attempt_id, "type": kind, "at": at, "source": source, "dedupe": dedupe}
     conn.execute(_SQL["log"], {**event, "data": Jsonb(dict(data))})
 
 

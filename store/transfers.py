@@ -61,13 +61,14 @@ class Terms:
 @dataclass(frozen=True, slots=True)
 class Asked:
     """``command_id``: the action. ``status``: where the call is that is not in progress. ``findings``: which rules forbid
-    the second leg now.
+    the second leg now. ``failed``: it was requested before, and this is why it came to nothing.
     """
 
     kind: Kind
     command_id: UUID | None = None
     status: str | None = None
     findings: Sequence[Finding] = ()
+    failed: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +219,9 @@ def _request(
         same_verb(known[1], "transfer")
         if any(known[2].get(name) != args.get(name) for name in ("to", "agent")):
             raise OtherAction("an action of this name was another transfer")
-        return Asked("requested", known[0])
+        result = known[3] or ""
+        vain = result.startswith(NOT_TRANSFERRED)
+        return Asked("requested", known[0], failed=result.removeprefix(f"{NOT_TRANSFERRED}: ") if vain else None)
     first = _read(conn, params)
     latest = conn.execute(_HANGUP["lock_latest"], params).fetchone()
     assert first is not None

@@ -19,7 +19,7 @@ _MOST = 4
 
 
 class Asking:
-    """One conversation's. ``tell(name, status, reason)``: requested, refused (with the reason) or failed."""
+    """One conversation's. ``tell(name, status, reason)``: requested, refused or failed (both with the reason)."""
 
     def __init__(self, leg: Leg, call: RelayCall, tell: Callable[[str, str, str | None], None]) -> None:
         self._leg = leg
@@ -46,6 +46,9 @@ class Asking:
             log.warning("attempt %s: a transfer cannot be asked for: %s", self._leg.attempt, error)
             self._tell(wanted.id, "refused", "unavailable")
         else:
+            if asked.failed is not None:  # asked again, by an agent that was connected again
+                self._tell(wanted.id, "failed", asked.failed)
+                return
             reason = next((one.code for one in asked.findings), asked.kind)
             requested = asked.kind == "requested"
             self._leg.transferring |= requested

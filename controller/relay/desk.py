@@ -176,10 +176,10 @@ class Desk:
         if (session := self._sessions.get(wanted.attempt_id)) is not None:
             session.hand_to(wanted)
 
-    def not_transferred(self, attempt: UUID, action: str, reason: str) -> None:
-        """The second leg of a transfer of that attempt's came to nothing."""
-        if (session := self._sessions.get(attempt)) is not None:
-            session.not_transferred(action, reason)
+    def not_transferred(self, attempt: UUID, action: str, reason: str) -> bool:
+        """The second leg of a transfer of that attempt's came to nothing. False: it is not, or not yet, ours to say so."""
+        session = self._sessions.get(attempt)
+        return session is not None and session.not_transferred(action, reason)
 
     def _begin(self, attempt: UUID, *, resumed: bool = False, through: bool = False) -> CallSession:
         session = self._sessions[attempt] = CallSession(attempt, self._parts, resumed=resumed, put_through=through)
@@ -203,7 +203,7 @@ class Desk:
         elsewhere = False
         for attempt in {*await self._parts.book.live(), *self._sessions}:
             session = self._sessions.get(attempt)
-            if session is not None and session.leg.answered.is_set():
+            if session is not None and session.leg.answered.is_set() and not session.leg.transferring:
                 if not await switch.exists(attempt):
                     session.leg.hung_up(None, None)
                 continue
@@ -220,6 +220,8 @@ class Desk:
             if session is None and not self._closed and (answered or _rang(channel)) and _is_ours(channel, attempt):
                 log.warning("attempt %s: found under way, taken up again", attempt)
                 session = self._begin(attempt, resumed=answered is not None, through=put_through(channel))
+            elif session is not None and put_through(channel):
+                session.put_through()  # the event of that was missed
             if session is not None and answered:
                 session.leg.answer(answered)
                 if text_of(channel, "Channel-State") == "CS_EXECUTE":

@@ -47,7 +47,7 @@ class Person:
         await leg.ended()
 
     async def _ask(self, number: str) -> str | None:
-        """None: it is rung, or is going to be; else why not."""
+        """None: it is rung, or is going to be; else why not. Raises :class:`Failed` where it was rung in vain before."""
         refused = "unavailable"
         try:
             async with asyncio.timeout(_ROW_S):
@@ -57,6 +57,8 @@ class Person:
                     except BookClosed as error:
                         refused = f"unavailable: {error}"
                     else:
+                        if asked.failed is not None:
+                            raise Failed("agent_unreachable", f"the second leg: {asked.failed}")
                         if asked.kind == "requested":
                             return None
                         refused = next((one.code for one in asked.findings), asked.kind)

@@ -25,11 +25,12 @@ class RuntimeAccess:
 
 
 def runtime_access(call: RelayCall, settings: Settings, now: datetime) -> RuntimeAccess:
-    """A new token of the attempt; nothing where its tenant has no key to sign it with."""
+    """A new token of the attempt for its agent; nothing where its tenant has no key to sign it with."""
     if not call.token_key:
         return RuntimeAccess(None, {})
     lasts = longest_life(call.max_duration_s, settings.runtime_grace_s)
-    token = for_attempt(call.call_id, call.attempt_id, now=now, lasts=lasts, random=os.urandom(ID_BYTES))
+    whose = (call.call_id, call.attempt_id, call.agent_id)
+    token = for_attempt(*whose, now=now, lasts=lasts, random=os.urandom(ID_BYTES))
     text, name = sign(token, call.token_key), call_ref(call.call_id)
     base = f"{settings.runtime_url_base}/internal/calls/{name}" if settings.runtime_url_base else None
     facts = {

@@ -106,10 +106,15 @@ class CallSession:
         """A transfer is under way: its second leg is to end with this one."""
         self.leg.transferring = True
 
-    def not_transferred(self, action: str, reason: str) -> None:
-        """A second leg that was asked for came to nothing; whoever talks goes on."""
+    def not_transferred(self, action: str, reason: str) -> bool:
+        """A second leg that was asked for came to nothing; whoever talks goes on. False: nobody of ours talks
+        (yet), or the call is let go of.
+        """
+        if self._talk is None or self.leg.over.done():
+            return False
         if isinstance(self._talk, Conversation | Person):
             self._talk.on_transfer(action, "failed", reason)
+        return True
 
     def hand_to(self, wanted: Open) -> None:
         """Another agent of the tenant's is to take over; told again, nothing more."""

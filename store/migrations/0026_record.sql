@@ -1,5 +1,6 @@
 -- What an agent of ours or a customer's own asks of us in a call, and hands in after it: a key per tenant that signs call tokens, an
--- agent's own settings for its calls, and one result per attempt. It only adds: processes of the version before go on beside it.
+-- agent's own settings for its calls, and what each agent of an attempt says came of it. It only adds: processes of the version
+-- before go on beside it.
 --
 -- The strongest lock of each table first, and in everybody's order. Of what there is only tenants, which is small, is written anew.
 
@@ -16,7 +17,8 @@ COMMENT ON COLUMN agents.runtime IS 'prompt, voice, tools, variables and what el
 -- What the agent says of an attempt, as it says it. No rule here looks into what was said: a row that breaks one would be quoted
 -- in the log.
 CREATE TABLE call_results (
-    attempt_id      uuid PRIMARY KEY REFERENCES attempts,
+    attempt_id      uuid NOT NULL REFERENCES attempts,
+    agent_id        uuid NOT NULL REFERENCES agents,   -- whose it is; a call that was handed on had several
     call_id         uuid NOT NULL REFERENCES calls,
     tenant_id       uuid NOT NULL REFERENCES tenants,
     outcome         text NOT NULL,
@@ -27,7 +29,8 @@ CREATE TABLE call_results (
     fingerprint     bytea NOT NULL CHECK (octet_length(fingerprint) = 32),  -- SHA-256 of what was sent, in one form
     received_at     timestamptz NOT NULL,
     retention_until timestamptz NOT NULL,
-    erased_at       timestamptz
+    erased_at       timestamptz,
+    PRIMARY KEY (attempt_id, agent_id)
 );
 CREATE INDEX call_results_call ON call_results (call_id);
 CREATE INDEX call_results_retention ON call_results (retention_until) WHERE erased_at IS NULL;

@@ -6,7 +6,7 @@ WHERE c.tenant_id = %(tenant_id)s AND c.id = %(call_id)s FOR NO KEY UPDATE OF c;
 
 -- name: find_action
 -- By the asker's name, or by its own id: a try before this one may have been committed though its connection was lost.
-SELECT id, verb, args FROM call_commands WHERE call_id = %(call_id)s AND (action = %(action)s OR id = %(id)s);
+SELECT id, verb, args, result FROM call_commands WHERE call_id = %(call_id)s AND (action = %(action)s OR id = %(id)s);
 
 -- name: add
 -- Each wish is a row of its own. Under a name that no switch has, as those for a recording are: a controller of before migration

@@ -18,5 +18,5 @@ UPDATE calls SET sequence = %(sequence)s WHERE id = %(call_id)s;
 
 -- name: log
 INSERT INTO call_events (call_id, attempt_id, dedupe, source, type, at, data)
-VALUES (%(call_id)s, %(attempt_id)s, %(type)s || ':' || %(attempt_id)s::uuid, %(source)s, %(type)s, %(at)s, %(data)s)
+VALUES (%(call_id)s, %(attempt_id)s, %(dedupe)s, %(source)s, %(type)s, %(at)s, %(data)s)
 ON CONFLICT (call_id, dedupe) DO NOTHING;

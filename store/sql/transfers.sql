@@ -46,3 +46,10 @@ UPDATE call_commands SET done_at = %(now)s, result = %(result)s WHERE id = %(id)
 SELECT l.tenant_id, l.id FROM attempts a JOIN call_commands m ON m.call_id = a.call_id AND m.attempt_id = a.id AND m.verb = 'transfer'
 JOIN calls l ON l.id = (m.args ->> 'call')::uuid
 WHERE a.id = %(attempt_id)s AND NOT l.ended;
+
+-- name: waited_for
+-- Second legs of transfers that are under way, by the attempts of their first legs. OFFSET 0: those few commands come first.
+SELECT m.attempt_id, l.tenant_id, l.id
+FROM (SELECT attempt_id, (args ->> 'call')::uuid AS call_id FROM call_commands
+      WHERE attempt_id = ANY(%(ids)s) AND done_at IS NULL AND verb = 'transfer' OFFSET 0) m
+JOIN calls l ON l.id = m.call_id AND NOT l.ended;

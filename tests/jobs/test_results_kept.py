@@ -19,7 +19,7 @@ def test_what_was_said_goes_when_its_time_is_over(world: World, monkeypatch: pyt
     calls = [world.accept() for _ in range(5)]
     for call in calls:
         new = NewResult("done", "what was said", {"data": {"a": 1}}, bytes(32))
-        taken = results.take(world.db, world.tenant.id, call.attempt_id, new, days=2, now=T0)
+        taken = results.take(world.db, world.tenant.id, call.attempt_id, world.agent_id, new, days=2, now=T0)
         assert taken is not None
     watchdog, seconds = Watchdog(world.db, options(world)), 1000.0
 

@@ -78,6 +78,7 @@ class MemoryBook:
     asked_transfers: list[tuple[str | UUID, str | None, str]] = field(default_factory=list)
     transfer_answer: transfers.Asked = field(default_factory=lambda: transfers.Asked("requested", uuid4()))
     under_way: list[transfers.Open] = field(default_factory=list)
+    looks: int = 0  # for those
     through: list[UUID] = field(default_factory=list)
     failed_transfers: dict[UUID, str] = field(default_factory=dict)
     handed: list[UUID | None] = field(default_factory=list)
@@ -117,6 +118,7 @@ class MemoryBook:
         return self.transfer_answer
 
     async def open_transfers(self) -> list[transfers.Open]:
+        self.looks += 1
         return list(self.under_way)
 
     def put_through(self, attempt: UUID) -> None:

@@ -106,7 +106,8 @@ def test_no_audio_of_the_callee_leaves_before_the_answer(tmp_path: Path) -> None
             given = start["runtime"]
             assert given["token"] == call.headers["X-Trunkline-Call-Token"]
             token = check(given["token"], TOKEN_KEY, datetime.now(UTC))
-            assert (token.attempt_id, token.call_id) == (attempt, h.book.calls[attempt].call_id)
+            of = h.book.calls[attempt]
+            assert (token.attempt_id, token.call_id, token.agent_id) == (attempt, of.call_id, of.agent_id)
             assert given["expires_at"] == token.expires_at.isoformat()
             where = f"https://calls.example.com/internal/calls/{start['call']['id']}"
             assert (given["config_url"], given["result_url"]) == (f"{where}/runtime-config", f"{where}/result")

@@ -11,9 +11,12 @@ import pytest
 
 from agents.reference.sound import tone
 from calls.verdict import Finding
+from controller.frames import text_of
 from lab.audio import pcm
 from store.transfers import Asked, Open
 from tests.relay.house import AgentCall, House, ScriptedAgent, a_relay, house, run, until
+from tests.relay.test_drain import draining
+from tests.relay.test_failures import closed_port
 
 #: Speaks at 440 Hz; is silent; busy.
 SPEAKS, SILENT = "0121", "0122"
@@ -81,6 +84,75 @@ def test_a_second_leg_that_comes_to_nothing_leaves_the_agent_where_it_is(tmp_pat
             assert h.book.failed_transfers == {over.command_id: "busy"}
             await call.say(tone(700, 400))
             await until(lambda: hears(h, first, 700), "the agent talks on")
+            h.phones[first].hangup("NORMAL_CLEARING")
+            await h.gone(first)
+
+    run(scenario())
+
+
+def test_what_came_of_it_is_told_by_the_relay_that_carries_the_call(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with house(tmp_path, own_relay=False) as h, ScriptedAgent().listening() as agent:
+            port = closed_port()
+            async with a_relay(h, relay_port=port) as old:
+                h.relay = old
+                first, call = await talking(h, agent)
+                await until(lambda: call.audio, "a conversation")
+                async with draining(old), a_relay(h, relay_port=port) as h.relay:
+                    old.desk.not_transferred, told = (lambda *_: False), old.desk.not_transferred  # type: ignore[method-assign]
+                    rung = Open(uuid4(), first, "agent:sales", uuid4(), "busy", True, "busy")
+                    looks = h.book.looks
+                    h.book.under_way.append(rung)
+                    await until(lambda: h.book.looks >= looks + 4, "the next relay, which has no word with the agent, looks")
+                    assert h.book.failed_transfers == {}
+                    old.desk.not_transferred = told  # type: ignore[method-assign]
+                    heard = await until(lambda: call.seen("transfer"), "the agent hears of it")
+                    assert [(one["id"], one["status"], one["reason"]) for one in heard] == [("sales", "failed", "busy")]
+                    await until(lambda: h.book.failed_transfers == {rung.command_id: "busy"}, "it is on record")
+                    h.phones[first].hangup("NORMAL_CLEARING")
+                    h.book.ended.add(first)
+                    await until(lambda: old.desk.count == 0, "the call is over")
+
+    run(scenario())
+
+
+def test_a_bridge_that_was_not_heard_of_is_seen(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with house(tmp_path) as h, ScriptedAgent().listening() as agent:
+            first, call = await talking(h, agent)
+            h.book.under_way.append(Open(uuid4(), first, None, uuid4(), "ringing", False, None))
+            leg = h.relay.desk._sessions[first].leg
+            await until(lambda: leg.transferring, "the relay knows of the transfer")
+            pass_on = h.relay.desk.on_event  # by the link, from its beginning
+            h.relay.news._on_event = lambda event: (
+                None if text_of(event, "Event-Name") == "CHANNEL_BRIDGE" else pass_on(event)
+            )
+            second = await h.dial(SILENT, first=first)
+            assert (await call.expect("stop"))["reason"] == "transferred"
+            await until(lambda: not any(h.phones[first].forks.values()), "nobody listens in")
+            await until(lambda: hears(h, second), "the two talk on")
+            h.phones[first].hangup("NORMAL_CLEARING")
+            for one in (first, second):
+                await h.gone(one)
+            assert h.book.reason() is None
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("kind", ["websocket", "sip"])
+def test_what_was_tried_in_vain_before_is_told_to_whoever_asks_again(tmp_path: Path, kind: str) -> None:
+    async def scenario() -> None:
+        async with house(tmp_path) as h, ScriptedAgent().listening() as agent:
+            h.book.transfer_answer = Asked("requested", uuid4(), failed="busy")
+            if kind == "sip":
+                first = await h.dial(SPEAKS, agent_kind="sip", agent_number=TO)
+                await h.gone(first)
+                assert h.book.reason() == "agent_unreachable"
+                return
+            first, call = await talking(h, agent)
+            await call.send("transfer", id="sales", to=TO)
+            told = await call.expect("transfer")
+            assert told == {"event": "transfer", "id": "sales", "status": "failed", "reason": "busy"}
             h.phones[first].hangup("NORMAL_CLEARING")
             await h.gone(first)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
@@ -95,15 +96,64 @@ def test_it_is_dialed_on_the_switch_of_the_first_and_while_that_lasts(world: Wor
     assert ask(world, talking).kind == "pending", "it was put through"
 
 
+def hangups(world: World, attempt: UUID) -> list[tuple[str, str | None]]:
+    """(who wanted it, where it is to be carried out) of those that nobody has carried out."""
+    open_ = commands.open_for_attempt(world.db, attempt)
+    return [(one.requested_by, one.switch) for one in open_ if one.verb == "hangup"]
+
+
 def test_when_the_first_is_over_nobody_is_rung_for_it(world: World, talking: UUID) -> None:
     (first,) = world.attempt_list(talking)
     leg = leg_of(world, ask(world, talking))
     world.apply(world.answered_end(first.id, 7, 5))
-    assert claimed(world, leg) == claim.Refused("elsewhere")
-    transfers.call_off(world.db, first.id, at(8))
-    assert (world.call(leg).status, world.call(leg).hangup_by) == ("canceled", "platform")
+    assert (world.call(leg).status, world.call(leg).hangup_by) == ("canceled", "platform"), "no relay has to see it"
+    assert claimed(world, leg) == claim.Refused("canceled")
+    assert world.told(leg)[-1] == (2, "call.canceled")
     assert [one.result for one in commands.list_actions(world.db, world.tenant.id, talking)] == ["ended"]
+    assert [one.result for one in commands.list_actions(world.db, world.tenant.id, leg)] == ["canceled"]
     assert ask(world, talking).kind == "not_in_progress"
+    transfers.call_off(world.db, first.id, at(8))
+    assert world.told(leg)[-1] == (2, "call.canceled"), "a relay that saw it too changes nothing"
+
+
+@pytest.mark.parametrize("state", [State.DIALING, State.RINGING])
+def test_a_phone_that_rings_for_a_call_that_is_over_is_hung_up(world: World, talking: UUID, state: State) -> None:
+    (first,) = world.attempt_list(talking)
+    leg = leg_of(world, ask(world, talking))
+    had = claimed(world, leg)
+    assert isinstance(had, claim.Claimed)
+    if state is State.RINGING:
+        world.apply(world.seen(had.attempt_id, State.RINGING, 9))
+    assert hangups(world, had.attempt_id) == []
+    world.apply(world.answered_end(first.id, 10, 5))
+    assert hangups(world, had.attempt_id) == [("platform", "fs1")]
+    assert world.rows("SELECT cancel_requested FROM calls WHERE id = %s", leg) == [(True,)]
+    transfers.call_off(world.db, first.id, at(11))
+    assert len(hangups(world, had.attempt_id)) == 1, "one wish, whoever has it too"
+    world.apply(world.ended(had.attempt_id, "ORIGINATOR_CANCEL", 12))
+    assert world.call(leg).ended
+    assert hangups(world, had.attempt_id) == []
+
+
+def test_legs_that_end_together_leave_no_wish_behind(world: World, talking: UUID) -> None:
+    (first,) = world.attempt_list(talking)
+    leg = leg_of(world, ask(world, talking))
+    had = claimed(world, leg)
+    assert isinstance(had, claim.Claimed)
+    world.apply(world.busy(had.attempt_id, 9), world.answered_end(first.id, 9, 5))
+    assert (world.call(leg).status, world.call(talking).status) == ("busy", "completed")
+    assert commands.list_actions(world.db, world.tenant.id, leg) == []
+
+
+def test_a_leg_that_was_put_through_is_the_switchs_to_end(world: World, talking: UUID) -> None:
+    (first,) = world.attempt_list(talking)
+    leg = leg_of(world, ask(world, talking))
+    had = claimed(world, leg)
+    assert isinstance(had, claim.Claimed)
+    world.apply(world.seen(had.attempt_id, State.IN_PROGRESS, 9))
+    transfers.bridged(world.db, had.attempt_id, at(9))
+    world.apply(world.answered_end(first.id, 20, 5))
+    assert hangups(world, had.attempt_id) == []
 
 
 def test_a_leg_that_came_to_nothing_leaves_room_for_another(world: World, talking: UUID) -> None:
@@ -115,6 +165,13 @@ def test_a_leg_that_came_to_nothing_leaves_room_for_another(world: World, talkin
     assert (row.ended, row.status, row.end_reason) == (True, "busy", "busy")
     commands.finish(world.db, row.command_id, f"{transfers.NOT_TRANSFERRED}: busy", at(9))
     assert ask(world, talking).kind == "requested"
+
+
+def test_asked_again_by_its_name_it_is_said_that_it_came_to_nothing(world: World, talking: UUID) -> None:
+    asked = ask(world, talking, action="once")
+    assert asked.failed is None
+    commands.finish(world.db, UUID(str(asked.command_id)), f"{transfers.NOT_TRANSFERRED}: no_answer", at(9))
+    assert ask(world, talking, action="once") == replace(asked, failed="no_answer")
 
 
 def test_what_is_not_on_the_list_or_against_a_rule_is_refused_and_nothing_is_written(world: World, talking: UUID) -> None:

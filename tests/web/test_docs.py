@@ -206,9 +206,10 @@ def _recorded(world: World, call: str) -> str:
 def _handed_in(world: World, call: str) -> None:
     """Its agent handed in what came of it."""
     attempt = calls.list_attempts(world.database, world.ours.id, UUID(call[5:]))[0].id
+    agent = world.our_agent.id
     turns = [{"speaker": "agent", "text": "Hello."}]
     new = NewResult("done", "All is well.", {"data": {}, "transcript": turns}, bytes(32))
-    assert results.take(world.database, world.ours.id, attempt, new, days=1, now=datetime.now(UTC)) is not None
+    assert results.take(world.database, world.ours.id, attempt, agent, new, days=1, now=datetime.now(UTC)) is not None
 
 
 def _suppress(api: Api) -> None:

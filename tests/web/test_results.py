@@ -13,10 +13,11 @@ import pytest
 from psycopg.types.json import Jsonb
 from werkzeug.test import TestResponse
 
+from calls.ids import agent_ref, parse_ref
 from store import keys, recordings, results, tenants
 from store.pool import Database
 from tests.web.conftest import Api, Clock, World, named
-from tests.web.test_runtime import Placed, placed, token_of
+from tests.web.test_runtime import Placed, key_of, placed, token, token_of
 
 Order = Callable[..., dict[str, Any]]
 SECRET_WORDS = "my account number is 4711"
@@ -99,6 +100,30 @@ def test_it_is_taken_once(api: Api, call: Placed, bearer: str) -> None:
     other = hand_in(api, call, bearer, {**RESULT, "outcome": "refused"})
     assert (other.status_code, other.get_json()["code"]) == (409, "result_taken")
     assert api.get(f"/v1/calls/{call.id}/results").get_json()["data"][0]["outcome"] == "appointment_booked"
+
+
+def test_each_agent_of_a_call_that_was_handed_on_has_one_of_its_own(
+    api: Api, world: World, heard: None, order: Order
+) -> None:
+    call = placed(api, world.database, order())
+    made = api.post("/v1/agents", {"name": "second", "kind": "websocket", "url": "wss://bot.example.com/talk"})
+    second = parse_ref("agent", made.get_json()["id"])
+    bearer = token_of(world.database, world.ours.id, call)
+    other = token(key_of(world.database, world.ours.id), call.call, call.attempt, second)
+    assert hand_in(api, call, bearer, {"outcome": "handed_on", "summary": SECRET_WORDS}).status_code == 201
+    assert hand_in(api, call, other).status_code == 201
+    assert hand_in(api, call, other, {**RESULT, "outcome": "refused"}).get_json()["code"] == "result_taken"
+    told = [(one["agent_id"], one["outcome"]) for one in api.get(f"/v1/calls/{call.id}/results").get_json()["data"]]
+    assert told == [(agent_ref(world.our_agent.id), "handed_on"), (made.get_json()["id"], RESULT["outcome"])]
+    webhooks = [
+        body["data"]["result"]["agent_id"] for _, kind, body in told_of(world.database, call) if kind == "call.result"
+    ]
+    assert webhooks == [agent for agent, _ in told]
+    events = api.get(f"/v1/calls/{call.id}/record").get_json()["events"]
+    assert [(one["type"], one["count"]) for one in events if one["type"] == "call.result"] == [("call.result", 2)]
+    erased = api.send("DELETE", f"/v1/calls/{call.id}/results").get_json()["data"]
+    assert [one["erased_at"] is None for one in erased] == [False, False]
+    assert_nothing_is_left(world.database, call)
 
 
 def test_of_many_at_once_one_is_taken(api: Api, call: Placed, bearer: str, world: World, heard: None) -> None:

@@ -10,11 +10,12 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from psycopg.types.json import Jsonb
 from werkzeug.test import TestResponse
 
 from calls.call_token import ID_BYTES, for_attempt, sign
 from calls.ids import agent_ref, call_ref, parse_ref
-from store import agents
+from store import agents, transfers
 from store.pool import Database
 from tests.web.conftest import Api, Clock, World, named
 
@@ -61,13 +62,20 @@ def key_of(database: Database, tenant_id: UUID) -> bytes:
     return bytes(row[0])
 
 
-def token(key: bytes, call: UUID, attempt: UUID, *, lasts: timedelta = timedelta(hours=3)) -> str:
-    made = for_attempt(call, attempt, now=datetime.now(UTC), lasts=lasts, random=os.urandom(ID_BYTES))
+def agent_of(database: Database, call: UUID) -> UUID:
+    with database.connection() as conn:
+        row = conn.execute("SELECT agent_id FROM calls WHERE id = %s", (call,)).fetchone()
+    assert row is not None
+    return UUID(str(row[0]))
+
+
+def token(key: bytes, call: UUID, attempt: UUID, agent: UUID, *, lasts: timedelta = timedelta(hours=3)) -> str:
+    made = for_attempt(call, attempt, agent, now=datetime.now(UTC), lasts=lasts, random=os.urandom(ID_BYTES))
     return sign(made, key)
 
 
 def token_of(database: Database, tenant_id: UUID, call: Placed) -> str:
-    return token(key_of(database, tenant_id), call.call, call.attempt)
+    return token(key_of(database, tenant_id), call.call, call.attempt, agent_of(database, call.call))
 
 
 def ask(api: Api, call: str, bearer: str) -> TestResponse:
@@ -120,10 +128,12 @@ def test_nobody_else_is_given_anything(api: Api, world: World, order: Order) -> 
         "a token of another call of ours": (ours.id, token_of(world.database, world.ours.id, other)),
         "a token of ours for their call": (theirs.id, good),
         "a token of theirs for our call": (ours.id, token_of(world.database, world.theirs.id, theirs)),
-        "our call and attempt, signed by them": (ours.id, token(their_key, ours.call, ours.attempt)),
-        "our call, another's attempt, signed by us": (ours.id, token(our_key, ours.call, other.attempt)),
-        "our call, their attempt, signed by us": (ours.id, token(our_key, ours.call, theirs.attempt)),
-        "their call, signed by us": (theirs.id, token(our_key, theirs.call, theirs.attempt)),
+        "our call and attempt, signed by them": (ours.id, token(their_key, ours.call, ours.attempt, world.our_agent.id)),
+        "our call, another's attempt, signed by us": (ours.id, token(our_key, ours.call, other.attempt, world.our_agent.id)),
+        "our call, their attempt, signed by us": (ours.id, token(our_key, ours.call, theirs.attempt, world.our_agent.id)),
+        "their call, signed by us": (theirs.id, token(our_key, theirs.call, theirs.attempt, world.our_agent.id)),
+        "our call and attempt, another agent of ours": (ours.id, token(our_key, ours.call, ours.attempt, uuid4())),
+        "our call and attempt, an agent of theirs": (ours.id, token(our_key, ours.call, ours.attempt, world.their_agent.id)),
         "an API key": (ours.id, world.our_key),
         "no token at all": (ours.id, "nonsense"),
         "cut off": (ours.id, good[:-1]),
@@ -133,6 +143,29 @@ def test_nobody_else_is_given_anything(api: Api, world: World, order: Order) -> 
     told = {what: ask(api, call, bearer) for what, (call, bearer) in wrong.items()}
     assert {what: response.status_code for what, response in told.items()} == dict.fromkeys(wrong, 404)
     assert len({response.get_json()["detail"] for response in told.values()}) == 1
+
+
+def test_after_a_handover_the_settings_of_the_next_agent_are_that_ones_alone(
+    api: Api, world: World, order: Order, agent_id: str
+) -> None:
+    made = api.post("/v1/agents", {"name": "expert", "kind": "websocket", "url": URL, "runtime": {"prompt": "Secret."}})
+    expert = parse_ref("agent", made.get_json()["id"])
+    call = placed(api, world.database, order(agent_id=agent_id))
+    old = token_of(world.database, world.ours.id, call)
+    new = token(key_of(world.database, world.ours.id), call.call, call.attempt, expert)
+    assert ask(api, call.id, new).status_code == 404
+    with world.database.connection() as conn:
+        args = Jsonb({"agent": str(expert)})
+        sql = """INSERT INTO call_commands (id, call_id, attempt_id, switch, verb, args, requested_by, created_at)
+                 VALUES (%s, %s, %s, 'fs1 transfer', 'transfer', %s, 'customer', now())"""
+        conn.execute(sql, (command := uuid4(), call.call, call.attempt, args))
+    # It gets ready while the first one talks on.
+    assert ask(api, call.id, new).get_json()["prompt"] == "Secret."
+    assert ask(api, call.id, old).get_json()["prompt"] == RUNTIME["prompt"]
+    wanted = transfers.Open(command, call.attempt, None, None, None, False, None, expert)
+    transfers.handed_on(world.database, wanted, datetime.now(UTC))
+    assert ask(api, call.id, new).get_json()["agent"]["name"] == "expert"
+    assert ask(api, call.id, old).status_code == 404
 
 
 def test_without_a_token_it_is_said_what_is_missing(api: Api, world: World, order: Order) -> None:
@@ -168,7 +201,8 @@ def test_it_is_good_for_a_time_after_the_end_and_then_says_so(api: Api, world: W
 
 def test_one_that_says_itself_that_it_is_over_is(api: Api, world: World, order: Order, clock: Clock) -> None:
     call = placed(api, world.database, order())
-    short = token(key_of(world.database, world.ours.id), call.call, call.attempt, lasts=timedelta(minutes=1))
+    whose = (call.call, call.attempt, agent_of(world.database, call.call))
+    short = token(key_of(world.database, world.ours.id), *whose, lasts=timedelta(minutes=1))
     assert ask(api, call.id, short).status_code == 200
     clock.fixed = datetime.now(UTC) + timedelta(minutes=2)
     assert ask(api, call.id, short).status_code == 410

@@ -169,6 +169,7 @@ class Result(Model):
     """What the agent of an attempt handed in. What was said is None where it was erased, or is not shown to this key."""
 
     attempt_id: str
+    agent_id: str
     outcome: str
     summary: str | None
     data: Mapping[str, Any] | None

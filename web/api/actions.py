@@ -9,9 +9,10 @@ from flask import Response
 from calls.ids import call_ref
 from store import call_actions, calls, commands, transfers
 from store.commands import Action
-from store.hangup import ALREADY_ENDED, CANCELED
+from store.hangup import ALREADY_ENDED
 from store.recording_actions import PAUSED, RESUMED
 from store.snapshot import stamp
+from store.wish import CANCELED
 from web.api.action_answers import ActionAnswer, ActionList
 from web.api.parser import Blueprint
 from web.api.respond import answer, path_id, refuses

@@ -24,6 +24,7 @@ class ResultAnswer(Answer):
     """What the agent of an attempt handed in. The lists are as it wrote them: docs/runtime.md."""
 
     attempt_id = text("the attempt")
+    agent_id = text("the agent that handed it in", example="agent_0190b2c37d1e7a11b6f0c2d4e6f80123")
     outcome = text("in the agent's own word", example="appointment_booked")
     summary = text("in its words; null: none, erased, or not shown to this key", null=True)
     data = fields.Dict(
@@ -61,5 +62,5 @@ class RecordAnswer(Answer):
     attempts = several(AttemptAnswer, "every dial, first one first")
     events = several(EventCountAnswer, "what happened, in short")
     recordings = several(RecordingAnswer, "one per answered dial; url is null for a key without recordings:read")
-    results = several(ResultAnswer, "what agents handed in, at most one per dial")
+    results = several(ResultAnswer, "what agents handed in, at most one per dial and agent")
     said = truth("false: this key has no recordings:read, so what was said is left out")

@@ -28,11 +28,12 @@ _REALM = 'Bearer realm="trunkline call"'
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The attempt that the token is for. ``database``: its tenant's, which shows nothing of another's."""
+    """The attempt and the agent that the token is for. ``database``: its tenant's, which shows nothing of another's."""
 
     tenant_id: UUID
     call_id: UUID
     attempt_id: UUID
+    agent_id: UUID
     after_end: bool  # the attempt is over
     database: Database
 
@@ -60,9 +61,8 @@ def caller(call_id: str) -> Caller:
     except ValueError:  # BadToken is one
         raise no_such_call() from None
     _require_time(token, owner)
-    return Caller(
-        owner.tenant_id, wanted, token.attempt_id, owner.ended_at is not None, ours.tenants.of_tenant(owner.tenant_id)
-    )
+    after_end, database = owner.ended_at is not None, ours.tenants.of_tenant(owner.tenant_id)
+    return Caller(owner.tenant_id, wanted, token.attempt_id, token.agent_id, after_end, database)
 
 
 def no_such_call() -> Problem:

@@ -31,7 +31,7 @@ _RESULT = ResultRequest()
 def runtime_config(call_id: str) -> Response:
     """What the agent is to work with, as its resource and its call have it at this moment."""
     who = caller(call_id)
-    found = store.config(who.database, who.tenant_id, who.call_id, who.attempt_id)
+    found = store.config(who.database, who.tenant_id, who.call_id, who.attempt_id, who.agent_id)
     if found is None:
         raise no_such_call()
     return answer(_config(found))
@@ -39,18 +39,24 @@ def runtime_config(call_id: str) -> Response:
 
 @blueprint.post("/<call_id>/result")
 def take_result(call_id: str) -> Response:
-    """What came of the attempt, as its agent has it: taken once. The same again is answered as the first time."""
+    """What came of the attempt, as its agent has it: taken once of each. The same again is answered as the first time."""
     who, ours = caller(call_id), runtime()
     new = _new_result(read_json(request, ours.settings.max_result_bytes))
     try:
         taken = results.take(
-            who.database, who.tenant_id, who.attempt_id, new, days=ours.settings.recording_days, now=ours.now()
+            who.database,
+            who.tenant_id,
+            who.attempt_id,
+            who.agent_id,
+            new,
+            days=ours.settings.recording_days,
+            now=ours.now(),
         )
     except OtherResult:
         raise Problem(
             409,
             "result_taken",
-            "Another result of this attempt was taken before; it stays as it is, and this one was not kept.",
+            "Another result of this agent for this attempt was taken before; it stays as it is, and this one was not kept.",
         ) from None
     if taken is None:
         raise no_such_call()

@@ -12,19 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from calls.call_token import BadToken, CallToken, check, for_attempt, longest_life, read, sign
-from calls.ids import call_ref
+from calls.ids import agent_ref, call_ref
 
 NOW = datetime(2026, 3, 1, 9, 30, 0, 123456, tzinfo=UTC)
 KEY = bytes(range(32))
 
 
-def token(call: UUID = UUID(int=1), attempt: UUID = UUID(int=2)) -> CallToken:
-    return for_attempt(call, attempt, now=NOW, lasts=timedelta(minutes=5), random=bytes(12))
+def token(call: UUID = UUID(int=1), attempt: UUID = UUID(int=2), agent: UUID = UUID(int=3)) -> CallToken:
+    return for_attempt(call, attempt, agent, now=NOW, lasts=timedelta(minutes=5), random=bytes(12))
 
 
-@given(st.uuids(), st.uuids(), st.binary(min_size=24, max_size=64))
-def test_what_was_signed_is_what_is_proven(call: UUID, attempt: UUID, key: bytes) -> None:
-    made = token(call, attempt)
+@given(st.uuids(), st.uuids(), st.uuids(), st.binary(min_size=24, max_size=64))
+def test_what_was_signed_is_what_is_proven(call: UUID, attempt: UUID, agent: UUID, key: bytes) -> None:
+    made = token(call, attempt, agent)
     assert check(sign(made, key), key, NOW) == made
 
 
@@ -34,7 +34,7 @@ def test_it_is_a_json_web_token() -> None:
     told = json.loads(claims)
     assert told | {"jti": ""} == {
         "iss": "trunkline", "aud": "runtime", "sub": call_ref(UUID(int=1)), "attempt": str(UUID(int=2)),
-        "iat": int(NOW.timestamp()), "exp": int(NOW.timestamp()) + 300, "jti": "",
+        "agent": agent_ref(UUID(int=3)), "iat": int(NOW.timestamp()), "exp": int(NOW.timestamp()) + 300, "jti": "",
     }  # fmt: skip
 
 
@@ -69,7 +69,7 @@ def resigned(header: object, claims: object) -> str:
 
 GOOD = {
     "iss": "trunkline", "aud": "runtime", "sub": call_ref(UUID(int=1)), "attempt": str(UUID(int=2)),
-    "iat": int(NOW.timestamp()), "exp": int(NOW.timestamp()) + 300, "jti": "A" * 16,
+    "agent": agent_ref(UUID(int=3)), "iat": int(NOW.timestamp()), "exp": int(NOW.timestamp()) + 300, "jti": "A" * 16,
 }  # fmt: skip
 HEADER = {"alg": "HS256", "typ": "JWT"}
 
@@ -90,6 +90,9 @@ def test_the_good_one_of_those_below_is_good() -> None:
         (HEADER, GOOD | {"sub": 1}),
         (HEADER, GOOD | {"attempt": None}),
         (HEADER, GOOD | {"attempt": 7}),
+        (HEADER, GOOD | {"agent": None}),
+        (HEADER, GOOD | {"agent": str(UUID(int=3))}),
+        (HEADER, {name: value for name, value in GOOD.items() if name != "agent"}),
         (HEADER, GOOD | {"exp": "never"}),
         (HEADER, GOOD | {"exp": True}),
         (HEADER, GOOD | {"exp": 10**30}),
@@ -115,7 +118,10 @@ def test_by_another_key_or_too_late() -> None:
 
 
 def test_two_tokens_of_one_attempt_are_two() -> None:
-    one, other = (for_attempt(UUID(int=1), UUID(int=2), now=NOW, lasts=timedelta(1), random=bytes([n] * 12)) for n in (1, 2))
+    one, other = (
+        for_attempt(UUID(int=1), UUID(int=2), UUID(int=3), now=NOW, lasts=timedelta(1), random=bytes([n] * 12))
+        for n in (1, 2)
+    )
     assert one.id != other.id
     assert sign(one, KEY) != sign(other, KEY)
 
@@ -124,7 +130,7 @@ def test_a_key_or_randomness_too_short_is_refused() -> None:
     with pytest.raises(ValueError, match="key"):
         sign(token(), b"short")
     with pytest.raises(ValueError, match="random"):
-        for_attempt(UUID(int=1), UUID(int=2), now=NOW, lasts=timedelta(1), random=b"")
+        for_attempt(UUID(int=1), UUID(int=2), UUID(int=3), now=NOW, lasts=timedelta(1), random=b"")
 
 
 def test_it_lasts_while_it_rings_is_talked_on_and_the_grace() -> None:
