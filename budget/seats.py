@@ -74,14 +74,17 @@ class InLine(NamedTuple):
     more: bool
 
 
-def say(redis: Redis, keeper: str, hold_s: float, said: Sequence[Said]) -> list[Stands]:
+def say(redis: Redis, keeper: str, hold_s: float, said: Sequence[Said], seq: int | None = None) -> list[Stands]:
     """What a keeper says of its seats, good for ``hold_s`` seconds; how each stands after it, in order. Again: the same.
+
+    ``seq`` rises with each thing that a keeper says; what has a lower one than was heard of it comes too late and changes
+    nothing.
 
     Raises ``RedisError`` when Redis is away.
     """
     found: list[Stands] = []
     for start in range(0, len(said), CHUNK):
-        words: list[str | int | bytes] = [keeper, int(hold_s * 1_000_000)]
+        words: list[str | int | bytes] = [keeper, int(hold_s * 1_000_000), "" if seq is None else seq]
         for one in said[start : start + CHUNK]:
             words += [one.pool, one.name, one.worker, one.url, str(one.attempt_id or ""), one.word]
         reply = run(redis, "seats", *words)

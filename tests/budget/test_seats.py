@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from uuid import UUID, uuid4
 
 import pytest
@@ -179,6 +180,20 @@ def test_two_keepers_do_not_share_a_seat(virtual: VirtualBench) -> None:
     assert one_seat(virtual, keeper="k2") == "taken"
     virtual.step(int(HOLD_S * SECOND) + 1)
     assert one_seat(virtual, keeper="k2") == "free"
+
+
+def test_what_a_keeper_said_before_comes_too_late(virtual: VirtualBench) -> None:
+    """Its sender gave it up, but who carries it out was only slow: a live call keeps its seat, one that is gone stays so."""
+    house(virtual)
+    seat, also = Said("desk", "k1-0", "w0", "ws://w0/"), Said("desk", "k1-1", "w1", "ws://w1/")
+    assert say(virtual.redis, "k1", HOLD_S, [seat], seq=1) == [("free", None)]
+    grant = virtual.take()
+    busy = ("busy", grant.attempt_id)
+    assert say(virtual.redis, "k1", HOLD_S, [replace(seat, attempt_id=grant.attempt_id)], seq=3) == [busy]
+    assert say(virtual.redis, "k1", HOLD_S, [seat, also], seq=2) == [busy, ("gone", None)]
+    assert now(virtual)[1:] == (1, 0, 0, 1, 0)
+    assert say(virtual.redis, "k1", HOLD_S, [replace(seat, attempt_id=grant.attempt_id)], seq=3) == [busy]
+    assert say(virtual.redis, "k1", HOLD_S, [seat], seq=10) == [("free", None)]
 
 
 def test_who_waits_for_a_seat_is_told_when_there_is_one(virtual: VirtualBench) -> None:
