@@ -95,6 +95,7 @@ def say(redis: Redis, keeper: str, hold_s: float, said: Sequence[Said], seq: int
 def seat_of(redis: Redis, attempt_id: UUID, pool: str, unreachable: str = "") -> Place | None:
     """The seat of an attempt that holds a lease: the one it has, else a free one, which it then has. None: there is none.
 
+    Its own seat also when its keeper was not heard of for long: whoever answered is not dropped while the API is away.
     ``unreachable``: a seat of its that did not take the call; it gets another. Raises ``RedisError`` when Redis is away.
     """
     url, seat = run(redis, "seat_of", str(attempt_id), pool, unreachable)

@@ -121,12 +121,14 @@ def test_what_is_not_heard_of_takes_no_call(virtual: VirtualBench) -> None:
     virtual.take()
 
 
-def test_a_call_whose_seat_fell_silent_gets_another(virtual: VirtualBench) -> None:
+def test_a_call_whose_seat_fell_silent_goes_there_and_else_gets_another(virtual: VirtualBench) -> None:
     house(virtual)
     seats(virtual, 1, keeper="k1")
     grant = virtual.take()
     virtual.step(int(HOLD_S * SECOND) + 1)
-    assert seat_of(virtual.redis, grant.attempt_id, "desk") is None
+    own = seat_of(virtual.redis, grant.attempt_id, "desk")
+    assert own == ("ws://k1:0/", "desk/k1-0"), "its worker may live"
+    assert seat_of(virtual.redis, grant.attempt_id, "desk", own.seat) is None
     seats(virtual, 1, keeper="k2")
     place = seat_of(virtual.redis, grant.attempt_id, "desk")
     assert place is not None
