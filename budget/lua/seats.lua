@@ -65,7 +65,7 @@ for i = 4, #ARGV, 6 do
       call('ZREM', free, name)
       call('HSET', key, 'state', 'busy', 'attempt', attempt)
       local lease = read_lease(attempt)
-      if lease and call('HSETNX', P .. 'seated', attempt, at) == 1 then
+      if lease and moves_to(attempt, at, now) then
         for _, scope in ipairs(lease.scopes) do
           if is_seats(scope) then
             call('SREM', P .. 'owed:' .. scope, attempt)

@@ -291,6 +291,36 @@ def test_after_a_rebuild_workers_say_whom_they_have(virtual: VirtualBench) -> No
     assert now(virtual)[1:] == (2, 0, 1, 1, 0)
 
 
+def test_a_worker_heard_of_before_its_lease_is_rebuilt_has_one_seat(virtual: VirtualBench) -> None:
+    """Adopted, its call is given a free seat; that one is free again when the worker is heard of next."""
+    house(virtual)
+    seats(virtual, 2)
+    grant = virtual.take()
+    place = seat_of(virtual.redis, grant.attempt_id, "desk")
+    assert place is not None
+    mine = place.seat.split("/")[1]
+
+    def heard() -> None:
+        calls = {mine: grant.attempt_id}
+        say(virtual.redis, "k1", HOLD_S, [Said("desk", n, "w", f"ws://{n}/", calls.get(n)) for n in ("k1-0", "k1-1")])
+
+    epoch.begin(virtual.redis, epoch.marks(virtual.redis), 8)
+    epoch.wipe(virtual.redis, 8)
+    virtual.step(0)
+    heard()
+    virtual.carrier()
+    lease = permits.Lease(grant.attempt_id, grant.fence, CARRIER, "fs1")
+    assert permits.adopt(virtual.redis, virtual.settings, lease, grant.lane)
+    epoch.open_epoch(virtual.redis, 8, epoch.run_id(virtual.redis), [])
+    for _ in range(2):
+        heard()
+        assert now(virtual)[1:] == (2, 1, 0, 1, 0)
+    assert seat_of(virtual.redis, grant.attempt_id, "desk") == (f"ws://{mine}/", f"desk/{mine}")
+    virtual.release(grant)
+    say(virtual.redis, "k1", HOLD_S, [Said("desk", mine, "w", f"ws://{mine}/")])
+    assert now(virtual)[1:] == (2, 2, 0, 0, 0)
+
+
 HOUR_US = 3_600_000_000
 
 
