@@ -61,6 +61,10 @@ for i = 4, #ARGV, 6 do
           call('ZADD', free, whole(until_us), name)
         end
       end
+    elseif state ~= 'held' and of ~= attempt and not read_lease(attempt) and call('EXISTS', P .. 'epoch') == 1 then
+      -- No call of ours, or one that is over: nobody's seat until its worker is through. A rebuild has no leases at first.
+      call('ZREM', free, name)
+      call('HSET', key, 'state', 'away', 'attempt', '')
     elseif state ~= 'held' or of == attempt then
       call('ZREM', free, name)
       call('HSET', key, 'state', 'busy', 'attempt', attempt)

@@ -111,6 +111,20 @@ def test_a_seat_that_is_held_is_not_taken_by_another_call(virtual: VirtualBench)
     assert said == [("held", grant.attempt_id)]
 
 
+def test_only_a_call_with_a_permit_takes_a_seat(virtual: VirtualBench) -> None:
+    """A stranger's id does not; its worker is nobody's until it is through. One whose permit ends while it talks stays."""
+    house(virtual)
+    assert one_seat(virtual) == "free"
+    assert one_seat(virtual, call=uuid4()) == "away"
+    assert virtual.refusal().limit == DESK
+    assert one_seat(virtual) == "free"
+    grant = virtual.take()
+    assert one_seat(virtual, call=grant.attempt_id) == "busy"
+    virtual.release(grant)
+    assert one_seat(virtual, call=grant.attempt_id) == "busy"
+    assert one_seat(virtual, worker="w1") == "free"
+
+
 def test_what_is_not_heard_of_takes_no_call(virtual: VirtualBench) -> None:
     house(virtual)
     seats(virtual, 2)
