@@ -74,14 +74,17 @@ class InLine(NamedTuple):
     more: bool
 
 
-def say(redis: Redis, keeper: str, hold_s: float, said: Sequence[Said]) -> list[Stands]:
+def say(redis: Redis, keeper: str, hold_s: float, said: Sequence[Said], seq: int | None = None) -> list[Stands]:
     """What a keeper says of its seats, good for ``hold_s`` seconds; how each stands after it, in order. Again: the same.
+
+    ``seq`` rises with each thing that a keeper says; what has a lower one than was heard of it comes too late and changes
+    nothing.
 
     Raises ``RedisError`` when Redis is away.
     """
     found: list[Stands] = []
     for start in range(0, len(said), CHUNK):
-        words: list[str | int | bytes] = [keeper, int(hold_s * 1_000_000)]
+        words: list[str | int | bytes] = [keeper, int(hold_s * 1_000_000), "" if seq is None else seq]
         for one in said[start : start + CHUNK]:
             words += [one.pool, one.name, one.worker, one.url, str(one.attempt_id or ""), one.word]
         reply = run(redis, "seats", *words)
@@ -92,6 +95,7 @@ def say(redis: Redis, keeper: str, hold_s: float, said: Sequence[Said]) -> list[
 def seat_of(redis: Redis, attempt_id: UUID, pool: str, unreachable: str = "") -> Place | None:
     """The seat of an attempt that holds a lease: the one it has, else a free one, which it then has. None: there is none.
 
+    Its own seat also when its keeper was not heard of for long: whoever answered is not dropped while the API is away.
     ``unreachable``: a seat of its that did not take the call; it gets another. Raises ``RedisError`` when Redis is away.
     """
     url, seat = run(redis, "seat_of", str(attempt_id), pool, unreachable)

@@ -39,6 +39,10 @@ class PoolInUse(ValueError):
     """It cannot be removed, or given to one tenant, while agents of others have it."""
 
 
+class NoTenant(ValueError):
+    """It cannot be given to a tenant that there is not."""
+
+
 def list_pools(db: Database) -> list[AgentPool]:
     """Every pool, by name."""
     with db.connection() as conn:
@@ -52,7 +56,7 @@ def get(db: Database, name: str) -> AgentPool | None:
 
 def update(db: Database, name: str, **changes: object) -> AgentPool:
     """Change only what is named; a pool that is not there is made. Errors: ``ValueError`` naming what is wrong, also
-    :class:`PoolInUse`; ``TypeError`` for a field that a pool does not have.
+    :class:`PoolInUse` and :class:`NoTenant`; ``TypeError`` for a field that a pool does not have.
     """
     unknown = changes.keys() - _CHANGES
     if unknown:
@@ -70,6 +74,8 @@ def update(db: Database, name: str, **changes: object) -> AgentPool:
             return stored
     except OUT_OF_RANGE as error:
         raise refused(f"pool {name}", "agent_pools", RANGES, error) from error
+    except errors.ForeignKeyViolation as error:
+        raise NoTenant(f"pool {name}: there is no tenant {changes.get('tenant_id')}") from error
 
 
 def remove(db: Database, name: str) -> bool:

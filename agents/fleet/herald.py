@@ -34,12 +34,14 @@ class Herald:
             raise ValueError(f"seats: {url!r} is no http:// or https:// address")
         self._url = url
         self._keeper = keeper
+        self._said = 0
         self._pool = urllib3.PoolManager(1, maxsize=1, retries=False, timeout=urllib3.Timeout(total=_TIMEOUT_S))
         self._headers = urllib3.make_headers(basic_auth=f"{user}:{password}") | {"Content-Type": "application/json"}
 
     async def say(self, seats: list[dict[str, Any]]) -> tuple[float, dict[str, Standing]]:
         """For how many s it holds, and how each seat stands, by name. Raises :class:`Unheard`."""
-        return await asyncio.to_thread(self._post, {"keeper": self._keeper, "seats": seats})
+        self._said += 1  # what we gave up may still be carried out: the platform knows by this that it comes too late
+        return await asyncio.to_thread(self._post, {"keeper": self._keeper, "seq": self._said, "seats": seats})
 
     def _post(self, body: dict[str, Any]) -> tuple[float, dict[str, Standing]]:
         try:

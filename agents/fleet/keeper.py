@@ -126,7 +126,7 @@ class Keeper:
                 self._start(seat)
 
     async def _on_worker(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """A worker's line to its keeper: it is up; it asks for a call; it lives. Its end is the worker's."""
+        """A worker's line to its keeper: it is up; it asks for a call; it took one; it lives. Its end is the worker's."""
         seat: Seat | None = None
         try:
             hello = json.loads(await reader.readline() or b"{}")
@@ -144,6 +144,9 @@ class Keeper:
                     seat.call, seat.asks = message["take"], True
                     if self._herald is None or (seat.state, seat.holder) == ("held", seat.call):
                         seat.answer(yours=True)  # no round trip while the phone rings; the platform hears of it at once
+                    self._news.set()
+                elif "took" in message and (seat.call, seat.asks) != (message["took"], False):
+                    seat.call, seat.asks = message["took"], False  # it did not wait for us: a late no is none any more
                     self._news.set()
         except (OSError, ValueError) as error:
             log.warning("a worker's line: %s", error)
@@ -210,6 +213,7 @@ class Keeper:
             if not ours:
                 log.warning("seat %s: sent away attempt %s: the seat is %s", seat.name, call, holder or state)
                 seat.call = None
+                self._news.set()
             seat.answer(yours=ours)
 
     async def _told(self) -> None:

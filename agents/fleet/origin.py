@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from agents.fleet.environment import for_workers
 from agents.fleet.nursery import READY
 from agents.fleet.worker import Orders
 
@@ -39,7 +41,7 @@ class Origin:
             self.generation += 1
             return True
         nursery = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "agents.fleet.nursery", self._agent, stdin=PIPE, stdout=PIPE
+            sys.executable, "-m", "agents.fleet.nursery", self._agent, stdin=PIPE, stdout=PIPE, env=for_workers(os.environ)
         )
         assert nursery.stdout is not None
         try:
@@ -89,7 +91,9 @@ class Origin:
         self._on_new()
 
     async def _start_afresh(self, orders: Orders) -> None:
-        worker = await asyncio.create_subprocess_exec(sys.executable, "-m", "agents.fleet.worker", orders.text())
+        worker = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "agents.fleet.worker", orders.text(), env=for_workers(os.environ)
+        )
         await worker.wait()
 
     def _follow(self, task: asyncio.Task[Any]) -> None:

@@ -31,8 +31,8 @@ _SUBPROTOCOL = Subprotocol("trunkline.agent.v1")
 _MAX_MESSAGE = 1 << 20
 #: s; between two words to the keeper.
 ALIVE_S = 1.0
-#: s; for the keeper's answer: a call does not wait longer for the books.
-_ASK_S = 2.0
+#: s; for the keeper's answer: a call does not wait longer for the books. Far less than the relay gives a seat.
+ASK_S = 0.5
 #: s; from the handshake's beginning to its end.
 _HANDSHAKE_S = 5.0
 
@@ -153,13 +153,15 @@ class Worker:
     # --- the keeper ----------------------------------------------------------------------------------------------
 
     async def _is_ours(self, attempt: str) -> bool:
-        """What the keeper says; yes when it does not answer: the worker itself takes one call only."""
+        """What the keeper says; yes when it does not answer: the worker itself takes one call only. It is told which."""
         if self._keeper is None:
             return True
         self._tell({"take": attempt})
         with suppress(TimeoutError):
-            async with asyncio.timeout(_ASK_S):
-                return await self._answers.get()
+            async with asyncio.timeout(ASK_S):
+                if not await self._answers.get():
+                    return False
+        self._tell({"took": attempt})
         return True
 
     def _tell(self, message: dict[str, object]) -> None:

@@ -54,6 +54,23 @@ local function open_seat(at, now)
   end
 end
 
+-- The attempt's worker has it at this seat. Another that was held for it meanwhile (its lease was written anew before its worker
+-- was heard of) is free again. False: another worker says that it has it.
+local function moves_to(id, at, now)
+  local other = call('HGET', P .. 'seated', id)
+  if other and other ~= at then
+    local v = call('HMGET', P .. 'seat:' .. other, 'state', 'attempt')
+    if v[2] == id then
+      if v[1] ~= 'held' then
+        return false
+      end
+      open_seat(other, now)
+    end
+  end
+  call('HSET', P .. 'seated', id, at)
+  return true
+end
+
 -- A free seat of the pool for the attempt, the one heard of last; nil when there is none.
 local function seat_for(pool, id, now)
   local free = P .. 'free:' .. pool

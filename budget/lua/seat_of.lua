@@ -1,5 +1,5 @@
--- Where the agent of a call is. ARGV: attempt, pool, a seat that could not be reached ('': none). The seat it has, as long as it is
--- there; else a free one. Returns {url, seat}, or {'', 'no_lease'} (nobody would free it again) or {'', 'no_seat'}.
+-- Where the agent of a call is. ARGV: attempt, pool, a seat that could not be reached ('': none). The seat it has, also one that
+-- nobody speaks for any more: its worker may live, and it is its permit's; else a free one. Returns {url, seat}, or {'', 'no_lease'} (nobody would free it again) or {'', 'no_seat'}.
 local id, pool, bad = ARGV[1], ARGV[2], ARGV[3]
 local lease, now = read_lease(id), clock_us()
 if not lease then
@@ -15,12 +15,12 @@ end
 local at = call('HGET', P .. 'seated', id)
 if at then
   local key = P .. 'seat:' .. at
-  local v = call('HMGET', key, 'url', 'until', 'state', 'attempt')
-  if v[4] == id and v[2] + 0 > now and at ~= bad then
+  local v = call('HMGET', key, 'url', 'state', 'attempt')
+  if v[3] == id and at ~= bad then
     return { v[1], at }
   end
   call('HDEL', P .. 'seated', id)
-  if v[3] == 'held' and v[4] == id then
+  if v[2] == 'held' and v[3] == id then
     call('HSET', key, 'state', 'away', 'attempt', '') -- free when its keeper speaks for it again
   end
 end

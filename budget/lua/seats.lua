@@ -1,12 +1,26 @@
--- What a keeper says of its seats, as a whole and again and again. ARGV: keeper, us for which it holds, then for each seat: pool,
--- name, worker, url, attempt ('': takes none), word ('': goes on, 'leaving': no more calls, 'gone': it is no more). Returns for each its
--- state and attempt after it; 'taken': another keeper speaks for a seat of this name. Saying the same twice changes nothing.
+-- What a keeper says of its seats, as a whole and again and again. ARGV: keeper, us for which it holds, seq (it rises with each
+-- thing a keeper says; '': it does not count), then for each seat: pool, name, worker, url, attempt ('': takes none), word ('': goes on, 'leaving': no more calls, 'gone': it is no more). Returns for each its
+-- state and attempt after it; 'taken': another keeper speaks for a seat of this name. Saying the same twice changes nothing, and
+-- what comes after something later was heard changes nothing either: its sender has given it up.
 local keeper, found = ARGV[1], {}
 local now = clock_us()
 local until_us = now + tonumber(ARGV[2])
 local KEPT = 300 -- of those times a seat is remembered that nobody speaks for
+local kept_ms = whole(KEPT * tonumber(ARGV[2]) / 1000)
 
-for i = 3, #ARGV, 6 do
+if ARGV[3] ~= '' then
+  local last = P .. 'said:' .. keeper
+  if ARGV[3] + 0 < (call('GET', last) or 0) + 0 then
+    for i = 4, #ARGV, 6 do
+      local v = call('HMGET', P .. 'seat:' .. ARGV[i] .. '/' .. ARGV[i + 1], 'state', 'attempt')
+      found[#found + 1], found[#found + 2] = v[1] or 'gone', v[2] or ''
+    end
+    return found
+  end
+  call('SET', last, ARGV[3], 'PX', kept_ms)
+end
+
+for i = 4, #ARGV, 6 do
   local pool, name, worker, attempt, word = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 4], ARGV[i + 5]
   local at = pool .. '/' .. name
   local key, free = P .. 'seat:' .. at, P .. 'free:' .. pool
@@ -31,7 +45,7 @@ for i = 3, #ARGV, 6 do
   else
     call('HSET', key, 'keeper', keeper, 'worker', worker, 'url', ARGV[i + 3], 'until', whole(until_us),
       'leaving', word == 'leaving' and '1' or '0')
-    call('PEXPIRE', key, whole(KEPT * tonumber(ARGV[2]) / 1000))
+    call('PEXPIRE', key, kept_ms)
     call('ZADD', P .. 'seats:' .. pool, whole(until_us), name)
     call('SADD', P .. 'pools', pool)
     if state == 'busy' and of ~= '' and attempt ~= of then
@@ -47,11 +61,15 @@ for i = 3, #ARGV, 6 do
           call('ZADD', free, whole(until_us), name)
         end
       end
+    elseif state ~= 'held' and of ~= attempt and not read_lease(attempt) and call('EXISTS', P .. 'epoch') == 1 then
+      -- No call of ours, or one that is over: nobody's seat until its worker is through. A rebuild has no leases at first.
+      call('ZREM', free, name)
+      call('HSET', key, 'state', 'away', 'attempt', '')
     elseif state ~= 'held' or of == attempt then
       call('ZREM', free, name)
       call('HSET', key, 'state', 'busy', 'attempt', attempt)
       local lease = read_lease(attempt)
-      if lease and call('HSETNX', P .. 'seated', attempt, at) == 1 then
+      if lease and moves_to(attempt, at, now) then
         for _, scope in ipairs(lease.scopes) do
           if is_seats(scope) then
             call('SREM', P .. 'owed:' .. scope, attempt)

@@ -51,7 +51,8 @@ async def reach(
 ) -> FairConnection:  # fmt: skip
     """Connect to the agent, trying again within ``timeout_s``. Raises :class:`AgentFailed`.
 
-    ``ours``: a worker of our own, on a private network. An agent that answers with an HTTP status below 500 has made up its
+    ``ours``: a worker of our own, on a private network; one that answers with a status is not asked twice, there are others.
+    An agent that answers with an HTTP status below 500 has made up its
     mind and is not asked twice.
     """
     loop = asyncio.get_running_loop()
@@ -66,6 +67,8 @@ async def reach(
             if status < 500:
                 raise AgentFailed("agent_refused", f"the agent answered HTTP {status}") from error
             problem = f"the agent answered HTTP {status}"
+            if ours:
+                raise AgentFailed("agent_unreachable", problem) from error
         except (OSError, WebSocketException) as error:  # TimeoutError is an OSError
             kind = "no WebSocket" if isinstance(error, InvalidHandshake) else "cannot connect"
             problem = f"{kind}: {error or type(error).__name__}"

@@ -26,7 +26,7 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 _THREADS = 2
-#: s; for one seat: the others wait for their turn.
+#: s; for one seat: the others wait for their turn. Its worker may wait for its keeper: ASK_S of the worker.
 _ONE_SEAT_S = 2.0
 #: s; between two questions while there is none.
 _AGAIN_S = 0.1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from uuid import UUID, uuid4
 
 import pytest
@@ -110,6 +111,20 @@ def test_a_seat_that_is_held_is_not_taken_by_another_call(virtual: VirtualBench)
     assert said == [("held", grant.attempt_id)]
 
 
+def test_only_a_call_with_a_permit_takes_a_seat(virtual: VirtualBench) -> None:
+    """A stranger's id does not; its worker is nobody's until it is through. One whose permit ends while it talks stays."""
+    house(virtual)
+    assert one_seat(virtual) == "free"
+    assert one_seat(virtual, call=uuid4()) == "away"
+    assert virtual.refusal().limit == DESK
+    assert one_seat(virtual) == "free"
+    grant = virtual.take()
+    assert one_seat(virtual, call=grant.attempt_id) == "busy"
+    virtual.release(grant)
+    assert one_seat(virtual, call=grant.attempt_id) == "busy"
+    assert one_seat(virtual, worker="w1") == "free"
+
+
 def test_what_is_not_heard_of_takes_no_call(virtual: VirtualBench) -> None:
     house(virtual)
     seats(virtual, 2)
@@ -120,12 +135,14 @@ def test_what_is_not_heard_of_takes_no_call(virtual: VirtualBench) -> None:
     virtual.take()
 
 
-def test_a_call_whose_seat_fell_silent_gets_another(virtual: VirtualBench) -> None:
+def test_a_call_whose_seat_fell_silent_goes_there_and_else_gets_another(virtual: VirtualBench) -> None:
     house(virtual)
     seats(virtual, 1, keeper="k1")
     grant = virtual.take()
     virtual.step(int(HOLD_S * SECOND) + 1)
-    assert seat_of(virtual.redis, grant.attempt_id, "desk") is None
+    own = seat_of(virtual.redis, grant.attempt_id, "desk")
+    assert own == ("ws://k1:0/", "desk/k1-0"), "its worker may live"
+    assert seat_of(virtual.redis, grant.attempt_id, "desk", own.seat) is None
     seats(virtual, 1, keeper="k2")
     place = seat_of(virtual.redis, grant.attempt_id, "desk")
     assert place is not None
@@ -179,6 +196,20 @@ def test_two_keepers_do_not_share_a_seat(virtual: VirtualBench) -> None:
     assert one_seat(virtual, keeper="k2") == "taken"
     virtual.step(int(HOLD_S * SECOND) + 1)
     assert one_seat(virtual, keeper="k2") == "free"
+
+
+def test_what_a_keeper_said_before_comes_too_late(virtual: VirtualBench) -> None:
+    """Its sender gave it up, but who carries it out was only slow: a live call keeps its seat, one that is gone stays so."""
+    house(virtual)
+    seat, also = Said("desk", "k1-0", "w0", "ws://w0/"), Said("desk", "k1-1", "w1", "ws://w1/")
+    assert say(virtual.redis, "k1", HOLD_S, [seat], seq=1) == [("free", None)]
+    grant = virtual.take()
+    busy = ("busy", grant.attempt_id)
+    assert say(virtual.redis, "k1", HOLD_S, [replace(seat, attempt_id=grant.attempt_id)], seq=3) == [busy]
+    assert say(virtual.redis, "k1", HOLD_S, [seat, also], seq=2) == [busy, ("gone", None)]
+    assert now(virtual)[1:] == (1, 0, 0, 1, 0)
+    assert say(virtual.redis, "k1", HOLD_S, [replace(seat, attempt_id=grant.attempt_id)], seq=3) == [busy]
+    assert say(virtual.redis, "k1", HOLD_S, [seat], seq=10) == [("free", None)]
 
 
 def test_who_waits_for_a_seat_is_told_when_there_is_one(virtual: VirtualBench) -> None:
@@ -272,6 +303,36 @@ def test_after_a_rebuild_workers_say_whom_they_have(virtual: VirtualBench) -> No
     assert virtual.refusal().limit == DESK
     assert seat_of(virtual.redis, ringing.attempt_id, "desk") is not None
     assert now(virtual)[1:] == (2, 0, 1, 1, 0)
+
+
+def test_a_worker_heard_of_before_its_lease_is_rebuilt_has_one_seat(virtual: VirtualBench) -> None:
+    """Adopted, its call is given a free seat; that one is free again when the worker is heard of next."""
+    house(virtual)
+    seats(virtual, 2)
+    grant = virtual.take()
+    place = seat_of(virtual.redis, grant.attempt_id, "desk")
+    assert place is not None
+    mine = place.seat.split("/")[1]
+
+    def heard() -> None:
+        calls = {mine: grant.attempt_id}
+        say(virtual.redis, "k1", HOLD_S, [Said("desk", n, "w", f"ws://{n}/", calls.get(n)) for n in ("k1-0", "k1-1")])
+
+    epoch.begin(virtual.redis, epoch.marks(virtual.redis), 8)
+    epoch.wipe(virtual.redis, 8)
+    virtual.step(0)
+    heard()
+    virtual.carrier()
+    lease = permits.Lease(grant.attempt_id, grant.fence, CARRIER, "fs1")
+    assert permits.adopt(virtual.redis, virtual.settings, lease, grant.lane)
+    epoch.open_epoch(virtual.redis, 8, epoch.run_id(virtual.redis), [])
+    for _ in range(2):
+        heard()
+        assert now(virtual)[1:] == (2, 1, 0, 1, 0)
+    assert seat_of(virtual.redis, grant.attempt_id, "desk") == (f"ws://{mine}/", f"desk/{mine}")
+    virtual.release(grant)
+    say(virtual.redis, "k1", HOLD_S, [Said("desk", mine, "w", f"ws://{mine}/")])
+    assert now(virtual)[1:] == (2, 2, 0, 0, 0)
 
 
 HOUR_US = 3_600_000_000

@@ -10,9 +10,16 @@ from urllib.error import HTTPError
 from urllib.request import urlopen
 from uuid import uuid4
 
-from tests.fleet.house import Call, Fleet, pid_listening, reach, refused, wait_for
+from tests.fleet.house import PASSWORD, Call, Fleet, pid_listening, reach, refused, wait_for
 
 Start = Callable[..., Fleet]
+
+
+def has_a_secret(ours: Call) -> bool:
+    """Whether the call's worker knows what its keeper tells the platform by."""
+    environment = Path(f"/proc/{pid_listening(ours.url)}/environ").read_bytes()
+    assert b"PATH=" in environment
+    return PASSWORD.encode() in environment
 
 
 def test_a_worker_takes_one_call_and_is_over(fleet: Start, call: Callable[[], Call]) -> None:
@@ -40,6 +47,7 @@ def test_who_has_not_the_seat_is_sent_away(fleet: Start, call: Callable[[], Call
     house = fleet(workers=1)
     house.await_free(1)
     ours = call()
+    assert not has_a_secret(ours)
     assert refused(ours.url, uuid4()) == 503
     assert refused(ours.url, None) == 400
     ours.talk()
@@ -150,6 +158,7 @@ def test_without_dividing(fleet: Start, call: Callable[[], Call]) -> None:
     house = fleet("--fresh", workers=1)
     house.await_free(1)
     ours = call()
+    assert not has_a_secret(ours)
     before = house.workers()
     ours.talk()
     ours.end()

@@ -10,11 +10,13 @@ from uuid import UUID, uuid4
 
 import pytest
 from redis import Redis
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.http11 import Request, Response
 
 from budget import permits
 from budget.connect import connect
 from budget.seats import Said, say
-from controller.relay.agent import AgentFailed
+from controller.relay.agent import AgentFailed, reach
 from controller.relay.leg import Leg, Parts
 from controller.relay.seat import Seats, reach_seat
 from settings import Settings
@@ -83,6 +85,26 @@ def test_one_that_cannot_be_reached_is_exchanged(bench: Callable[..., Bench]) ->
         assert house.tried[0] == "ws://k1:3/"
         assert found == house.tried[-1] != house.tried[0]
         assert ("relay.seat", {"seat": f"desk/k1-{int(found[-2]) - 1}"}) in [note[1:] for note in house.book.notes]
+
+    run(scenario())
+
+
+def test_a_worker_that_has_a_call_is_not_asked_again(settings: Callable[..., Settings]) -> None:
+    asked: list[str] = []
+
+    def has_a_call(socket: ServerConnection, request: Request) -> Response:
+        asked.append(request.path)
+        return socket.respond(503, "This worker has its call.\n")
+
+    async def scenario() -> None:
+        async with serve(lambda socket: socket.wait_closed(), "127.0.0.1", 0, process_request=has_a_call) as server:
+            port = next(iter(server.sockets)).getsockname()[1]
+            with pytest.raises(AgentFailed) as failed:
+                await reach(
+                    f"ws://127.0.0.1:{port}/", attempt=uuid4(), headers=dict, subprotocols=(), timeout_s=2.0,
+                    settings=settings(), ours=True,
+                )  # fmt: skip
+        assert (failed.value.reason, len(asked)) == ("agent_unreachable", 1)
 
     run(scenario())
 

@@ -9,6 +9,7 @@ from flask import Flask
 from limits import RateLimitItemPerSecond
 
 from calls.access import network
+from calls.ids import tenant_ref
 from store import agents, operator_keys, tenants
 from tests.web.conftest import Api, World
 from tests.web.operators import a_switch, operator_api
@@ -103,6 +104,7 @@ def _made(api: Api, world: World) -> None:
     _send(api, "GET", "/pools", status=200)
     agents.create(world.database, tenant_id=world.ours.id, name="seated", kind="fleet", pool="desk")
     _send(api, "DELETE", "/pools/desk", status=409)
+    _send(api, "PATCH", "/pools/desk", {"tenant_id": tenant_ref(world.theirs.id)}, 409)
     _send(api, "PATCH", "/pools/spare", {"inbound_reserved": 0}, 200)
     for status in (200, 404):
         _send(api, "DELETE", "/pools/spare", status=status)

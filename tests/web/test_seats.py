@@ -66,6 +66,12 @@ def test_another_keepers_seat_is_taken(post: Post) -> None:
     assert post(body(seat(), keeper="k2")).get_json()["seats"][0]["state"] == "taken"
 
 
+def test_what_arrives_after_a_later_word_changes_nothing(post: Post) -> None:
+    call = str(uuid4())
+    for seq, attempt, told in ((1, None, "free"), (3, call, "busy"), (2, None, "busy"), (4, None, "free")):
+        assert post(body(seat(attempt=attempt), seq=seq)).get_json()["seats"][0]["state"] == told
+
+
 @pytest.mark.parametrize(
     ("wrong", "where", "code"),
     [
@@ -73,6 +79,10 @@ def test_another_keepers_seat_is_taken(post: Post) -> None:
         ({"seats": []}, "/keeper", "required"),
         (body(keeper="a b"), "/keeper", "bad_format"),
         (body(more=1), "/more", "unknown_field"),
+        (body(seq="1"), "/seq", "wrong_type"),
+        (body(seq=True), "/seq", "wrong_type"),
+        (body(seq=-1), "/seq", "out_of_range"),
+        (body(seq=1 << 53), "/seq", "out_of_range"),
         ({"keeper": "k1"}, "/seats", "required"),
         (body(seats={}), "/seats", "wrong_type"),
         (body(seat(), seat()), "/seats", "conflict"),

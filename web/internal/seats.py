@@ -1,7 +1,8 @@
 """POST /internal/seats: what a keeper of the fleet says of its seats. Not part of the public API.
 
 One request holds all that the keeper has. It is sent every second and whenever something changes: the first registers, the
-next are its heartbeat, ``leaving`` drains. Saying the same twice changes nothing. A seat that is not heard of for
+next are its heartbeat, ``leaving`` drains. Saying the same twice changes nothing,
+nor does what arrives after something that its keeper said later (``seq``). A seat that is not heard of for
 ``seat_hold_s`` takes no call. Redis away: 503, and live calls go on.
 """
 
@@ -24,11 +25,11 @@ blueprint = Blueprint("seats", __name__, url_prefix="/internal")
 @blueprint.post("/seats")
 def take_seats() -> Response:
     """``{"hold_s": 3.0, "seats": [{"name": ..., "state": "free", "attempt": null}]}``, in the order that was sent."""
-    keeper, said = read_seats(read_json(request, MAX_BYTES))
+    keeper, seq, said = read_seats(read_json(request, MAX_BYTES))
     ours = runtime()
     hold_s = ours.settings.seat_hold_s
     try:
-        stand = seats.say(ours.redis, keeper, hold_s, said)
+        stand = seats.say(ours.redis, keeper, hold_s, said, seq)
     except RedisError:
         raise unavailable("redis") from None
     told = [_show(one, stands) for one, stands in zip(said, stand, strict=True)]

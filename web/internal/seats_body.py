@@ -14,6 +14,8 @@ from web.problems import FieldError, invalid
 MOST = 500
 MAX_BYTES = 1 << 19
 URL_MAX = 512
+#: What a number of Redis' Lua counts to without a gap.
+SEQ_MAX = (1 << 53) - 1
 _POOL = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _VISIBLE = re.compile(r"[!-~]+")
@@ -21,18 +23,24 @@ _WORDS: dict[str, Word] = {"open": "", "leaving": "leaving", "gone": "gone"}
 _FIELDS = {"pool", "name", "worker", "url", "attempt", "state"}
 
 
-def read_seats(body: Any) -> tuple[str, list[Said]]:
-    """The keeper and what it says: ``{"keeper": ..., "seats": [{"pool", "name", "worker", "url", "attempt", "state"}]}``.
+def read_seats(body: Any) -> tuple[str, int | None, list[Said]]:
+    """The keeper, its ``seq`` and what it says:
+    ``{"keeper": ..., "seq": 7, "seats": [{"pool", "name", "worker", "url", "attempt", "state"}]}``.
 
-    ``attempt`` (null: none) and ``state`` (``open``, ``leaving``, ``gone``) may be left out. Raises ``Problem`` 422.
+    ``seq``, ``attempt`` (null: none) and ``state`` (``open``, ``leaving``, ``gone``) may be left out. Raises ``Problem`` 422.
     """
     faults: list[FieldError] = []
 
     if not isinstance(body, dict):
         raise invalid(FieldError("", "wrong_type", "must be an object with keeper and seats"))
-    for name in sorted(body.keys() - {"keeper", "seats"}):
-        faults.append(FieldError("/" + _step(name), "unknown_field", "is not known here; there are keeper and seats"))
+    for name in sorted(body.keys() - {"keeper", "seq", "seats"}):
+        faults.append(FieldError("/" + _step(name), "unknown_field", "is not known here; there are keeper, seq and seats"))
     keeper = _text(body, "keeper", "", _NAME, "1 to 64 of A-Z a-z 0-9 . _ -", faults)
+    seq = body.get("seq")
+    if seq is not None and (isinstance(seq, bool) or not isinstance(seq, int)):
+        faults.append(FieldError("/seq", "wrong_type", "must be a whole number that rises with each request"))
+    elif seq is not None and not 0 <= seq <= SEQ_MAX:
+        faults.append(FieldError("/seq", "out_of_range", f"must be 0 to {SEQ_MAX}"))
     listed = body.get("seats")
     if not isinstance(listed, list):
         faults.append(FieldError("/seats", "required" if "seats" not in body else "wrong_type", "must be a list"))
@@ -46,7 +54,7 @@ def read_seats(body: Any) -> tuple[str, list[Said]]:
         faults.append(FieldError("/seats", "conflict", "names a seat twice"))
     if faults:
         raise invalid(*faults[:20])
-    return keeper, said
+    return keeper, seq, said
 
 
 def _seat(one: Any, at: str, faults: list[FieldError]) -> Said:

@@ -17,7 +17,7 @@ from web.api.fields import Reference, Request, Whole, fault
 from web.api.respond import answer, refuses
 from web.operator.blueprint import NEEDS, blueprint, changing, missing, named
 from web.operator.fields import Amount
-from web.problems import Problem
+from web.problems import FieldError, Problem, invalid
 from web.runtime import runtime
 
 
@@ -71,17 +71,23 @@ def list_pools() -> Response:
 @blueprint.patch("/pools/<pool>", scope=NEEDS)
 @blueprint.arguments(ChangePoolRequest)
 @blueprint.response(200, OperatorPoolAnswer)
-@refuses(blueprint, 400, 404, 413, 415, writes=True)
+@refuses(blueprint, 400, 404, 409, 413, 415, writes=True)
 @blueprint.doc(operationId="operatorChangePool")
 def change_pool(args: dict[str, Any], pool: str) -> Response:
     """Set a pool of workers
 
-    Only what is named; a pool that is not there is made. It acts within a second.
+    Only what is named; a pool that is not there is made. It acts within a second. It is not given to
+    one tenant while agents of others have it.
     """
-    with changing() as change:
-        done = agent_pools.update(change.database, named("pool", pool), **args)
-        noted = {name: str(value) if name == "tenant_id" and value is not None else value for name, value in args.items()}
-        change.note("pool.changed", f"pool:{done.name}", noted)
+    try:
+        with changing() as change:
+            done = agent_pools.update(change.database, named("pool", pool), **args)
+            noted = args | ({"tenant_id": str(args["tenant_id"])} if args.get("tenant_id") is not None else {})
+            change.note("pool.changed", f"pool:{done.name}", noted)
+    except agent_pools.PoolInUse as error:
+        raise Problem(409, "pool_in_use", f"{error}.") from None
+    except agent_pools.NoTenant:
+        raise invalid(FieldError("/tenant_id", "unknown_tenant", "there is no such tenant")) from None
     return answer(_show([done])[0])
 
 

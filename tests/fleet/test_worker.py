@@ -1,0 +1,95 @@
+"""A worker and its keeper's silence: the call is taken, the keeper is told, and what it hears later does not undo it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+from uuid import uuid4
+
+from websockets.asyncio.client import connect
+
+from agents.fleet.herald import Herald
+from agents.fleet.keeper import Keeper, Plan
+from agents.fleet.worker import ASK_S, Orders
+from controller.relay.seat import _ONE_SEAT_S
+from tests.fleet.house import ROOT
+
+AGENT = "agents.reference.talk:answer"
+
+
+def test_a_worker_does_not_wait_longer_than_the_relay_does() -> None:
+    assert 2 * ASK_S <= _ONE_SEAT_S
+
+
+def test_a_keeper_that_does_not_answer_is_told_who_was_taken(tmp_path: Path) -> None:
+    attempt, lines = str(uuid4()), asyncio.Queue[dict[str, object]]()
+
+    async def keeper(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while line := await reader.readline():
+            lines.put_nowait(json.loads(line))
+        writer.close()
+
+    async def said(word: str) -> dict[str, object]:
+        while word not in (message := await lines.get()):
+            pass
+        return message
+
+    async def scenario() -> None:
+        path = str(tmp_path / "keeper")
+        async with await asyncio.start_unix_server(keeper, path):
+            orders = Orders("w1", AGENT, "127.0.0.1", 0, path).text()
+            worker = await asyncio.create_subprocess_exec(sys.executable, "-m", "agents.fleet.worker", orders, cwd=ROOT)
+            try:
+                port = (await said("port"))["port"]
+                header = {"X-Trunkline-Attempt": attempt}
+                async with connect(f"ws://127.0.0.1:{port}/", additional_headers=header, open_timeout=30):
+                    assert (await said("take"))["take"] == attempt
+                    assert (await said("took"))["took"] == attempt
+                await worker.wait()
+            finally:
+                if worker.returncode is None:
+                    worker.kill()
+                    await worker.wait()
+
+    asyncio.run(asyncio.wait_for(scenario(), 60))
+
+
+def test_a_late_no_does_not_undo_what_a_worker_took(tmp_path: Path) -> None:
+    attempt = str(uuid4())
+
+    async def scenario() -> None:
+        herald = Herald("http://127.0.0.1:1/internal/seats", "user", "secret", "k1")
+        keeper = Keeper(Plan("desk", "h1", 1, AGENT, "127.0.0.1", "127.0.0.1"), herald)
+        (seat,) = keeper.seats
+        seat.worker = "w1"
+        path = str(tmp_path / "keeper")
+
+        async def until_it_has_read() -> None:
+            await writer.drain()
+            heard_at = seat.heard_at
+            writer.write(b'{"alive": true}\n')
+            while seat.heard_at == heard_at:
+                await asyncio.sleep(0.001)
+
+        async with await asyncio.start_unix_server(keeper._on_worker, path):
+            reader, writer = await asyncio.open_unix_connection(path)
+            for message in ({"worker": "w1", "pid": os.getpid(), "port": 1}, {"take": attempt}):
+                writer.write(json.dumps(message).encode() + b"\n")
+            while not seat.asks:
+                await asyncio.sleep(0.001)
+            writer.write(json.dumps({"took": attempt}).encode() + b"\n")
+            await until_it_has_read()
+            keeper._heard_of(seat, "w1", attempt, "free", None)
+            assert seat.call == attempt
+            assert seat.said("desk")["attempt"] == attempt
+            writer.close()
+            while seat.up:
+                await asyncio.sleep(0.001)
+            assert seat.later is not None
+            seat.later.cancel()
+            assert await reader.read() == b"", "it was answered though it no longer asked"
+
+    asyncio.run(asyncio.wait_for(scenario(), 30))
