@@ -40,7 +40,8 @@ def longest_s(path: Path) -> float:
     try:
         size = path.stat().st_size
         with wave.open(str(path)) as sound:
-            return size / (sound.getframerate() * sound.getsampwidth() * sound.getnchannels())
+            bytes_per_s = int(sound.getframerate() * sound.getsampwidth() * sound.getnchannels())
+            return size / bytes_per_s
     except OSError:
         return _UNSEEN_S
     except (wave.Error, EOFError, ZeroDivisionError):

@@ -22,7 +22,7 @@ class Platform(HTTPServer):
 
 
 class _Heard(BaseHTTPRequestHandler):
-    def do_POST(self) -> None:  # noqa: N802  # the library's name
+    def do_POST(self) -> None:  # the library's name
         platform = self.server
         assert isinstance(platform, Platform)
         platform.heard.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))

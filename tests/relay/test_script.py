@@ -198,9 +198,7 @@ def test_an_end_that_is_not_heard_of_is_asked_for(tmp_path: Path, monkeypatch: p
     run(scenario())
 
 
-def test_what_the_switch_was_never_told_to_play_is_not_waited_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_the_switch_was_never_told_to_play_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(script, "_LATE_S", 0.2)
     monkeypatch.setattr(Switch, "play", lambda *_: None)  # written into a link that breaks
 

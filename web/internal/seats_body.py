@@ -27,7 +27,8 @@ def read_seats(body: Any) -> tuple[str, int | None, list[Said]]:
     """The keeper, its ``seq`` and what it says:
     ``{"keeper": ..., "seq": 7, "seats": [{"pool", "name", "worker", "url", "attempt", "state"}]}``.
 
-    ``seq``, ``attempt`` (null: none) and ``state`` (``open``, ``leaving``, ``gone``) may be left out. Raises ``Problem`` 422.
+    ``seq``, ``attempt`` (null: none) and ``state`` (``open``, ``leaving``, ``gone``) may be left out. Raises ``Problem``
+    422.
     """
     faults: list[FieldError] = []
 
