@@ -72,7 +72,8 @@ def note(db: Database, attempt_id: UUID, kind: str, at: datetime, data: Mapping[
     """A fact the relay saw (agent connected, first agent audio ...) as an event of the call; once per kind and time.
 
     False: no such attempt, or noted already. It changes no state. But the first ``relay.first_audio``, unless ``data`` holds
-    ``resumed``, is when the callee began to hear the agent: the attempt keeps its time, ``call.agent_connected`` is told.
+    ``resumed``, is when the callee began to hear the agent: the attempt keeps its time, ``call.agent_connected`` is told if
+    the call goes on.
     """
     params = {
         "attempt_id": attempt_id,
@@ -86,7 +87,8 @@ def note(db: Database, attempt_id: UUID, kind: str, at: datetime, data: Mapping[
         # The call first, as all do that give out a sequence. A note that changes nothing needs no lock.
         locked = lock_call(conn, attempt_id) if first else None
         noted = conn.execute(_SQL["note"], params).rowcount == 1
-        if locked is not None and conn.execute(_SQL["heard"], params).rowcount == 1:
+        heard = locked is not None and conn.execute(_SQL["heard"], params).rowcount == 1
+        if locked is not None and heard and not locked.call.ended:  # nothing of the kind comes after the end
             tell(conn, "call.agent_connected", locked, attempt_id, at)
         return noted
 
