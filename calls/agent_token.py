@@ -7,12 +7,9 @@ library, and :class:`Door` remembers what it let in.
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
-import json
 from dataclasses import dataclass
-from typing import Any
+
+from calls import jws
 
 ISSUER = "trunkline"
 #: What secrets begin with.
@@ -21,8 +18,6 @@ PREFIX = "agsec_"
 LIFETIME_S = 60
 #: s; clocks may differ so much.
 LEEWAY_S = 30
-
-_HEADER = {"alg": "HS256", "typ": "JWT"}
 
 
 class TokenRefused(ValueError):
@@ -55,26 +50,23 @@ def sign(secret: str, *, agent: str, call: str, attempt: str, now: float, token_
         "exp": issued + LIFETIME_S,
         "jti": token_id,
     }
-    signed = f"{_part(_HEADER)}.{_part(claims)}"
-    return f"{signed}.{_text(_mac(secret, signed))}"
+    return jws.write(claims, secret.encode())
 
 
 def verify(token: str, secret: str, *, now: float, agent: str | None = None) -> Claims:
     """What it says, if it was signed with ``secret`` and holds at ``now`` (and, where given, for ``agent``). Whether it was
     used before is the caller's to know. Raises :class:`TokenRefused`.
     """
-    signed, _, signature = token.rpartition(".")
     # The signature first: what is not ours is not read.
-    if not token.isascii() or not hmac.compare_digest(signature, _text(_mac(secret, signed))):
+    if not jws.is_signed(token, secret.encode()):
         raise TokenRefused("token: not signed with this agent's secret")
     try:
-        head, _, body = signed.partition(".")
-        header, said = json.loads(_bytes(head)), json.loads(_bytes(body))
+        algorithm, said = jws.read(token)
         claims = Claims(said["aud"], said["sub"], said["attempt"], said["iat"], said["exp"], said["jti"])
-        algorithm, issuer = header["alg"], said["iss"]
+        issuer = said["iss"]
     except (ValueError, KeyError, TypeError) as error:
         raise TokenRefused("token: malformed") from error
-    if (algorithm, issuer) != ("HS256", ISSUER):
+    if (algorithm, issuer) != (jws.ALGORITHM, ISSUER):
         raise TokenRefused("token: not of this kind")
     if not claims.issued_at - LEEWAY_S <= now < claims.expires_at + LEEWAY_S:
         raise TokenRefused("token: expired, or the clocks differ")
@@ -116,19 +108,3 @@ class Door:
             except TokenRefused as error:
                 refused = error
         raise refused
-
-
-def _mac(secret: str, signed: str) -> bytes:
-    return hmac.new(secret.encode(), signed.encode("ascii"), hashlib.sha256).digest()
-
-
-def _part(value: Any) -> str:
-    return _text(json.dumps(value, separators=(",", ":")).encode())
-
-
-def _text(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")
-
-
-def _bytes(text: str) -> bytes:
-    return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
