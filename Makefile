@@ -94,13 +94,14 @@ $(BIN)/python:
 	  exit 1; \
 	fi
 
-# Exactly the lock, nothing resolved. greenswitch is published as source only; setuptools, which builds it and the editable
-# install, comes from the lock as well, on platforms too where nothing else asks for it.
+# Exactly the lock, nothing resolved, and no bytecode before it is asked for (half a minute, mostly for what never runs).
+# greenswitch is published as source only; setuptools, which builds it and the editable install, comes from the lock as well, on
+# platforms too where nothing else asks for it.
 $(VENV)/locked: requirements.lock | $(BIN)/python
 	@echo "installing requirements.lock into $(VENV) (a minute or two, once)"
 	@awk '/^[^ ]/ { take = /^setuptools==/ } take' requirements.lock | sed 's/ ; .* \\$$/ \\/' > $(VENV)/build.txt
 	@$(PIP) install --require-hashes --only-binary :all: -r $(VENV)/build.txt
-	@$(PIP) install --require-hashes --only-binary :all: --no-binary greenswitch --no-build-isolation -r requirements.lock
+	@$(PIP) install --no-compile --require-hashes --only-binary :all: --no-binary greenswitch --no-build-isolation -r requirements.lock
 	@touch $@
 
 $(VENV)/installed: $(VENV)/locked pyproject.toml

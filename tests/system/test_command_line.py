@@ -8,7 +8,8 @@ import pathlib
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import psycopg
 import pytest
@@ -20,24 +21,33 @@ from trunkline import guests
 from trunkline.cli import main
 from trunkline.servers import Server
 
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+class Said(NamedTuple):
+    """What a command printed, and its exit status."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Run = Callable[..., Said]
 
 
 @pytest.fixture
-def trunkline(postgres_url: str) -> Run:
-    """Runs `trunkline ARGS` as a process of its own against the module's database."""
+def trunkline(postgres_url: str) -> Iterator[Run]:
+    """Runs `trunkline ARGS` against the module's database, in this process: to start one for each costs most of a second.
+    That it runs as a program as well is seen by `up` below, and in test_why.
+    """
 
-    def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-c", "from trunkline.cli import main; main()", *arguments],
-            env={**os.environ, "DATABASE_URL": postgres_url, **environ},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+    def run(*arguments: str, **environ: str) -> Said:
+        get_settings.cache_clear()
+        done = CliRunner().invoke(main, arguments, env={"DATABASE_URL": postgres_url, **environ})
+        if done.exception is not None and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        return Said(done.exit_code, done.stdout, done.stderr)
 
-    return run
+    yield run
+    get_settings.cache_clear()
 
 
 def test_a_carrier_reaches_numbers(trunkline: Run) -> None:
