@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from psycopg import errors
@@ -33,7 +33,7 @@ PROTOCOLS = ("trunkline", "twilio")
 @dataclass(frozen=True, slots=True)
 class Agent:
     """``url`` (ws:// or wss://) and ``protocol`` (one of PROTOCOLS) for kind websocket; ``audio`` (a .wav file name) or
-    ``script``, and ``menu`` (calls/script.py) for kind announcement, ``needs``: the variables its calls must have;
+    ``script``, and ``menu`` (calls/script.py) for kind announcement; ``needs``: the variables its calls must have;
     ``number`` (E.164) for kind sip; ``pool`` (store/agent_pools.py) and ``seat_policy`` (calls.lanes.SEAT_POLICIES) for kind
     fleet: these never change, for its lanes have them in their names.
     """
@@ -58,6 +58,7 @@ class Agent:
     transfer_to: list[str] = field(default_factory=list)  # where its calls may be transferred (calls/transfers.py)
     pool: str | None = None
     seat_policy: str | None = None
+    greeting: dict[str, str] | None = None  # a part (calls/script.py) that is heard at the answer
 
     @property
     def seats(self) -> str | None:
@@ -91,6 +92,7 @@ def create(
     fallback: Mapping[str, Any] | None = None,
     pool: str | None = None,
     seat_policy: str | None = None,
+    greeting: Mapping[str, str] | None = None,
     agent_id: UUID | None = None,
 ) -> Agent:
     """A new agent of the tenant.
@@ -120,7 +122,7 @@ def create(
         "script": None if script is None else Jsonb([dict(part) for part in script]),
         "menu": None if menu is None else Jsonb(dict(menu)),
         "voice": voice,
-        "needs": scripts.needs(script, menu),
+        "needs": scripts.needs(script, menu, greeting, fallback),
         "number": number,
         "transfer_to": list(transfer_to),
         "runtime": Jsonb(runtime or {}),
@@ -128,6 +130,7 @@ def create(
         "fallback": None if fallback is None else record(dict(fallback)),
         "pool": pool,
         "seat_policy": (seat_policy or "reserved") if kind == "fleet" else seat_policy,
+        "greeting": None if greeting is None else Jsonb(dict(greeting)),
     }
     try:
         with db.connection() as conn:
@@ -163,11 +166,12 @@ def change(
     runtime: dict[str, Any] | None = None,
     protocol: str | None = None,
     fallback: Mapping[str, Any] | None = None,
+    greeting: Mapping[str, str] | Literal["none"] | None = None,
 ) -> Agent | None:
     """The tenant's agent with what is given, for calls that begin to ring from now on. None: no such agent in use.
 
-    What else than ``name``, ``runtime`` and ``transfer_to`` only as it belongs to its kind. Errors:
-    :class:`store.tenants.NameTaken`.
+    What else than ``name``, ``runtime`` and ``transfer_to`` only as it belongs to its kind. ``greeting`` "none": no more.
+    Errors: :class:`store.tenants.NameTaken`.
     """
     params: dict[str, Any] = {
         "tenant_id": tenant_id,
@@ -184,13 +188,18 @@ def change(
         "protocol": protocol,
         "fallback": None if fallback is None else record(dict(fallback)),
         "runtime": None if runtime is None else Jsonb(runtime),
+        "greeting": None if greeting is None or greeting == "none" else Jsonb(dict(greeting)),
+        "no_greeting": greeting == "none",
     }
 
     def unit(conn: Conn) -> Agent | None:
         changed = one_row(conn, Agent, _SQL["change"], params)
-        if changed is not None and (needs := scripts.needs(changed.script, changed.menu)) != changed.needs:
-            changed = one_row(conn, Agent, _SQL["change"], {**dict.fromkeys(params), **_whose(params), "needs": needs})
-        return changed
+        if changed is None:
+            return None
+        needs = scripts.needs(changed.script, changed.menu, changed.greeting, changed.fallback)
+        if needs == changed.needs:
+            return changed
+        return one_row(conn, Agent, _SQL["change"], {**dict.fromkeys(params), **_whose(params), "needs": needs})
 
     try:
         return db.run(unit)

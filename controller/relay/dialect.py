@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -12,6 +13,14 @@ from calls.ids import call_ref
 from controller.relay import protocol
 from controller.relay.twilio import Twilio
 from store.relay import RelayCall
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What an agent is told at the start of what others do: as :func:`controller.relay.protocol.start` has it."""
+
+    recording: Mapping[str, Any] | None = None
+    greeting: Mapping[str, Any] | None = None
 
 
 class Dialect(Protocol):
@@ -41,6 +50,10 @@ class Dialect(Protocol):
 
     def mark(self, name: str, *, played: bool) -> str | None:
         """The mark was reached, or its audio was thrown away."""
+        ...
+
+    def greeted(self, reason: str | None) -> str | None:
+        """The greeting was heard; or was not, for that reason."""
         ...
 
     def dtmf(self, digit: str, duration_ms: int | None) -> str | None:
@@ -77,9 +90,9 @@ class Ours:
     def __init__(
         self,
         call: RelayCall,
+        facts: Facts,
         *,
         resumed: bool,
-        recording: Mapping[str, Any] | None,
         runtime: Mapping[str, Any] | None,
     ) -> None:
         self._start = protocol.start(
@@ -91,7 +104,8 @@ class Ours:
             metadata=call.metadata,
             direction=call.direction,
             resumed=resumed,
-            recording=recording,
+            recording=facts.recording,
+            greeting=facts.greeting,
             runtime=runtime,
         )
 
@@ -106,6 +120,9 @@ class Ours:
 
     def mark(self, name: str, *, played: bool) -> str | None:
         return protocol.mark(name, played=played)
+
+    def greeted(self, reason: str | None) -> str | None:
+        return protocol.greeting(played=reason is None, reason=reason)
 
     def dtmf(self, digit: str, duration_ms: int | None) -> str | None:
         return protocol.dtmf(digit, duration_ms)
@@ -126,11 +143,10 @@ class Ours:
         return protocol.parse(frame)
 
 
-def dialect_for(
-    call: RelayCall, *, resumed: bool, recording: Mapping[str, Any] | None, runtime: Mapping[str, Any] | None
-) -> Dialect:
+def dialect_for(call: RelayCall, facts: Facts, *, resumed: bool, runtime: Mapping[str, Any] | None) -> Dialect:
     """A new one, for one socket to the call's agent. ``resumed``: the call was under way already. ``runtime``: as
     :func:`controller.relay.protocol.start` has it.
     """
-    kind = Twilio if call.agent_protocol == "twilio" else Ours
-    return kind(call, resumed=resumed, recording=recording, runtime=runtime)
+    if call.agent_protocol == "twilio":
+        return Twilio(call, resumed=resumed, greeting=facts.greeting, runtime=runtime)
+    return Ours(call, facts, resumed=resumed, runtime=runtime)

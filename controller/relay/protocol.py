@@ -196,11 +196,13 @@ def start(
     direction: str,
     resumed: bool,
     recording: Mapping[str, Any] | None = None,
+    greeting: Mapping[str, Any] | None = None,
     runtime: Mapping[str, Any] | None = None,
 ) -> str:
     """The first text to an agent: whose call this is. ``direction``: outbound, or inbound where ``from_`` called ``to``.
     ``resumed``: the call was already under way. ``recording``: what it waits for and who gives the notice; None: it is not
-    recorded. ``runtime``: where the agent may ask for its configuration, and by which token (controller/relay/runtime.py).
+    recorded. ``greeting``: what the callee hears at the answer, audio or text; None: nothing of the kind is to come.
+    ``runtime``: where the agent may ask for its configuration, and by which token (controller/relay/runtime.py).
     """
     return _text(
         "start",
@@ -223,6 +225,7 @@ def start(
             },
             "resumed": resumed,
             "recording": None if recording is None else dict(recording),
+            "greeting": None if greeting is None else dict(greeting),
             "runtime": None if runtime is None else dict(runtime),
         },
     )
@@ -236,6 +239,11 @@ def answered(at: datetime) -> str:
 def mark(name: str, *, played: bool) -> str:
     """The mark was reached (``played``) or its audio was thrown away."""
     return _text("mark", {"name": name, "played": played})
+
+
+def greeting(*, played: bool, reason: str | None) -> str:
+    """The greeting is over: it was heard whole (``played``), or ``reason``."""
+    return _text("greeting", {"played": played} | ({} if reason is None else {"reason": reason}))
 
 
 def dtmf(digit: str, duration_ms: int | None) -> str:

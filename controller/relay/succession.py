@@ -30,6 +30,7 @@ class Succession:
             agent_protocol=wanted.agent_protocol or "trunkline",
             agent_fallback=wanted.agent_fallback,
             agent_secret=wanted.agent_secret,
+            agent_greeting=None,
         )
         self.talk = Conversation(leg, self.call, recorder, waiting=True)
         self.work: asyncio.Task[None] | None = None

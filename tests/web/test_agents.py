@@ -51,7 +51,11 @@ def test_what_is_changed_is_changed_and_the_rest_stays(api: Api) -> None:
         ({"fallback": {"action": "announcement"}}, {"/fallback/audio": "required"}),
         ({"fallback": {"action": "hangup", "audio": "a.wav"}}, {"/fallback/audio": "not_allowed"}),
         ({"fallback": {"action": "announcement", "audio": "../a.wav"}}, {"/fallback/audio": "bad_format"}),
-        ({"greeting": "hello"}, {"/greeting": "unknown_field"}),
+        ({"greeting": "hello"}, {"/greeting": "wrong_type"}),
+        ({"greeting": {}}, {"/greeting": "required"}),
+        ({"greeting": {"audio": "a.wav", "text": "Hello"}}, {"/greeting": "required"}),
+        ({"greeting": {"audio": "/etc/a.wav"}}, {"/greeting/audio": "bad_format"}),
+        ({"greeting": {"text": "Hello {name}"}}, {"/greeting/text": "bad_format"}),
     ],
 )
 def test_what_cannot_be_changed_is_refused_by_name(
@@ -86,6 +90,19 @@ def test_what_is_done_when_an_agent_fails_is_said_and_can_be_changed(api: Api) -
     assert api.send("PATCH", path, json={"name": "steadier"}).get_json()["fallback"] == sorry
     assert api.send("PATCH", path, json={"fallback": {"action": "hangup"}}).get_json()["fallback"]["action"] == "hangup"
     assert api.get(made(api, "polite", fallback=sorry)).get_json()["fallback"] == sorry
+
+
+def test_a_greeting_is_said_changed_and_taken_away(api: Api, world: World) -> None:
+    path = made(api, "welcoming", greeting={"audio": "hello.wav"})
+    assert api.get(path).get_json()["greeting"] == {"audio": "hello.wav"}
+    assert api.send("PATCH", path, json={"name": "greets"}).get_json()["greeting"] == {"audio": "hello.wav"}
+    assert api.send("PATCH", path, json={"greeting": {"audio": "b.wav"}}).get_json()["greeting"] == {"audio": "b.wav"}
+    assert api.send("PATCH", path, json={"greeting": None}).get_json()["greeting"] is None
+    agent_pools.update(world.database, "desk")
+    seated = {"name": "seated-greeter", "kind": "fleet", "pool": "desk", "greeting": {"audio": "hello.wav"}}
+    assert api.post("/v1/agents", seated).get_json()["greeting"] == {"audio": "hello.wav"}
+    person = {"name": "person", "kind": "sip", "number": "+442079460123", "greeting": {"audio": "hello.wav"}}
+    assert named(api.post("/v1/agents", person)) == {"/greeting": "not_allowed"}
 
 
 def test_a_secret_is_told_once_and_follows_the_one_before(api: Api, world: World) -> None:

@@ -15,14 +15,19 @@ from web.api.fields import Choice, Fault, Reference, Request, Telephone, Text, W
 from web.api.requests import PageQuery
 from web.api.retry_fields import Part
 from web.api.runtime_fields import RuntimeRequest, runtime_fault
-from web.api.script_fields import MenuRequest, audio_file, script, voice
+from web.api.script_fields import MenuRequest, PartRequest, audio_file, script, voice
 from web.api.transfer_fields import transfer_list
 from web.api.urls import Url
 from web.api.webhook_fields import OVERLAP_MAX_S, OVERLAP_S
 
 #: Of each kind the fields of which exactly one says who or where the agent is, and those that go with it.
 WHERE = {"websocket": ("url",), "announcement": ("audio", "script"), "sip": ("number",), "fleet": ("pool",)}
-WITH = {"websocket": ("protocol", "fallback"), "announcement": ("menu", "voice"), "sip": (), "fleet": ("seat_policy",)}
+WITH = {
+    "websocket": ("protocol", "fallback", "greeting", "voice"),
+    "announcement": ("menu", "voice"),
+    "sip": (),
+    "fleet": ("seat_policy", "greeting", "voice"),
+}
 _PAUSED = "is your operator's to say; leave it out, and place no calls with this agent"
 _SEATED = "cannot be changed, because calls that wait are in line for its seats; create another agent, and archive this one"
 
@@ -46,6 +51,11 @@ def _number() -> Telephone:
         parse_destination,
         metadata={"description": "sip: who is rung once somebody has answered", "example": "+442079460000"},
     )
+
+
+def _greeting(**more: Any) -> Part:
+    words = "websocket, fleet: heard at the answer, before the agent; a text is spoken while the phone rings"
+    return Part(PartRequest, metadata={"description": words}, **more)
 
 
 def _runtime() -> Part:
@@ -78,6 +88,7 @@ class NewAgentRequest(Request):
     url = _url()
     protocol = _protocol(default="trunkline")
     fallback = Part(FallbackRequest, metadata={"description": "websocket: what is done when it fails a call; else hangup"})
+    greeting = _greeting()
     runtime = _runtime()
     audio = audio_file(description="announcement: file name")
     script = script("announcement: what is said, part by part, in place of audio")
@@ -127,6 +138,7 @@ class AgentChangeRequest(Request):
     url = _url()
     protocol = _protocol()
     fallback = Part(FallbackRequest, metadata={"description": "websocket: what is done when it fails a call; else hangup"})
+    greeting = _greeting(allow_none=True)
     runtime = _runtime()
     audio = audio_file(description="announcement: file name; takes the place of a script")
     script = script("announcement: what is said, part by part; takes the place of audio")

@@ -63,6 +63,7 @@ def _created(database: Database, args: dict[str, Any]) -> Response:
             runtime=args.get("runtime"),
             pool=args.get("pool"),
             seat_policy=args.get("seat_policy"),
+            greeting=args.get("greeting"),
         )
     except NameTaken:
         raise _name_taken() from None
@@ -123,6 +124,8 @@ def change_agent(args: dict[str, Any], agent_id: str) -> Response:
     _check_voice(args)
     try:
         with told_truly("Send it again: a change made twice is the same."):
+            if "greeting" in args and args["greeting"] is None:
+                args["greeting"] = "none"
             changed = agents.change(ours.database, tenant().id, wanted, **args)
     except NameTaken:
         raise _name_taken() from None
@@ -197,6 +200,7 @@ def _show(agent: Agent) -> dict[str, Any]:
         "audio": agent.audio,
         "script": agent.script,
         "menu": show_menu(agent.menu),
+        "greeting": agent.greeting,
         "voice": agent.voice,
         "number": agent.number,
         "needs_variables": agent.needs,
