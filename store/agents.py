@@ -26,8 +26,9 @@ from store.tenants import NameTaken
 _SQL = load("agents")
 KINDS = ("websocket", "announcement", "sip", "fleet")
 
-#: How a websocket agent is spoken to: docs/agent-protocol.md.
+#: How a websocket agent is spoken to: docs/agent-protocol.md. Twilio's has one rate.
 PROTOCOLS = ("trunkline", "twilio")
+SAMPLE_RATES = (8000, 16_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ class Agent:
     pool: str | None = None
     seat_policy: str | None = None
     greeting: dict[str, str] | None = None  # a part (calls/script.py) that is heard at the answer
+    sample_rate: int = 8000  # on its socket, if it has one
 
     @property
     def seats(self) -> str | None:
@@ -93,6 +95,7 @@ def create(
     pool: str | None = None,
     seat_policy: str | None = None,
     greeting: Mapping[str, str] | None = None,
+    sample_rate: int = 8000,
     agent_id: UUID | None = None,
 ) -> Agent:
     """A new agent of the tenant.
@@ -131,6 +134,7 @@ def create(
         "pool": pool,
         "seat_policy": (seat_policy or "reserved") if kind == "fleet" else seat_policy,
         "greeting": None if greeting is None else Jsonb(dict(greeting)),
+        "sample_rate": sample_rate,
     }
     try:
         with db.connection() as conn:
@@ -167,6 +171,7 @@ def change(
     protocol: str | None = None,
     fallback: Mapping[str, Any] | None = None,
     greeting: Mapping[str, str] | Literal["none"] | None = None,
+    sample_rate: int | None = None,
 ) -> Agent | None:
     """The tenant's agent with what is given, for calls that begin to ring from now on. None: no such agent in use.
 
@@ -190,6 +195,7 @@ def change(
         "runtime": None if runtime is None else Jsonb(runtime),
         "greeting": None if greeting is None or greeting == "none" else Jsonb(dict(greeting)),
         "no_greeting": greeting == "none",
+        "sample_rate": sample_rate,
     }
 
     def unit(conn: Conn) -> Agent | None:

@@ -89,6 +89,8 @@ class Open:
     agent_url: str | None = None
     agent_protocol: str | None = None
     agent_fallback: dict[str, Any] | None = None
+    agent_voice: str | None = None
+    agent_sample_rate: int | None = None
     agent_secret: str | None = field(default=None, repr=False)
 
     @property

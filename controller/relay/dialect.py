@@ -11,6 +11,8 @@ from websockets.typing import Subprotocol
 
 from calls.ids import call_ref
 from controller.relay import protocol
+from controller.relay.audio import SAMPLE_RATE
+from controller.relay.resample import Doubler, Halver
 from controller.relay.twilio import Twilio
 from store.relay import RelayCall
 
@@ -77,7 +79,9 @@ class Dialect(Protocol):
         ...
 
     def parse(self, frame: str | bytes) -> list[protocol.Message]:
-        """The messages in one WebSocket message of the agent. Raises :class:`protocol.ProtocolError`."""
+        """The messages in one WebSocket message of the agent; their audio is L16, 8 kHz, whatever was sent. Raises
+        :class:`protocol.ProtocolError`.
+        """
         ...
 
 
@@ -104,10 +108,14 @@ class Ours:
             metadata=call.metadata,
             direction=call.direction,
             resumed=resumed,
+            sample_rate=call.agent_sample_rate,
             recording=facts.recording,
             greeting=facts.greeting,
             runtime=runtime,
         )
+        wide = call.agent_sample_rate != SAMPLE_RATE
+        self._up = Doubler() if wide else None
+        self._down = Halver() if wide else None
 
     def greeting(self) -> str:
         return self._start
@@ -116,7 +124,7 @@ class Ours:
         return protocol.answered(at)
 
     def audio(self, pcm: bytes) -> str | bytes:
-        return pcm
+        return pcm if self._up is None else self._up.feed(pcm)
 
     def mark(self, name: str, *, played: bool) -> str | None:
         return protocol.mark(name, played=played)
@@ -140,7 +148,15 @@ class Ours:
         return protocol.stop(reason, by=by, cause=cause)
 
     def parse(self, frame: str | bytes) -> list[protocol.Message]:
-        return protocol.parse(frame)
+        messages = protocol.parse(frame)
+        return messages if self._down is None else [self._at_ours(message) for message in messages]
+
+    def _at_ours(self, message: protocol.Message) -> protocol.Message:
+        if isinstance(message, protocol.Clear):
+            self._down = Halver()  # of what was cleared nothing is to come
+        if isinstance(message, protocol.Media) and self._down is not None:
+            return protocol.Media(self._down.feed(message.pcm))
+        return message
 
 
 def dialect_for(call: RelayCall, facts: Facts, *, resumed: bool, runtime: Mapping[str, Any] | None) -> Dialect:

@@ -47,7 +47,7 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """Audio to play: L16, 8 kHz, mono, whole samples."""
+    """Audio to play: L16, mono, whole samples, at the socket's rate."""
 
     pcm: bytes
 
@@ -195,14 +195,16 @@ def start(
     metadata: Mapping[str, Any],
     direction: str,
     resumed: bool,
+    sample_rate: int = SAMPLE_RATE,
     recording: Mapping[str, Any] | None = None,
     greeting: Mapping[str, Any] | None = None,
     runtime: Mapping[str, Any] | None = None,
 ) -> str:
     """The first text to an agent: whose call this is. ``direction``: outbound, or inbound where ``from_`` called ``to``.
-    ``resumed``: the call was already under way. ``recording``: what it waits for and who gives the notice; None: it is not
-    recorded. ``greeting``: what the callee hears at the answer, audio or text; None: nothing of the kind is to come.
-    ``runtime``: where the agent may ask for its configuration, and by which token (controller/relay/runtime.py).
+    ``resumed``: the call was already under way. ``sample_rate``: of the audio, both ways. ``recording``: what it waits for
+    and who gives the notice; None: it is not recorded. ``greeting``: what the callee hears at the answer, audio or text;
+    None: nothing of the kind is to come. ``runtime``: where the agent may ask for its configuration, and by which token
+    (controller/relay/runtime.py).
     """
     return _text(
         "start",
@@ -219,9 +221,9 @@ def start(
             },
             "audio": {
                 "encoding": "L16",
-                "sample_rate": SAMPLE_RATE,
+                "sample_rate": sample_rate,
                 "channels": 1,
-                "frame_bytes": FRAME_MS * BYTES_PER_MS,
+                "frame_bytes": FRAME_MS * BYTES_PER_MS * sample_rate // SAMPLE_RATE,
             },
             "resumed": resumed,
             "recording": None if recording is None else dict(recording),

@@ -1,12 +1,13 @@
 -- part: agent
 g.id, g.tenant_id, g.name, g.kind, g.url, g.audio, g.paused, g.created_at, g.archived_at, g.protocol, g.fallback, g.runtime,
-g.script, g.menu, g.voice, g.needs, g.number, g.transfer_to, g.pool, g.seat_policy, g.greeting
+g.script, g.menu, g.voice, g.needs, g.number, g.transfer_to, g.pool, g.seat_policy, g.greeting,
+g.sample_rate
 
 -- name: create
 INSERT INTO agents AS g (id, tenant_id, name, kind, url, audio, protocol, fallback, runtime, script, menu, voice, needs, number,
-                         transfer_to, pool, seat_policy, greeting)
+                         transfer_to, pool, seat_policy, greeting, sample_rate)
 VALUES (%(id)s, %(tenant_id)s, %(name)s, %(kind)s, %(url)s, %(audio)s, %(protocol)s, %(fallback)s, %(runtime)s, %(script)s, %(menu)s,
-        %(voice)s, %(needs)s, %(number)s, %(transfer_to)s, %(pool)s, %(seat_policy)s, %(greeting)s)
+        %(voice)s, %(needs)s, %(number)s, %(transfer_to)s, %(pool)s, %(seat_policy)s, %(greeting)s, %(sample_rate)s)
 RETURNING {agent};
 
 -- name: get
@@ -38,7 +39,7 @@ UPDATE agents g SET name = coalesce(%(name)s, g.name), url = coalesce(%(url)s, g
     menu = coalesce(%(menu)s::jsonb, g.menu),
     voice = coalesce(%(voice)s, g.voice), number = coalesce(%(number)s, g.number),
     transfer_to = coalesce(%(transfer_to)s::text[], g.transfer_to), needs = coalesce(%(needs)s::text[], g.needs),
-    protocol = coalesce(%(protocol)s, g.protocol),
+    protocol = coalesce(%(protocol)s, g.protocol), sample_rate = coalesce(%(sample_rate)s, g.sample_rate),
     fallback = coalesce(%(fallback)s::jsonb, g.fallback),
     runtime = coalesce(%(runtime)s::jsonb, g.runtime),
     greeting = CASE WHEN %(no_greeting)s::boolean THEN NULL ELSE coalesce(%(greeting)s::jsonb, g.greeting) END

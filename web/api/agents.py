@@ -15,7 +15,14 @@ from store.snapshot import stamp
 from store.tenants import NameTaken
 from web.api import idempotency
 from web.api.agent_answers import AgentAnswer, AgentPage, AgentSecretAnswer
-from web.api.agent_requests import AgentChangeRequest, AgentsQuery, NewAgentRequest, RotateAgentSecretRequest, foreign
+from web.api.agent_requests import (
+    AgentChangeRequest,
+    AgentsQuery,
+    NewAgentRequest,
+    RotateAgentSecretRequest,
+    foreign,
+    rate_fault,
+)
 from web.api.fallback_fields import shown
 from web.api.headers import LOCATION_HEADER, REPLAYED_HEADER
 from web.api.once import once
@@ -64,6 +71,7 @@ def _created(database: Database, args: dict[str, Any]) -> Response:
             pool=args.get("pool"),
             seat_policy=args.get("seat_policy"),
             greeting=args.get("greeting"),
+            sample_rate=args.get("sample_rate", 8000),
         )
     except NameTaken:
         raise _name_taken() from None
@@ -121,6 +129,9 @@ def change_agent(args: dict[str, Any], agent_id: str) -> Response:
         raise invalid(*(FieldError(f"/{name}", "not_allowed", detail) for name in others))
     if (unread := runtime_fault(known.kind, args)) is not None:
         raise invalid(FieldError("/runtime", "not_allowed", unread))
+    after = {"protocol": known.protocol, "sample_rate": known.sample_rate} | args
+    if (unspoken := rate_fault(after["protocol"], after["sample_rate"])) is not None:
+        raise invalid(FieldError("/sample_rate", unspoken.code, unspoken))
     _check_voice(args)
     try:
         with told_truly("Send it again: a change made twice is the same."):
@@ -201,11 +212,12 @@ def _show(agent: Agent) -> dict[str, Any]:
         "script": agent.script,
         "menu": show_menu(agent.menu),
         "greeting": agent.greeting,
+        "sample_rate": agent.sample_rate if agent.kind in ("websocket", "fleet") else None,
         "voice": agent.voice,
         "number": agent.number,
         "needs_variables": agent.needs,
         "transfer_to": agent.transfer_to,
-        "fallback": shown(agent.fallback) if agent.kind == "websocket" else None,
+        "fallback": shown(agent.fallback) if agent.kind in ("websocket", "fleet") else None,
         "runtime": agent.runtime,
         "pool": agent.pool,
         "seat_policy": agent.seat_policy,
