@@ -88,7 +88,7 @@ class Leg:
         self.end(Ending("hangup" if self.answered.is_set() else "not_answered", by, cause=cause))
 
     def end(self, ending: Ending) -> None:
-        """End the relay's part in the call; the first reason counts. Where a fallback was played and the platform ends the
+        """End the relay's part in the call; the first reason counts. Where a fallback was tried and the platform ends the
         call, the reason is why it had to be.
         """
         if not self.over.done():

@@ -46,8 +46,12 @@ def test_what_is_changed_is_changed_and_the_rest_stays(api: Api) -> None:
         ({"url": "wss://127.0.0.1/"}, {"/url": "private_address"}),
         ({"url": None}, {"/url": "wrong_type"}),
         ({"protocol": "sip"}, {"/protocol": "bad_value"}),
-        ({"fallback": {"action": "transfer"}}, {"/fallback/action": "not_supported_yet"}),
-        ({"fallback": {"action": "announcement", "text": "Sorry."}}, {"/fallback/text": "not_supported_yet"}),
+        ({"fallback": {"action": "transfer"}}, {"/fallback/to": "required"}),
+        ({"fallback": {"action": "transfer", "to": "0800"}}, {"/fallback/to": "missing_plus"}),
+        ({"fallback": {"action": "transfer", "to": "+442079460123", "audio": "a.wav"}}, {"/fallback/audio": "not_allowed"}),
+        ({"fallback": {"action": "announcement", "to": "+442079460123", "audio": "a.wav"}}, {"/fallback/to": "not_allowed"}),
+        ({"fallback": {"action": "announcement", "text": "Sorry.", "audio": "a.wav"}}, {"/fallback/text": "conflict"}),
+        ({"fallback": {"action": "announcement", "text": "Sorry {name}."}}, {"/fallback/text": "bad_format"}),
         ({"fallback": {"action": "announcement"}}, {"/fallback/audio": "required"}),
         ({"fallback": {"action": "hangup", "audio": "a.wav"}}, {"/fallback/audio": "not_allowed"}),
         ({"fallback": {"action": "announcement", "audio": "../a.wav"}}, {"/fallback/audio": "bad_format"}),
@@ -84,12 +88,32 @@ def test_how_an_agent_is_spoken_to_is_said_and_can_be_changed(api: Api) -> None:
 
 def test_what_is_done_when_an_agent_fails_is_said_and_can_be_changed(api: Api) -> None:
     path = made(api, "steady")
-    assert api.get(path).get_json()["fallback"] == {"action": "hangup", "audio": None}
-    sorry = {"action": "announcement", "audio": "sorry.wav"}
-    assert api.send("PATCH", path, json={"fallback": sorry}).get_json()["fallback"] == sorry
+    nothing = {"audio": None, "text": None, "to": None}
+    assert api.get(path).get_json()["fallback"] == {"action": "hangup", **nothing}
+    through = {"action": "transfer", "to": "+442079460123"}
+    assert api.send("PATCH", path, json={"fallback": through}).get_json()["fallback"] == nothing | through
+    sorry = nothing | {"action": "announcement", "audio": "sorry.wav"}
+    asked = {name: value for name, value in sorry.items() if value}
+    assert api.send("PATCH", path, json={"fallback": asked}).get_json()["fallback"] == sorry
     assert api.send("PATCH", path, json={"name": "steadier"}).get_json()["fallback"] == sorry
     assert api.send("PATCH", path, json={"fallback": {"action": "hangup"}}).get_json()["fallback"]["action"] == "hangup"
-    assert api.get(made(api, "polite", fallback=sorry)).get_json()["fallback"] == sorry
+    assert api.get(made(api, "polite", fallback=asked)).get_json()["fallback"] == sorry
+
+
+def test_how_finely_it_hears_is_said_and_can_be_changed(api: Api) -> None:
+    path = made(api, "fine", sample_rate=16_000)
+    assert api.get(path).get_json()["sample_rate"] == 16_000
+    assert named(api.send("PATCH", path, json={"protocol": "twilio"})) == {"/sample_rate": "conflict"}
+    assert api.send("PATCH", path, json={"protocol": "twilio", "sample_rate": 8000}).get_json()["sample_rate"] == 8000
+    assert named(api.send("PATCH", path, json={"sample_rate": 16_000})) == {"/sample_rate": "conflict"}
+    assert api.get(made(api, "plain")).get_json()["sample_rate"] == 8000
+    for wrong, fault in ((11_025, "bad_value"), ("16000", "wrong_type"), (True, "wrong_type")):
+        refused = api.post("/v1/agents", {"name": "odd", "kind": "websocket", "url": URL, "sample_rate": wrong})
+        assert (refused.status_code, named(refused)) == (422, {"/sample_rate": fault})
+    twilio = {"name": "odd", "kind": "websocket", "url": URL, "protocol": "twilio", "sample_rate": 16_000}
+    assert named(api.post("/v1/agents", twilio)) == {"/sample_rate": "conflict"}
+    spoken = {"name": "odd", "kind": "announcement", "audio": "a.wav", "sample_rate": 8000}
+    assert named(api.post("/v1/agents", spoken)) == {"/sample_rate": "not_allowed"}
 
 
 def test_a_greeting_is_said_changed_and_taken_away(api: Api, world: World) -> None:

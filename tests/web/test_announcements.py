@@ -90,7 +90,11 @@ def test_what_an_agent_greets_with_its_calls_must_bring(api: Api, world: World, 
     assert api.post("/v1/calls", order(agent_id=shown["id"], agent_variables={"name": "Ada"})).status_code == 202
     path = made.headers["Location"]
     assert named(api.send("PATCH", path, json={"voice": "tlh"})) == {"/voice": "unknown_voice"}
-    assert api.send("PATCH", path, json={"greeting": None}).get_json()["needs_variables"] == []
+    sorry = {"action": "announcement", "text": "We are sorry, {{title}}."}
+    assert api.send("PATCH", path, json={"fallback": sorry}).get_json()["needs_variables"] == ["name", "title"]
+    assert api.send("PATCH", path, json={"greeting": None}).get_json()["needs_variables"] == ["title"]
+    hang_up = {"fallback": {"action": "hangup"}}
+    assert api.send("PATCH", path, json=hang_up).get_json()["needs_variables"] == []
 
 
 def test_a_script_belongs_to_no_other_kind(api: Api) -> None:
@@ -107,6 +111,8 @@ def test_without_a_voice_texts_are_refused_by_name_and_files_are_not(
     assert named(make(api, "mute", audio="a.wav", menu=MENU)) == {"/script": "tts_not_set_up"}
     bot = {"name": "mute", "kind": "websocket", "url": "wss://bot.example.com/", "greeting": {"text": "Hello"}}
     assert named(api.post("/v1/agents", bot)) == {"/greeting/text": "tts_not_set_up"}
+    bot |= {"greeting": {"audio": "a.wav"}, "fallback": {"action": "announcement", "text": "Sorry"}}
+    assert named(api.post("/v1/agents", bot)) == {"/fallback/text": "tts_not_set_up"}
     assert make(api, "sounding", script=[{"audio": "a.wav"}], menu={"confirm": "1"}).status_code == 201
 
 
