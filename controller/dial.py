@@ -190,6 +190,7 @@ def wire_of(d: Dial, claim: attempts.Claimed) -> list[commands.Command] | None:
                 max_duration_s=claim.max_duration_s,
                 fork_url=fork,
                 trunk=trunk,
+                user=claim.user,
             ),
         ]
     except commands.CommandError as error:

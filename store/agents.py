@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
 from psycopg import errors
@@ -17,7 +17,7 @@ from psycopg.types.json import Jsonb
 from calls import script as scripts
 from calls.agent_token import PREFIX
 from calls.ids import new_uuid7
-from store import agent_pools
+from store import agent_pools, agent_trunks
 from store.pool import Conn, Database
 from store.queries import load
 from store.records import all_rows, one_row, record
@@ -61,6 +61,8 @@ class Agent:
     seat_policy: str | None = None
     greeting: dict[str, str] | None = None  # a part (calls/script.py) that is heard at the answer
     sample_rate: int = 8000  # on its socket, if it has one
+    trunk: str | None = None  # sip: the way to its number (store/agent_trunks.py); None: the route that leads there
+    trunk_user: str | None = None  # and what is dialed there in place of the number
 
     @property
     def seats(self) -> str | None:
@@ -70,6 +72,10 @@ class Agent:
 
 class UnknownPool(LookupError):
     """There is no pool of that name that the tenant's agents may have."""
+
+
+class UnknownTrunk(LookupError):
+    """There is no trunk of that name that the tenant's agents may have."""
 
 
 class AgentInUse(RuntimeError):
@@ -96,6 +102,8 @@ def create(
     seat_policy: str | None = None,
     greeting: Mapping[str, str] | None = None,
     sample_rate: int = 8000,
+    trunk: str | None = None,
+    trunk_user: str | None = None,
     agent_id: UUID | None = None,
 ) -> Agent:
     """A new agent of the tenant.
@@ -135,9 +143,12 @@ def create(
         "seat_policy": (seat_policy or "reserved") if kind == "fleet" else seat_policy,
         "greeting": None if greeting is None else Jsonb(dict(greeting)),
         "sample_rate": sample_rate,
+        "trunk": trunk,
+        "trunk_user": trunk_user,
     }
     try:
         with db.connection() as conn:
+            _require_trunk(conn, trunk, tenant_id)
             if pool is not None and not agent_pools.may_use(conn, pool, tenant_id):
                 raise UnknownPool(f"pool: there is no pool {pool!r} for this tenant: see trunkline pools")
             agent = one_row(conn, Agent, _SQL["create"], params)
@@ -170,13 +181,16 @@ def change(
     runtime: dict[str, Any] | None = None,
     protocol: str | None = None,
     fallback: Mapping[str, Any] | None = None,
-    greeting: Mapping[str, str] | Literal["none"] | None = None,
+    greeting: Mapping[str, str] | None = None,
     sample_rate: int | None = None,
+    trunk: str | None = None,
+    trunk_user: str | None = None,
+    cleared: Collection[str] = (),
 ) -> Agent | None:
     """The tenant's agent with what is given, for calls that begin to ring from now on. None: no such agent in use.
 
-    What else than ``name``, ``runtime`` and ``transfer_to`` only as it belongs to its kind. ``greeting`` "none": no more.
-    Errors: :class:`store.tenants.NameTaken`.
+    What else than ``name``, ``runtime`` and ``transfer_to`` only as it belongs to its kind. ``cleared``: what it is no
+    more to have, of greeting, trunk, trunk_user. Errors: :class:`store.tenants.NameTaken`, :class:`UnknownTrunk`.
     """
     params: dict[str, Any] = {
         "tenant_id": tenant_id,
@@ -193,12 +207,15 @@ def change(
         "protocol": protocol,
         "fallback": None if fallback is None else record(dict(fallback)),
         "runtime": None if runtime is None else Jsonb(runtime),
-        "greeting": None if greeting is None or greeting == "none" else Jsonb(dict(greeting)),
-        "no_greeting": greeting == "none",
+        "greeting": None if greeting is None else Jsonb(dict(greeting)),
         "sample_rate": sample_rate,
+        "trunk": trunk,
+        "trunk_user": trunk_user,
+        "cleared": list(cleared),
     }
 
     def unit(conn: Conn) -> Agent | None:
+        _require_trunk(conn, trunk, tenant_id)
         changed = one_row(conn, Agent, _SQL["change"], params)
         if changed is None:
             return None
@@ -211,6 +228,11 @@ def change(
         return db.run(unit)
     except errors.UniqueViolation as error:
         raise NameTaken(f"name: the tenant has an agent {name!r} already: choose another name") from error
+
+
+def _require_trunk(conn: Conn, trunk: str | None, tenant_id: UUID) -> None:
+    if trunk is not None and not agent_trunks.may_use(conn, trunk, tenant_id):
+        raise UnknownTrunk(f"trunk: there is no trunk {trunk!r} for this tenant: see trunkline trunks list")
 
 
 def _whose(params: Mapping[str, Any]) -> dict[str, Any]:

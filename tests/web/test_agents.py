@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from calls.ids import agent_ref, parse_ref
-from store import agent_pools, agents, numbers
+from store import agent_pools, agent_trunks, agents, carriers, numbers
 from tests.store.threads import wait_for, waits_for_lock
 from tests.web.conftest import Api, World, named
 
@@ -224,6 +224,35 @@ def test_a_person_is_an_agent_by_a_number(api: Api) -> None:
     ):
         refused = api.post("/v1/agents", {"name": "other", "kind": "sip", **body})
         assert (refused.status_code, named(refused)) == (422, fault)
+
+
+def test_a_person_may_be_behind_a_trunk_that_the_operator_has_named(api: Api, world: World) -> None:
+    carrier = carriers.put_carrier(world.database, name="switchboard", max_channels=10, cps=5)
+    agent_trunks.put(world.database, "hq", carrier_id=carrier.id, tenant_id=world.ours.id)
+    agent_trunks.put(world.database, "not-ours", carrier_id=carrier.id, tenant_id=world.theirs.id)
+    person = {"name": "behind", "kind": "sip", "number": "+442079460123"}
+    made = api.post("/v1/agents", {**person, "trunk": "hq", "user": "200"})
+    assert (made.status_code, made.get_json()["trunk"], made.get_json()["user"]) == (201, "hq", "200")
+    path = made.headers["Location"]
+    assert api.send("PATCH", path, json={"user": "201"}).get_json()["user"] == "201"
+    for field, name in (("trunk", "not-ours"), ("trunk", "nowhere")):
+        assert named(api.send("PATCH", path, json={field: name})) == {"/trunk": "unknown_trunk"}
+    changed = api.send("PATCH", path, json={"trunk": None}).get_json()
+    assert (changed["trunk"], changed["user"], changed["number"]) == (None, None, "+442079460123")
+    assert named(api.send("PATCH", path, json={"user": "201"})) == {"/trunk": "required"}
+    assert api.send("PATCH", path, json={"trunk": "hq"}).get_json()["trunk"] == "hq"
+    for more, fault in (
+        ({"trunk": "not-ours"}, {"/trunk": "unknown_trunk"}),
+        ({"trunk": "Head Office"}, {"/trunk": "bad_format"}),
+        ({"user": "200"}, {"/trunk": "required"}),
+        ({"trunk": "hq", "user": "200@pbx.example.com"}, {"/user": "bad_format"}),
+        ({"trunk": "hq", "user": "200|x"}, {"/user": "bad_character"}),
+    ):
+        assert named(api.post("/v1/agents", {**person, "name": "wrong", **more})) == fault
+    bot = api.post("/v1/agents", {"name": "wrong", "kind": "websocket", "url": URL, "trunk": "hq", "user": "200"})
+    assert named(bot) == {"/trunk": "not_allowed", "/user": "not_allowed"}
+    without = {"name": "wrong", "kind": "sip", "trunk": "hq", "user": "200"}
+    assert named(api.post("/v1/agents", without)) == {"/number": "required"}, "by which the rules are asked"
 
 
 def test_an_agent_of_the_fleet_takes_seats_of_a_pool_it_may_have(api: Api, world: World, order: Order) -> None:

@@ -34,6 +34,8 @@ class AgentAnswer(Answer):
     sample_rate = whole("websocket, fleet: samples a second on the agent's socket", null=True)
     voice = text("who speaks its texts; null: en", null=True)
     number = text("sip: who is rung once somebody has answered", null=True)
+    trunk = text("sip: the way to the number; null: its route", null=True)
+    user = text("sip: what is dialed on the trunk; null: the number", null=True)
     needs_variables = texts("names in its texts, which agent_variables of each of its calls must have")
     transfer_to = texts("numbers, and beginnings of numbers with a *, to which its calls may be transferred")
     fallback = part(FallbackAnswer, "websocket, fleet: what is done when it fails a call", null=True)

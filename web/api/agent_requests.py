@@ -26,7 +26,7 @@ WHERE = {"websocket": ("url",), "announcement": ("audio", "script"), "sip": ("nu
 WITH = {
     "websocket": ("protocol", "fallback", "greeting", "voice", "sample_rate"),
     "announcement": ("menu", "voice"),
-    "sip": (),
+    "sip": ("trunk", "user"),
     "fleet": ("seat_policy", "fallback", "greeting", "voice", "sample_rate"),
 }
 _PAUSED = "is your operator's to say; leave it out, and place no calls with this agent"
@@ -78,6 +78,36 @@ def _sample_rate(**more: Any) -> OneOf:
     return OneOf(SAMPLE_RATES, metadata={"description": words, **more})
 
 
+def _trunk(**more: Any) -> Text:
+    return Text(
+        maximum=32,
+        pattern="[a-z0-9][a-z0-9-]{0,31}",
+        remedy="must be the name of a trunk, as your operator gave it to you",
+        metadata={"description": "sip: the way to the number, where that is not its route: a switchboard of yours"},
+        **more,
+    )
+
+
+def _user(**more: Any) -> Text:
+    return Text(
+        maximum=64,
+        pattern="[A-Za-z0-9._+-]{1,64}",
+        remedy="must be the user part of a SIP address: letters, digits, . _ + -",
+        metadata={
+            "description": "sip: what is dialed on the trunk in place of the number, such as an extension",
+            "example": "200",
+        },
+        **more,
+    )
+
+
+def trunk_fault(trunk: str | None, user: str | None) -> Fault | None:
+    """What speaks against that user without, or with, that trunk."""
+    if user is not None and trunk is None:
+        return Fault("required", "is required with user: a user is dialed on a trunk alone")
+    return None
+
+
 def rate_fault(protocol: str | None, rate: int | None) -> Fault | None:
     """What speaks against that rate in that protocol."""
     if protocol == "twilio" and rate not in (None, 8000):
@@ -115,6 +145,8 @@ class NewAgentRequest(Request):
     menu = Part(MenuRequest, metadata={"description": "announcement: keys that are understood"})
     voice = voice()
     number = _number()
+    trunk = _trunk()
+    user = _user()
     transfer_to = transfer_list()
     pool = Text(
         maximum=32,
@@ -144,6 +176,8 @@ class NewAgentRequest(Request):
             unspoken := rate_fault(data.get("protocol"), data.get("sample_rate"))
         ) is not None and "sample_rate" not in faults:
             faults["sample_rate"] = [unspoken]
+        if (nowhere := trunk_fault(data.get("trunk"), data.get("user"))) is not None:
+            faults.setdefault("trunk", [nowhere])
         if faults:
             raise ValidationError(faults)
 
@@ -170,6 +204,8 @@ class AgentChangeRequest(Request):
     menu = Part(MenuRequest, metadata={"description": "announcement: takes the place of the whole menu before"})
     voice = voice()
     number = _number()
+    trunk = _trunk(allow_none=True)
+    user = _user(allow_none=True)
     transfer_to = transfer_list()
 
     @validates_schema(skip_on_field_errors=True)
