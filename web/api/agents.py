@@ -136,9 +136,9 @@ def change_agent(args: dict[str, Any], agent_id: str) -> Response:
         raise invalid(FieldError("/runtime", "not_allowed", unread))
     after: dict[str, Any] = {"protocol": known.protocol, "sample_rate": known.sample_rate, "trunk": known.trunk, **args}
     if (unspoken := rate_fault(after["protocol"], after["sample_rate"])) is not None:
-        raise invalid(FieldError("/sample_rate", unspoken.code, unspoken))
+        raise invalid(FieldError("/sample_rate", "conflict", unspoken))
     if (nowhere := trunk_fault(after["trunk"], args.get("user"))) is not None:
-        raise invalid(FieldError("/trunk", nowhere.code, nowhere))
+        raise invalid(FieldError("/trunk", "required", nowhere))
     _check_voice(args)
     try:
         with told_truly("Send it again: a change made twice is the same."):
