@@ -37,16 +37,17 @@ class NotSpeakable(ValueError):
         self.name = name
 
 
-def parts_of(script: Sequence[Part] | None, menu: Mapping[str, Any] | None) -> Iterator[Part]:
-    """Everything that may come to be said."""
+def parts_of(script: Sequence[Part] | None, menu: Mapping[str, Any] | None, *others: Part | None) -> Iterator[Part]:
+    """Everything that may come to be said. ``others``: what an agent of another kind says beside its own words."""
     yield from script or ()
     for name in AFTER:
         yield from (menu or {}).get(name) or ()
+    yield from (part for part in others if part is not None)
 
 
-def needs(script: Sequence[Part] | None, menu: Mapping[str, Any] | None) -> list[str]:
+def needs(script: Sequence[Part] | None, menu: Mapping[str, Any] | None, *others: Part | None) -> list[str]:
     """The names of the variables in the texts, sorted."""
-    found = {name for part in parts_of(script, menu) for name in _VARIABLE.findall(part.get("text", ""))}
+    found = {name for part in parts_of(script, menu, *others) for name in _VARIABLE.findall(part.get("text", ""))}
     return sorted(found)
 
 

@@ -174,7 +174,7 @@ def wire_of(d: Dial, claim: attempts.Claimed) -> list[commands.Command] | None:
     trunk = d.board.trunks[d.carrier_id]
     ring_s = min(claim.ring_timeout_s, trunk.ring_s or claim.ring_timeout_s)
     fork = None
-    if claim.agent_kind == "websocket":
+    if claim.agent_kind in ("websocket", "fleet"):
         fork = f"ws://{settings.relay_host}:{settings.relay_port}/fork/{attempt}"
     try:
         return [
@@ -190,6 +190,7 @@ def wire_of(d: Dial, claim: attempts.Claimed) -> list[commands.Command] | None:
                 max_duration_s=claim.max_duration_s,
                 fork_url=fork,
                 trunk=trunk,
+                user=claim.user,
             ),
         ]
     except commands.CommandError as error:

@@ -19,6 +19,7 @@ from controller.gateway_commands import gateway_named
 _token = matcher(r"[A-Za-z0-9._:@+-]{1,128}", "1 to 128 of A-Z a-z 0-9 . _ : @ + -")
 _tenant = matcher(r"[a-z0-9][a-z0-9-]{0,62}", "a tenant name: a-z, 0-9 and -, at most 63")
 _dialed = matcher(r"[0-9*#]{0,16}\+?[0-9]{3,24}", "a number of digits after at most 16 of 0-9 * #")
+_user = matcher(r"[A-Za-z0-9._+-]{1,64}", "1 to 64 of A-Z a-z 0-9 . _ + -")
 _shown = matcher(r"\+?[0-9]{3,24}", "a number of digits")
 
 #: ms a call that is on hold may be without audio.
@@ -37,6 +38,7 @@ def originate(
     max_duration_s: int,
     fork_url: str | None = None,
     trunk: Trunk = PLAIN,
+    user: str | None = None,
 ) -> Command:
     """The job's id is the attempt's, and so are channel, Call-ID and X-Trunkline-Attempt.
 
@@ -44,7 +46,8 @@ def originate(
     INVITE (time to the first 18x plus ring time); ``max_duration_s`` from the answer. Both are kept by the switch itself,
     controller or not, and so is the end of a call whose audio stopped. ``fork_url``: open the audio fork to the relay on
     answer. ``show channels`` shows the call (presence_data), the tenant (accountcode) and the caller id. No ``|``, no ``,``
-    between legs and redirects fatal: this command can never send a second INVITE transaction.
+    between legs and redirects fatal: this command can never send a second INVITE transaction. ``user``: what is dialed
+    there, whatever the number is.
     """
     attempt = uuid("attempt_id", attempt_id)
     try:
@@ -81,8 +84,8 @@ def originate(
     if fork_url is not None:
         parts.append(f"api_on_answer='{fork_start(attempt_id, fork_url, 'trunkline', 8000)}'")
     # In a URI a # begins something else; the carrier reads it as it was meant.
-    user = _dialed("to_number", number).replace("#", "%23")
-    target = f"sofia/gateway/{gateway_named('gateway', gateway)}/{user}"
+    whom_there = _dialed("to_number", number).replace("#", "%23") if user is None else _user("user", user)
+    target = f"sofia/gateway/{gateway_named('gateway', gateway)}/{whom_there}"
     return command("originate", f"bgapi originate {{{','.join(parts)}}}{target} &park()", f"Job-UUID: {attempt}")
 
 

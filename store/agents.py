@@ -17,7 +17,7 @@ from psycopg.types.json import Jsonb
 from calls import script as scripts
 from calls.agent_token import PREFIX
 from calls.ids import new_uuid7
-from store import agent_pools
+from store import agent_pools, agent_trunks
 from store.pool import Conn, Database
 from store.queries import load
 from store.records import all_rows, one_row, record
@@ -26,14 +26,15 @@ from store.tenants import NameTaken
 _SQL = load("agents")
 KINDS = ("websocket", "announcement", "sip", "fleet")
 
-#: How a websocket agent is spoken to: docs/agent-protocol.md.
+#: How a websocket agent is spoken to: docs/agent-protocol.md. Twilio's has one rate.
 PROTOCOLS = ("trunkline", "twilio")
+SAMPLE_RATES = (8000, 16_000)
 
 
 @dataclass(frozen=True, slots=True)
 class Agent:
     """``url`` (ws:// or wss://) and ``protocol`` (one of PROTOCOLS) for kind websocket; ``audio`` (a .wav file name) or
-    ``script``, and ``menu`` (calls/script.py) for kind announcement, ``needs``: the variables its calls must have;
+    ``script``, and ``menu`` (calls/script.py) for kind announcement; ``needs``: the variables its calls must have;
     ``number`` (E.164) for kind sip; ``pool`` (store/agent_pools.py) and ``seat_policy`` (calls.lanes.SEAT_POLICIES) for kind
     fleet: these never change, for its lanes have them in their names.
     """
@@ -58,6 +59,10 @@ class Agent:
     transfer_to: list[str] = field(default_factory=list)  # where its calls may be transferred (calls/transfers.py)
     pool: str | None = None
     seat_policy: str | None = None
+    greeting: dict[str, str] | None = None  # a part (calls/script.py) that is heard at the answer
+    sample_rate: int = 8000  # on its socket, if it has one
+    trunk: str | None = None  # sip: the way to its number (store/agent_trunks.py); None: the route that leads there
+    trunk_user: str | None = None  # and what is dialed there in place of the number
 
     @property
     def seats(self) -> str | None:
@@ -67,6 +72,10 @@ class Agent:
 
 class UnknownPool(LookupError):
     """There is no pool of that name that the tenant's agents may have."""
+
+
+class UnknownTrunk(LookupError):
+    """There is no trunk of that name that the tenant's agents may have."""
 
 
 class AgentInUse(RuntimeError):
@@ -91,6 +100,10 @@ def create(
     fallback: Mapping[str, Any] | None = None,
     pool: str | None = None,
     seat_policy: str | None = None,
+    greeting: Mapping[str, str] | None = None,
+    sample_rate: int = 8000,
+    trunk: str | None = None,
+    trunk_user: str | None = None,
     agent_id: UUID | None = None,
 ) -> Agent:
     """A new agent of the tenant.
@@ -120,7 +133,7 @@ def create(
         "script": None if script is None else Jsonb([dict(part) for part in script]),
         "menu": None if menu is None else Jsonb(dict(menu)),
         "voice": voice,
-        "needs": scripts.needs(script, menu),
+        "needs": scripts.needs(script, menu, greeting, fallback),
         "number": number,
         "transfer_to": list(transfer_to),
         "runtime": Jsonb(runtime or {}),
@@ -128,9 +141,14 @@ def create(
         "fallback": None if fallback is None else record(dict(fallback)),
         "pool": pool,
         "seat_policy": (seat_policy or "reserved") if kind == "fleet" else seat_policy,
+        "greeting": None if greeting is None else Jsonb(dict(greeting)),
+        "sample_rate": sample_rate,
+        "trunk": trunk,
+        "trunk_user": trunk_user,
     }
     try:
         with db.connection() as conn:
+            _require_trunk(conn, trunk, tenant_id)
             if pool is not None and not agent_pools.may_use(conn, pool, tenant_id):
                 raise UnknownPool(f"pool: there is no pool {pool!r} for this tenant: see trunkline pools")
             agent = one_row(conn, Agent, _SQL["create"], params)
@@ -163,11 +181,16 @@ def change(
     runtime: dict[str, Any] | None = None,
     protocol: str | None = None,
     fallback: Mapping[str, Any] | None = None,
+    greeting: Mapping[str, str] | None = None,
+    sample_rate: int | None = None,
+    trunk: str | None = None,
+    trunk_user: str | None = None,
+    cleared: Collection[str] = (),
 ) -> Agent | None:
     """The tenant's agent with what is given, for calls that begin to ring from now on. None: no such agent in use.
 
-    What else than ``name``, ``runtime`` and ``transfer_to`` only as it belongs to its kind. Errors:
-    :class:`store.tenants.NameTaken`.
+    What else than ``name``, ``runtime`` and ``transfer_to`` only as it belongs to its kind. ``cleared``: what it is no
+    more to have, of greeting, trunk, trunk_user. Errors: :class:`store.tenants.NameTaken`, :class:`UnknownTrunk`.
     """
     params: dict[str, Any] = {
         "tenant_id": tenant_id,
@@ -184,18 +207,32 @@ def change(
         "protocol": protocol,
         "fallback": None if fallback is None else record(dict(fallback)),
         "runtime": None if runtime is None else Jsonb(runtime),
+        "greeting": None if greeting is None else Jsonb(dict(greeting)),
+        "sample_rate": sample_rate,
+        "trunk": trunk,
+        "trunk_user": trunk_user,
+        "cleared": list(cleared),
     }
 
     def unit(conn: Conn) -> Agent | None:
+        _require_trunk(conn, trunk, tenant_id)
         changed = one_row(conn, Agent, _SQL["change"], params)
-        if changed is not None and (needs := scripts.needs(changed.script, changed.menu)) != changed.needs:
-            changed = one_row(conn, Agent, _SQL["change"], {**dict.fromkeys(params), **_whose(params), "needs": needs})
-        return changed
+        if changed is None:
+            return None
+        needs = scripts.needs(changed.script, changed.menu, changed.greeting, changed.fallback)
+        if needs == changed.needs:
+            return changed
+        return one_row(conn, Agent, _SQL["change"], {**dict.fromkeys(params), **_whose(params), "needs": needs})
 
     try:
         return db.run(unit)
     except errors.UniqueViolation as error:
         raise NameTaken(f"name: the tenant has an agent {name!r} already: choose another name") from error
+
+
+def _require_trunk(conn: Conn, trunk: str | None, tenant_id: UUID) -> None:
+    if trunk is not None and not agent_trunks.may_use(conn, trunk, tenant_id):
+        raise UnknownTrunk(f"trunk: there is no trunk {trunk!r} for this tenant: see trunkline trunks list")
 
 
 def _whose(params: Mapping[str, Any]) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def agents(db: Database, most: int) -> list[AgentAddress]:
 
 
 def speaking(db: Database) -> int:
-    """Agents in use whose announcements have texts."""
+    """Agents in use that have texts to be spoken."""
     with db.connection() as conn:
         row = conn.execute(_SQL["speaking"]).fetchone()
     return row[0] if row else 0

@@ -80,6 +80,7 @@ class Claimed:
     pdd_s: int
     claimed_at: datetime
     deadline_at: datetime
+    user: str | None = None  # what is dialed in place of the number, on a trunk of its agent's own
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +228,7 @@ def _claimed(
     """What the statement claimed, the decision that permits it (or why it may not be all the same), and the webhook to be
     written of it.
     """
-    hook, tenant_name, agent_kind, pdd_s, clock, rang, number_rang, standing, *columns = row
+    hook, tenant_name, agent_kind, user, pdd_s, clock, rang, number_rang, standing, *columns = row
     call, attempt = Call(*columns[:_CALL_WIDTH]), Attempt(*columns[_CALL_WIDTH:])
     said = _judged(call, agent_kind, standing, pdd_s, clock, rang or (), number_rang or ())
     webhook = []
@@ -257,6 +258,7 @@ def _claimed(
         pdd_s=pdd_s,
         claimed_at=clock,
         deadline_at=attempt.deadline_at,
+        user=user,
     )
     return claimed, said, webhook
 

@@ -60,6 +60,8 @@ class RelayCall:
     first_attempt: UUID | None = None  # of that call, if it is still in progress
     agent_pool: str | None = None
     agent_seat_policy: str | None = None
+    agent_greeting: dict[str, str] | None = None  # a part that is heard at the answer
+    agent_sample_rate: int = 8000  # on its socket
 
 
 def agent_for(db: Database, attempt_id: UUID) -> RelayCall | None:

@@ -90,6 +90,10 @@ class Talk:
                 self._reason = str(message.get("reason"))
 
     async def _start(self, start: dict[str, Any]) -> None:
+        if start.get("audio", {}).get("sample_rate", 8000) != 8000:
+            log.error("this agent speaks 8,000 samples a second alone: leave its sample_rate at 8000")
+            await self._socket.close(1011, "8,000 samples a second alone")
+            return
         call = start["call"]
         log.info("call %s to %s", call.get("id"), mask(str(call.get("to"))))
         variables = await self._variables(start)

@@ -10,12 +10,15 @@ from websockets.asyncio.server import ServerConnection
 
 from controller.relay import protocol
 from controller.relay.asking import Asking
+from controller.relay.audio import longest_s
+from controller.relay.dialect import Facts
 from controller.relay.downlink import Downlink
 from controller.relay.fair import Pace
+from controller.relay.greeting import Greeting
 from controller.relay.leg import Ending, Failed, Leg
 from controller.relay.line import Line
 from controller.relay.media import MediaSocket
-from controller.relay.recorder import Recorder
+from controller.relay.recorder import PLAYED, Recorder
 from controller.relay.switch import SwitchDown
 from controller.relay.turn import Turn
 from controller.relay.uplink import Uplink
@@ -25,6 +28,8 @@ log = logging.getLogger(__name__)
 
 #: The mark at a notice's end; an agent's own have at least one character.
 _NOTICE = ""
+#: And that at the greeting's; an agent's own are shorter.
+_GREETING = "greeting".ljust(protocol.MAX_MARK_CHARS + 1)
 #: Of messages that the switch has to act upon: a second in the long run, and at once.
 _DEEDS_RATE, _DEEDS_BURST = 20.0, 40
 #: Marks of an agent that wait for their place.
@@ -43,7 +48,9 @@ class Conversation:
         self._uplink = Uplink(settings.relay_prebuffer_frames)
         self._downlink = Downlink(leg.attempt, leg.parts.switch, leg.parts.files, settings, self._on_mark, leg.heard)
         self._downlink.on_doubt = recorder.on_doubt
-        self._line = Line(leg, call, self._uplink, self._do, lambda: recorder.facts, turn)
+        self._downlink.on_lead = leg.greeted
+        self._greeting = Greeting(leg, call, waiting=waiting)
+        self._line = Line(leg, call, self._uplink, self._do, self._facts, turn)
         self._asking = Asking(leg, call, self.on_transfer)
         self._media = MediaSocket(leg, call.direction, self._uplink.put, turn)
         self._announcements = Path(settings.announcement_dir) if settings.announcement_dir else None
@@ -55,6 +62,7 @@ class Conversation:
     async def run(self) -> None:
         try:
             async with asyncio.TaskGroup() as group:
+                group.create_task(self._greeting.prepare())
                 group.create_task(self._downlink.run())
                 group.create_task(self._media.keep())
                 group.create_task(self._open_on_answer())
@@ -66,7 +74,19 @@ class Conversation:
         await self.turn.ours.wait()
         self._recorder.tell = self._on_recording  # not before: until then it concerns the agent that talks
         await self._recorder.answered()
+        path = await self._greeting.path()
+        if path is not None:
+            self._downlink.lead(path, longest_s(path), _GREETING)
+        elif self._greeting.wanted:
+            self._greeted(played=True)
         self._downlink.open()
+
+    def _facts(self) -> Facts:
+        return Facts(self._recorder.facts, self._greeting.facts)
+
+    def _greeted(self, *, played: bool) -> None:
+        reason = self._greeting.over(played=played)
+        self._line.say(lambda dialect: dialect.greeted(reason))
 
     @property
     def flows(self) -> bool:
@@ -138,6 +158,8 @@ class Conversation:
     def _on_mark(self, name: str | None, played: bool) -> None:
         if name == _NOTICE:
             self._recorder.on_notice(played=played)
+        elif name == _GREETING:
+            self._greeted(played=played)
         elif name is not None:
             self._line.say(lambda dialect: dialect.mark(name, played=played))
         elif played:
@@ -155,7 +177,9 @@ class Conversation:
         self._line.say(lambda dialect: dialect.dtmf(digit, duration_ms))
 
     def on_playback(self, playback: str, at: float) -> None:
-        if self._announcements is not None and Path(playback).parent == self._announcements:
+        if self._downlink.leads(playback):
+            self._downlink.started(playback, at)
+        elif self._announcements is not None and Path(playback).parent == self._announcements:
             self._downlink.hold(at)  # but for the notice, which is before the agent may be heard
         else:
             self._downlink.started(playback, at)
@@ -168,6 +192,8 @@ class Conversation:
     def on_played(self, playback: str, response: str, at: float) -> None:
         if self._recorder.on_played(playback, response):
             return
-        if response != "FILE PLAYED":
+        if response != PLAYED:
+            if self._downlink.leads(playback):
+                self._greeting.refused(response)
             log.warning("attempt %s: the switch says %s of a chunk", self._leg.attempt, response)
         self._downlink.finished(playback, at)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -10,8 +11,18 @@ from websockets.typing import Subprotocol
 
 from calls.ids import call_ref
 from controller.relay import protocol
+from controller.relay.audio import SAMPLE_RATE
+from controller.relay.resample import Doubler, Halver
 from controller.relay.twilio import Twilio
 from store.relay import RelayCall
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What an agent is told at the start of what others do: as :func:`controller.relay.protocol.start` has it."""
+
+    recording: Mapping[str, Any] | None = None
+    greeting: Mapping[str, Any] | None = None
 
 
 class Dialect(Protocol):
@@ -43,6 +54,10 @@ class Dialect(Protocol):
         """The mark was reached, or its audio was thrown away."""
         ...
 
+    def greeted(self, reason: str | None) -> str | None:
+        """The greeting was heard; or was not, for that reason."""
+        ...
+
     def dtmf(self, digit: str, duration_ms: int | None) -> str | None:
         """The callee pressed a key."""
         ...
@@ -64,7 +79,9 @@ class Dialect(Protocol):
         ...
 
     def parse(self, frame: str | bytes) -> list[protocol.Message]:
-        """The messages in one WebSocket message of the agent. Raises :class:`protocol.ProtocolError`."""
+        """The messages in one WebSocket message of the agent; their audio is L16, 8 kHz, whatever was sent. Raises
+        :class:`protocol.ProtocolError`.
+        """
         ...
 
 
@@ -77,9 +94,9 @@ class Ours:
     def __init__(
         self,
         call: RelayCall,
+        facts: Facts,
         *,
         resumed: bool,
-        recording: Mapping[str, Any] | None,
         runtime: Mapping[str, Any] | None,
     ) -> None:
         self._start = protocol.start(
@@ -91,9 +108,14 @@ class Ours:
             metadata=call.metadata,
             direction=call.direction,
             resumed=resumed,
-            recording=recording,
+            sample_rate=call.agent_sample_rate,
+            recording=facts.recording,
+            greeting=facts.greeting,
             runtime=runtime,
         )
+        wide = call.agent_sample_rate != SAMPLE_RATE
+        self._up = Doubler() if wide else None
+        self._down = Halver() if wide else None
 
     def greeting(self) -> str:
         return self._start
@@ -102,10 +124,13 @@ class Ours:
         return protocol.answered(at)
 
     def audio(self, pcm: bytes) -> str | bytes:
-        return pcm
+        return pcm if self._up is None else self._up.feed(pcm)
 
     def mark(self, name: str, *, played: bool) -> str | None:
         return protocol.mark(name, played=played)
+
+    def greeted(self, reason: str | None) -> str | None:
+        return protocol.greeting(played=reason is None, reason=reason)
 
     def dtmf(self, digit: str, duration_ms: int | None) -> str | None:
         return protocol.dtmf(digit, duration_ms)
@@ -123,14 +148,21 @@ class Ours:
         return protocol.stop(reason, by=by, cause=cause)
 
     def parse(self, frame: str | bytes) -> list[protocol.Message]:
-        return protocol.parse(frame)
+        messages = protocol.parse(frame)
+        return messages if self._down is None else [self._at_ours(message) for message in messages]
+
+    def _at_ours(self, message: protocol.Message) -> protocol.Message:
+        if isinstance(message, protocol.Clear):
+            self._down = Halver()  # of what was cleared nothing is to come
+        if isinstance(message, protocol.Media) and self._down is not None:
+            return protocol.Media(self._down.feed(message.pcm))
+        return message
 
 
-def dialect_for(
-    call: RelayCall, *, resumed: bool, recording: Mapping[str, Any] | None, runtime: Mapping[str, Any] | None
-) -> Dialect:
+def dialect_for(call: RelayCall, facts: Facts, *, resumed: bool, runtime: Mapping[str, Any] | None) -> Dialect:
     """A new one, for one socket to the call's agent. ``resumed``: the call was under way already. ``runtime``: as
     :func:`controller.relay.protocol.start` has it.
     """
-    kind = Twilio if call.agent_protocol == "twilio" else Ours
-    return kind(call, resumed=resumed, recording=recording, runtime=runtime)
+    if call.agent_protocol == "twilio":
+        return Twilio(call, resumed=resumed, greeting=facts.greeting, runtime=runtime)
+    return Ours(call, facts, resumed=resumed, runtime=runtime)

@@ -55,12 +55,24 @@ class Downlink:
         self._sent: dict[str, _Sent] = {}  # by the id the switch calls the playback by
         #: Called when something that was sent is not known to have been heard, before the marks behind it are reported.
         self.on_doubt: Callable[[], None] = lambda: None
+        #: Called once when the callee begins to hear the file that leads.
+        self.on_lead: Callable[[float], None] | None = None
+        self._lead: Path | None = None
         self._break_after = False  # what was cleared lies on the switch behind what others play
         self._settled_at: float | None = None  # when no other such file will begin any more
         self._broke_at: float | None = None
         self._others_from: float | None = None  # when the switch began what others play
         self._kick = asyncio.Event()
         self._clock = asyncio.get_running_loop().time
+
+    def lead(self, path: Path, seconds: float, name: str) -> None:
+        """A file that is at most that long is played first, with the mark ``name`` behind it. Before :meth:`open`."""
+        self._lead = path
+        self._player.lead(seconds, name)
+
+    def leads(self, playback: str) -> bool:
+        """Whether that playback (its id or path) is the file that leads, and is not over."""
+        return any(sent.number == 0 and playback in (key, str(sent.path)) for key, sent in self._sent.items())
 
     def open(self) -> None:
         """The callee answered: play."""
@@ -95,9 +107,7 @@ class Downlink:
             self._break_after = True
         elif cleared.outstanding:
             self._break(self._clock())
-        for sent in self._sent.values():
-            self._files.remove(self._attempt, sent.path)
-        self._sent.clear()
+        self._forget([sent.number for sent in self._sent.values()])
         for name in cleared.marks:
             self._on_mark(name, False)
 
@@ -135,8 +145,13 @@ class Downlink:
 
     def started(self, playback: str, at: float) -> None:
         """The switch began to play ``playback`` (its Event-UUID or path) at ``at``."""
-        if self._on_sound is not None and any(playback in (key, str(s.path)) for key, s in self._sent.items()):
+        if self.leads(playback):
+            hear, self.on_lead = self.on_lead, None
+        elif any(playback in (key, str(s.path)) for key, s in self._sent.items()):
             hear, self._on_sound = self._on_sound, None
+        else:
+            return
+        if hear is not None:
             hear(at)
 
     def finished(self, playback: str, at: float) -> None:
@@ -185,7 +200,7 @@ class Downlink:
     def _play(self, number: int, pcm: bytes) -> None:
         # No await between the decision and the write: a clear must find either nothing sent or all of it.
         playback = str(uuid4())
-        path = self._files.write(self._attempt, number, pcm)
+        path = self._lead if number == 0 and self._lead is not None else self._files.write(self._attempt, number, pcm)
         self._sent[playback] = _Sent(number, path)
         try:
             self._switch.play(self._attempt, path, playback)
@@ -196,7 +211,9 @@ class Downlink:
         if not numbers:
             return
         for playback in [key for key, sent in self._sent.items() if sent.number in numbers]:
-            self._files.remove(self._attempt, self._sent.pop(playback).path)
+            sent = self._sent.pop(playback)
+            if sent.number:  # the one that leads is another's
+                self._files.remove(self._attempt, sent.path)
 
     def _report(self, names: list[str | None]) -> None:
         for name in names:

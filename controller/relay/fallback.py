@@ -10,7 +10,9 @@ from dataclasses import replace
 
 from controller.relay.announcement import Announcement
 from controller.relay.leg import Failed, Leg, Talk
+from controller.relay.person import Person
 from controller.relay.recorder import Recorder
+from controller.relay.script import Script
 from store.relay import RelayCall
 
 #: The agent's failures; those of the platform itself are no better for another voice.
@@ -23,8 +25,11 @@ _AGENTS = frozenset(
         "agent_refused",
         "agent_unknown",
         "agent_unreachable",
+        "no_seat",
     }
 )
+#: Of the transfer; an agent's own name for one holds no space.
+_NAME = "agent: fallback"
 
 
 def fallback(leg: Leg, call: RelayCall, recorder: Recorder, why: Failed) -> Talk | None:
@@ -38,4 +43,8 @@ def fallback(leg: Leg, call: RelayCall, recorder: Recorder, why: Failed) -> Talk
     match wanted:
         case {"action": "announcement", "audio": str(audio)}:
             return Announcement(leg, replace(call, agent_kind="announcement", agent_audio=audio), recorder)
+        case {"action": "announcement", "text": str(words)}:
+            return Script(leg, replace(call, agent_kind="announcement", agent_script=[{"text": words}]), recorder)
+        case {"action": "transfer", "to": str(number)}:
+            return Person(leg, replace(call, agent_kind="sip", agent_number=number), recorder, name=_NAME)
     return None  # hangup

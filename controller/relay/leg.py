@@ -14,7 +14,7 @@ from websockets.asyncio.server import ServerConnection
 
 from controller.relay.audio import AudioFiles
 from controller.relay.book import Book
-from controller.relay.speech import AT_ONCE
+from controller.relay.spoken import Spoken
 from controller.relay.switch import Switch
 from settings import Settings
 
@@ -49,8 +49,8 @@ class Parts:
     seats: Seats | None = None
     #: Set: nothing new comes to this relay's port any more.
     draining: asyncio.Event = field(default_factory=asyncio.Event)
-    #: Words being made into sound.
-    speaking: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
+    #: Words that are made into sound.
+    spoken: Spoken = field(default_factory=Spoken)
 
 
 class Failed(Exception):
@@ -88,7 +88,7 @@ class Leg:
         self.end(Ending("hangup" if self.answered.is_set() else "not_answered", by, cause=cause))
 
     def end(self, ending: Ending) -> None:
-        """End the relay's part in the call; the first reason counts. Where a fallback was played and the platform ends the
+        """End the relay's part in the call; the first reason counts. Where a fallback was tried and the platform ends the
         call, the reason is why it had to be.
         """
         if not self.over.done():
@@ -128,12 +128,19 @@ class Leg:
         """The callee began to hear the agent at ``at`` (event loop's clock). What this relay did not hear from the answer on
         is marked: it may not be the first.
         """
-        age = timedelta(seconds=asyncio.get_running_loop().time() - at)
-        self.note("relay.first_audio", {"resumed": True} if self.resumed else None, at=datetime.now(UTC) - age)
+        self.note("relay.first_audio", {"resumed": True} if self.resumed else None, at=_at(at))
+
+    def greeted(self, at: float) -> None:
+        """The callee began to hear the agent's greeting at ``at`` (event loop's clock)."""
+        self.note("relay.greeting", at=_at(at))
 
     def note(self, type_: str, data: Mapping[str, Any] | None = None, at: datetime | None = None) -> None:
         """Record a fact of the call."""
         self.parts.book.note(self.attempt, type_, at or datetime.now(UTC), data or {})
+
+
+def _at(loop_time: float) -> datetime:
+    return datetime.now(UTC) - timedelta(seconds=asyncio.get_running_loop().time() - loop_time)
 
 
 class Talk(Protocol):

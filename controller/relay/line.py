@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any
 from uuid import uuid4
 
 from websockets.exceptions import ConnectionClosed
@@ -17,7 +16,7 @@ from calls.agent_token import sign
 from calls.ids import agent_ref, call_ref
 from controller.relay import protocol
 from controller.relay.agent import AgentFailed, reach
-from controller.relay.dialect import Dialect, dialect_for
+from controller.relay.dialect import Dialect, Facts, dialect_for
 from controller.relay.fair import FairConnection, spent
 from controller.relay.leg import Ending, Failed, Leg
 from controller.relay.pickup import pick_up
@@ -49,7 +48,7 @@ class _Lost(Exception):
 
 
 class Line:
-    """``on_message`` carries out what the agent says; ``recording``: what it is told of the recording at the start."""
+    """``on_message`` carries out what the agent says; ``facts``: what it is told at the start."""
 
     def __init__(
         self,
@@ -57,7 +56,7 @@ class Line:
         call: RelayCall,
         uplink: Uplink,
         on_message: Callable[[protocol.Message], None],
-        recording: Callable[[], Mapping[str, Any] | None],
+        facts: Callable[[], Facts],
         turn: Turn,
     ) -> None:
         self._turn = turn
@@ -65,7 +64,7 @@ class Line:
         self._call = call
         self._uplink = uplink
         self._on_message = on_message
-        self._recording = recording
+        self._facts = facts
         self._texts: asyncio.Queue[Say] = asyncio.Queue(_TEXTS)
         self._ready = asyncio.Event()
         self._socket: FairConnection | None = None
@@ -105,7 +104,7 @@ class Line:
         """One socket, from the connection to its loss. Raises :class:`_Lost` or :class:`Failed`."""
         leg = self._leg
         access = runtime_access(self._call, leg.parts.settings, datetime.now(UTC))
-        dialect = dialect_for(self._call, resumed=resumed, recording=self._recording(), runtime=access.facts)
+        dialect = dialect_for(self._call, self._facts(), resumed=resumed, runtime=access.facts)
         ours = self._call.agent_kind == "fleet"
 
         async def connect(url: str, timeout_s: float) -> FairConnection:

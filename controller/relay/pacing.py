@@ -25,15 +25,16 @@ HOLD_MAX_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """One playback file to be. ``number`` counts up from 1 within the call."""
+    """One playback file to be. ``number`` counts up from 1 within the call; 0: the file that leads."""
 
     number: int
     pcm: bytes
     ends_at: int  # bytes of the stream played once this chunk is
+    file_s: float | None = None  # s; it is no audio of the stream's, but a file of that length (number 0)
 
     @property
     def seconds(self) -> float:
-        return len(self.pcm) / (BYTES_PER_MS * 1000)
+        return len(self.pcm) / (BYTES_PER_MS * 1000) if self.file_s is None else self.file_s
 
 
 @dataclass(slots=True)
@@ -70,6 +71,7 @@ class Player:
         self._number = 0
         self._open = False
         self._held_until: float | None = None
+        self._lead: Chunk | None = None  # not handed out yet
 
     @property
     def outstanding(self) -> int:
@@ -118,6 +120,13 @@ class Player:
         self._last_feed = now
         return True
 
+    def lead(self, seconds: float, name: str) -> None:
+        """A file of that length comes before all that was fed, with the mark ``name`` at its end. Before :meth:`open`."""
+        size = max(1, int(seconds * 1000)) * BYTES_PER_MS
+        self._lead = Chunk(0, b"", size, seconds)
+        self._fed += size
+        self._marks = deque([(size, name), *((at + size, later) for at, later in self._marks)])
+
     def mark(self, name: str | None) -> list[str | None]:
         """Remember ``name`` at this place of the stream; returns the marks that are reached already (it, or none)."""
         self._marks.append((self._fed, name))
@@ -125,13 +134,15 @@ class Player:
 
     def due(self, now: float) -> Chunk | None:
         """The chunk to hand to the switch now, if one is due. It counts as handed over."""
-        size = self._due_size(now)
-        if not size:
+        if self._lead is not None and self._open and not self.held:
+            chunk, self._lead = self._lead, None
+        elif size := self._due_size(now):
+            pcm = bytes(self._buffer[:size])
+            del self._buffer[:size]
+            self._number += 1
+            chunk = Chunk(self._number, pcm, self._fed - len(self._buffer))
+        else:
             return None
-        pcm = bytes(self._buffer[:size])
-        del self._buffer[:size]
-        self._number += 1
-        chunk = Chunk(self._number, pcm, self._fed - len(self._buffer))
         self._dry_at = max(self._dry_at, now + _START_S) + chunk.seconds
         self._sent.append(_Sent(chunk, now, self._dry_at))
         return chunk
@@ -154,7 +165,7 @@ class Player:
         """When to ask :meth:`due` and :meth:`overdue` again if nothing else happens; None: only when fed or told."""
         if self._held_until is not None:
             return self._held_until
-        times = []
+        times = [now] if self._open and self._lead is not None else []
         if self._open and self._buffer and len(self._sent) < _MAX_OUTSTANDING:
             left = self._dry_at - now
             if left <= 0:
@@ -208,6 +219,7 @@ class Player:
         cleared = Cleared(outstanding=bool(self._sent), marks=[name for _, name in self._marks])
         self._buffer.clear()
         self._marks.clear()
+        self._lead = None
         self._sent.clear()
         self._played = self._fed
         self._dry_at = 0.0

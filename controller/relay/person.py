@@ -1,4 +1,4 @@
-"""An agent that is a person, or a switchboard: whoever answers hears it ring there, and is put through."""
+"""A person, or a switchboard, in an agent's place: whoever answers hears it ring there, and is put through."""
 
 from __future__ import annotations
 
@@ -21,13 +21,16 @@ from store.relay import RelayCall
 _NAME = "agent:itself"
 #: s; the row of a call that was just answered says so a moment later, and Postgres may be away for a moment.
 _ROW_S, _ROW_AGAIN_S = 5.0, 0.1
+#: s; between two questions whether a transfer of before has come to an end.
+_PENDING_AGAIN_S = 1.0
 
 
 class Person:
     """See :class:`controller.relay.leg.Talk`. The second leg is a transfer like any other (store/transfers.py)."""
 
-    def __init__(self, leg: Leg, call: RelayCall, recorder: Recorder) -> None:
+    def __init__(self, leg: Leg, call: RelayCall, recorder: Recorder, *, name: str = _NAME) -> None:
         self._leg = leg
+        self._name = name
         self._call = call
         self._recorder = recorder
         self._playback = ""
@@ -41,7 +44,8 @@ class Person:
         await self._recorder.answered()
         self._ring()
         leg.transferring = True
-        refused = await self._ask(self._call.agent_number)
+        while (refused := await self._ask(self._call.agent_number)) == "pending":
+            await asyncio.sleep(_PENDING_AGAIN_S)  # somebody else is rung, whom the agent asked for before it failed
         if refused is not None:
             raise Failed("agent_refused", f"it cannot be rung: {refused}")
         await leg.ended()
@@ -53,7 +57,7 @@ class Person:
             async with asyncio.timeout(_ROW_S):
                 while True:
                     try:
-                        asked = await self._leg.parts.book.transfer(self._call, number, _NAME, "platform")
+                        asked = await self._leg.parts.book.transfer(self._call, number, self._name, "platform")
                     except BookClosed as error:
                         refused = f"unavailable: {error}"
                     else:
@@ -77,6 +81,8 @@ class Person:
 
     def on_transfer(self, name: str, status: str, reason: str | None = None) -> None:  # noqa: ARG002
         """Nobody was put through: there is nobody to talk."""
+        if name != self._name.removeprefix("agent:"):
+            return  # another's: it is not pending any more
         self._leg.fail("agent_unreachable", f"the second leg: {reason}")
 
     @property

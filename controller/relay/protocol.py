@@ -47,7 +47,7 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """Audio to play: L16, 8 kHz, mono, whole samples."""
+    """Audio to play: L16, mono, whole samples, at the socket's rate."""
 
     pcm: bytes
 
@@ -195,12 +195,16 @@ def start(
     metadata: Mapping[str, Any],
     direction: str,
     resumed: bool,
+    sample_rate: int = SAMPLE_RATE,
     recording: Mapping[str, Any] | None = None,
+    greeting: Mapping[str, Any] | None = None,
     runtime: Mapping[str, Any] | None = None,
 ) -> str:
     """The first text to an agent: whose call this is. ``direction``: outbound, or inbound where ``from_`` called ``to``.
-    ``resumed``: the call was already under way. ``recording``: what it waits for and who gives the notice; None: it is not
-    recorded. ``runtime``: where the agent may ask for its configuration, and by which token (controller/relay/runtime.py).
+    ``resumed``: the call was already under way. ``sample_rate``: of the audio, both ways. ``recording``: what it waits for
+    and who gives the notice; None: it is not recorded. ``greeting``: what the callee hears at the answer, audio or text;
+    None: nothing of the kind is to come. ``runtime``: where the agent may ask for its configuration, and by which token
+    (controller/relay/runtime.py).
     """
     return _text(
         "start",
@@ -217,12 +221,13 @@ def start(
             },
             "audio": {
                 "encoding": "L16",
-                "sample_rate": SAMPLE_RATE,
+                "sample_rate": sample_rate,
                 "channels": 1,
-                "frame_bytes": FRAME_MS * BYTES_PER_MS,
+                "frame_bytes": FRAME_MS * BYTES_PER_MS * sample_rate // SAMPLE_RATE,
             },
             "resumed": resumed,
             "recording": None if recording is None else dict(recording),
+            "greeting": None if greeting is None else dict(greeting),
             "runtime": None if runtime is None else dict(runtime),
         },
     )
@@ -236,6 +241,11 @@ def answered(at: datetime) -> str:
 def mark(name: str, *, played: bool) -> str:
     """The mark was reached (``played``) or its audio was thrown away."""
     return _text("mark", {"name": name, "played": played})
+
+
+def greeting(*, played: bool, reason: str | None) -> str:
+    """The greeting is over: it was heard whole (``played``), or ``reason``."""
+    return _text("greeting", {"played": played} | ({} if reason is None else {"reason": reason}))
 
 
 def dtmf(digit: str, duration_ms: int | None) -> str:

@@ -17,7 +17,7 @@ from controller.relay.audio import longest_s
 from controller.relay.leg import Ending, Failed, Leg
 from controller.relay.pickup import pick_up
 from controller.relay.recorder import Recorder
-from controller.relay.speech import VOICE, SpeechFailed, speak
+from controller.relay.speech import SpeechFailed
 from store.relay import RelayCall
 
 _PLAYED = "FILE PLAYED"
@@ -129,11 +129,7 @@ class Script:
             try:
                 words = filled(part["text"], self._call.agent_variables)
                 path = leg.parts.files.place(leg.attempt, len(self._spoken))
-                async with leg.parts.speaking:
-                    await speak(
-                        settings.tts_program, self._call.agent_voice or VOICE, words, path, timeout_s=settings.tts_timeout_s
-                    )
-                path.chmod(0o644)
+                await leg.parts.spoken.write(settings, self._call.agent_voice, words, path)
             except NotSpeakable as error:
                 raise Failed("announcement_missing", f"agent_variables.{error.name}: {error}") from error
             except (SpeechFailed, OSError) as error:

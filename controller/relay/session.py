@@ -162,6 +162,7 @@ class CallSession:
         """Somebody else talks to the callee now, and the agent is told so. The session waits for the end alone."""
         leg, talk = self.leg, self._talk
         log.info("attempt %s: put through", leg.attempt)
+        leg.failure = None  # whoever failed the call before, it goes on as it should
         assert self._serving is not None
         self._serving.cancel()
         await asyncio.wait([self._serving])

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from dataclasses import replace
 
+from controller.relay.audio import SAMPLE_RATE
 from controller.relay.conversation import Conversation
 from controller.relay.leg import Ending, Failed, Leg
 from controller.relay.recorder import Recorder
@@ -29,7 +30,10 @@ class Succession:
             agent_url=wanted.agent_url,
             agent_protocol=wanted.agent_protocol or "trunkline",
             agent_fallback=wanted.agent_fallback,
+            agent_voice=wanted.agent_voice,
             agent_secret=wanted.agent_secret,
+            agent_greeting=None,
+            agent_sample_rate=wanted.agent_sample_rate or SAMPLE_RATE,
         )
         self.talk = Conversation(leg, self.call, recorder, waiting=True)
         self.work: asyncio.Task[None] | None = None

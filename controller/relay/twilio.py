@@ -30,13 +30,13 @@ class Twilio:
         call: RelayCall,
         *,
         resumed: bool,
-        recording: Mapping[str, Any] | None,  # noqa: ARG002
+        greeting: Mapping[str, Any] | None,
         runtime: Mapping[str, Any] | None,
     ) -> None:
         self.stream_sid = f"MZ{call.attempt_id.hex}"
         self.call_sid = f"CA{call.call_id.hex}"
         self.account_sid = f"AC{call.tenant_id.hex}"
-        self._parameters = parameters(call, resumed=resumed, runtime=runtime)
+        self._parameters = parameters(call, resumed=resumed, greeting=greeting, runtime=runtime)
         self._said = 0
         self._chunks = 0
         self._sent = 0  # bytes of L16
@@ -75,6 +75,9 @@ class Twilio:
 
     def mark(self, name: str, *, played: bool) -> str | None:  # noqa: ARG002
         return self._text("mark", {"mark": {"name": name}})  # it comes back also when a clear threw it away
+
+    def greeted(self, reason: str | None) -> str | None:  # noqa: ARG002
+        return None  # only of marks that it set itself does a bot know what they mean
 
     def dtmf(self, digit: str, duration_ms: int | None) -> str | None:  # noqa: ARG002
         return self._text("dtmf", {"dtmf": {"track": "inbound_track", "digit": digit}})
@@ -134,7 +137,9 @@ def _inner(value: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return found
 
 
-def parameters(call: RelayCall, *, resumed: bool, runtime: Mapping[str, Any] | None) -> dict[str, str]:
+def parameters(
+    call: RelayCall, *, resumed: bool, greeting: Mapping[str, Any] | None, runtime: Mapping[str, Any] | None
+) -> dict[str, str]:
     """``customParameters``: the call's agent_variables, and what ours are told in ``start``, under names of our own; the
     numbers also where bots look for them. All are texts there; what is none is written as JSON.
     """
@@ -151,6 +156,7 @@ def parameters(call: RelayCall, *, resumed: bool, runtime: Mapping[str, Any] | N
             "trunkline_from": call.from_number,
             "trunkline_metadata": _json(call.metadata),
             "trunkline_resumed": _json(resumed),
+            **({} if greeting is None else {"trunkline_greeting": _json(greeting)}),
             **({} if runtime is None else {"trunkline_runtime": _json(runtime)}),
         }
     )

@@ -1,12 +1,13 @@
 -- part: agent
 g.id, g.tenant_id, g.name, g.kind, g.url, g.audio, g.paused, g.created_at, g.archived_at, g.protocol, g.fallback, g.runtime,
-g.script, g.menu, g.voice, g.needs, g.number, g.transfer_to, g.pool, g.seat_policy
+g.script, g.menu, g.voice, g.needs, g.number, g.transfer_to, g.pool, g.seat_policy, g.greeting,
+g.sample_rate, g.trunk, g.trunk_user
 
 -- name: create
 INSERT INTO agents AS g (id, tenant_id, name, kind, url, audio, protocol, fallback, runtime, script, menu, voice, needs, number,
-                         transfer_to, pool, seat_policy)
+                         transfer_to, pool, seat_policy, greeting, sample_rate, trunk, trunk_user)
 VALUES (%(id)s, %(tenant_id)s, %(name)s, %(kind)s, %(url)s, %(audio)s, %(protocol)s, %(fallback)s, %(runtime)s, %(script)s, %(menu)s,
-        %(voice)s, %(needs)s, %(number)s, %(transfer_to)s, %(pool)s, %(seat_policy)s)
+        %(voice)s, %(needs)s, %(number)s, %(transfer_to)s, %(pool)s, %(seat_policy)s, %(greeting)s, %(sample_rate)s, %(trunk)s, %(trunk_user)s)
 RETURNING {agent};
 
 -- name: get
@@ -38,9 +39,12 @@ UPDATE agents g SET name = coalesce(%(name)s, g.name), url = coalesce(%(url)s, g
     menu = coalesce(%(menu)s::jsonb, g.menu),
     voice = coalesce(%(voice)s, g.voice), number = coalesce(%(number)s, g.number),
     transfer_to = coalesce(%(transfer_to)s::text[], g.transfer_to), needs = coalesce(%(needs)s::text[], g.needs),
-    protocol = coalesce(%(protocol)s, g.protocol),
+    protocol = coalesce(%(protocol)s, g.protocol), sample_rate = coalesce(%(sample_rate)s, g.sample_rate),
     fallback = coalesce(%(fallback)s::jsonb, g.fallback),
-    runtime = coalesce(%(runtime)s::jsonb, g.runtime)
+    runtime = coalesce(%(runtime)s::jsonb, g.runtime),
+    greeting = CASE WHEN 'greeting' = ANY(%(cleared)s::text[]) THEN NULL ELSE coalesce(%(greeting)s::jsonb, g.greeting) END,
+    trunk = CASE WHEN 'trunk' = ANY(%(cleared)s::text[]) THEN NULL ELSE coalesce(%(trunk)s, g.trunk) END,
+    trunk_user = CASE WHEN 'trunk_user' = ANY(%(cleared)s::text[]) THEN NULL ELSE coalesce(%(trunk_user)s, g.trunk_user) END
 WHERE g.tenant_id = %(tenant_id)s AND g.id = %(id)s AND g.archived_at IS NULL
 RETURNING {agent};
 

@@ -64,7 +64,9 @@ WITH epoch AS (
 )
 -- And when dials were made that may have rung: of the call, and where that is capped, of others to its number. And what the
 -- tenant may.
-SELECT a.hook, a.tenant_name, CASE WHEN c.transfer_of IS NULL THEN g.kind ELSE 'sip' END, a.pdd_s, coalesce(%(clock)s::timestamptz, statement_timestamp()),
+SELECT a.hook, a.tenant_name, CASE WHEN c.transfer_of IS NULL THEN g.kind ELSE 'sip' END,
+       CASE WHEN c.transfer_of IS NOT NULL AND c.route = g.trunk AND c.to_number = g.number THEN g.trunk_user END,
+       a.pdd_s, coalesce(%(clock)s::timestamptz, statement_timestamp()),
        CASE WHEN a.number > 1 THEN ARRAY(
            SELECT o.claimed_at FROM (
                SELECT a.* FROM attempts a WHERE a.call_id = c.id AND a.id <> %(attempt_id)s AND {rang}) o) END,

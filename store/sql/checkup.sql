@@ -14,9 +14,10 @@ SELECT t.name AS tenant, g.name, g.url FROM agents g JOIN tenants t ON t.id = g.
 WHERE g.url IS NOT NULL AND NOT g.paused ORDER BY g.created_at DESC LIMIT %(most)s
 
 -- name: speaking
--- Agents in use whose announcements have texts.
+-- Agents in use that have texts.
 SELECT count(*) FROM agents g
-WHERE g.archived_at IS NULL AND (jsonb_path_exists(g.script, '$[*].text') OR jsonb_path_exists(g.menu, '$.*[*].text'))
+WHERE g.archived_at IS NULL AND (jsonb_path_exists(g.script, '$[*].text') OR jsonb_path_exists(g.menu, '$.*[*].text')
+                                 OR g.greeting ? 'text' OR g.fallback ? 'text')
 
 -- name: switches
 SELECT name, extract(epoch FROM now() - seen_at)::float8 AS silent_s, drained_at IS NOT NULL AS drained

@@ -5,7 +5,7 @@ SELECT a.id AS attempt_id, c.id AS call_id, c.tenant_id, a.number, a.state, a.sw
        c.agent_variables, c.metadata, c.client_reference, c.max_duration_s, c.recording,
        c.direction, t.call_token_key AS token_key, g.protocol AS agent_protocol, g.fallback AS agent_fallback,
        CASE WHEN g.next_secret_at <= now() THEN g.next_secret ELSE g.secret END AS agent_secret,
-       r.state AS recording_state, g.script AS agent_script, g.menu AS agent_menu, g.voice AS agent_voice, g.number AS agent_number, a.menu,
+       r.state AS recording_state, g.greeting AS agent_greeting, g.sample_rate AS agent_sample_rate, g.script AS agent_script, g.menu AS agent_menu, g.voice AS agent_voice, g.number AS agent_number, a.menu,
        c.transfer_of, (SELECT f.id FROM attempts f WHERE f.call_id = c.transfer_of AND f.state = 'in_progress') AS first_attempt
 FROM attempts a JOIN calls c ON c.id = a.call_id JOIN agents g ON g.id = c.agent_id JOIN tenants t ON t.id = c.tenant_id
 LEFT JOIN recordings r ON r.attempt_id = a.id

@@ -1,5 +1,5 @@
 -- name: first
-SELECT c.ended, CASE WHEN c.status = 'ringing' AND c.early THEN 'early' ELSE c.status END AS status, c.agent_id, g.transfer_to,
+SELECT c.ended, CASE WHEN c.status = 'ringing' AND c.early THEN 'early' ELSE c.status END AS status, c.agent_id, g.transfer_to, g.number AS person, g.trunk,
        c.test, c.to_number, c.from_number, c.direction, c.max_duration_s, c.transfer_of, c.recipient
 FROM calls c JOIN agents g ON g.id = c.agent_id
 WHERE c.tenant_id = %(tenant_id)s AND c.id = %(call_id)s;
@@ -20,7 +20,8 @@ VALUES (%(id)s, %(call_id)s, %(attempt_id)s, %(switch)s::text || ' transfer', 't
 -- name: list_open
 SELECT m.id AS command_id, m.attempt_id, m.action, l.id AS leg_id, l.status, coalesce(l.ended, false) AS ended, l.end_reason,
        g.id AS agent_id, g.name AS agent_name, g.url AS agent_url, g.protocol AS agent_protocol,
-       g.fallback AS agent_fallback, CASE WHEN g.next_secret_at <= now() THEN g.next_secret ELSE g.secret END AS agent_secret
+       g.fallback AS agent_fallback, g.voice AS agent_voice, g.sample_rate AS agent_sample_rate,
+       CASE WHEN g.next_secret_at <= now() THEN g.next_secret ELSE g.secret END AS agent_secret
 FROM call_commands m LEFT JOIN calls l ON l.id = (m.args ->> 'call')::uuid LEFT JOIN agents g ON g.id = (m.args ->> 'agent')::uuid
 WHERE m.done_at IS NULL AND m.verb = 'transfer' AND m.switch = %(switch)s::text || ' transfer'
 ORDER BY m.id;

@@ -36,6 +36,27 @@ def test_queued_playbacks_follow_without_a_gap_and_are_heard(run: Callable[..., 
     run(body)
 
 
+def test_a_file_of_another_rate_is_heard_at_its_own_speed(run: Callable[..., None]) -> None:
+    """As a voice makes them: 22,050 samples a second."""
+
+    async def body(world: World) -> None:
+        channel = await world.esl.originate(f"{NUMBER}0122")
+        await world.esl.event("CHANNEL_EXECUTE", channel)
+        path = world.sounds / "spoken.wav"
+        pcm.write_wav(str(path), pcm.tone(600, 1.0, 22_050), 22_050)
+        path.chmod(0o644)
+        await world.esl.execute(channel, "playback", str(path), "spoken")
+        await world.esl.wait(
+            lambda e: e["Event-Name"] == "CHANNEL_EXECUTE_COMPLETE" and e.get("Application-UUID") == "spoken", "its end"
+        )
+        heard = world.heard(channel)
+        loud = [at for at in range(0, len(heard) - 319, 320) if max(pcm.unpack(heard[at : at + 320])) > 1000]
+        assert 48 <= len(loud) <= 52, "a second of 20 ms frames"
+        assert pcm.goertzel(heard[loud[5] : loud[45]], 600) > 0.8
+
+    run(body)
+
+
 def test_what_begins_to_play_before_the_park_is_cut_off(run: Callable[..., None]) -> None:
     """The channel is on its way from the originate to its application then. What is sent after CHANNEL_PARK is whole."""
 

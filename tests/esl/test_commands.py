@@ -55,6 +55,14 @@ def test_originate_without_a_fork_and_with_one_codec() -> None:
     assert b",absolute_codec_string=PCMA," in wire
 
 
+def test_originate_to_somebody_behind_a_trunk() -> None:
+    wire = commands.originate(**GOOD_DIAL, user="desk.2+x-1").wire.decode()
+    assert "}sofia/gateway/carrier_a/desk.2+x-1 &park()" in wire
+    for user in ("", "a b", "a@b", "a&park()", "a|b", "a,b", "a%20b", "a;b", "a/b", "ä", "a" * 65, 7):
+        with pytest.raises(CommandError, match="user"):
+            commands.originate(**GOOD_DIAL, user=user)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("built", "text"),
     [

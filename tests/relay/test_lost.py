@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from http import HTTPStatus
 from pathlib import Path
-from uuid import UUID
+from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 
 from agents.reference.sound import tone
 from lab.audio.pcm import goertzel, write_wav
-from tests.relay.house import House, ScriptedAgent, house, run, until, without_pauses
+from store.transfers import Asked, Open
+from tests.relay.house import AgentCall, House, ScriptedAgent, house, run, until, without_pauses
 from tests.relay.test_failures import closed_port, failed
+from tests.relay.test_script import voice
 
 SORRY = tone(1300, 600)
 FALLBACK = {"agent_fallback": {"action": "announcement", "audio": "sorry.wav"}}
@@ -137,6 +140,81 @@ def test_a_phone_that_rings_is_not_left_to_ring_for_an_apology(tmp_path: Path) -
             attempt = await h.dial("0102", f"ws://127.0.0.1:{closed_port()}/", agent=FALLBACK)  # rings for ever
             await failed(h, attempt, "agent_unreachable")
             assert "relay.fallback" not in h.book.types()
+
+    run(scenario())
+
+
+async def lost(h: House, outcome: str, wanted: dict[str, Any]) -> tuple[UUID, AgentCall]:
+    """A call whose agent was there, and is gone for good."""
+    async with ScriptedAgent().listening() as agent:
+        attempt = await h.dial(outcome, agent.url, agent={"agent_fallback": wanted}, variables={"name": "Ada"})
+        call = await agent.call()
+        await call.send("ready")
+        await call.expect("answered")
+        call.socket.transport.abort()
+    return attempt, call
+
+
+def test_a_lost_agents_callee_hears_a_text(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with house(tmp_path, agent_reconnects=0, tts_program=voice(tmp_path)) as h:
+            attempt, _ = await lost(h, "0122", {"action": "announcement", "text": "Sorry, {{name}}"})
+            await failed(h, attempt, "agent_lost")
+            assert (tmp_path / "asked").read_text() == "en: Sorry, Ada\n"
+            assert without_pauses(h.heard(attempt)) == b"\x00\x10" * 80 * len("Sorry, Ada")
+
+    run(scenario())
+
+
+def test_a_text_that_cannot_be_spoken_ends_the_call_for_the_agents_failure(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with house(tmp_path, agent_reconnects=0, tts_program=str(tmp_path / "nowhere")) as h:
+            attempt, _ = await lost(h, "0122", {"action": "announcement", "text": "Sorry"})
+            await failed(h, attempt, "agent_lost")
+
+    run(scenario())
+
+
+THROUGH = {"action": "transfer", "to": "+442079460123"}
+
+
+def test_a_lost_agents_callee_is_put_through_to_somebody(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with house(tmp_path, agent_reconnects=0) as h:
+            h.book.transfer_answer = Asked("pending")  # the agent had somebody rung
+            first, _ = await lost(h, "0121", THROUGH)
+            await until(lambda: h.book.asked_transfers, "it is asked for")
+            h.book.under_way.append(Open(uuid4(), first, "agent:fallback", uuid4(), "busy", True, "busy"))
+            h.book.transfer_answer = Asked("requested", uuid4())
+            await until(lambda: len(h.book.asked_transfers) > 1, "and again once that came to nothing")
+            assert set(h.book.asked_transfers) == {("+442079460123", "agent: fallback", "platform")}
+            assert goertzel(h.heard(first), 425) > 0.1, "it rings"
+            second = await h.dial("0122", first=first)
+            await until(lambda: goertzel(h.heard(second)[-1600:], 440) > 0.8, "the person hears the callee")
+            h.phones[second].hangup("NORMAL_CLEARING")
+            for leg in (first, second):
+                await h.gone(leg)
+            assert h.phones[first].vars.get("trunkline_end_reason") is None, "the call did not fail"
+            assert [type_ for type_ in h.book.types() if type_ in ("relay.failed", "relay.fallback")] == [
+                "relay.failed",
+                "relay.fallback",
+            ]
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("how", ["refused", "busy"])
+def test_where_nobody_is_put_through_the_call_ends_for_the_agents_failure(tmp_path: Path, how: str) -> None:
+    async def scenario() -> None:
+        async with house(tmp_path, agent_reconnects=0) as h:
+            if how == "refused":
+                h.book.transfer_answer = Asked("no_route")
+            first, _ = await lost(h, "0122", THROUGH)
+            await until(lambda: h.book.asked_transfers, "it is asked for")
+            if how == "busy":
+                h.book.under_way.append(Open(uuid4(), first, "agent: fallback", uuid4(), "busy", True, "busy"))
+            await failed(h, first, "agent_lost")
+            assert h.book.called_off == [first]
 
     run(scenario())
 

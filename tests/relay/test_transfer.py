@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -238,8 +239,8 @@ def test_a_person_who_is_not_there_ends_the_call(tmp_path: Path, how: str) -> No
     run(scenario())
 
 
-def succession(h: House, first: UUID, url: str) -> Open:
-    wanted = Open(uuid4(), first, "agent:next", None, None, False, None, uuid4(), "expert", url)
+def succession(h: House, first: UUID, url: str, **agent: Any) -> Open:
+    wanted = Open(uuid4(), first, "agent:next", None, None, False, None, uuid4(), "expert", url, **agent)
     h.book.under_way.append(wanted)
     return wanted
 
@@ -250,10 +251,10 @@ def test_another_agent_takes_over_once_it_is_ready(tmp_path: Path) -> None:
             first, call = await talking(h, agent)
             await call.say(tone(700, 20_000))
             await until(lambda: hears(h, first, 700), "the first agent speaks")
-            wanted = succession(h, first, expert.url)
+            wanted = succession(h, first, expert.url, agent_sample_rate=16_000)
             following = await expert.call()
             start = await following.expect("start")
-            assert start["resumed"] is True
+            assert (start["resumed"], start["greeting"], start["audio"]["sample_rate"]) == (True, None, 16_000)
             assert hears(h, first, 700), "the first one talks on"
             assert call.seen("stop") == []
             await following.send("dtmf", digits="1")
@@ -262,8 +263,8 @@ def test_another_agent_takes_over_once_it_is_ready(tmp_path: Path) -> None:
             await following.expect("answered")
             assert (await call.expect("stop"))["reason"] == "transferred"
             await until(lambda: following.audio, "the callee is heard by the second agent")
-            assert pcm.goertzel(b"".join(following.audio)[-3200:], 440) > 0.8
-            await following.say(tone(900, 5000))
+            assert pcm.goertzel(b"".join(following.audio)[-6400:], 440, 16_000) > 0.8
+            await following.say(pcm.tone(900, 5.0, 16_000))
             await until(lambda: hears(h, first, 900), "and hears it")
             assert h.book.handed == [wanted.agent_id]
             await following.send("hangup")

@@ -208,7 +208,7 @@ def test_a_bad_message_is_refused_by_its_field(tmp_path: Path, frame: str | byte
         async with house(tmp_path) as h:
             call = h.book.calls[await h.dial("0102", "ws://127.0.0.1:1/")]
             with pytest.raises(protocol.ProtocolError, match=named) as caught:
-                Twilio(call, resumed=False, recording=None, runtime=None).parse(frame)
+                Twilio(call, resumed=False, greeting=None, runtime=None).parse(frame)
             assert caught.value.code == code
 
     asyncio.run(scenario())

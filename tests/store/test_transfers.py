@@ -10,7 +10,7 @@ import pytest
 from calls.evidence import State
 from calls.ids import agent_ref
 from calls.transfers import ENTRY, allowed
-from store import agents, attempts, claim, commands, outbound, transfers
+from store import agent_trunks, agents, attempts, carriers, claim, commands, outbound, tenants, transfers
 from store.hangup import OtherAction
 from store.relay import agent_for
 from store.transfers import Asked, Terms
@@ -226,3 +226,57 @@ def test_the_list_allows_whole_numbers_and_what_begins_so(number: str, entries: 
 
 def test_no_entry_allows_everything() -> None:
     assert [entry for entry in ("*", "+*", "+0*", "49*", "+49**", "+4930", "+49301\n") if ENTRY.fullmatch(entry)] == []
+
+
+def test_a_person_behind_a_trunk_is_dialed_there_by_another_name(world: World, talking: UUID) -> None:
+    name = f"pbx-{world.tenant.id.hex[-8:]}"
+    agent_trunks.put(world.db, name, carrier_id=world.carrier_id, tenant_id=world.tenant.id)
+    person = agents.create(
+        world.db, tenant_id=world.tenant.id, name="person", kind="sip", number=TO, trunk=name, trunk_user="desk.2"
+    )
+    world.execute("UPDATE calls SET agent_id = %s WHERE id = %s", person.id, talking)
+    asked = ask(world, talking, by="platform")
+    leg = world.call(leg_of(world, asked))
+    assert (leg.route, leg.to_number) == (name, TO), "the rules are asked of the number"
+    had = claimed(world, leg.id)
+    assert isinstance(had, claim.Claimed)
+    assert had.user == "desk.2"
+    # The same number in a call of another kind of agent's is dialed as every number is.
+    agents.change(world.db, world.tenant.id, person.id, cleared=["trunk", "trunk_user"])
+    assert agents.get(world.db, world.tenant.id, person.id) == replace(person, trunk=None, trunk_user=None)
+
+
+def test_whoever_is_rung_by_its_number_is_dialed_by_it(world: World, talking: UUID) -> None:
+    had = claimed(world, leg_of(world, ask(world, talking)))
+    assert isinstance(had, claim.Claimed)
+    assert had.user is None
+
+
+def test_a_trunk_is_a_route_that_no_number_leads_to_and_one_tenants(world: World) -> None:
+    name = f"hq-{world.tenant.id.hex[-8:]}"
+    made = agent_trunks.put(world.db, name, carrier_id=world.carrier_id, tenant_id=world.tenant.id)
+    assert made in agent_trunks.list_trunks(world.db)
+    (route,) = [one for one in carriers.list_routes(world.db) if one.name == name]
+    assert route.prefix.startswith("0"), "as no country's code does"
+    assert route.carriers == (world.carrier_id,)
+    other = tenants.create(world.db, name=f"{name}-other")
+
+    def take() -> agents.Agent:
+        return agents.create(world.db, tenant_id=other.id, name="thief", kind="sip", number=TO, trunk=name)
+
+    with pytest.raises(agents.UnknownTrunk):
+        take()
+    agent_trunks.put(world.db, name, carrier_id=world.carrier_id)
+    assert take().trunk == name
+    with pytest.raises(agent_trunks.TrunkInUse, match="thief"):
+        agent_trunks.put(world.db, name, carrier_id=world.carrier_id, tenant_id=world.tenant.id)
+    with pytest.raises(agent_trunks.TrunkInUse):
+        agent_trunks.remove(world.db, name)
+    carriers.put_route(world.db, name=f"{name}-x", prefixes=["990"], carriers=[world.carrier_id])
+    with pytest.raises(ValueError, match="numbers lead to"):
+        agent_trunks.put(world.db, f"{name}-x", carrier_id=world.carrier_id)
+    with pytest.raises(ValueError, match="name"):
+        agent_trunks.put(world.db, "A B", carrier_id=world.carrier_id)
+    agent_trunks.put(world.db, f"{name}-y", carrier_id=world.carrier_id)
+    assert agent_trunks.remove(world.db, f"{name}-y")
+    assert not agent_trunks.remove(world.db, f"{name}-y")

@@ -29,7 +29,7 @@ from controller.esl_replies import channels
 from controller.relay import ulaw
 from lab.audio import pcm
 from lab.judge import judge, read_log
-from store import agents, carriers
+from store import agent_trunks, agents, carriers
 from tests.relay.test_twilio import StockBot
 from tests.system.conftest import CHECKOUT
 from tests.system.house import jobs_done
@@ -50,7 +50,7 @@ TALKS = "+12125550109"
 #: s; INVITE to first 18x. The switch itself gives a silent carrier up after 6 s.
 PDD_S = 8
 SAMPLE_S = 0.5
-SORRY_HZ = 1500
+SORRY_HZ, WELCOME_HZ = 1500, 1900
 
 
 def given_switch() -> GivenSwitch | None:
@@ -244,11 +244,21 @@ def test_a_call_is_put_through_and_both_legs_end_together(stack: Stack, hears: C
         assert facts(stack, attempt)[-2:] == ["bye", "end"]
 
 
-def test_an_agent_that_is_a_person_is_rung_once_somebody_has_answered(
+def test_a_person_behind_a_trunk_is_rung_there_once_somebody_has_answered(
     stack: Stack, hears: Callable[[str, int], bool]
 ) -> None:
     caller = Caller(stack, "front-desk")
-    desk = agents.create(stack.db, tenant_id=caller.account.id, name="desk", kind="sip", number=SILENT_CALLEE)
+    (carrier,) = [one for one in carriers.list_limits(stack.db) if one.name == "lab_a"]
+    agent_trunks.put(stack.db, "hq", carrier_id=carrier.id, tenant_id=caller.account.id)
+    desk = agents.create(
+        stack.db,
+        tenant_id=caller.account.id,
+        name="desk",
+        kind="sip",
+        number=BUSY,
+        trunk="hq",
+        trunk_user="desk-0122",  # answers there, as +12125550122 does
+    )
     call = caller.post(BEEPING_CALLEE, agent_id=agent_ref(desk.id), max_attempts=1)
     caller.wait_status(call, "in_progress")
     wait_until("the desk to be rung", lambda: caller.see(call, "/actions")["data"], timeout_s=10)
@@ -257,6 +267,8 @@ def test_an_agent_that_is_a_person_is_rung_once_somebody_has_answered(
     done = caller.wait_done(f"{call}/actions/{action['id']}")
     assert done["result"] == "transferred"
     second = attempt_of(caller, f"/v1/calls/{done['leg_call_id']}")
+    invites = [one for one in read_log(stack.arrivals("lab_a")) if one.get("call_id") == second and one["k"] == "invite"]
+    assert [one["number"] for one in invites] == ["desk-0122"]
     wait_until("the callee's voice at the desk", lambda: hears(second, BEEP_HZ), timeout_s=10)
     caller.api.post(f"{call}/actions/hangup", {})
     for one in (call, f"/v1/calls/{done['leg_call_id']}"):
@@ -410,11 +422,12 @@ def stock_bot() -> Iterator[tuple[StockBot, Callable[[], None]]]:
         crash()
 
 
-def test_a_bot_written_for_twilio_talks_and_its_fallback_follows_when_it_dies(
+def test_a_bot_written_for_twilio_talks_behind_its_greeting_and_its_fallback_follows_when_it_dies(
     stack: Stack, hears: Callable[[str, int], bool]
 ) -> None:
-    pcm.write_wav(str(stack.audio / "sorry.wav"), pcm.tone(SORRY_HZ, 3.0))
-    (stack.audio / "sorry.wav").chmod(0o644)
+    for name, sound in (("sorry", pcm.tone(SORRY_HZ, 3.0)), ("welcome", pcm.tone(WELCOME_HZ, 3.0))):
+        pcm.write_wav(str(stack.audio / f"{name}.wav"), sound)
+        (stack.audio / f"{name}.wav").chmod(0o644)
     caller = Caller(stack, "stock")
     with stock_bot() as (bot, crash):
         agent = agents.create(
@@ -425,10 +438,12 @@ def test_a_bot_written_for_twilio_talks_and_its_fallback_follows_when_it_dies(
             url=bot.url,
             protocol="twilio",
             fallback={"action": "announcement", "audio": "sorry.wav"},
+            greeting={"audio": "welcome.wav"},
         )
         call = caller.post(BEEPING_CALLEE, agent_id=agent_ref(agent.id), max_attempts=1)
         attempt = attempt_of(caller, call)
-        wait_until("the bot's greeting at the callee", lambda: hears(attempt, GREETING_HZ), timeout_s=15)
+        wait_until("the greeting by the switch", lambda: hears(attempt, WELCOME_HZ), timeout_s=15)
+        wait_until("the bot's own at the callee", lambda: hears(attempt, GREETING_HZ), timeout_s=15)
         wait_until("the callee's audio at the bot", lambda: len(bot.seen("media")) > 20, timeout_s=10)
         crash()
         wait_until("the fallback", lambda: hears(attempt, SORRY_HZ) and not hears(attempt, GREETING_HZ), timeout_s=15)

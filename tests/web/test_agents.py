@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from calls.ids import agent_ref, parse_ref
-from store import agent_pools, agents, numbers
+from store import agent_pools, agent_trunks, agents, carriers, numbers
 from tests.store.threads import wait_for, waits_for_lock
 from tests.web.conftest import Api, World, named
 
@@ -46,12 +46,20 @@ def test_what_is_changed_is_changed_and_the_rest_stays(api: Api) -> None:
         ({"url": "wss://127.0.0.1/"}, {"/url": "private_address"}),
         ({"url": None}, {"/url": "wrong_type"}),
         ({"protocol": "sip"}, {"/protocol": "bad_value"}),
-        ({"fallback": {"action": "transfer"}}, {"/fallback/action": "not_supported_yet"}),
-        ({"fallback": {"action": "announcement", "text": "Sorry."}}, {"/fallback/text": "not_supported_yet"}),
+        ({"fallback": {"action": "transfer"}}, {"/fallback/to": "required"}),
+        ({"fallback": {"action": "transfer", "to": "0800"}}, {"/fallback/to": "missing_plus"}),
+        ({"fallback": {"action": "transfer", "to": "+442079460123", "audio": "a.wav"}}, {"/fallback/audio": "not_allowed"}),
+        ({"fallback": {"action": "announcement", "to": "+442079460123", "audio": "a.wav"}}, {"/fallback/to": "not_allowed"}),
+        ({"fallback": {"action": "announcement", "text": "Sorry.", "audio": "a.wav"}}, {"/fallback/text": "conflict"}),
+        ({"fallback": {"action": "announcement", "text": "Sorry {name}."}}, {"/fallback/text": "bad_format"}),
         ({"fallback": {"action": "announcement"}}, {"/fallback/audio": "required"}),
         ({"fallback": {"action": "hangup", "audio": "a.wav"}}, {"/fallback/audio": "not_allowed"}),
         ({"fallback": {"action": "announcement", "audio": "../a.wav"}}, {"/fallback/audio": "bad_format"}),
-        ({"greeting": "hello"}, {"/greeting": "unknown_field"}),
+        ({"greeting": "hello"}, {"/greeting": "wrong_type"}),
+        ({"greeting": {}}, {"/greeting": "required"}),
+        ({"greeting": {"audio": "a.wav", "text": "Hello"}}, {"/greeting": "required"}),
+        ({"greeting": {"audio": "/etc/a.wav"}}, {"/greeting/audio": "bad_format"}),
+        ({"greeting": {"text": "Hello {name}"}}, {"/greeting/text": "bad_format"}),
     ],
 )
 def test_what_cannot_be_changed_is_refused_by_name(
@@ -80,12 +88,45 @@ def test_how_an_agent_is_spoken_to_is_said_and_can_be_changed(api: Api) -> None:
 
 def test_what_is_done_when_an_agent_fails_is_said_and_can_be_changed(api: Api) -> None:
     path = made(api, "steady")
-    assert api.get(path).get_json()["fallback"] == {"action": "hangup", "audio": None}
-    sorry = {"action": "announcement", "audio": "sorry.wav"}
-    assert api.send("PATCH", path, json={"fallback": sorry}).get_json()["fallback"] == sorry
+    nothing = {"audio": None, "text": None, "to": None}
+    assert api.get(path).get_json()["fallback"] == {"action": "hangup", **nothing}
+    through = {"action": "transfer", "to": "+442079460123"}
+    assert api.send("PATCH", path, json={"fallback": through}).get_json()["fallback"] == nothing | through
+    sorry = nothing | {"action": "announcement", "audio": "sorry.wav"}
+    asked = {name: value for name, value in sorry.items() if value}
+    assert api.send("PATCH", path, json={"fallback": asked}).get_json()["fallback"] == sorry
     assert api.send("PATCH", path, json={"name": "steadier"}).get_json()["fallback"] == sorry
     assert api.send("PATCH", path, json={"fallback": {"action": "hangup"}}).get_json()["fallback"]["action"] == "hangup"
-    assert api.get(made(api, "polite", fallback=sorry)).get_json()["fallback"] == sorry
+    assert api.get(made(api, "polite", fallback=asked)).get_json()["fallback"] == sorry
+
+
+def test_how_finely_it_hears_is_said_and_can_be_changed(api: Api) -> None:
+    path = made(api, "fine", sample_rate=16_000)
+    assert api.get(path).get_json()["sample_rate"] == 16_000
+    assert named(api.send("PATCH", path, json={"protocol": "twilio"})) == {"/sample_rate": "conflict"}
+    assert api.send("PATCH", path, json={"protocol": "twilio", "sample_rate": 8000}).get_json()["sample_rate"] == 8000
+    assert named(api.send("PATCH", path, json={"sample_rate": 16_000})) == {"/sample_rate": "conflict"}
+    assert api.get(made(api, "plain")).get_json()["sample_rate"] == 8000
+    for wrong, fault in ((11_025, "bad_value"), ("16000", "wrong_type"), (True, "wrong_type")):
+        refused = api.post("/v1/agents", {"name": "odd", "kind": "websocket", "url": URL, "sample_rate": wrong})
+        assert (refused.status_code, named(refused)) == (422, {"/sample_rate": fault})
+    twilio = {"name": "odd", "kind": "websocket", "url": URL, "protocol": "twilio", "sample_rate": 16_000}
+    assert named(api.post("/v1/agents", twilio)) == {"/sample_rate": "conflict"}
+    spoken = {"name": "odd", "kind": "announcement", "audio": "a.wav", "sample_rate": 8000}
+    assert named(api.post("/v1/agents", spoken)) == {"/sample_rate": "not_allowed"}
+
+
+def test_a_greeting_is_said_changed_and_taken_away(api: Api, world: World) -> None:
+    path = made(api, "welcoming", greeting={"audio": "hello.wav"})
+    assert api.get(path).get_json()["greeting"] == {"audio": "hello.wav"}
+    assert api.send("PATCH", path, json={"name": "greets"}).get_json()["greeting"] == {"audio": "hello.wav"}
+    assert api.send("PATCH", path, json={"greeting": {"audio": "b.wav"}}).get_json()["greeting"] == {"audio": "b.wav"}
+    assert api.send("PATCH", path, json={"greeting": None}).get_json()["greeting"] is None
+    agent_pools.update(world.database, "desk")
+    seated = {"name": "seated-greeter", "kind": "fleet", "pool": "desk", "greeting": {"audio": "hello.wav"}}
+    assert api.post("/v1/agents", seated).get_json()["greeting"] == {"audio": "hello.wav"}
+    person = {"name": "person", "kind": "sip", "number": "+442079460123", "greeting": {"audio": "hello.wav"}}
+    assert named(api.post("/v1/agents", person)) == {"/greeting": "not_allowed"}
 
 
 def test_a_secret_is_told_once_and_follows_the_one_before(api: Api, world: World) -> None:
@@ -183,6 +224,35 @@ def test_a_person_is_an_agent_by_a_number(api: Api) -> None:
     ):
         refused = api.post("/v1/agents", {"name": "other", "kind": "sip", **body})
         assert (refused.status_code, named(refused)) == (422, fault)
+
+
+def test_a_person_may_be_behind_a_trunk_that_the_operator_has_named(api: Api, world: World) -> None:
+    carrier = carriers.put_carrier(world.database, name="switchboard", max_channels=10, cps=5)
+    agent_trunks.put(world.database, "hq", carrier_id=carrier.id, tenant_id=world.ours.id)
+    agent_trunks.put(world.database, "not-ours", carrier_id=carrier.id, tenant_id=world.theirs.id)
+    person = {"name": "behind", "kind": "sip", "number": "+442079460123"}
+    made = api.post("/v1/agents", {**person, "trunk": "hq", "user": "200"})
+    assert (made.status_code, made.get_json()["trunk"], made.get_json()["user"]) == (201, "hq", "200")
+    path = made.headers["Location"]
+    assert api.send("PATCH", path, json={"user": "201"}).get_json()["user"] == "201"
+    for field, name in (("trunk", "not-ours"), ("trunk", "nowhere")):
+        assert named(api.send("PATCH", path, json={field: name})) == {"/trunk": "unknown_trunk"}
+    changed = api.send("PATCH", path, json={"trunk": None}).get_json()
+    assert (changed["trunk"], changed["user"], changed["number"]) == (None, None, "+442079460123")
+    assert named(api.send("PATCH", path, json={"user": "201"})) == {"/trunk": "required"}
+    assert api.send("PATCH", path, json={"trunk": "hq"}).get_json()["trunk"] == "hq"
+    for more, fault in (
+        ({"trunk": "not-ours"}, {"/trunk": "unknown_trunk"}),
+        ({"trunk": "Head Office"}, {"/trunk": "bad_format"}),
+        ({"user": "200"}, {"/trunk": "required"}),
+        ({"trunk": "hq", "user": "200@pbx.example.com"}, {"/user": "bad_format"}),
+        ({"trunk": "hq", "user": "200|x"}, {"/user": "bad_character"}),
+    ):
+        assert named(api.post("/v1/agents", {**person, "name": "wrong", **more})) == fault
+    bot = api.post("/v1/agents", {"name": "wrong", "kind": "websocket", "url": URL, "trunk": "hq", "user": "200"})
+    assert named(bot) == {"/trunk": "not_allowed", "/user": "not_allowed"}
+    without = {"name": "wrong", "kind": "sip", "trunk": "hq", "user": "200"}
+    assert named(api.post("/v1/agents", without)) == {"/number": "required"}, "by which the rules are asked"
 
 
 def test_an_agent_of_the_fleet_takes_seats_of_a_pool_it_may_have(api: Api, world: World, order: Order) -> None:

@@ -79,6 +79,24 @@ def test_what_makes_no_announcement_is_refused_by_name(api: Api, fields: dict[st
     assert (refused.status_code, named(refused)) == (422, fault)
 
 
+@pytest.mark.usefixtures("speaking")
+def test_what_an_agent_greets_with_its_calls_must_bring(api: Api, world: World, order: Order) -> None:
+    body = {"name": "greets", "kind": "websocket", "url": "wss://bot.example.com/", "voice": "en-gb"}
+    made = api.post("/v1/agents", {**body, "greeting": {"text": "Good day, {{name}}."}})
+    shown = made.get_json()
+    assert (shown["greeting"], shown["voice"]) == ({"text": "Good day, {{name}}."}, "en-gb")
+    assert shown["needs_variables"] == ["name"]
+    assert named(api.post("/v1/calls", order(agent_id=shown["id"]))) == {"/agent_variables/name": "missing_variable"}
+    assert api.post("/v1/calls", order(agent_id=shown["id"], agent_variables={"name": "Ada"})).status_code == 202
+    path = made.headers["Location"]
+    assert named(api.send("PATCH", path, json={"voice": "tlh"})) == {"/voice": "unknown_voice"}
+    sorry = {"action": "announcement", "text": "We are sorry, {{title}}."}
+    assert api.send("PATCH", path, json={"fallback": sorry}).get_json()["needs_variables"] == ["name", "title"]
+    assert api.send("PATCH", path, json={"greeting": None}).get_json()["needs_variables"] == ["title"]
+    hang_up = {"fallback": {"action": "hangup"}}
+    assert api.send("PATCH", path, json=hang_up).get_json()["needs_variables"] == []
+
+
 def test_a_script_belongs_to_no_other_kind(api: Api) -> None:
     body = {"name": "bot", "kind": "websocket", "url": "wss://bot.example.com/", "script": SCRIPT, "menu": MENU}
     refused = api.post("/v1/agents", body)
@@ -91,6 +109,10 @@ def test_without_a_voice_texts_are_refused_by_name_and_files_are_not(
     monkeypatch.setenv("PATH", str(tmp_path))
     assert named(make(api, "mute", script=SCRIPT)) == {"/script": "tts_not_set_up"}
     assert named(make(api, "mute", audio="a.wav", menu=MENU)) == {"/script": "tts_not_set_up"}
+    bot = {"name": "mute", "kind": "websocket", "url": "wss://bot.example.com/", "greeting": {"text": "Hello"}}
+    assert named(api.post("/v1/agents", bot)) == {"/greeting/text": "tts_not_set_up"}
+    bot |= {"greeting": {"audio": "a.wav"}, "fallback": {"action": "announcement", "text": "Sorry"}}
+    assert named(api.post("/v1/agents", bot)) == {"/fallback/text": "tts_not_set_up"}
     assert make(api, "sounding", script=[{"audio": "a.wav"}], menu={"confirm": "1"}).status_code == 201
 
 

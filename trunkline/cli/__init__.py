@@ -27,6 +27,7 @@ from trunkline.cli import (
     suppressions,
     tenant_rules,
     tenants,
+    trunks,
     webhooks,
     why,
 )
@@ -48,6 +49,7 @@ for subject in (
     gateways,
     routes,
     tenants,
+    trunks,
     tenant_rules,
     keys,
     caps,

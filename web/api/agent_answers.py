@@ -5,7 +5,7 @@ from __future__ import annotations
 from marshmallow import fields
 
 from calls.lanes import SEAT_POLICIES
-from web.api.answer_fields import Answer, PageAnswer, moment, part, several, text, texts, truth
+from web.api.answer_fields import Answer, PageAnswer, moment, part, several, text, texts, truth, whole
 from web.api.fallback_fields import FallbackAnswer
 from web.api.script_fields import MenuAnswer, PartAnswer
 
@@ -30,11 +30,15 @@ class AgentAnswer(Answer):
     audio = text("announcement: file", null=True)
     script = several(PartAnswer, "announcement: what is said, part by part; null: only the file in audio", null=True)
     menu = part(MenuAnswer, "announcement: keys that are understood; null: none", null=True)
-    voice = text("announcement: who speaks its texts; null: en", null=True)
+    greeting = part(PartAnswer, "websocket, fleet: heard at the answer, before the agent; null: nothing", null=True)
+    sample_rate = whole("websocket, fleet: samples a second on the agent's socket", null=True)
+    voice = text("who speaks its texts; null: en", null=True)
     number = text("sip: who is rung once somebody has answered", null=True)
-    needs_variables = texts("announcement: names that agent_variables of each of its calls must have")
+    trunk = text("sip: the way to the number; null: its route", null=True)
+    user = text("sip: what is dialed on the trunk; null: the number", null=True)
+    needs_variables = texts("names in its texts, which agent_variables of each of its calls must have")
     transfer_to = texts("numbers, and beginnings of numbers with a *, to which its calls may be transferred")
-    fallback = part(FallbackAnswer, "websocket: what is done when it fails a call", null=True)
+    fallback = part(FallbackAnswer, "websocket, fleet: what is done when it fails a call", null=True)
     runtime = fields.Dict(required=True, metadata={"description": "what its calls are given when they ask"})
     pool = text("fleet: whose seats its calls take", null=True)
     seat_policy = text("fleet: " + POLICY_WORDS, enum=[*SEAT_POLICIES, None], null=True)

@@ -9,20 +9,26 @@ from marshmallow import ValidationError, validates_schema
 
 from calls.lanes import SEAT_POLICIES
 from calls.numbers import parse_destination
+from store.agents import SAMPLE_RATES
 from web.api.agent_answers import AGENT_KINDS, AGENT_PROTOCOLS, POLICY_WORDS
 from web.api.fallback_fields import FallbackRequest
-from web.api.fields import Choice, Fault, Reference, Request, Telephone, Text, Whole
+from web.api.fields import Choice, Fault, OneOf, Reference, Request, Telephone, Text, Whole
 from web.api.requests import PageQuery
 from web.api.retry_fields import Part
 from web.api.runtime_fields import RuntimeRequest, runtime_fault
-from web.api.script_fields import MenuRequest, audio_file, script, voice
+from web.api.script_fields import MenuRequest, PartRequest, audio_file, script, voice
 from web.api.transfer_fields import transfer_list
 from web.api.urls import Url
 from web.api.webhook_fields import OVERLAP_MAX_S, OVERLAP_S
 
 #: Of each kind the fields of which exactly one says who or where the agent is, and those that go with it.
 WHERE = {"websocket": ("url",), "announcement": ("audio", "script"), "sip": ("number",), "fleet": ("pool",)}
-WITH = {"websocket": ("protocol", "fallback"), "announcement": ("menu", "voice"), "sip": (), "fleet": ("seat_policy",)}
+WITH = {
+    "websocket": ("protocol", "fallback", "greeting", "voice", "sample_rate"),
+    "announcement": ("menu", "voice"),
+    "sip": ("trunk", "user"),
+    "fleet": ("seat_policy", "fallback", "greeting", "voice", "sample_rate"),
+}
 _PAUSED = "is your operator's to say; leave it out, and place no calls with this agent"
 _SEATED = "cannot be changed, because calls that wait are in line for its seats; create another agent, and archive this one"
 
@@ -48,6 +54,16 @@ def _number() -> Telephone:
     )
 
 
+def _fallback() -> Part:
+    words = "websocket, fleet: what is done when it fails a call; else hangup"
+    return Part(FallbackRequest, metadata={"description": words})
+
+
+def _greeting(**more: Any) -> Part:
+    words = "websocket, fleet: heard at the answer, before the agent; a text is spoken while the phone rings"
+    return Part(PartRequest, metadata={"description": words}, **more)
+
+
 def _runtime() -> Part:
     return Part(RuntimeRequest, metadata={"description": "what its calls are given when they ask: docs/runtime.md"})
 
@@ -57,6 +73,48 @@ def _protocol(**more: Any) -> Choice:
     return Choice(AGENT_PROTOCOLS, metadata={"description": words, **more})
 
 
+def _sample_rate(**more: Any) -> OneOf:
+    words = "websocket, fleet: samples a second on the agent's socket, both ways; with protocol twilio 8000"
+    return OneOf(SAMPLE_RATES, metadata={"description": words, **more})
+
+
+def _trunk(**more: Any) -> Text:
+    return Text(
+        maximum=32,
+        pattern="[a-z0-9][a-z0-9-]{0,31}",
+        remedy="must be the name of a trunk, as your operator gave it to you",
+        metadata={"description": "sip: the way to the number, where that is not its route: a switchboard of yours"},
+        **more,
+    )
+
+
+def _user(**more: Any) -> Text:
+    return Text(
+        maximum=64,
+        pattern="[A-Za-z0-9._+-]{1,64}",
+        remedy="must be the user part of a SIP address: letters, digits, . _ + -",
+        metadata={
+            "description": "sip: what is dialed on the trunk in place of the number, such as an extension",
+            "example": "200",
+        },
+        **more,
+    )
+
+
+def trunk_fault(trunk: str | None, user: str | None) -> Fault | None:
+    """What speaks against that user without, or with, that trunk."""
+    if user is not None and trunk is None:
+        return Fault("required", "is required with user: a user is dialed on a trunk alone")
+    return None
+
+
+def rate_fault(protocol: str | None, rate: int | None) -> Fault | None:
+    """What speaks against that rate in that protocol."""
+    if protocol == "twilio" and rate not in (None, 8000):
+        return Fault("conflict", "must be 8000 with protocol twilio, whose audio has no other rate")
+    return None
+
+
 def of_kind(kind: str) -> tuple[str, ...]:
     """The fields that an agent of the kind may have."""
     return (*WHERE[kind], *WITH[kind])
@@ -64,7 +122,8 @@ def of_kind(kind: str) -> tuple[str, ...]:
 
 def foreign(kind: str, sent: Collection[str]) -> list[str]:
     """Those of the fields that were sent which belong to other kinds alone."""
-    return [name for other in WHERE for name in of_kind(other) if name not in of_kind(kind) and name in sent]
+    others = [name for other in WHERE for name in of_kind(other) if name not in of_kind(kind) and name in sent]
+    return list(dict.fromkeys(others))
 
 
 class NewAgentRequest(Request):
@@ -77,13 +136,17 @@ class NewAgentRequest(Request):
     kind = Choice(AGENT_KINDS, required=True)
     url = _url()
     protocol = _protocol(default="trunkline")
-    fallback = Part(FallbackRequest, metadata={"description": "websocket: what is done when it fails a call; else hangup"})
+    fallback = _fallback()
+    greeting = _greeting()
+    sample_rate = _sample_rate(default=8000)
     runtime = _runtime()
     audio = audio_file(description="announcement: file name")
     script = script("announcement: what is said, part by part, in place of audio")
     menu = Part(MenuRequest, metadata={"description": "announcement: keys that are understood"})
     voice = voice()
     number = _number()
+    trunk = _trunk()
+    user = _user()
     transfer_to = transfer_list()
     pool = Text(
         maximum=32,
@@ -109,6 +172,12 @@ class NewAgentRequest(Request):
             faults[name] = [Fault("not_allowed", f"belongs to no agent of kind {kind}; leave it out")]
         if (unread := runtime_fault(kind, sent)) is not None:
             faults["runtime"] = [unread]
+        if (
+            unspoken := rate_fault(data.get("protocol"), data.get("sample_rate"))
+        ) is not None and "sample_rate" not in faults:
+            faults["sample_rate"] = [unspoken]
+        if (nowhere := trunk_fault(data.get("trunk"), data.get("user"))) is not None:
+            faults.setdefault("trunk", [nowhere])
         if faults:
             raise ValidationError(faults)
 
@@ -126,13 +195,17 @@ class AgentChangeRequest(Request):
     name = _name()
     url = _url()
     protocol = _protocol()
-    fallback = Part(FallbackRequest, metadata={"description": "websocket: what is done when it fails a call; else hangup"})
+    fallback = _fallback()
+    greeting = _greeting(allow_none=True)
+    sample_rate = _sample_rate()
     runtime = _runtime()
     audio = audio_file(description="announcement: file name; takes the place of a script")
     script = script("announcement: what is said, part by part; takes the place of audio")
     menu = Part(MenuRequest, metadata={"description": "announcement: takes the place of the whole menu before"})
     voice = voice()
     number = _number()
+    trunk = _trunk(allow_none=True)
+    user = _user(allow_none=True)
     transfer_to = transfer_list()
 
     @validates_schema(skip_on_field_errors=True)

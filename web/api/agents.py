@@ -15,7 +15,15 @@ from store.snapshot import stamp
 from store.tenants import NameTaken
 from web.api import idempotency
 from web.api.agent_answers import AgentAnswer, AgentPage, AgentSecretAnswer
-from web.api.agent_requests import AgentChangeRequest, AgentsQuery, NewAgentRequest, RotateAgentSecretRequest, foreign
+from web.api.agent_requests import (
+    AgentChangeRequest,
+    AgentsQuery,
+    NewAgentRequest,
+    RotateAgentSecretRequest,
+    foreign,
+    rate_fault,
+    trunk_fault,
+)
 from web.api.fallback_fields import shown
 from web.api.headers import LOCATION_HEADER, REPLAYED_HEADER
 from web.api.once import once
@@ -63,12 +71,18 @@ def _created(database: Database, args: dict[str, Any]) -> Response:
             runtime=args.get("runtime"),
             pool=args.get("pool"),
             seat_policy=args.get("seat_policy"),
+            greeting=args.get("greeting"),
+            sample_rate=args.get("sample_rate", 8000),
+            trunk=args.get("trunk"),
+            trunk_user=args.get("user"),
         )
     except NameTaken:
         raise _name_taken() from None
     except agents.UnknownPool:
         detail = "there is no such pool that your agents may have; ask your operator for its name"
         raise invalid(FieldError("/pool", "unknown_pool", detail)) from None
+    except agents.UnknownTrunk:
+        raise _unknown_trunk() from None
     return answer(_show(agent), 201, {"Location": url_for("agents.get_agent", agent_id=agent_ref(agent.id))})
 
 
@@ -120,12 +134,19 @@ def change_agent(args: dict[str, Any], agent_id: str) -> Response:
         raise invalid(*(FieldError(f"/{name}", "not_allowed", detail) for name in others))
     if (unread := runtime_fault(known.kind, args)) is not None:
         raise invalid(FieldError("/runtime", "not_allowed", unread))
+    after: dict[str, Any] = {"protocol": known.protocol, "sample_rate": known.sample_rate, "trunk": known.trunk, **args}
+    if (unspoken := rate_fault(after["protocol"], after["sample_rate"])) is not None:
+        raise invalid(FieldError("/sample_rate", "conflict", unspoken))
+    if (nowhere := trunk_fault(after["trunk"], args.get("user"))) is not None:
+        raise invalid(FieldError("/trunk", "required", nowhere))
     _check_voice(args)
     try:
         with told_truly("Send it again: a change made twice is the same."):
-            changed = agents.change(ours.database, tenant().id, wanted, **args)
+            changed = agents.change(ours.database, tenant().id, wanted, **_changes(args))
     except NameTaken:
         raise _name_taken() from None
+    except agents.UnknownTrunk:
+        raise _unknown_trunk() from None
     if changed is None:
         raise not_found("agent")
     return answer(_show(changed))
@@ -177,6 +198,20 @@ def rotate_agent_secret(args: dict[str, Any], agent_id: str) -> Response:
     return answer({**_show(known), "secret": secret})
 
 
+def _changes(args: dict[str, Any]) -> dict[str, Any]:
+    """As the store has them: what is null is cleared, and a trunk takes its user with it."""
+    named = {("trunk_user" if name == "user" else name): value for name, value in args.items()}
+    cleared = {name for name, value in named.items() if value is None}
+    if "trunk" in cleared:
+        cleared.add("trunk_user")
+    return {name: value for name, value in named.items() if value is not None} | {"cleared": sorted(cleared)}
+
+
+def _unknown_trunk() -> Problem:
+    detail = "there is no such trunk that your agents may have; ask your operator for its name"
+    return invalid(FieldError("/trunk", "unknown_trunk", detail))
+
+
 def _check_voice(args: dict[str, Any]) -> None:
     if faults := list(voice_faults(args, runtime().settings)):
         raise invalid(*faults)
@@ -197,11 +232,15 @@ def _show(agent: Agent) -> dict[str, Any]:
         "audio": agent.audio,
         "script": agent.script,
         "menu": show_menu(agent.menu),
+        "greeting": agent.greeting,
+        "sample_rate": agent.sample_rate if agent.kind in ("websocket", "fleet") else None,
         "voice": agent.voice,
         "number": agent.number,
+        "trunk": agent.trunk,
+        "user": agent.trunk_user,
         "needs_variables": agent.needs,
         "transfer_to": agent.transfer_to,
-        "fallback": shown(agent.fallback) if agent.kind == "websocket" else None,
+        "fallback": shown(agent.fallback) if agent.kind in ("websocket", "fleet") else None,
         "runtime": agent.runtime,
         "pool": agent.pool,
         "seat_policy": agent.seat_policy,

@@ -122,6 +122,22 @@ class Whole(Coded, fields.Integer):
         return value
 
 
+class OneOf(Coded, fields.Integer):
+    """One of a closed list of integers."""
+
+    def __init__(self, choices: Sequence[int], **more: Any):
+        super().__init__(strict=True, metadata={"enum": list(choices), **more.pop("metadata", {})}, **more)
+        self._choices = tuple(choices)
+        self.expected = "one of " + ", ".join(map(str, choices))
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise self.make_error("type")
+        if value not in self._choices:
+            raise fault("bad_value", f"must be {self.expected}")
+        return value
+
+
 class QueryWhole(Whole):
     """The same in a query, where everything is text: digits only."""
 

@@ -21,13 +21,15 @@ NO_SPEECH = (
 
 def voice_faults(args: Mapping[str, Any], settings: Settings) -> Iterator[FieldError]:
     """What of an agent's texts could not be spoken here."""
-    script, menu = args.get("script"), args.get("menu")
-    texts, voice = speaks(script, menu), args.get("voice")
-    if not texts and voice is None:
+    voice = args.get("voice")
+    said = ["/script"] if speaks(args.get("script"), args.get("menu")) else []
+    said += [f"/{name}/text" for name in ("greeting", "fallback") if "text" in (args.get(name) or ())]
+    if not said and voice is None:
         return
     known = languages(settings.tts_program)
     if known is None:
-        yield FieldError("/script" if texts else "/voice", "tts_not_set_up", NO_SPEECH)
+        for name in said or ["/voice"]:
+            yield FieldError(name, "tts_not_set_up", NO_SPEECH)
     elif voice is not None and voice not in known:
         yield FieldError(
             "/voice", "unknown_voice", "is no language of espeak-ng's voices here; espeak-ng --voices lists them"
