@@ -260,6 +260,10 @@ class Settings(BaseSettings):
     agent_reconnects: int = Field(2, ge=0, description="times that a websocket agent's lost socket is made anew in one call")
     agent_reconnect_timeout_s: float = Field(5.0, gt=0, description="s; from the loss to the new socket")
     agent_allow_private: bool = Field(False, description="connect to agents on private and loopback addresses")
+    agent_ca_file: str = Field(
+        "",
+        description="PEM file of authorities of your own: agents' certificates that they signed are believed too",
+    )
     runtime_url_base: str = Field(
         "",
         pattern=r"^(https?://[^\s/?#@]+)?$",

@@ -21,6 +21,7 @@ from controller.relay.leg import Parts
 from controller.relay.link import Link
 from controller.relay.seat import Seats
 from controller.relay.switch import Switch
+from controller.relay.trust import agent_tls
 from settings import Settings
 
 log = logging.getLogger(__name__)
@@ -48,6 +49,7 @@ async def running(settings: Settings, book: Book, seats: Seats | None = None) ->
     """
     for name in ("relay_audio_dir", "announcement_dir"):
         _check_directory(name, getattr(settings, name))
+    agent_tls(settings)  # now, not when a phone rings
     files = AudioFiles(settings.relay_audio_dir, settings.switch)
     left = files.open()
     if left:

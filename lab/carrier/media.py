@@ -16,6 +16,8 @@ from lab.sip.sdp import MediaLine
 from lab.sip.udp import Address, UdpEndpoint
 
 _RTP = struct.Struct("!BBHII")
+#: A packet that was heard: when (ns, the kernel's), its sequence number, its timestamp.
+PACKET = struct.Struct("<QHI")
 _HEARD_FRAMES = 3000  # one minute
 _DTMF = "0123456789*#ABCD"
 _ECHO_FRAMES = 50
@@ -77,6 +79,7 @@ class CalleeMedia:
         if record_dir is not None:
             record_dir.mkdir(parents=True, exist_ok=True)
             self._file = open(record_dir / f"{call_id}.s16", "wb", buffering=0)  # noqa: SIM115
+            self._packets = open(record_dir / f"{call_id}.packets", "wb", buffering=0)  # noqa: SIM115
         self._voice = pcm.looped_frames("silent")
         self._speech: tuple[bytes, ...] = tuple(pcm.to_ulaw(f) for f in self._voice)
         self._echo = False
@@ -115,6 +118,7 @@ class CalleeMedia:
         self._endpoint.close()
         if self._file is not None:
             self._file.close()
+            self._packets.close()
 
     def _received(self, data: bytes, _peer: Address, stamp: int) -> None:
         if len(data) >= 16 and data[1] & 0x7F == self._dtmf_payload:
@@ -128,6 +132,7 @@ class CalleeMedia:
             self._ear.hear(sound, stamp)
         if self._file is not None:
             self._file.write(sound)
+            self._packets.write(PACKET.pack(stamp, *struct.unpack("!HI", data[2:8])))
 
     def _key(self, data: bytes) -> None:
         """The end of an event, which comes three times under one timestamp."""
