@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from contextlib import suppress
 
 import uvloop
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.client import ClientProtocol
+from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Response
 from websockets.uri import parse_uri
 
@@ -24,8 +26,9 @@ async def serve_echo() -> None:
     """As the relay's own sockets: no compression, uvloop."""
 
     async def echo(socket: ServerConnection) -> None:
-        async for message in socket:
-            await socket.send(message)
+        with suppress(ConnectionClosed):
+            async for message in socket:
+                await socket.send(message)
 
     async with serve(echo, "127.0.0.1", 0, compression=None, ping_interval=None) as server:
         print(next(iter(server.sockets)).getsockname()[1], flush=True)

@@ -6,11 +6,10 @@ import asyncio
 import logging
 from pathlib import Path
 
-from websockets.asyncio.server import ServerConnection
-
 from controller.relay import protocol
 from controller.relay.asking import Asking
 from controller.relay.downlink import Downlink
+from controller.relay.earpiece import MediaConnection
 from controller.relay.fair import Pace
 from controller.relay.leg import Ending, Failed, Leg
 from controller.relay.line import Line
@@ -145,7 +144,7 @@ class Conversation:
 
     # --- the switch's side ---------------------------------------------------------------------------------------
 
-    async def serve_fork(self, fork: ServerConnection) -> None:
+    async def serve_fork(self, fork: MediaConnection) -> None:
         await self._media.serve(fork)
 
     def on_fork_failed(self) -> None:

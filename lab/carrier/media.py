@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import random
 import struct
 import time
@@ -21,6 +22,12 @@ PACKET = struct.Struct("<QHI")
 _HEARD_FRAMES = 3000  # one minute
 _DTMF = "0123456789*#ABCD"
 _ECHO_FRAMES = 50
+
+
+@functools.lru_cache(maxsize=32)
+def _spoken(speech: str) -> tuple[bytes, ...]:
+    """Made once: a minute of speech takes a second, in which no packet would leave."""
+    return tuple(pcm.to_ulaw(frame) for frame in pcm.looped_frames(speech))
 
 
 class MediaClock:
@@ -81,7 +88,7 @@ class CalleeMedia:
             self._file = open(record_dir / f"{call_id}.s16", "wb", buffering=0)  # noqa: SIM115
             self._packets = open(record_dir / f"{call_id}.packets", "wb", buffering=0)  # noqa: SIM115
         self._voice = pcm.looped_frames("silent")
-        self._speech: tuple[bytes, ...] = tuple(pcm.to_ulaw(f) for f in self._voice)
+        self._speech = _spoken("silent")
         self._echo = False
         self._at = 0
         self._sequence = random.randrange(30000)
@@ -104,7 +111,7 @@ class CalleeMedia:
         """From now on say `speech` (see Outcome.speech); press `dtmf` = `digits@seconds`."""
         self._echo = speech == "echo"
         self._voice = pcm.looped_frames(speech)
-        self._speech = tuple(pcm.to_ulaw(f) for f in self._voice)
+        self._speech = _spoken(speech)
         self._at = 0
         digits, _, when = dtmf.partition("@")
         first = int(float(when or 0) / pcm.FRAME_S)
