@@ -1,10 +1,14 @@
 """An agent far away: ``python -m bench._far_agent CERT LOG RTT_MS``, TLS behind a line that takes half of RTT_MS each way.
 
-Its first line of output is ``{"port": N}``. What it does a call says in its ``agent_variables``: ``speak`` (``ready``: its
-words are sent while the phone rings; ``answered``: as soon as it hears of the answer), ``say_ms`` (ms of noise that does not
-repeat), ``vad`` (true: it falls silent once the callee speaks). A call without ``vad`` ends when all was heard. Each line of
-LOG is JSON: ``attempt``, ``k``, ``t`` (ns since 1970): ``answered``; ``first`` (``found``: which frames of the lab carrier's
-``noise:1`` came in the first half second); ``onset``, ``clear`` (the first loud frame; silence asked for).
+Its first line of output is ``{"port": N}``. What it does a call says in its ``agent_variables``:
+
+- ``speak``: ``ready``: its words are sent while the phone rings; ``answered``: as soon as it hears of the answer;
+- ``say_ms``: ms of noise that does not repeat; ``paced``: true: sent as it is spoken, else at once;
+- ``vad``: true: it falls silent once the callee speaks; else it hangs up when all was heard.
+
+Each line of LOG is JSON: ``attempt``, ``k``, ``t`` (ns since 1970): ``answered``; ``first`` (``found``: which frames of the
+lab carrier's ``noise:1`` came in the first half second); ``during`` (``found``: how many of its frames 50 to 249 came);
+``onset``, ``clear`` (the first loud frame; silence asked for).
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ import ssl
 import sys
 import time
 from collections import deque
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -87,6 +92,7 @@ class Agent:
         self._wants: dict[str, Any] = {}
         self._heard: list[bytes] = []
         self._loud = 0
+        self._saying: asyncio.Task[None] | None = None
 
     async def serve(self) -> None:
         try:
@@ -97,6 +103,11 @@ class Agent:
                     await self._told(json.loads(message))
         except ConnectionClosed:
             return
+        finally:
+            if len(self._heard) > 300:
+                came = b"".join(self._heard)
+                found = sum(said in came for said in pcm.looped_frames("noise:1")[50:250])
+                self._note("during", time.time_ns(), found=found)
 
     def _note(self, kind: str, t: int, **more: object) -> None:
         self._log.write(json.dumps({"attempt": self._attempt, "k": kind, "t": t, **more}) + "\n")
@@ -108,22 +119,27 @@ class Agent:
                 self._attempt, self._wants = event["call"]["attempt"], event["call"]["variables"]
                 await self._socket.send('{"event":"ready"}')
                 if self._wants["speak"] == "ready":
-                    await self._say()
+                    self._saying = asyncio.create_task(self._say())
             case "answered":
                 self._note("answered", time.time_ns())
                 if self._wants["speak"] == "answered":
-                    await self._say()
+                    self._saying = asyncio.create_task(self._say())
 
     async def _say(self) -> None:
-        words = pcm.noise(20.0, 2)[: int(self._wants["say_ms"]) * 16]
-        for at in range(0, len(words), 6400):
-            await self._socket.send(words[at : at + 6400])
-        if not self._wants.get("vad"):
-            await self._socket.send('{"event":"hangup","after_playback":true}')
+        words, paced = pcm.noise(20.0, 2)[: int(self._wants["say_ms"]) * 16], bool(self._wants.get("paced"))
+        size, due = 320 if paced else 6400, time.monotonic()
+        with suppress(ConnectionClosed):
+            for at in range(0, len(words), size):
+                await self._socket.send(words[at : at + size])
+                if paced:
+                    due += pcm.FRAME_S
+                    await asyncio.sleep(max(0.0, due - time.monotonic()))
+            if not self._wants.get("vad"):
+                await self._socket.send('{"event":"hangup","after_playback":true}')
 
     async def _hear(self, frame: bytes) -> None:
         now = time.time_ns()
-        if len(self._heard) < _FIRST:
+        if len(self._heard) < 1000:
             self._heard.append(frame)
             if len(self._heard) == _FIRST:
                 came = b"".join(self._heard)

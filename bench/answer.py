@@ -39,7 +39,7 @@ AT_ONCE = 4  # of barge-ins
 #: ms; from the 200 OK to the agent's first RTP, and from the callee's first loud packet to silence (p95).
 FIRST_MS, BARGE_MS = 150.0, 300.0
 #: Of 20 ms: the first 200 ms that the callee says. The lab's callee begins with its frame 1.
-SPOKEN = range(1, 11)
+SPOKEN, NEXT = range(1, 11), range(11, 21)
 TALK_MS = 8000
 #: The lab's callee that is silent for 2 s and then beeps for 1 s.
 BEEPS = "0127"
@@ -53,9 +53,11 @@ def run() -> Report:
             house.end(house.call(speak="answered", say_ms=200))
         late = house.firsts("answered", SINGLES)
         early = house.firsts("ready", READY)
-        speech = house.first_speech()
+        speech, later = house.spoken(SPOKEN), house.spoken(NEXT)
         barges, vads = house.barges()
         missing, longest_ms, untrue = house.killed()
+        paced = house.lost_while_it_talks(paced=True)
+        ahead = house.lost_while_it_talks(paced=False)
     first, barge = _p95(late), _p95(barges)
     return Report(
         [
@@ -74,12 +76,16 @@ def run() -> Report:
             "first_words_sent_before_answer_p50_ms": round(median(early), 1),
             "first_words_sent_before_answer_p95_ms": round(_p95(early), 1),
             "calls_with_all_first_speech": f"{sum(count == len(SPOKEN) for count in speech)} of {len(speech)}",
+            "first_speech_median": median(speech),
+            "next_200_ms_median": median(later),
+            "next_200_ms_worst": min(later),
             "barge_in_p50_ms": round(median(barges), 1),
             "barge_in_max_ms": round(max(barges), 1),
             "vad_p50_ms": round(median(vads), 1),
             "barge_in_without_vad_p95_ms": round(_p95([b - v for b, v in zip(barges, vads, strict=True)]), 1),
             "killed_missing_frames": missing,
             "killed_longest_between_packets_ms": round(longest_ms, 1),
+            "callee_frames_lost_while_the_agent_talks": f"{ahead:.1%} (sent ahead), {paced:.1%} (at the pace of speech)",
             "load_average": round(os.getloadavg()[0], 1),
         },
     )
@@ -171,12 +177,12 @@ class House:
             spans.append((seen["heard"] - seen["answer"]) / 1e6)
         return spans
 
-    def first_speech(self) -> list[int]:
-        """How many of the callee's first frames each call's agent got."""
+    def spoken(self, frames: range) -> list[int]:
+        """How many of these frames of the callee's each call's agent got."""
         told = self.told("first")
         if len(told) != SINGLES + READY:
             raise RuntimeError(f"{len(told)} of {SINGLES + READY} agents heard the callee")
-        return [len(set(SPOKEN) & set(one["found"])) for one in told.values()]
+        return [len(set(frames) & set(one["found"])) for one in told.values()]
 
     def barges(self) -> tuple[list[float], list[float]]:
         """ms from the callee's first loud packet to silence; the agent's own part of it."""
@@ -208,6 +214,16 @@ class House:
         untrue = sum((one["end_reason"], one["hangup_by"]) != ("hangup", "agent") for one in told)
         heard = [self._packets(attempt) for _, attempt in calls]
         return sum(missing for missing, _ in heard), max(longest for _, longest in heard), untrue
+
+    def lost_while_it_talks(self, *, paced: bool) -> float:
+        """The part of what the callee says meanwhile that does not reach the agent."""
+        calls = [self.call(speak="answered", say_ms=TALK_MS, paced=paced) for _ in range(KILLS)]
+        for call in calls:
+            self.end(call)
+        of = {attempt for _, attempt in calls}
+        wait_until("the agent's word on what it heard", lambda: of <= set(self.told("during")), timeout_s=PATIENCE_S)
+        told = self.told("during")
+        return 1 - sum(told[attempt]["found"] for _, attempt in calls) / (200 * len(calls))
 
     def _packets(self, attempt: str) -> tuple[int, float]:
         """(frames of the agent's that did not come, or not within 40 ms of the one before; the longest such time, ms)."""

@@ -126,6 +126,7 @@ def test_what_comes_before_somebody_listens_is_heard_first() -> None:
         (b"\x82\xff" + (MAX_FRAME + 1).to_bytes(8, "big") + bytes(4), 1009),
         (Frame(Opcode.CLOSE, (1000).to_bytes(2, "big")).serialize(mask=True), 1000),
     ],
+    ids=["unmasked", "reserved bit", "too long", "close"],
 )
 def test_what_is_no_audio_is_the_librarys_to_judge(data: bytes, code: int) -> None:
     async def scenario() -> None:
