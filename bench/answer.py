@@ -223,7 +223,7 @@ class House:
         of = {attempt for _, attempt in calls}
         wait_until("the agent's word on what it heard", lambda: of <= set(self.told("during")), timeout_s=PATIENCE_S)
         told = self.told("during")
-        return 1 - sum(told[attempt]["found"] for _, attempt in calls) / (200 * len(calls))
+        return 1 - sum(int(told[attempt]["found"]) for _, attempt in calls) / (200 * len(calls))
 
     def _packets(self, attempt: str) -> tuple[int, float]:
         """(frames of the agent's that did not come, or not within 40 ms of the one before; the longest such time, ms)."""

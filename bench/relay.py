@@ -89,7 +89,7 @@ def _said(process: subprocess.Popen[str]) -> str:
     assert process.stdout is not None
     line = process.stdout.readline().strip()
     if not line:
-        raise RuntimeError(f"{process.args} ended")
+        raise RuntimeError(f"process {process.pid} ended")
     return line
 
 

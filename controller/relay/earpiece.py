@@ -17,6 +17,8 @@ try:
 except ImportError:  # a platform without the library's compiled part
     from websockets.utils import apply_mask
 
+__all__ = ["MAX_FRAME", "MediaConnection", "apply_mask"]
+
 #: Bytes; a frame is 320, and the module sends what it gathered as one.
 MAX_FRAME = 1 << 17
 #: Frames kept until somebody listens: 2 s.
