@@ -3,8 +3,8 @@
 The switch plays files one after the other without a gap, provided the next one is queued before the current one ends.
 Too few queued: gaps. Too many: a barge-in has more to flush, and marks come late. So a chunk is handed out when at most
 one chunk's time is left to play, or, when less than a chunk has been gathered, ``lead_ms`` before the switch runs dry.
-What an agent sent ahead goes in longer pieces: each new file costs the callee's own voice a frame or two (FreeSWITCH throws
-away what its socket holds whenever a file begins), and us a file and three events.
+What an agent sent ahead goes in longer pieces: each new file costs us a file and three events, and the callee's own voice a
+frame or two, where the switch has no jitter buffer (it throws away what its socket holds whenever a file begins or ends).
 All times are seconds of any one monotonic clock.
 """
 
