@@ -254,12 +254,17 @@ class Settings(BaseSettings):
     relay_audio_dir: str = Field("/dev/shm/trunkline", description="directory for playback files; tmpfs")
     relay_prebuffer_frames: int = Field(100, ge=1, description="20 ms frames kept while the agent is not ready")
     relay_chunk_ms: int = Field(400, ge=40, le=2000, description="ms of agent audio in one playback file")
+    relay_long_chunk_ms: int = Field(1600, ge=0, le=5000, description="the same of what the agent sent well ahead")
     relay_first_chunk_ms: int = Field(100, ge=20, le=1000, description="ms of agent audio in a turn's first file")
     agent_connect_timeout_s: float = Field(5.0, gt=0, description="s; TCP, TLS and WebSocket upgrade to the agent")
     agent_ready_timeout_s: float = Field(5.0, gt=0, description="s; from connected to the agent's ready")
     agent_reconnects: int = Field(2, ge=0, description="times that a websocket agent's lost socket is made anew in one call")
     agent_reconnect_timeout_s: float = Field(5.0, gt=0, description="s; from the loss to the new socket")
     agent_allow_private: bool = Field(False, description="connect to agents on private and loopback addresses")
+    agent_ca_file: str = Field(
+        "",
+        description="PEM file of authorities of your own: agents' certificates that they signed are believed too",
+    )
     runtime_url_base: str = Field(
         "",
         pattern=r"^(https?://[^\s/?#@]+)?$",

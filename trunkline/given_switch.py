@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from controller import commands
 from trunkline.lab_parts import Place
@@ -84,3 +85,28 @@ class GivenSwitch:
                 return line.ask(command)
         except SwitchSilent as error:
             raise SwitchMissing(str(error)) from error
+
+
+def from_environ(environ: Mapping[str, str]) -> GivenSwitch | None:
+    """The FreeSWITCH of FREESWITCH_ESL and its like (docs/real-freeswitch.md), with a carrier ``lab_a``; None: none is
+    named. Errors: KeyError naming what is missing.
+    """
+    if not (esl := environ.get("FREESWITCH_ESL")):
+        return None
+    host, _, port = esl.rpartition(":")
+    return GivenSwitch(
+        (host, int(port)),
+        environ["FREESWITCH_PASSWORD"],
+        {"lab_a": ("carrier_a", environ.get("FREESWITCH_CARRIER_A", "127.0.0.1:5090"))},
+        cdrs=_cdrs(environ),
+        user_password=environ.get("FREESWITCH_TRUNKLINE_PASSWORD", ""),
+    )
+
+
+def _cdrs(environ: Mapping[str, str]) -> GivenCdrs | None:
+    if not (password := environ.get("FREESWITCH_CDR_PASSWORD")):
+        return None
+    port = urlsplit(environ.get("FREESWITCH_CDR_URL", "http://127.0.0.1:8080/internal/cdr")).port
+    if port is None:
+        raise KeyError("FREESWITCH_CDR_URL: give http://HOST:PORT/internal/cdr")
+    return GivenCdrs(port, password, environ["FREESWITCH_CDR_SPOOL"])

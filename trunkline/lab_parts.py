@@ -61,7 +61,7 @@ class Place:
 
     ``password`` is people's; with ``user_password`` our processes log in by name and are limited to what they need.
     ``suffix`` goes after the names of its processes: none where there is one switch only, else ``-fs2``. ``lab``: it is the
-    laboratory, for calls of test keys alone.
+    laboratory, for calls of test keys alone. ``rtp``: a lab switch that speaks RTP with its carriers.
     """
 
     name: str
@@ -76,6 +76,7 @@ class Place:
     kept: str = ""
     gateways: str = ""
     lab: bool = False
+    rtp: bool = False
 
     def process(self, role: str) -> str:
         """The name under which the supervisor knows its ``switch``, ``controller``, ``standby`` or ``relay``."""
@@ -105,6 +106,8 @@ class Place:
         """
         cdrs = f"--cdr-url {cdr_url} --cdr-password-env LAB_CDR_PASSWORD --cdr-spool {self.spool}" if self.spool else ""
         ways = " ".join(f"--gateway {name}={address}" for name, address in gateways.items())
+        if self.rtp:
+            ways += " --rtp"
         if self.gateways:
             ways += f" --gateway-dir {self.gateways}"
         return (

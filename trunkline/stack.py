@@ -63,6 +63,7 @@ class Stack(People):
     `cdrs`: the switches post their CDRs to the API, as a second witness; a given switch says itself whether it does.
     `lab`: a laboratory beside it, for calls of test keys: ``carrier-test``, ``switch-lab1``, ``controller-lab1`` and
     ``relay-lab1``.
+    `rtp`: the lab switches speak RTP with their carriers, as a given switch does.
     `runtime`: the agents are told where they may ask for their configuration and hand in results.
     `usual_ports`: the API's and the relay's customary ports where free.
     Errors of start(): ValueError naming the field, NoServer, ServerFailed, GuestRefused, ProcessFailed (with the end of
@@ -84,6 +85,7 @@ class Stack(People):
     cdrs: bool = True
     lab: bool = False
     runtime: bool = False
+    rtp: bool = False
     say: Callable[[str], None] | None = None
 
     def start(self) -> None:
@@ -168,7 +170,8 @@ class Stack(People):
         """The place with a directory that its switch records into."""
         spool = self.run / "recorded" / place.name
         spool.mkdir(parents=True)
-        return replace(place, recordings=str(spool), kept=str(self.run / "kept"))
+        rtp = self.rtp and self.switch is None and not place.lab
+        return replace(place, recordings=str(spool), kept=str(self.run / "kept"), rtp=rtp)
 
     def _make_places(self) -> list[Place]:
         relay_ports = [free_port() for _ in range(self.switches)]
@@ -194,7 +197,7 @@ class Stack(People):
             listen=listen,
             log=self.arrivals(carrier.name),
             seed=self.seed * 100 + number,
-            recordings=None if self.switch is None else self.recordings,
+            recordings=self.recordings if self.switch is not None or self.rtp else None,
         )
 
     def arrivals(self, carrier: str) -> pathlib.Path:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 
 from budget.connect import connect
+from controller.memory import settle
 from controller.relay.book import StoreBook, terms
 from controller.relay.drain import drain
 from controller.relay.run import running
@@ -44,6 +45,7 @@ async def serve(settings: Settings) -> int:
     stopped = asyncio.create_task(stop.wait())
     try:
         async with running(settings, book, seats) as relay:
+            settle()
             done, _ = await asyncio.wait([stopped, writer, *relay.tasks], return_when=asyncio.FIRST_COMPLETED)
             broken = [task for task in done if task is not stopped]
             if not broken:

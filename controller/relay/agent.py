@@ -15,6 +15,7 @@ from websockets.typing import Subprotocol
 from controller.relay.fair import FairConnection
 from controller.relay.guard import AddressRefused, judge
 from controller.relay.protocol import MAX_MESSAGE_BYTES
+from controller.relay.trust import agent_tls
 from settings import Settings
 
 log = logging.getLogger(__name__)
@@ -88,6 +89,7 @@ async def _once(
         target.url,
         host=target.host,
         port=target.port,
+        ssl=agent_tls(settings) if target.secure else None,
         proxy=None,  # a proxy would connect wherever it is told
         create_connection=FairConnection,
         subprotocols=subprotocols or None,

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from uuid import UUID, uuid5
 
-from websockets.asyncio.server import ServerConnection
-
 from controller.frames import text_of
+from controller.relay.earpiece import MediaConnection
 from controller.relay.leg import Ending, Failed, Leg
 from controller.relay.pickup import pick_up
 from controller.relay.recorder import Recorder
@@ -73,7 +72,7 @@ class Announcement:
     async def stop(self, ending: Ending) -> None:
         """Nobody is to be told."""
 
-    async def serve_fork(self, fork: ServerConnection) -> None:
+    async def serve_fork(self, fork: MediaConnection) -> None:
         """An announcement hears nothing."""
         await fork.close(1008, "an announcement has no media socket")
 

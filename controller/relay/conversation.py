@@ -6,13 +6,12 @@ import asyncio
 import logging
 from pathlib import Path
 
-from websockets.asyncio.server import ServerConnection
-
 from controller.relay import protocol
 from controller.relay.asking import Asking
 from controller.relay.audio import longest_s
 from controller.relay.dialect import Facts
 from controller.relay.downlink import Downlink
+from controller.relay.earpiece import MediaConnection
 from controller.relay.fair import Pace
 from controller.relay.greeting import Greeting
 from controller.relay.leg import Ending, Failed, Leg
@@ -167,7 +166,7 @@ class Conversation:
 
     # --- the switch's side ---------------------------------------------------------------------------------------
 
-    async def serve_fork(self, fork: ServerConnection) -> None:
+    async def serve_fork(self, fork: MediaConnection) -> None:
         await self._media.serve(fork)
 
     def on_fork_failed(self) -> None:

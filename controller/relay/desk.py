@@ -8,12 +8,11 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from uuid import UUID
 
-from websockets.asyncio.server import ServerConnection
-
 from calls.recording import attempt_of
 from controller.frames import Event, text_of
 from controller.relay.book import BookClosed
 from controller.relay.drain import kept_elsewhere
+from controller.relay.earpiece import MediaConnection
 from controller.relay.handover import put_through
 from controller.relay.leg import Ending, Parts
 from controller.relay.recorder import PLAYED as FILE_PLAYED
@@ -154,7 +153,7 @@ class Desk:
 
     # --- what the switch's media module does ---------------------------------------------------------------------
 
-    async def serve_fork(self, attempt: UUID, fork: ServerConnection) -> None:
+    async def serve_fork(self, attempt: UUID, fork: MediaConnection) -> None:
         """A media socket of the switch, until it closes. It may be there before any event of its call."""
         session = self._sessions.get(attempt)
         if session is None:

@@ -48,6 +48,7 @@ class Downlink:
         self._player = Player(
             first_ms=settings.relay_first_chunk_ms,
             chunk_ms=settings.relay_chunk_ms,
+            long_ms=settings.relay_long_chunk_ms,
             max_buffer_ms=int(settings.relay_max_buffer_s * 1000),
         )
         self._on_mark = on_mark

@@ -11,12 +11,12 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
+from controller.relay.earpiece import MAX_FRAME, MediaConnection
+
 #: What the module offers, unless its environment names another.
 SUBPROTOCOL = Subprotocol("audio.drachtio.org")
 
 _PATH = re.compile(r"/fork/([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})")
-#: Bytes; a frame is 320, and the module sends what it gathered as one.
-_MAX_FRAME = 1 << 17
 
 
 def attempt_in(path: str) -> UUID | None:
@@ -35,7 +35,7 @@ def _choose(_connection: ServerConnection, offered: Sequence[Subprotocol]) -> Su
     return SUBPROTOCOL if SUBPROTOCOL in offered else None
 
 
-async def listen(on_fork: Callable[[UUID, ServerConnection], Awaitable[None]], host: str, port: int) -> Server:
+async def listen(on_fork: Callable[[UUID, MediaConnection], Awaitable[None]], host: str, port: int) -> Server:
     """Listen for media sockets; ``on_fork`` serves each to its end. Port 0 takes a free one.
 
     Raises ``OSError`` when the port is taken.
@@ -43,7 +43,7 @@ async def listen(on_fork: Callable[[UUID, ServerConnection], Awaitable[None]], h
 
     async def handle(fork: ServerConnection) -> None:
         attempt = attempt_in(fork.request.path) if fork.request is not None else None
-        if attempt is not None:
+        if attempt is not None and isinstance(fork, MediaConnection):
             await on_fork(attempt, fork)
 
     return await serve(
@@ -52,9 +52,10 @@ async def listen(on_fork: Callable[[UUID, ServerConnection], Awaitable[None]], h
         port,
         process_request=_check,
         select_subprotocol=_choose,
+        create_connection=MediaConnection,
         compression=None,
         ping_interval=None,  # loopback; the module's own end is the switch's
         close_timeout=1.0,
-        max_size=_MAX_FRAME,
+        max_size=MAX_FRAME,
         server_header=None,
     )

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from websockets.asyncio.server import ServerConnection
-
 from controller.frames import Event, text_of
+from controller.relay.earpiece import MediaConnection
 from controller.relay.leg import Ending, Failed, Leg
 from controller.relay.recorder import Recorder
 from store.relay import RelayCall
@@ -46,7 +45,7 @@ class Handover:
     async def stop(self, ending: Ending) -> None:
         """Nobody is to be told."""
 
-    async def serve_fork(self, fork: ServerConnection) -> None:
+    async def serve_fork(self, fork: MediaConnection) -> None:
         """Nobody listens."""
         await fork.close(1008, "a leg that is put through has no media socket")
 

@@ -10,10 +10,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
-from websockets.asyncio.server import ServerConnection
-
 from controller.relay.audio import AudioFiles
 from controller.relay.book import Book
+from controller.relay.earpiece import MediaConnection
 from controller.relay.spoken import Spoken
 from controller.relay.switch import Switch
 from settings import Settings
@@ -159,7 +158,7 @@ class Talk(Protocol):
         """The call is over: say so to whom it concerns, and let go. Never raises, bounded in time."""
         ...
 
-    async def serve_fork(self, fork: ServerConnection) -> None:
+    async def serve_fork(self, fork: MediaConnection) -> None:
         """Take the callee's audio from the switch until the socket closes."""
         ...
 

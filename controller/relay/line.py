@@ -170,7 +170,10 @@ class Line:
             # Before any audio, and not behind texts that wait.
             await socket.send(dialect.answered(leg.answered_at))
             begun.set()
-            await self._uplink.run(lambda pcm: socket.send(dialect.audio(pcm)))
+            await self._uplink.run(
+                lambda pcm: socket.send(dialect.audio(pcm)),
+                lambda pcm: socket.idle and socket.send_at_once(dialect.audio(pcm)),
+            )
 
     async def _wait_ready(self) -> None:
         timeout_s = self._leg.parts.settings.agent_ready_timeout_s

@@ -7,9 +7,9 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 
-from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
+from controller.relay.earpiece import MediaConnection
 from controller.relay.leg import Ending, Failed, Leg
 from controller.relay.switch import SwitchDown, answered_at
 from controller.relay.texts import json_values
@@ -33,7 +33,7 @@ class MediaSocket:
         self._leg = leg
         self._direction = direction
         self._on_frame = on_frame
-        self._fork: ServerConnection | None = None
+        self._fork: MediaConnection | None = None
         self._up = asyncio.Event()
         self._lost = asyncio.Event()
 
@@ -51,7 +51,7 @@ class MediaSocket:
         if self._fork is not None:
             self._fork.transport.abort()
 
-    async def serve(self, fork: ServerConnection) -> None:
+    async def serve(self, fork: MediaConnection) -> None:
         """Take the callee's audio until the socket closes. The newest socket counts."""
         leg = self._leg
         self.abort()
@@ -61,11 +61,10 @@ class MediaSocket:
         leg.note("relay.fork_connected")
         asking = None if leg.answered.is_set() else asyncio.create_task(self._ask_if_answered())
         try:
-            async for frame in fork:
-                if isinstance(frame, bytes):
-                    self._on_frame(frame)
-                else:
-                    log.debug("attempt %s: the switch's media socket says %s", leg.attempt, json_values(frame))
+            fork.listen(self._on_frame)
+            async for text in fork:
+                if isinstance(text, str):
+                    log.debug("attempt %s: the switch's media socket says %s", leg.attempt, json_values(text))
         except (ConnectionClosed, ValueError) as error:
             log.debug("attempt %s: the media socket: %s", leg.attempt, error)
         finally:

@@ -3,6 +3,8 @@
 The switch plays files one after the other without a gap, provided the next one is queued before the current one ends.
 Too few queued: gaps. Too many: a barge-in has more to flush, and marks come late. So a chunk is handed out when at most
 one chunk's time is left to play, or, when less than a chunk has been gathered, ``lead_ms`` before the switch runs dry.
+What an agent sent ahead goes in longer pieces: each new file costs us a file and three events, and the callee's own voice a
+frame or two, where the switch has no jitter buffer (it throws away what its socket holds whenever a file begins or ends).
 All times are seconds of any one monotonic clock.
 """
 
@@ -55,9 +57,11 @@ class Cleared:
 class Player:
     """The agent's audio of one call on its way to the switch."""
 
-    def __init__(self, *, first_ms: int, chunk_ms: int, max_buffer_ms: int, lead_ms: int = 60) -> None:
+    def __init__(self, *, first_ms: int, chunk_ms: int, max_buffer_ms: int, long_ms: int = 0, lead_ms: int = 60) -> None:
+        """``long_ms``: of what waits already so much goes out in one; 0: a chunk."""
         self._first = first_ms * BYTES_PER_MS
         self._chunk = chunk_ms * BYTES_PER_MS
+        self._long = max(chunk_ms, long_ms) * BYTES_PER_MS
         self._chunk_s = chunk_ms / 1000
         self._lead_s = lead_ms / 1000
         self._max = max_buffer_ms * BYTES_PER_MS
@@ -159,7 +163,13 @@ class Player:
             ready = left <= self._chunk_s
         else:
             ready = left <= self._lead_s
-        return min(have, self._chunk) if ready else 0
+        return self._piece(have) if ready else 0
+
+    def _piece(self, have: int) -> int:
+        """Bytes of a chunk. A longer one ends where a mark is: that is told when its chunk is over, not sooner."""
+        begin = self._fed - have
+        mark = next((at - begin for at, _ in self._marks if at > begin), have)
+        return min(have, self._long, max(mark, self._chunk))
 
     def wake_at(self, now: float) -> float | None:
         """When to ask :meth:`due` and :meth:`overdue` again if nothing else happens; None: only when fed or told."""

@@ -8,10 +8,9 @@ import struct
 from functools import cache
 from uuid import uuid4
 
-from websockets.asyncio.server import ServerConnection
-
 from controller.relay.audio import SAMPLE_RATE
 from controller.relay.book import BookClosed
+from controller.relay.earpiece import MediaConnection
 from controller.relay.leg import Ending, Failed, Leg
 from controller.relay.pickup import pick_up
 from controller.relay.recorder import Recorder
@@ -93,7 +92,7 @@ class Person:
     async def stop(self, ending: Ending) -> None:
         """Nobody is to be told."""
 
-    async def serve_fork(self, fork: ServerConnection) -> None:
+    async def serve_fork(self, fork: MediaConnection) -> None:
         """Nobody listens."""
         await fork.close(1008, "a call that is put through has no media socket")
 

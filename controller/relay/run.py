@@ -10,17 +10,19 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from uuid import UUID
 
-from websockets.asyncio.server import Server, ServerConnection
+from websockets.asyncio.server import Server
 
 from controller import commands_link
 from controller.relay import fork, transfers
 from controller.relay.audio import AudioFiles
 from controller.relay.book import Book
 from controller.relay.desk import EVENTS, SUBCLASSES, Desk
+from controller.relay.earpiece import MediaConnection
 from controller.relay.leg import Parts
 from controller.relay.link import Link
 from controller.relay.seat import Seats
 from controller.relay.switch import Switch
+from controller.relay.trust import agent_tls
 from settings import Settings
 
 log = logging.getLogger(__name__)
@@ -48,12 +50,13 @@ async def running(settings: Settings, book: Book, seats: Seats | None = None) ->
     """
     for name in ("relay_audio_dir", "announcement_dir"):
         _check_directory(name, getattr(settings, name))
+    agent_tls(settings)  # now, not when a phone rings
     files = AudioFiles(settings.relay_audio_dir, settings.switch)
     left = files.open()
     if left:
         log.warning("removed %d audio files of an earlier relay", left)
 
-    async def on_fork(attempt: UUID, socket: ServerConnection) -> None:
+    async def on_fork(attempt: UUID, socket: MediaConnection) -> None:
         await desk.serve_fork(attempt, socket)
 
     server = await fork.listen(on_fork, settings.relay_host, settings.relay_port)

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from websockets.asyncio.server import ServerConnection
-
 from calls.script import REPEATS, WAIT_S, NotSpeakable, Outcome, Part, choice, filled, parts_of
 from controller.frames import text_of
 from controller.relay.audio import longest_s
+from controller.relay.earpiece import MediaConnection
 from controller.relay.leg import Ending, Failed, Leg
 from controller.relay.pickup import pick_up
 from controller.relay.recorder import Recorder
@@ -196,7 +195,7 @@ class Script:
     async def stop(self, ending: Ending) -> None:
         """Nobody is to be told."""
 
-    async def serve_fork(self, fork: ServerConnection) -> None:
+    async def serve_fork(self, fork: MediaConnection) -> None:
         """It hears keys alone."""
         await fork.close(1008, "an announcement has no media socket")
 

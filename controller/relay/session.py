@@ -9,12 +9,11 @@ from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
-from websockets.asyncio.server import ServerConnection
-
 from calls.ids import agent_ref
 from controller.relay.announcement import Announcement
 from controller.relay.book import BookClosed
 from controller.relay.conversation import Conversation
+from controller.relay.earpiece import MediaConnection
 from controller.relay.fallback import fallback
 from controller.relay.handover import Handover
 from controller.relay.leg import Ending, Failed, Leg, Parts, Talk
@@ -175,7 +174,7 @@ class CallSession:
             await talk.stop(Ending("transferred", None))
         leg.parts.files.remove_all(leg.attempt)
 
-    async def serve_fork(self, fork: ServerConnection) -> None:
+    async def serve_fork(self, fork: MediaConnection) -> None:
         """The switch's media socket for this call; returns when it is closed."""
         leg = self.leg
         chosen = asyncio.create_task(self._chosen.wait())

@@ -109,11 +109,11 @@ class CarrierCall:
         self.final_status = status
         if 200 <= status < 300:
             self.answered = True
-            self.log("answer", status=status)
             longest = self.carrier.config.max_call_s
             self._later(longest if self.outcome.hangup_after is None else self.outcome.hangup_after, self.hang_up)
             if self.media is not None:
                 self.media.speak(self.outcome.speech, self.outcome.dtmf)
+            self.log("answer", status=status)  # as late as may be: the 200 leaves now
         else:
             self.log("final", status=status, reason=reason)
             self.end(f"final {status}")

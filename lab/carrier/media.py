@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import random
 import struct
 import time
@@ -16,9 +17,17 @@ from lab.sip.sdp import MediaLine
 from lab.sip.udp import Address, UdpEndpoint
 
 _RTP = struct.Struct("!BBHII")
+#: A packet that was heard: when (ns, the kernel's), its sequence number, its timestamp.
+PACKET = struct.Struct("<QHI")
 _HEARD_FRAMES = 3000  # one minute
 _DTMF = "0123456789*#ABCD"
 _ECHO_FRAMES = 50
+
+
+@functools.lru_cache(maxsize=32)
+def _spoken(speech: str) -> tuple[bytes, ...]:
+    """Made once: a minute of speech takes a second, in which no packet would leave."""
+    return tuple(pcm.to_ulaw(frame) for frame in pcm.looped_frames(speech))
 
 
 class MediaClock:
@@ -77,8 +86,9 @@ class CalleeMedia:
         if record_dir is not None:
             record_dir.mkdir(parents=True, exist_ok=True)
             self._file = open(record_dir / f"{call_id}.s16", "wb", buffering=0)  # noqa: SIM115
+            self._packets = open(record_dir / f"{call_id}.packets", "wb", buffering=0)  # noqa: SIM115
         self._voice = pcm.looped_frames("silent")
-        self._speech: tuple[bytes, ...] = tuple(pcm.to_ulaw(f) for f in self._voice)
+        self._speech = _spoken("silent")
         self._echo = False
         self._at = 0
         self._sequence = random.randrange(30000)
@@ -101,7 +111,7 @@ class CalleeMedia:
         """From now on say `speech` (see Outcome.speech); press `dtmf` = `digits@seconds`."""
         self._echo = speech == "echo"
         self._voice = pcm.looped_frames(speech)
-        self._speech = tuple(pcm.to_ulaw(f) for f in self._voice)
+        self._speech = _spoken(speech)
         self._at = 0
         digits, _, when = dtmf.partition("@")
         first = int(float(when or 0) / pcm.FRAME_S)
@@ -115,6 +125,7 @@ class CalleeMedia:
         self._endpoint.close()
         if self._file is not None:
             self._file.close()
+            self._packets.close()
 
     def _received(self, data: bytes, _peer: Address, stamp: int) -> None:
         if len(data) >= 16 and data[1] & 0x7F == self._dtmf_payload:
@@ -128,6 +139,7 @@ class CalleeMedia:
             self._ear.hear(sound, stamp)
         if self._file is not None:
             self._file.write(sound)
+            self._packets.write(PACKET.pack(stamp, *struct.unpack("!HI", data[2:8])))
 
     def _key(self, data: bytes) -> None:
         """The end of an event, which comes three times under one timestamp."""

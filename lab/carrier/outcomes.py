@@ -26,8 +26,8 @@ class Outcome:
 
     `hangup_after`: seconds from the answer until the callee hangs up, None = never; `hangs_up_on_ack`: as soon as the
     ACK is there. `speech`: `silent`, `bursts` (speech-like), `echo`, `tone:<Hz>`, `beeps:<Hz>` (1 s
-    in 5, the first after 2), `machine` (a greeting of 4 s, a beep of 0.6 s, silence; again after a minute). `dtmf`:
-    `digits@seconds` after the answer. `announces`: the speech of early media.
+    in 5, the first after 2), `noise:<seed>` and `stamps` (lab.audio.pcm), `machine` (a greeting of 4 s, a beep of 0.6 s,
+    silence; again after a minute). `dtmf`: `digits@seconds` after the answer. `announces`: the speech of early media.
     `on_cancel`: `487`, or `200` where the answer crosses the CANCEL.
     `deaf_to`: so many of the first ACKs to the 200, or BYEs, never arrive (`{"ACK": 2}`). `mute_bye`: the callee's own BYE
     reaches nobody. `reinvites_after`: seconds from the ACK until the carrier refreshes the session by a re-INVITE.

@@ -46,6 +46,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--cdr-password-env", help="environment variable with the password of that user")
     parser.add_argument("--cdr-spool", type=Path, help="directory for CDRs that could not be posted (else lost)")
     parser.add_argument("--cdr-retries", type=int, default=2, help="further tries, one second apart")
+    parser.add_argument("--rtp", action="store_true", help="legs that it dials speak RTP")
     parser.add_argument("--fault", action="append", default=[], help="NAME=VALUE, see lab/switch/faults.py")
     parser.add_argument("--verbose", action="store_true")
     return parser.parse_args(argv)
@@ -102,6 +103,7 @@ def config_from(argv: list[str] | None) -> tuple[SwitchConfig, dict[str, float],
         t1x64_s=args.t1x64,
         temp_dir=args.temp_dir,
         dialplan=args.dialplan,
+        rtp=args.rtp,
         cdr=CdrConfig(args.cdr_url, args.cdr_user, cdr_password, args.cdr_spool, args.cdr_retries),
     )
     return config, faults, args.verbose

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 from lab.audio import pcm
 
 if TYPE_CHECKING:
+    from lab.sip.sdp import MediaLine
     from lab.switch.channel import Channel
 
 _ECHO_FRAMES = 50  # the echo comes one second late
-_SILENT = pcm.silence(pcm.FRAME_S)
+SILENT = pcm.silence(pcm.FRAME_S)
 
 
 class Callee:
@@ -28,7 +29,7 @@ class Callee:
         self._at = 0
         self._timers: list[asyncio.TimerHandle] = []
         self._heard: deque[bytes] = deque(maxlen=max(1, int(channel.switch.config.heard_s / pcm.FRAME_S)))
-        self.last_heard = _SILENT
+        self.last_heard = SILENT
 
     def configure(self, words: str | None) -> None:
         """`speech=tone:440;dtmf=12@1.0;hangup=3` (the hangup itself comes as the carrier's BYE)."""
@@ -39,6 +40,14 @@ class Callee:
                 self._frames.clear()
             elif name == "dtmf":
                 self.dtmf = value
+
+    @property
+    def live(self) -> bool:
+        """Whether audio runs as long as the channel is there."""
+        return False
+
+    def connect(self, media: MediaLine) -> None:
+        """The carrier said where it takes audio: here it takes none."""
 
     def answered(self) -> None:
         digits, _, when = self.dtmf.partition("@")
@@ -66,15 +75,17 @@ class Callee:
     def frame(self, rate: int) -> bytes:
         """What the callee says in this 20 ms, at 8 or n*8 kHz."""
         if self.speech == "echo":
-            sound = self._heard[-_ECHO_FRAMES] if len(self._heard) >= _ECHO_FRAMES else _SILENT
+            sound = self._heard[-_ECHO_FRAMES] if len(self._heard) >= _ECHO_FRAMES else SILENT
             return sound if rate == 8000 else pcm.resample(sound, 8000, rate)
+        if self.speech == "stamps":
+            return pcm.stamped(self._at)
         frames = self._frames.get(rate)
         if frames is None:
             frames = self._frames[rate] = pcm.looped_frames(self.speech, rate)
         return frames[self._at % len(frames)]
 
     def hear(self, frame: bytes | None) -> None:
-        self.last_heard = frame or _SILENT
+        self.last_heard = frame or SILENT
         self._heard.append(self.last_heard)
 
     @property

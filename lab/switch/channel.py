@@ -151,6 +151,9 @@ class Channel:
         self.has_media = True
         self.vars.update(negotiated)
         self.callee.configure(media.lab)
+        self.callee.connect(media)
+        if self.callee.live:
+            self.switch.media.watch(self)
         for _ in range(2):
             self.fire("CODEC", verbose=False)
 

@@ -62,6 +62,8 @@ class SwitchConfig:
     originate_poll_s: float = 0.02
     time_scale: float = 1.0
     heard_s: float = 30.0
+    # Legs that it dials speak RTP; else the carrier says in words what the callee does.
+    rtp: bool = False
     temp_dir: Path = field(default_factory=lambda: Path(tempfile.gettempdir()))
     inbound: bool = True
     # An XML file with the context `inbound`, as a real switch has it; None: as recorded, each call is answered and parked.

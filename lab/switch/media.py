@@ -63,4 +63,4 @@ def beat(channel: Channel) -> bool:
         fork.send_frame()
     for recording in channel.recordings.values():
         recording.add()
-    return bool(channel.forks or channel.recordings or channel.apps.busy or channel.other)
+    return bool(channel.forks or channel.recordings or channel.apps.busy or channel.other or callee.live)

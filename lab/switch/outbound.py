@@ -13,6 +13,7 @@ from lab.switch.channel import Channel
 from lab.switch.dialstring import Dial
 from lab.switch.identity import identity_of
 from lab.switch.leg import InviteLeg
+from lab.switch.rtp import RtpCallee
 from lab.switch.sendmsg import is_true
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ def place(switch: Switch, dial: Dial, channel_uuid: str) -> Channel:
     channel.originated = switch.loop.create_future()
     channel.caller_name = channel.orig_name = given.get("origination_caller_id_name", "")
     channel.caller_number = channel.orig_number = given.get("origination_caller_id_number", "0000000000")
+    if switch.config.rtp:
+        channel.callee = callee = RtpCallee(channel)
+        channel.local_port = callee.port
     switch.add(channel)
     OutboundCall(channel, dial).begin()
     return channel
@@ -60,7 +64,7 @@ class OutboundCall:
             given.get("sip_invite_call_id") or str(uuid.uuid4()),
             channel.caller_name,
             channel.caller_number,
-            variables.with_lab_offer(sdp),
+            sdp if switch.config.rtp else variables.with_lab_offer(sdp),
             extra + who.headers,
             sender=who.sender,
             sender_uri=who.uri,

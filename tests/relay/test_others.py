@@ -48,7 +48,7 @@ def test_the_agent_waits_behind_it_and_nothing_is_lost(tmp_path: Path) -> None:
     """Longer than after which a chunk counts as played though nobody said so: marks must not come early by it."""
 
     async def scenario() -> None:
-        async with house(tmp_path) as h, ScriptedAgent().listening() as agent:
+        async with house(tmp_path, relay_long_chunk_ms=0) as h, ScriptedAgent().listening() as agent:
             attempt, call = await talking(h, agent)
             said, path = tone(AGENT, 1500), news(h, 2600)
             await call.say(said)

@@ -214,6 +214,41 @@ def test_the_first_words_are_kept_for_an_agent_that_is_late() -> None:
     assert uplink.dropped == 20
 
 
+def test_whoever_keeps_up_gets_each_frame_at_once_and_otherwise_in_order() -> None:
+    async def scenario() -> list[bytes]:
+        uplink, got, idle = Uplink(first_frames=10), [], True
+
+        async def send(frame: bytes) -> None:
+            got.append(b"later " + frame)
+
+        def at_once(frame: bytes) -> bool:
+            if idle:
+                got.append(frame)
+            return idle
+
+        uplink.put(b"0")
+        task = asyncio.create_task(uplink.run(send, at_once))
+        while len(got) < 1:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        uplink.put(b"1")
+        assert got[-1] == b"1", "before anybody is woken"
+        idle = False
+        uplink.put(b"2")
+        idle = True
+        uplink.put(b"3")
+        while len(got) < 4:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        uplink.put(b"4")
+        task.cancel()
+        await asyncio.wait([task])
+        uplink.put(b"5")
+        return got
+
+    assert asyncio.run(scenario()) == [b"later 0", b"1", b"later 2", b"later 3", b"4"]
+
+
 def test_an_agent_that_lags_loses_the_oldest() -> None:
     async def scenario() -> list[bytes]:
         uplink = Uplink(first_frames=1, live_frames=3)

@@ -229,7 +229,7 @@ def test_a_notice_that_is_cut_off_is_none_until_it_is_given_again(tmp_path: Path
 
 def test_a_notice_of_which_the_switch_could_not_play_all_is_none(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with recorder(tmp_path) as h, ScriptedAgent().listening() as agent:
+        async with recorder(tmp_path, relay_long_chunk_ms=0) as h, ScriptedAgent().listening() as agent:
             write, count = h.relay.files.write, 0
 
             def lose_the_second(attempt: UUID, number: int, pcm: bytes) -> Path:

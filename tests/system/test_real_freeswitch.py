@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -36,7 +35,7 @@ from tests.system.house import jobs_done
 from tests.system.recorded import check_recorded_call
 from tests.system.test_one_call import GREETING_HZ, HEARD, NEWS_HZ, SILENT_CALLEE, Caller
 from trunkline.children import wait_until
-from trunkline.given_switch import GivenCdrs, GivenSwitch
+from trunkline.given_switch import GivenSwitch, from_environ
 from trunkline.stack import LabCarrier, Route, Stack
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
@@ -55,26 +54,7 @@ SORRY_HZ, WELCOME_HZ = 1500, 1900
 
 def given_switch() -> GivenSwitch | None:
     """The FreeSWITCH of the environment, or None."""
-    if not (esl := os.environ.get("FREESWITCH_ESL")):
-        return None
-    host, _, port = esl.rpartition(":")
-    carrier = os.environ.get("FREESWITCH_CARRIER_A", "127.0.0.1:5090")
-    return GivenSwitch(
-        (host, int(port)),
-        os.environ["FREESWITCH_PASSWORD"],
-        {"lab_a": ("carrier_a", carrier)},
-        cdrs=given_cdrs(),
-        user_password=os.environ.get("FREESWITCH_TRUNKLINE_PASSWORD", ""),
-    )
-
-
-def given_cdrs() -> GivenCdrs | None:
-    """Where that FreeSWITCH posts its CDRs, with which password, and its spool; None: it posts none."""
-    if not (password := os.environ.get("FREESWITCH_CDR_PASSWORD")):
-        return None
-    port = urlsplit(os.environ.get("FREESWITCH_CDR_URL", "http://127.0.0.1:8080/internal/cdr")).port
-    assert port is not None
-    return GivenCdrs(port, password, os.environ["FREESWITCH_CDR_SPOOL"])
+    return from_environ(os.environ)
 
 
 @pytest.fixture(scope="module")
