@@ -60,6 +60,7 @@ class RelayCall:
     first_attempt: UUID | None = None  # of that call, if it is still in progress
     agent_pool: str | None = None
     agent_seat_policy: str | None = None
+    agent_pool_key: str | None = field(default=None, repr=False)  # by which its workers know the relay
 
 
 def agent_for(db: Database, attempt_id: UUID) -> RelayCall | None:
