@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import os
 import re
 import socket
 import sys
@@ -12,8 +13,10 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+from agents.fleet.confine import keep_to_itself, uid_of
 from agents.fleet.herald import Herald
-from agents.fleet.keeper import Keeper, Plan
+from agents.fleet.keeper import Keeper
+from agents.fleet.plan import Plan
 from settings import get_settings
 
 REFERENCE = "agents.reference.talk:answer"
@@ -54,18 +57,32 @@ def _parser() -> argparse.ArgumentParser:
     add("--port", type=_whole(0, 65_000), default=0, help="seat i listens on this port + i; 0: on any free one (default)")
     add("--fresh", action="store_true", help="start each worker anew: for an agent that starts threads while it is imported")
     add("--no-seats", action="store_true", help="speak for no seats: a proxy hands out the calls, by GET /healthz")
+    add("--user", default="", metavar="NAME", help="whose processes the workers are, when root "
+        "starts this (default: root's, without its capabilities)")  # fmt: skip
     add("--drain-s", type=float, default=3600.0, metavar="S", help="s; calls may go on after SIGTERM (default: %(default)s)")
     return parser
 
 
 def main() -> int:
     """The process's entry."""
-    arguments, settings = _parser().parse_args(), get_settings()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     log = logging.getLogger("agents.keeper")
+    try:
+        keep_to_itself()
+    except OSError as error:
+        log.warning("whoever runs as this user can read the keeper's environment, and so can the agent's code: %s", error)
+    arguments, settings = _parser().parse_args(), get_settings()
+    if arguments.user:
+        try:
+            if uid_of(arguments.user) != os.geteuid() and os.geteuid() != 0:
+                raise ValueError(f"--user {arguments.user}: only root can start workers of another user")
+        except ValueError as error:
+            log.error("%s", error)
+            return 2
     plan = Plan(
         arguments.pool, arguments.name, arguments.workers, arguments.agent, arguments.host,
-        arguments.advertise or arguments.host, arguments.port, divide=not arguments.fresh,
+        arguments.advertise or arguments.host, arguments.port, divide=not arguments.fresh, user=arguments.user,
+        secrets=tuple(filter(None, os.environ.get("TRUNKLINE_AGENT_SECRET", "").split(","))),
     )  # fmt: skip
     herald = None
     if not arguments.no_seats:

@@ -15,7 +15,7 @@ from redis.exceptions import NoScriptError
 
 #: Counts up with every change of what scripts write or read: two versions at work have nothing in common in Redis but RQ's
 #: queues. So only one of them may have an epoch open (jobs/rebuild.py), or a carrier would be given twice its limit.
-VERSION = 4
+VERSION = 5
 #: Of every key of ours.
 PREFIX = f"tl{VERSION}:"
 WAKE_CHANNEL = f"{PREFIX}wake"

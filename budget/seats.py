@@ -29,7 +29,7 @@ CHUNK = 100
 @dataclass(frozen=True, slots=True)
 class Said:
     """What is said of one seat. ``worker``: which process it is; ``url``: where it takes its call; ``attempt_id``: which
-    it has taken, None: none.
+    it has taken, None: none; ``token``: the id of the token that this one came with, which is good at one worker.
     """
 
     pool: str
@@ -38,6 +38,7 @@ class Said:
     url: str
     attempt_id: UUID | None = None
     word: Word = ""
+    token: str = ""
 
 
 class Stands(NamedTuple):
@@ -86,7 +87,7 @@ def say(redis: Redis, keeper: str, hold_s: float, said: Sequence[Said], seq: int
     for start in range(0, len(said), CHUNK):
         words: list[str | int | bytes] = [keeper, int(hold_s * 1_000_000), "" if seq is None else seq]
         for one in said[start : start + CHUNK]:
-            words += [one.pool, one.name, one.worker, one.url, str(one.attempt_id or ""), one.word]
+            words += [one.pool, one.name, one.worker, one.url, str(one.attempt_id or ""), one.token, one.word]
         reply = run(redis, "seats", *words)
         found += [Stands(text(state), attempt(of)) for state, of in zip(reply[::2], reply[1::2], strict=True)]
     return found
@@ -100,6 +101,21 @@ def seat_of(redis: Redis, attempt_id: UUID, pool: str, unreachable: str = "") ->
     """
     url, seat = run(redis, "seat_of", str(attempt_id), pool, unreachable)
     return Place(text(url), text(seat)) if url else None
+
+
+def next_seat(redis: Redis, attempt_id: UUID, pool: str, unreachable: str = "") -> Place | None:
+    """A seat for the agent that is to take over the attempt's call, beside the one that it has; as :func:`seat_of`. What is
+    reserved for callers is theirs alone. To be followed by :func:`moved`.
+    """
+    url, seat = run(redis, "next_seat", str(attempt_id), pool, unreachable)
+    return Place(text(url), text(seat)) if url else None
+
+
+def moved(redis: Redis, attempt_id: UUID, *, taken_over: bool) -> None:
+    """Another agent talks now, and the seat that the call had, if it had one, is given back; or it came to nothing, and the
+    next seat is. Raises ``RedisError`` when Redis is away.
+    """
+    run(redis, "moved", str(attempt_id), int(taken_over))
 
 
 def pools(redis: Redis) -> list[PoolNow]:

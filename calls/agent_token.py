@@ -80,7 +80,7 @@ class Door:
 
     def __init__(self, *secrets: str, agent: str | None = None) -> None:
         """``secrets``: any of them may have signed, while one replaces another."""
-        self._secrets = secrets
+        self.secrets = secrets
         self._agent = agent
         self._used: dict[str, int] = {}  # until when each could be used
 
@@ -102,7 +102,7 @@ class Door:
 
     def _verified(self, token: str, now: float) -> Claims:
         refused = TokenRefused("token: no secret to verify it with")
-        for secret in self._secrets:
+        for secret in self.secrets:
             try:
                 return verify(token, secret, now=now, agent=self._agent)
             except TokenRefused as error:

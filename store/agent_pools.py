@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from uuid import UUID
 
@@ -52,6 +53,14 @@ def list_pools(db: Database) -> list[AgentPool]:
 def get(db: Database, name: str) -> AgentPool | None:
     with db.connection() as conn:
         return one_row(conn, AgentPool, _SQL["get"], {"name": name})
+
+
+def keys(db: Database, names: Sequence[str]) -> dict[str, str]:
+    """By which tokens for the workers of each pool are signed; pools that there are not are left out. For the relay and the
+    pools' keepers alone.
+    """
+    with db.connection() as conn:
+        return dict(conn.execute(_SQL["keys"], {"names": list(names)}).fetchall())
 
 
 def update(db: Database, name: str, **changes: object) -> AgentPool:

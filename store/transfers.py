@@ -92,6 +92,9 @@ class Open:
     agent_voice: str | None = None
     agent_sample_rate: int | None = None
     agent_secret: str | None = field(default=None, repr=False)
+    agent_kind: str | None = None  # websocket or fleet
+    agent_pool: str | None = None
+    agent_pool_key: str | None = field(default=None, repr=False)
 
     @property
     def name(self) -> str:
@@ -186,7 +189,7 @@ def request_transfer(
 def request_agent(
     db: Database, tenant_id: UUID, call_id: UUID, agent_id: UUID, by: str, now: datetime, *, action: str | None = None
 ) -> Asked:
-    """Let another agent of the tenant's (kind websocket, in use, not paused) talk on; no second leg is dialed. As
+    """Let another agent of the tenant's (kind websocket or fleet, in use, not paused) talk on; no second leg is dialed. As
     :func:`request_transfer`.
     """
     params = {"tenant_id": tenant_id, "call_id": call_id, "action": action, "id": new_uuid7()}
@@ -281,11 +284,12 @@ def bridged(db: Database, leg_attempt: UUID, now: datetime) -> None:
 
 
 def handed_on(db: Database, transfer: Open, now: datetime) -> None:
-    """The other agent talks: the call is that one's from now on."""
+    """The other agent talks: the call is that one's from now on, and counts in its pool, if it has one."""
 
     def unit(conn: Conn) -> None:
         params = {"id": transfer.command_id, "agent_id": transfer.agent_id, "now": now, "result": HANDED_ON}
         conn.execute(_SQL["hand_on"], params)
+        conn.execute(_SQL["count_in_its_pool"], params)
         conn.execute(_SQL["handed_on"], params)
 
     db.run(unit)

@@ -35,6 +35,7 @@ from web.api import (
 from web.internal import auth as internal_auth
 from web.internal import calls as internal_calls
 from web.internal import cdr, seats
+from web.internal.pool_keys import PoolKeys
 from web.redisgate import RedisGate
 from web.requestrate import RequestRates
 from web.runtime import Runtime, install, utc_now
@@ -76,8 +77,9 @@ def create_app(
     app.url_map.strict_slashes = True
     app.url_map.merge_slashes = False
     gate = RedisGate()
-    rates, places, bound = RequestRates(redis, gate), Places(settings), tenants or database
-    install(app.extensions, Runtime(settings, database, redis, now, gate, rates, places, system=database, tenants=bound))
+    rates, places, pool_keys = RequestRates(redis, gate), Places(settings), PoolKeys(database)
+    bound = tenants or database
+    install(app.extensions, Runtime(settings, database, redis, now, gate, rates, places, database, bound, pool_keys))
     requestlog.register(app)
     breath.register(app)
     auth.register(app)

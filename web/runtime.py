@@ -22,6 +22,7 @@ from store.pool import Database
 from web.redisgate import RedisGate
 
 if TYPE_CHECKING:
+    from web.internal.pool_keys import PoolKeys
     from web.requestrate import RequestRates
 
 _EXTENSION = "trunkline"
@@ -45,6 +46,7 @@ class Runtime:
     places: Places
     system: Database
     tenants: Database
+    pool_keys: PoolKeys
 
 
 def install(extensions: dict[str, object], runtime: Runtime) -> None:

@@ -13,15 +13,18 @@ import os
 import signal
 import tempfile
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from agents.fleet.confine import uid_of
+from agents.fleet.gate import Gate
 from agents.fleet.herald import Herald, Unheard
 from agents.fleet.origin import Origin
+from agents.fleet.plan import Plan
 from agents.fleet.seat import Seat
 from agents.fleet.worker import ALIVE_S, Orders
+from calls.agent_token import TokenRefused
 
 log = logging.getLogger("agents.keeper")
 
@@ -35,23 +38,6 @@ _LIVED_S, _REST_S = 1.0, 2.0
 _AGAIN_S = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a keeper keeps. ``host``: where workers listen; ``advertise``: the name or address by which the relay reaches
-    them. ``port`` 0: any free one, else seat i listens on port + i. ``divide``: workers come out of one process that has
-    loaded the agent.
-    """
-
-    pool: str
-    name: str
-    workers: int
-    agent: str
-    host: str
-    advertise: str
-    port: int = 0
-    divide: bool = True
-
-
 class Keeper:
     """:meth:`run` until it is drained. ``herald`` None: nobody is told (a proxy hands the calls out, by /healthz)."""
 
@@ -59,7 +45,8 @@ class Keeper:
         self._plan = plan
         self._herald = herald
         self._seats = {f"{plan.name}-{i}": Seat(f"{plan.name}-{i}") for i in range(plan.workers)}
-        self._origin = Origin(plan.agent, divide=plan.divide, on_new=self._start_missing)
+        self._origin = Origin(plan.agent, plan.user, divide=plan.divide, on_new=self._start_missing)
+        self._gate = Gate(plan.pool, plan.secrets if herald is None else None)
         self._news = asyncio.Event()
         self._heard = asyncio.Event()  # the platform has answered since it was cleared
         self._draining = False
@@ -85,6 +72,9 @@ class Keeper:
         with tempfile.TemporaryDirectory(prefix="trunkline-fleet-") as directory:
             self._socket = str(Path(directory) / "keeper")
             server = await asyncio.start_unix_server(self._on_worker, self._socket)
+            if self._plan.user:
+                for path in (directory, self._socket):
+                    os.chown(path, uid_of(self._plan.user), -1)
             speaking = asyncio.create_task(self._speak())
             try:
                 if not await self._origin.renew():
@@ -114,10 +104,11 @@ class Keeper:
         plan, i = self._plan, list(self._seats).index(seat.name)
         if self._draining:
             return
-        seat.worker, seat.generation, seat.pid, seat.call = f"w{uuid4().hex[:12]}", self._origin.generation, 0, None
+        seat.worker, seat.generation, seat.pid = f"w{uuid4().hex[:12]}", self._origin.generation, 0
+        seat.call = seat.token = None
         seat.started_at = asyncio.get_running_loop().time()
         port = plan.port + i if plan.port else 0
-        orders = Orders(seat.worker, plan.agent, plan.host, port, self._socket, self._herald is not None)
+        orders = Orders(seat.worker, plan.agent, plan.host, port, self._socket, self._herald is not None, plan.user)
         self._origin.start(orders)
 
     def _start_missing(self) -> None:
@@ -141,10 +132,7 @@ class Keeper:
                 seat.heard_at = loop.time()
                 message = json.loads(line)
                 if "take" in message:
-                    seat.call, seat.asks = message["take"], True
-                    if self._herald is None or (seat.state, seat.holder) == ("held", seat.call):
-                        seat.answer(yours=True)  # no round trip while the phone rings; the platform hears of it at once
-                    self._news.set()
+                    await self._asked(seat, message["take"], message.get("token"))
                 elif "took" in message and (seat.call, seat.asks) != (message["took"], False):
                     seat.call, seat.asks = message["took"], False  # it did not wait for us: a late no is none any more
                     self._news.set()
@@ -154,6 +142,20 @@ class Keeper:
             writer.close()
             if seat is not None:
                 self._worker_ended(seat)
+
+    async def _asked(self, seat: Seat, call: str, token: str | None) -> None:
+        """Somebody is at a worker: whether it is the relay, and then whether the seat is this call's."""
+        try:
+            used = await self._gate.enter(token, call)
+        except TokenRefused as error:
+            log.warning("seat %s: somebody was refused: %s", seat.name, error)
+            seat.checked(good=False)
+            return
+        seat.checked(good=True)
+        seat.call, seat.token, seat.asks = call, used, True
+        if self._herald is None or (seat.state, seat.holder) == ("held", call):
+            seat.answer(yours=True)  # no round trip while the phone rings; the platform hears of it at once
+        self._news.set()
 
     def _worker_ended(self, seat: Seat) -> None:
         loop = asyncio.get_running_loop()
@@ -188,10 +190,11 @@ class Keeper:
             said = {seat.name: (seat, seat.worker, seat.call) for seat in self.seats if seat.worker and seat.url}
             try:
                 if said:
-                    hold_s, stand = await self._herald.say([seat.said(self._plan.pool) for seat, _, _ in said.values()])
-                    wait_s = hold_s / 3
+                    heard = await self._herald.say([seat.said(self._plan.pool) for seat, _, _ in said.values()])
+                    wait_s = heard.hold_s / 3
+                    self._gate.learn(heard.keys)
                     for name, (seat, worker, call) in said.items():
-                        self._heard_of(seat, worker, call, stand[name].state, stand[name].call)
+                        self._heard_of(seat, worker, call, heard.seats[name].state, heard.seats[name].call)
                 self._heard.set()
             except Unheard as error:
                 log.warning("not heard: %s", error)
@@ -212,7 +215,7 @@ class Keeper:
             ours = state == "busy" and holder == call
             if not ours:
                 log.warning("seat %s: sent away attempt %s: the seat is %s", seat.name, call, holder or state)
-                seat.call = None
+                seat.call = seat.token = None
                 self._news.set()
             seat.answer(yours=ours)
 

@@ -13,16 +13,18 @@ import random
 import signal
 import sys
 
+from agents.fleet.confine import give_up
 from agents.fleet.worker import Orders, load, work
 
 READY = b"ready\n"
 
 
 def main() -> int:
-    """``python -m agents.fleet.nursery MODULE:FUNCTION``: orders on standard input, one a line, until it is closed."""
+    """``python -m agents.fleet.nursery MODULE:FUNCTION USER``: orders on standard input, one a line, until it is closed."""
     try:
+        give_up(sys.argv[2])
         agent = load(sys.argv[1])
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's goes to all; the keeper says what is to be done

@@ -26,8 +26,8 @@ _AGAIN_S = 2.0
 class Origin:
     """``generation`` counts how often the agent was loaded. ``on_new``: a nursery was lost, and there is another one."""
 
-    def __init__(self, agent: str, *, divide: bool, on_new: Callable[[], None]) -> None:
-        self._agent = agent
+    def __init__(self, agent: str, user: str = "", *, divide: bool, on_new: Callable[[], None]) -> None:
+        self._agent, self._user = agent, user
         self._divide = divide
         self._on_new = on_new
         self._nursery: Process | None = None
@@ -41,8 +41,9 @@ class Origin:
             self.generation += 1
             return True
         nursery = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "agents.fleet.nursery", self._agent, stdin=PIPE, stdout=PIPE, env=for_workers(os.environ)
-        )
+            sys.executable, "-m", "agents.fleet.nursery", self._agent, self._user, stdin=PIPE, stdout=PIPE,
+            env=for_workers(os.environ),
+        )  # fmt: skip
         assert nursery.stdout is not None
         try:
             async with asyncio.timeout(_LOAD_S):

@@ -10,8 +10,9 @@ from typing import Any
 
 @dataclass
 class Seat:
-    """``call``: the attempt its worker has taken. ``state`` and ``holder``: as the platform said last. ``leaving``:
-    no more calls, by our wish. ``generation``: of the program its worker runs. Times are the event loop's.
+    """``call``: the attempt its worker has taken, ``token``: the id of the token it came with. ``state`` and ``holder``: as
+    the platform said last. ``leaving``: no more calls, by our wish. ``generation``: of the program its worker runs. Times
+    are the event loop's.
     """
 
     name: str
@@ -20,6 +21,7 @@ class Seat:
     pid: int = 0
     url: str = ""
     call: str | None = None
+    token: str | None = None
     state: str = ""
     holder: str | None = None
     leaving: bool = False
@@ -39,11 +41,19 @@ class Seat:
         """As POST /internal/seats takes it. Without a worker it takes no call, whatever it has been."""
         state = "gone" if gone else "open" if self.up and not self.leaving else "leaving"
         return {
-            "pool": pool, "name": self.name, "worker": self.worker, "url": self.url, "attempt": self.call, "state": state,
+            "pool": pool, "name": self.name, "worker": self.worker, "url": self.url, "attempt": self.call,
+            "token": self.token, "state": state,
         }  # fmt: skip
 
     def answer(self, *, yours: bool) -> None:
         """Tell the worker whether the call that it asked about is its own."""
         self.asks = False
+        self._tell({"yours": yours})
+
+    def checked(self, *, good: bool) -> None:
+        """Tell the worker whether it is the relay who came."""
+        self._tell({"checked": good})
+
+    def _tell(self, message: dict[str, bool]) -> None:
         if self.writer is not None:
-            self.writer.write(json.dumps({"yours": yours}).encode() + b"\n")
+            self.writer.write(json.dumps(message).encode() + b"\n")

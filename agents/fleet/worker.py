@@ -23,6 +23,8 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
+from agents.fleet.confine import give_up
+
 Agent = Callable[[ServerConnection], Awaitable[None]]
 
 log = logging.getLogger("agents.worker")
@@ -40,7 +42,7 @@ _HANDSHAKE_S = 5.0
 @dataclass(frozen=True, slots=True)
 class Orders:
     """What a worker is told when it starts. ``port`` 0 takes a free one; ``keeper``: its socket's path, "": there is none.
-    ``seats``: a call says by X-Trunkline-Attempt which it is.
+    ``seats``: a call says by X-Trunkline-Attempt which it is. ``user``: whose process one that is started anew is to be.
     """
 
     worker: str
@@ -49,6 +51,7 @@ class Orders:
     port: int
     keeper: str = ""
     seats: bool = True
+    user: str = ""
 
     def text(self) -> str:
         return json.dumps(asdict(self))
@@ -79,7 +82,7 @@ class Worker:
         self._taken = False
         self._begun = asyncio.Event()
         self._over = asyncio.Event()
-        self._answers: asyncio.Queue[bool] = asyncio.Queue()
+        self._answers: asyncio.Queue[dict[str, bool]] = asyncio.Queue()
         self._keeper: asyncio.StreamWriter | None = None
         self._failed = False
 
@@ -120,9 +123,9 @@ class Worker:
         if not attempt and self._orders.seats:
             return socket.respond(400, "X-Trunkline-Attempt: say which call this is.\n")
         self._taken = True
-        if not await self._is_ours(attempt):
+        if (refused := await self._refused(attempt, request.headers.get("Authorization"))) is not None:
             self._taken = False
-            return socket.respond(503, "This seat is another call's.\n")
+            return socket.respond(*refused)
         asyncio.get_running_loop().call_later(_HANDSHAKE_S, self._unless_begun)
         return None
 
@@ -152,17 +155,31 @@ class Worker:
 
     # --- the keeper ----------------------------------------------------------------------------------------------
 
-    async def _is_ours(self, attempt: str) -> bool:
-        """What the keeper says; yes when it does not answer: the worker itself takes one call only. It is told which."""
-        if self._keeper is None:
-            return True
-        self._tell({"take": attempt})
+    async def _refused(self, attempt: str, token: str | None) -> tuple[int, str] | None:
+        """Status and text by which the keeper sends the connection away. Who it is must be known; whose the seat is may be
+        answered too late: then it is taken, for the worker itself takes one call only, and the keeper is told which.
+        """
+        if not self._orders.keeper:
+            return None
+        self._answers = asyncio.Queue()  # what was answered too late, to another one, is forgotten
+        self._tell({"take": attempt, "token": token})
+        try:
+            async with asyncio.timeout(ASK_S):
+                if self._keeper is None or not await self._answered("checked"):
+                    return 401, "The token of this connection is not good.\n"
+        except TimeoutError:
+            return 503, "It cannot be verified who you are.\n"
         with suppress(TimeoutError):
             async with asyncio.timeout(ASK_S):
-                if not await self._answers.get():
-                    return False
+                if not await self._answered("yours"):
+                    return 503, "This seat is another call's.\n"
         self._tell({"took": attempt})
-        return True
+        return None
+
+    async def _answered(self, question: str) -> bool:
+        while question not in (answer := await self._answers.get()):
+            pass
+        return answer[question]
 
     def _tell(self, message: dict[str, object]) -> None:
         if self._keeper is not None:
@@ -176,9 +193,9 @@ class Worker:
     async def _listen(self, reader: asyncio.StreamReader) -> None:
         with suppress(OSError):
             while line := await reader.readline():
-                self._answers.put_nowait(json.loads(line)["yours"] is True)
+                self._answers.put_nowait(json.loads(line))
         self._keeper = None
-        self._answers.put_nowait(True)
+        self._answers.put_nowait({"checked": False, "yours": True})
         if not self._taken:
             self._over.set()  # nobody would send a call
 
@@ -198,8 +215,9 @@ def main() -> int:
     """``python -m agents.fleet.worker ORDERS``: a process of its own."""
     orders = Orders(**json.loads(sys.argv[1]))
     try:
+        give_up(orders.user)
         return work(orders, load(orders.agent))
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2
 

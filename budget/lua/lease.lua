@@ -64,6 +64,43 @@ local function hold(id, fence, carrier, lane, switch, now, lease_us, scopes)
   count_inbound(lane, scopes, '1')
 end
 
+local function write_lease(id, lease)
+  call('SET', P .. 'lease:' .. id,
+    lease_text(lease.fence, lease.carrier, lease.lane, lease.switch, lease.at, lease.slot, lease.tat, lease.scopes))
+end
+
+-- A call in progress counts in the pool no more.
+local function leave_pool(lease, scope, id)
+  free(scope, id)
+  count_inbound(lease.lane, { scope }, '-1')
+  call('SREM', P .. 'owed:' .. scope, id)
+  wake_seats(string.match(scope, '^seats:([^:]+)'))
+end
+
+-- The seat that it has for another agent is given back, or, when it could not be reached, away until its keeper speaks for it.
+local function leave_next(lease, id, at, now, unreachable)
+  local key = P .. 'seat:' .. at
+  local v = call('HMGET', key, 'state', 'attempt')
+  call('HDEL', P .. 'next', id)
+  if v[1] == 'held' and v[2] == id then
+    if unreachable then
+      call('HSET', key, 'state', 'away', 'attempt', '')
+    else
+      open_seat(at, now)
+    end
+  end
+  local scope, found = 'seats:' .. string.match(at, '^[^/]+'), nil
+  for i, one in ipairs(lease.scopes) do
+    found = one == scope and i or found
+  end
+  if found then
+    table.remove(lease.scopes, found)
+    write_lease(id, lease)
+    leave_pool(lease, scope, id)
+  end
+  return lease
+end
+
 -- Takes the lease away if the caller still owns it (same fence) and returns it. The channel goes on counting on the
 -- carrier's side for linger_us; -1 means the carrier's own linger. Whoever waited for one of its places is woken. `unsent`:
 -- it is proven that nothing of it was written to a switch.

@@ -2,7 +2,8 @@
 -- keeper (who speaks for it), worker, url, until (us; how long it counts as there), state, attempt, leaving. free -> held(attempt)
 -- by the permit, which alone frees it again; held -> busy(attempt) by its worker, which alone, or whose silence, frees it again;
 -- away: nobody may have it. Free ones are in `free:<pool>` by `until`, so that a silent one is not counted and needs nobody who
--- takes it out; all are in `seats:<pool>`. `seated` says which seat an attempt has.
+-- takes it out; all are in `seats:<pool>`. `seated` says which seat an attempt has, `next` which one it has besides while another
+-- agent is to take over.
 
 -- A pool's seats as a scope: how many more calls it takes. `seats:<pool>` has one for each call from the permit on;
 -- in `seats:<pool>:at_answer` calls are dialed without one, `per_seat` of them for each that is free. Whoever counts in it and has
@@ -59,6 +60,9 @@ end
 local function moves_to(id, at, now)
   local other = call('HGET', P .. 'seated', id)
   if other and other ~= at then
+    if call('HGET', P .. 'next', id) == at then
+      return false -- both are its own, until the one takes over from the other
+    end
     local v = call('HMGET', P .. 'seat:' .. other, 'state', 'attempt')
     if v[2] == id then
       if v[1] ~= 'held' then
@@ -71,8 +75,8 @@ local function moves_to(id, at, now)
   return true
 end
 
--- A free seat of the pool for the attempt, the one heard of last; nil when there is none.
-local function seat_for(pool, id, now)
+-- A free seat of the pool for the attempt, the one heard of last; nil when there is none. `book`: `next`, or `seated`.
+local function seat_for(pool, id, now, book)
   local free = P .. 'free:' .. pool
   local name = call('ZRANGE', free, '+inf', '(' .. whole(now), 'BYSCORE', 'REV', 'LIMIT', '0', '1')[1]
   if not name then
@@ -81,7 +85,7 @@ local function seat_for(pool, id, now)
   local at = pool .. '/' .. name
   call('ZREM', free, name)
   call('HSET', P .. 'seat:' .. at, 'state', 'held', 'attempt', id)
-  call('HSET', P .. 'seated', id, at)
+  call('HSET', P .. (book or 'seated'), id, at)
   return at
 end
 
@@ -93,16 +97,21 @@ local function hold_seat(scope, id, now)
   end
 end
 
--- The lease is over. What its worker has taken over is the worker's to free.
-local function give_seat_back(scope, id, now)
-  call('SREM', P .. 'owed:' .. scope, id)
-  local at = call('HGET', P .. 'seated', id)
+local function give_up(book, id, now)
+  local at = call('HGET', P .. book, id)
   if at then
-    call('HDEL', P .. 'seated', id)
+    call('HDEL', P .. book, id)
     local v = call('HMGET', P .. 'seat:' .. at, 'state', 'attempt')
     if v[1] == 'held' and v[2] == id then
       open_seat(at, now)
     end
   end
+end
+
+-- The lease is over. What its worker has taken over is the worker's to free.
+local function give_seat_back(scope, id, now)
+  call('SREM', P .. 'owed:' .. scope, id)
+  give_up('seated', id, now)
+  give_up('next', id, now)
   wake_seats(string.match(scope, '^seats:([^:]+)'))
 end

@@ -1,17 +1,28 @@
 -- What a keeper says of its seats, as a whole and again and again. ARGV: keeper, us for which it holds, seq (it rises with each
--- thing a keeper says; '': it does not count), then for each seat: pool, name, worker, url, attempt ('': takes none), word ('': goes on, 'leaving': no more calls, 'gone': it is no more). Returns for each its
--- state and attempt after it; 'taken': another keeper speaks for a seat of this name. Saying the same twice changes nothing, and
--- what comes after something later was heard changes nothing either: its sender has given it up.
+-- thing a keeper says; '': it does not count), then for each seat: pool, name, worker, url, attempt ('': takes none), token (the
+-- id of the one that the call came with; '': with none), word ('': goes on, 'leaving': no more calls, 'gone': it is no more). Returns
+-- for each its state and attempt after it; 'taken': another keeper speaks for a seat of this name. Saying the same twice changes nothing, and
+-- what comes after something later was heard changes nothing either: its sender has given it up. A token that another worker
+-- was reached with before brings no call: somebody has it who is not the relay.
 local keeper, found = ARGV[1], {}
 local now = clock_us()
 local until_us = now + tonumber(ARGV[2])
 local KEPT = 300 -- of those times a seat is remembered that nobody speaks for
 local kept_ms = whole(KEPT * tonumber(ARGV[2]) / 1000)
+local TOKEN_MS = '180000' -- longer than any token is good for, by any clock it is verified by
+
+local function used_elsewhere(token, worker)
+  if token == '' then
+    return false
+  end
+  local key = P .. 'token:' .. token
+  return not call('SET', key, worker, 'NX', 'PX', TOKEN_MS) and call('GET', key) ~= worker
+end
 
 if ARGV[3] ~= '' then
   local last = P .. 'said:' .. keeper
   if ARGV[3] + 0 < (call('GET', last) or 0) + 0 then
-    for i = 4, #ARGV, 6 do
+    for i = 4, #ARGV, 7 do
       local v = call('HMGET', P .. 'seat:' .. ARGV[i] .. '/' .. ARGV[i + 1], 'state', 'attempt')
       found[#found + 1], found[#found + 2] = v[1] or 'gone', v[2] or ''
     end
@@ -20,11 +31,11 @@ if ARGV[3] ~= '' then
   call('SET', last, ARGV[3], 'PX', kept_ms)
 end
 
-for i = 4, #ARGV, 6 do
-  local pool, name, worker, attempt, word = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 4], ARGV[i + 5]
+for i = 4, #ARGV, 7 do
+  local pool, name, worker, attempt, word = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 4], ARGV[i + 6]
   local at = pool .. '/' .. name
   local key, free = P .. 'seat:' .. at, P .. 'free:' .. pool
-  local v = call('HMGET', key, 'keeper', 'worker', 'state', 'attempt', 'until')
+  local v = call('HMGET', key, 'keeper', 'worker', 'state', 'attempt', 'until', 'left')
   local state, of = v[3] or 'away', v[4] or ''
   if v[1] and v[1] ~= keeper and v[5] + 0 > now then
     found[#found + 1], found[#found + 2] = 'taken', ''
@@ -52,7 +63,15 @@ for i = 4, #ARGV, 6 do
       unseat(of, at) -- the worker freed it, or is another one: the call it had is over
       state = 'away'
     end
-    if attempt == '' then
+    if attempt ~= '' and used_elsewhere(ARGV[i + 5], worker) then
+      if of == attempt and state == 'busy' then
+        unseat(of, at)
+      end
+      if state ~= 'held' then -- nobody's until its worker is through
+        call('ZREM', free, name)
+        call('HSET', key, 'state', 'away', 'attempt', '')
+      end
+    elseif attempt == '' then
       if state ~= 'held' then
         if state ~= 'free' or word == 'leaving' or v[5] + 0 <= now then
           call('ZREM', free, name)
@@ -69,7 +88,7 @@ for i = 4, #ARGV, 6 do
       call('ZREM', free, name)
       call('HSET', key, 'state', 'busy', 'attempt', attempt)
       local lease = read_lease(attempt)
-      if lease and moves_to(attempt, at, now) then
+      if lease and v[6] ~= attempt and moves_to(attempt, at, now) then
         for _, scope in ipairs(lease.scopes) do
           if is_seats(scope) then
             call('SREM', P .. 'owed:' .. scope, attempt)

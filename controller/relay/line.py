@@ -119,7 +119,10 @@ class Line:
             )
 
         try:
-            socket = await (reach_seat(leg, self._call, connect) if ours else connect(url, timeout_s))
+            if ours:
+                socket = await reach_seat(leg, self._call, connect, following=self._turn.waited)
+            else:
+                socket = await connect(url, timeout_s)
         except AgentFailed as error:
             raise Failed(error.reason, str(error)) from error
         self._socket, self._dialect = socket, dialect
@@ -137,9 +140,11 @@ class Line:
     def _headers(self) -> Mapping[str, str]:
         attempt, call = str(self._leg.attempt), call_ref(self._call.call_id)
         headers = {"X-Trunkline-Attempt": attempt, "X-Trunkline-Call": call}
-        if self._call.agent_secret is not None:
+        # Workers of ours know the relay by their pool's key; what the agent's owner was given is not for them.
+        secret = self._call.agent_pool_key if self._call.agent_kind == "fleet" else self._call.agent_secret
+        if secret is not None:
             token = sign(
-                self._call.agent_secret,
+                secret,
                 agent=agent_ref(self._call.agent_id),
                 call=call,
                 attempt=attempt,

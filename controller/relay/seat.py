@@ -39,18 +39,32 @@ class Seats:
         self._redis = redis
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="seats")
 
-    async def place(self, attempt: UUID, pool: str, unreachable: str) -> seats.Place | None:
-        """As :func:`budget.seats.seat_of`."""
-        run = asyncio.get_running_loop().run_in_executor
-        return await run(self._threads, seats.seat_of, self._redis, attempt, pool, unreachable)
+    async def place(self, attempt: UUID, pool: str, unreachable: str, *, following: bool) -> seats.Place | None:
+        """As :func:`budget.seats.seat_of`; ``following``: as :func:`budget.seats.next_seat`."""
+        run, ask = asyncio.get_running_loop().run_in_executor, seats.next_seat if following else seats.seat_of
+        return await run(self._threads, ask, self._redis, attempt, pool, unreachable)
+
+    def moved(self, attempt: UUID, *, taken_over: bool) -> None:
+        """As :func:`budget.seats.moved`; never waits. Lost with Redis, it comes right at the end of the call."""
+
+        def tell() -> None:
+            try:
+                seats.moved(self._redis, attempt, taken_over=taken_over)
+            except RedisError as error:
+                log.warning("attempt %s: its seats, Redis is not told: %s", attempt, error)
+
+        self._threads.submit(tell)
 
     def close(self) -> None:
         """Give the threads back."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
-async def reach_seat(leg: Leg, call: RelayCall, reach: Callable[[str, float], Awaitable[T]]) -> T:
+async def reach_seat(
+    leg: Leg, call: RelayCall, reach: Callable[[str, float], Awaitable[T]], *, following: bool = False
+) -> T:  # fmt: skip
     """What ``reach(url, timeout in s)`` gives for the call's seat, or for another one. Raises :class:`AgentFailed`.
+    ``following``: for a seat beside the one that it has; another agent talks until this one takes over.
 
     Where a seat is taken at the answer, the answer is waited for first; a caller is answered when its agent is ready, so its
     call has had a seat from the beginning.
@@ -63,7 +77,7 @@ async def reach_seat(leg: Leg, call: RelayCall, reach: Callable[[str, float], Aw
     deadline, bad, failure = loop.time() + leg.parts.settings.agent_connect_timeout_s, "", None
     while True:
         try:
-            place = await leg.parts.seats.place(leg.attempt, call.agent_pool, bad)
+            place = await leg.parts.seats.place(leg.attempt, call.agent_pool, bad, following=following)
         except RedisError as error:
             place, failure = None, AgentFailed("agent_unreachable", f"where its seat is, Redis does not say: {error}")
         left = deadline - loop.time()

@@ -130,7 +130,7 @@ class CallSession:
         try:
             refused = await following.prepare()
         except asyncio.CancelledError:
-            await following.talk.stop(Ending("hangup", None))
+            await following.give_up("hangup")
             raise
         if refused is not None or following.work is None:
             self._refused(wanted, refused or "relay_fault")
@@ -141,14 +141,14 @@ class CallSession:
         except asyncio.CancelledError:  # the call is over, or put through, before the new agent had its turn
             following.work.cancel()
             await asyncio.wait([following.work])
-            await following.talk.stop(Ending("hangup", None))
+            await following.give_up("hangup")
             raise
         self._talk, self._call = following.talk, following.call
         going = self._converse(following.call, following.talk, self._recorder, following.work)
         self._serving = asyncio.create_task(self._guarded(going), name=f"call {leg.attempt}")
         leg.parts.switch.break_all(leg.attempt)
         leg.parts.files.remove_all(leg.attempt)
-        following.talk.turn.ours.set()
+        following.take_over()
         leg.note("relay.handed_on", {"agent_id": agent_ref(following.call.agent_id)})
         leg.parts.book.handed_on(leg.attempt, wanted)
         await old.stop(Ending("transferred", None))

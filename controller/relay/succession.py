@@ -26,8 +26,11 @@ class Succession:
             call,
             agent_id=wanted.agent_id or call.agent_id,
             agent_name=wanted.agent_name or call.agent_name,
-            agent_kind="websocket",
+            agent_kind=wanted.agent_kind or "websocket",
             agent_url=wanted.agent_url,
+            agent_pool=wanted.agent_pool,
+            agent_seat_policy=wanted.agent_pool and "reserved",
+            agent_pool_key=wanted.agent_pool_key,
             agent_protocol=wanted.agent_protocol or "trunkline",
             agent_fallback=wanted.agent_fallback,
             agent_voice=wanted.agent_voice,
@@ -35,6 +38,7 @@ class Succession:
             agent_greeting=None,
             agent_sample_rate=wanted.agent_sample_rate or SAMPLE_RATE,
         )
+        self._seats = leg.parts.seats if "fleet" in (call.agent_kind, wanted.agent_kind) else None
         self.talk = Conversation(leg, self.call, recorder, waiting=True)
         self.work: asyncio.Task[None] | None = None
 
@@ -61,5 +65,17 @@ class Succession:
             reason = "relay_fault"
         else:
             reason = "agent_closed"
-        await self.talk.stop(Ending(reason, None))
+        await self.give_up(reason)
         return reason
+
+    def take_over(self) -> None:
+        """It is its turn: the other one's seat, and the like, is not needed any more."""
+        self.talk.turn.ours.set()
+        if self._seats is not None:
+            self._seats.moved(self._leg.attempt, taken_over=True)
+
+    async def give_up(self, reason: str) -> None:
+        """It is not to talk."""
+        await self.talk.stop(Ending(reason, None))
+        if self._seats is not None:
+            self._seats.moved(self._leg.attempt, taken_over=False)

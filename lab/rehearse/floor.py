@@ -149,7 +149,7 @@ class Floor:
         return self._jitter_us - 1 if chance < 0.1 else self._random.randint(2_000, 10_000)
 
     def _invite(self, invite: Invite) -> None:
-        one, now = invite.attempt, self._clock.now
+        one = invite.attempt
         if one.fence == invite.fence and one.state in (State.DROPPED, State.CLAIMED):
             return  # the controller that would have sent it is gone
         if one.fence != invite.fence or one.state != State.GRANTED or not self._claimed(one, invite.claim_us):
@@ -170,7 +170,11 @@ class Floor:
         outcome, lasts_us = carrier.takes(one)
         if carrier.again_us:
             self._clock.after(carrier.again_us, self._ledger.invited_again, carrier)
-        self._clock.at(now + lasts_us, self._end, (one, outcome))
+        self._goes(one, outcome, lasts_us)
+
+    def _goes(self, one: Attempt, outcome: str, lasts_us: int) -> None:
+        """From its INVITE on the call takes its course."""
+        self._clock.after(lasts_us, self._end, (one, outcome))
 
     def in_time(self, one: Attempt) -> bool:
         """A permit of an earlier epoch whose claim comes, or came, before the present one began."""

@@ -137,9 +137,12 @@ class Fault:
     which is noticed after ``for_us``. ``outage``: carrier ``subject`` refuses every call. ``limits``: its numbers are
     changed to ``factor`` of the plan's, and changed back. Only in a rehearsal of state: ``switch`` ``subject`` dies with its
     calls, ``link``: nothing passes between it and its controller, and ``feeder``, ``watchdog`` and ``postgres`` are away.
+    Only in a rehearsal of the fleet: a ``worker`` is killed, the ``keeper`` of host ``subject`` is.
     """
 
-    kind: Literal["crash", "wipe", "outage", "limits", "switch", "link", "feeder", "watchdog", "postgres"]
+    kind: Literal[
+        "crash", "wipe", "outage", "limits", "switch", "link", "feeder", "watchdog", "postgres", "worker", "keeper"
+    ]
     at_us: int
     for_us: int
     subject: str = ""

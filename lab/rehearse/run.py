@@ -108,7 +108,7 @@ class World:
                 spec = LaneSpec(
                     lane.name, party.id, lane.priority, party.weight, serving, stream.share, self.settings.spill_ms * 1000
                 )
-                limited = any(scope in capped for scope in lane.scopes)
+                limited = lane.seats is not None or any(scope in capped for scope in lane.scopes)
                 found[keys[what]].capped |= limited
                 window = self._window(sum(rates[s.carrier_id] for s in serving))
                 lines[lane.name] = Line(spec, window, keys[what], limited, lane.scopes)

@@ -7,6 +7,9 @@ SELECT {pool} FROM agent_pools p ORDER BY p.name;
 -- name: get
 SELECT {pool} FROM agent_pools p WHERE p.name = %(name)s;
 
+-- name: keys
+SELECT p.name, p.token_key FROM agent_pools p WHERE p.name = ANY(%(names)s);
+
 -- name: ensure
 INSERT INTO agent_pools (name) VALUES (%(name)s) ON CONFLICT (name) DO NOTHING;
 

@@ -2,6 +2,7 @@
 SELECT a.id AS attempt_id, c.id AS call_id, c.tenant_id, a.number, a.state, a.switch, c.to_number, c.from_number,
        g.id AS agent_id, g.name AS agent_name, g.kind AS agent_kind, g.url AS agent_url, g.audio AS agent_audio,
        g.pool AS agent_pool, g.seat_policy AS agent_seat_policy,
+       (SELECT p.token_key FROM agent_pools p WHERE p.name = g.pool) AS agent_pool_key,
        c.agent_variables, c.metadata, c.client_reference, c.max_duration_s, c.recording,
        c.direction, t.call_token_key AS token_key, g.protocol AS agent_protocol, g.fallback AS agent_fallback,
        CASE WHEN g.next_secret_at <= now() THEN g.next_secret ELSE g.secret END AS agent_secret,

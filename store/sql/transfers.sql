@@ -21,7 +21,8 @@ VALUES (%(id)s, %(call_id)s, %(attempt_id)s, %(switch)s::text || ' transfer', 't
 SELECT m.id AS command_id, m.attempt_id, m.action, l.id AS leg_id, l.status, coalesce(l.ended, false) AS ended, l.end_reason,
        g.id AS agent_id, g.name AS agent_name, g.url AS agent_url, g.protocol AS agent_protocol,
        g.fallback AS agent_fallback, g.voice AS agent_voice, g.sample_rate AS agent_sample_rate,
-       CASE WHEN g.next_secret_at <= now() THEN g.next_secret ELSE g.secret END AS agent_secret
+       CASE WHEN g.next_secret_at <= now() THEN g.next_secret ELSE g.secret END AS agent_secret,
+       g.kind AS agent_kind, g.pool AS agent_pool, (SELECT p.token_key FROM agent_pools p WHERE p.name = g.pool) AS agent_pool_key
 FROM call_commands m LEFT JOIN calls l ON l.id = (m.args ->> 'call')::uuid LEFT JOIN agents g ON g.id = (m.args ->> 'agent')::uuid
 WHERE m.done_at IS NULL AND m.verb = 'transfer' AND m.switch = %(switch)s::text || ' transfer'
 ORDER BY m.id;
@@ -35,10 +36,16 @@ WHERE a.id = %(attempt_id)s AND m.call_id = l.transfer_of AND m.verb = 'transfer
 
 -- name: agent
 SELECT 1 FROM agents g
-WHERE g.id = %(agent_id)s AND g.tenant_id = %(tenant_id)s AND g.kind = 'websocket' AND g.archived_at IS NULL AND NOT g.paused;
+WHERE g.id = %(agent_id)s AND g.tenant_id = %(tenant_id)s AND g.kind IN ('websocket', 'fleet') AND g.archived_at IS NULL AND NOT g.paused;
 
 -- name: hand_on
 UPDATE calls SET agent_id = %(agent_id)s WHERE id = (SELECT m.call_id FROM call_commands m WHERE m.id = %(id)s) AND NOT ended;
+
+-- name: count_in_its_pool
+-- By the name of its lane (calls/lanes.py) it counts when the budget is rebuilt. It waits in none any more.
+UPDATE attempts a SET lane = regexp_replace(a.lane, '\.[fo]-[a-z0-9-]+$', '') || coalesce('.f-' || g.pool, '')
+FROM call_commands m, agents g
+WHERE m.id = %(id)s AND a.id = m.attempt_id AND g.id = %(agent_id)s AND a.state = 'in_progress';
 
 -- name: handed_on
 UPDATE call_commands SET done_at = %(now)s, result = %(result)s WHERE id = %(id)s AND (done_at IS NULL OR result = 'ended');

@@ -11,7 +11,7 @@ from budget import permits
 from budget.permits import Grant
 from budget.replies import text
 from budget.scripts import PREFIX
-from budget.seats import Said, say, seat_of
+from budget.seats import Said, moved, next_seat, say, seat_of
 from tests.budget.bench import VirtualBench
 
 T = TypeVar("T")
@@ -95,6 +95,31 @@ class SeatWorld:
         worker.call = attempt
         self.beat(host)
 
+    def hand_on(self, choose: Chooser[UUID]) -> None:
+        """Another worker takes over, if one can be had and reached; the first one is over then."""
+        talking = sorted(self.talking() & set(self.grants))
+        if not talking:
+            return
+        attempt = choose(talking)
+        place = next_seat(self.bench.redis, attempt, POOL)
+        if place is None:
+            return
+        self.check()
+        host, worker = self.at(place.seat.split("/")[1])
+        takes = not host.silent and worker.call is None and place.url.endswith(f":{worker.number}/")
+        if not takes:
+            moved(self.bench.redis, attempt, taken_over=False)
+            return
+        before = [(one, name) for one in self.hosts for name, its in one.workers.items() if its.call == attempt]
+        worker.call = attempt
+        self.beat(host)
+        self.check()
+        moved(self.bench.redis, attempt, taken_over=True)
+        self.check()
+        for one, name in before:
+            one.workers[name] = self.new_worker()
+            self.beat(one)
+
     def end(self, choose: Chooser[UUID]) -> None:
         """A call is over, at the switch; its worker hears of it later."""
         if self.grants:
@@ -139,10 +164,14 @@ class SeatWorld:
 
     def check(self) -> None:
         redis = self.bench.redis
-        seated = {UUID(text(one)): text(at) for one, at in redis.hgetall(f"{PREFIX}seated").items()}
+        seated, following = (
+            {UUID(text(one)): text(at) for one, at in redis.hgetall(f"{PREFIX}{book}").items()}
+            for book in ("seated", "next")
+        )
         free = {text(one) for one in redis.zrange(f"{PREFIX}free:{POOL}", 0, -1)}
-        assert len(set(seated.values())) == len(seated), "a seat was given twice"
-        assert set(seated) <= set(self.grants), "a seat is left with a call that is over"
+        given = [*seated.values(), *following.values()]
+        assert len(set(given)) == len(given), "a seat was given twice"
+        assert set(seated) | set(following) <= set(self.grants), "a seat is left with a call that is over"
         held = set()
         for host in self.hosts:
             for name, worker in host.workers.items():
@@ -151,7 +180,7 @@ class SeatWorld:
                 assert (of == "") == (state in ("free", "away")), (name, state, of)
                 assert worker.call is None or state != "free", f"{name} talks and is free"
                 if state == "held":
-                    assert seated.get(UUID(of)) == f"{POOL}/{name}", f"{name} is held for nobody"
+                    assert f"{POOL}/{name}" in (seated.get(UUID(of)), following.get(UUID(of))), f"{name}: for nobody"
                     held.add(UUID(of))
         owed = {UUID(text(one)) for one in redis.smembers(f"{PREFIX}owed:seats:{POOL}")}
         assert owed <= set(self.grants)
@@ -166,11 +195,14 @@ class SeatWorld:
             host.workers = {name: self.new_worker() for name in host.workers}
             self.beat(host)
         self.check()
+        assert not self.bench.redis.exists(f"{PREFIX}seated", f"{PREFIX}next")
+        assert self.bench.redis.hget(f"{PREFIX}held", f"seats:{POOL}") is None, "a call is still counted"
         all_of_them = {name for host in self.hosts for name in host.workers}
         assert {text(one) for one in self.bench.redis.zrange(f"{PREFIX}free:{POOL}", 0, -1)} == all_of_them, "leaked"
 
 
 MOVES: dict[Callable[..., None], int] = {
-    SeatWorld.call: 6, SeatWorld.connect: 6, SeatWorld.end: 4, SeatWorld.give_back: 1, SeatWorld.worker_ends: 3,
+    SeatWorld.call: 6, SeatWorld.connect: 6, SeatWorld.hand_on: 3, SeatWorld.end: 4, SeatWorld.give_back: 1,
+    SeatWorld.worker_ends: 3,
     SeatWorld.falls_silent: 1, SeatWorld.speaks_again: 1, SeatWorld.time_passes: 2,
 }  # fmt: skip

@@ -20,6 +20,7 @@ from budget import permits
 from budget.replies import text
 from budget.scripts import PREFIX
 from budget.seats import PoolNow, pools, seat_of
+from calls.agent_token import sign
 from settings import Settings
 
 T = TypeVar("T")
@@ -39,9 +40,12 @@ def wait_for(what: Callable[[], T], about: str, timeout_s: float = 30.0) -> T:
 
 
 class Fleet:
-    """One keeper as a process. ``pool`` ``desk`` unless said otherwise."""
+    """One keeper as a process, started by the program ``before`` it. ``pool`` ``desk`` unless said otherwise."""
 
-    def __init__(self, redis: Redis, web_port: int, log: Path, *options: str, workers: int = 2, name: str = "h1") -> None:
+    def __init__(
+        self, redis: Redis, web_port: int, log: Path, *options: str, workers: int = 2, name: str = "h1",
+        before: Sequence[str] = (),
+    ) -> None:  # fmt: skip
         self.redis, self.log, self.name = redis, log, name
         environment = {
             "TRUNKLINE_CDR_PASSWORD": PASSWORD, "TRUNKLINE_FLEET_URL": f"http://127.0.0.1:{web_port}/internal/seats",
@@ -49,7 +53,7 @@ class Fleet:
         words = ["--pool", "desk", "--name", name, "--workers", str(workers), *options]
         with log.open("ab") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "agents", *words], cwd=ROOT, env=os.environ | environment, stderr=out
+                [*before, sys.executable, "-m", "agents", *words], cwd=ROOT, env=os.environ | environment, stderr=out
             )
 
     def close(self) -> None:
@@ -93,10 +97,10 @@ def pid_listening(url: str) -> int:
 
 
 class Call:
-    """A call with a permit, and the relay's way to its agent."""
+    """A call with a permit, and the relay's way to its agent. ``key``: of its pool."""
 
-    def __init__(self, redis: Redis, settings: Settings) -> None:
-        self.redis, self.id, self.fence = redis, uuid4(), int(time.time() * 1000)
+    def __init__(self, redis: Redis, settings: Settings, key: str) -> None:
+        self.redis, self.id, self.fence, self.key = redis, uuid4(), int(time.time() * 1000), key
         lease = permits.Lease(self.id, self.fence, CARRIER, "fs1")
         assert permits.adopt(redis, settings, lease, f"dial.normal.{TENANT.hex}.all.f-desk")
         place = seat_of(redis, self.id, "desk")
@@ -104,10 +108,17 @@ class Call:
         self.url, self.seat = place.url, place.seat.split("/")[1]
         self.socket: ClientConnection | None = None
 
-    def talk(self) -> None:
-        self.socket = reach(self.url, self.id)
+    def talk(self, token: str | None = None) -> None:
+        self.socket = reach(self.url, self.id, token or self.token())
         self.socket.send('{"event": "start", "call": {"id": "call_1", "to": "+491", "variables": {"tone_hz": 440}}}')
         assert self.heard() == "ready"
+
+    def token(self, *, key: str | None = None, attempt: str | None = None, now: float | None = None) -> str:
+        """As the relay signs it, for one connection."""
+        return sign(
+            key or self.key, agent="agent_1", call="call_1", attempt=attempt or str(self.id), now=now or time.time(),
+            token_id=uuid4().hex,
+        )  # fmt: skip
 
     def heard(self) -> str:
         """The next event of the agent's."""
@@ -131,15 +142,16 @@ class Call:
         assert permits.release(self.redis, self.id, self.fence)
 
 
-def reach(url: str, attempt: UUID | None) -> ClientConnection:
+def reach(url: str, attempt: UUID | None, token: str | None = None) -> ClientConnection:
     headers = {} if attempt is None else {"X-Trunkline-Attempt": str(attempt)}
+    headers |= {} if token is None else {"Authorization": f"Bearer {token}"}
     return connect(url, additional_headers=headers, compression=None, open_timeout=30).__enter__()
 
 
-def refused(url: str, attempt: UUID | None) -> int:
+def refused(url: str, attempt: UUID | None, token: str | None = None) -> int:
     """The status by which a connection is sent away."""
     try:
-        reach(url, attempt).close()
+        reach(url, attempt, token).close()
     except InvalidStatus as error:
         return error.response.status_code
     raise AssertionError("it was taken")

@@ -48,7 +48,8 @@ def test_who_has_not_the_seat_is_sent_away(fleet: Start, call: Callable[[], Call
     house.await_free(1)
     ours = call()
     assert not has_a_secret(ours)
-    assert refused(ours.url, uuid4()) == 503
+    stranger = uuid4()
+    assert refused(ours.url, stranger, ours.token(attempt=str(stranger))) == 503
     assert refused(ours.url, None) == 400
     ours.talk()
     ours.end()

@@ -6,14 +6,19 @@ import asyncio
 import json
 import os
 import sys
+import time
 from pathlib import Path
 from uuid import uuid4
 
+import pytest
 from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
 from agents.fleet.herald import Herald
-from agents.fleet.keeper import Keeper, Plan
+from agents.fleet.keeper import Keeper
+from agents.fleet.plan import Plan
 from agents.fleet.worker import ASK_S, Orders
+from calls.agent_token import sign
 from controller.relay.seat import _ONE_SEAT_S
 from tests.fleet.house import ROOT
 
@@ -29,7 +34,9 @@ def test_a_keeper_that_does_not_answer_is_told_who_was_taken(tmp_path: Path) -> 
 
     async def keeper(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while line := await reader.readline():
-            lines.put_nowait(json.loads(line))
+            lines.put_nowait(message := json.loads(line))
+            if message.get("token") == "Bearer good":
+                writer.write(b'{"checked": true}\n')  # and whose the seat is, it does not say
         writer.close()
 
     async def said(word: str) -> dict[str, object]:
@@ -45,8 +52,11 @@ def test_a_keeper_that_does_not_answer_is_told_who_was_taken(tmp_path: Path) -> 
             try:
                 port = (await said("port"))["port"]
                 header = {"X-Trunkline-Attempt": attempt}
+                with pytest.raises(InvalidStatus) as sent_away:  # who it is must be known
+                    await connect(f"ws://127.0.0.1:{port}/", additional_headers=header, open_timeout=30)
+                assert sent_away.value.response.status_code == 503
+                header["Authorization"] = "Bearer good"
                 async with connect(f"ws://127.0.0.1:{port}/", additional_headers=header, open_timeout=30):
-                    assert (await said("take"))["take"] == attempt
                     assert (await said("took"))["took"] == attempt
                 await worker.wait()
             finally:
@@ -76,7 +86,10 @@ def test_a_late_no_does_not_undo_what_a_worker_took(tmp_path: Path) -> None:
 
         async with await asyncio.start_unix_server(keeper._on_worker, path):
             reader, writer = await asyncio.open_unix_connection(path)
-            for message in ({"worker": "w1", "pid": os.getpid(), "port": 1}, {"take": attempt}):
+            token = sign("k", agent="agent_1", call="call_1", attempt=attempt, now=time.time(), token_id="t1")
+            keeper._gate.learn({"desk": "k"})
+            hello, take = {"worker": "w1", "pid": os.getpid(), "port": 1}, {"take": attempt, "token": f"Bearer {token}"}
+            for message in (hello, take):
                 writer.write(json.dumps(message).encode() + b"\n")
             while not seat.asks:
                 await asyncio.sleep(0.001)
@@ -90,6 +103,6 @@ def test_a_late_no_does_not_undo_what_a_worker_took(tmp_path: Path) -> None:
                 await asyncio.sleep(0.001)
             assert seat.later is not None
             seat.later.cancel()
-            assert await reader.read() == b"", "it was answered though it no longer asked"
+            assert await reader.read() == b'{"checked": true}\n', "it was answered though it no longer asked"
 
     asyncio.run(asyncio.wait_for(scenario(), 30))

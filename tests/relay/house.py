@@ -24,6 +24,7 @@ from controller import commands
 from controller.relay.book import Step
 from controller.relay.link import Link
 from controller.relay.run import Relay, running
+from controller.relay.seat import Seats
 from lab.carrier import Carrier, CarrierConfig
 from lab.switch.channel import Channel
 from lab.switch.config import GatewayConfig, SwitchConfig
@@ -255,8 +256,8 @@ class House:
     ) -> UUID:
         """Place a call as the controller does; returns the attempt once its channel is there. ``agent``: more of its
         row; ``kind``: of an agent without a media socket."""
-        attempt, call = uuid4(), uuid4()
-        forked = not (audio or kind or first)
+        attempt, call = kind.pop("attempt", None) or uuid4(), uuid4()
+        forked = not (audio or kind or first) or kind.get("agent_kind") == "fleet"
         self.book.calls[attempt] = RelayCall(
             attempt_id=attempt, call_id=call, tenant_id=uuid4(), number=1, state="dialing", switch="fs1",
             to_number=to(outcome), from_number=FROM, agent_id=uuid4(), agent_name="bot",
@@ -340,9 +341,9 @@ async def house(tmp_path: Path, *, own_relay: bool = True, **changes: object) ->
 
 
 @asynccontextmanager
-async def a_relay(h: House, **changes: object) -> AsyncIterator[Relay]:
+async def a_relay(h: House, seats: Seats | None = None, **changes: object) -> AsyncIterator[Relay]:
     """A relay of the house, with both links up."""
-    async with running(h.settings.model_copy(update=changes), h.book) as relay:
+    async with running(h.settings.model_copy(update=changes), h.book, seats) as relay:
         await relay.news.wait_up(DEADLINE_S)
         await relay.deeds.wait_up(DEADLINE_S)
         yield relay

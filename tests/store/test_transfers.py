@@ -10,7 +10,7 @@ import pytest
 from calls.evidence import State
 from calls.ids import agent_ref
 from calls.transfers import ENTRY, allowed
-from store import agent_trunks, agents, attempts, carriers, claim, commands, outbound, tenants, transfers
+from store import agent_pools, agent_trunks, agents, attempts, carriers, claim, commands, outbound, tenants, transfers
 from store.hangup import OtherAction
 from store.relay import agent_for
 from store.transfers import Asked, Terms
@@ -208,6 +208,23 @@ def test_another_agent_of_the_tenants_may_take_over(world: World, talking: UUID)
     assert world.call(talking).agent_id == expert.id, "the call is that one's"
     assert under_way(world, talking) == []
     assert ask_for(expert.id).kind == "not_allowed", "whose own list counts from now on"
+
+
+def test_handed_on_to_the_fleet_a_call_counts_in_that_pool(world: World, talking: UUID) -> None:
+    agent_pools.update(world.db, "sales")
+    seller = agents.create(world.db, tenant_id=world.tenant.id, name="seller", kind="fleet", pool="sales")
+    expert = agents.create(world.db, tenant_id=world.tenant.id, name="expert-2", kind="websocket", url="wss://x.example/")
+    agents.change(world.db, world.tenant.id, world.agent_id, transfer_to=[agent_ref(seller.id)])
+    agents.change(world.db, world.tenant.id, seller.id, transfer_to=[agent_ref(expert.id)])
+    before = world.attempt_list(talking)[0].lane
+    for agent, lane in ((seller, f"{before}.f-sales"), (expert, before)):
+        asked = transfers.request_agent(world.db, world.tenant.id, talking, agent.id, "agent", at(6))
+        assert asked.kind == "requested"
+        (row,) = under_way(world, talking)
+        assert (row.agent_kind, row.agent_pool) == (agent.kind, agent.pool)
+        assert row.agent_pool_key == (agent_pools.keys(world.db, ["sales"])["sales"] if agent is seller else None)
+        transfers.handed_on(world.db, row, at(8))
+        assert world.attempt_list(talking)[0].lane == lane, "by its name it counts after a rebuild"
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,11 @@
 """The figures on inbound calls in docs/real-freeswitch.md: people call one house around the FreeSWITCH of FREESWITCH_ESL.
 
-    FREESWITCH_ESL=127.0.0.1:8021 FREESWITCH_PASSWORD=... python -m tests.system.measure_inbound [CALLS] [PER_SECOND]
+    FREESWITCH_ESL=127.0.0.1:8021 FREESWITCH_PASSWORD=... python -m tests.system.measure_inbound [CALLS] [PER_SECOND] [fleet]
 
-CALLS (50) callers, so many a second (25): every fifth gives up while it rings, every tenth dials nobody's number, the others
-talk to the agent by RTP and hang up. What each heard and was told is compared with what the API says of it. Without
-FREESWITCH_ESL the simulated switch has to stand the same. Exit status 1 when anything differs.
+CALLS (50) callers, so many a second (25): every fifth gives up while it rings, every tenth dials nobody's number, the
+others talk to the agent by RTP and hang up. With ``fleet`` that is a worker of the fleet, of which there are as many as
+callers. What each heard and was told is compared with what the API says of it. Without FREESWITCH_ESL the simulated switch
+has to stand the same. Exit status 1 when anything differs.
 """
 
 from __future__ import annotations
@@ -16,17 +17,21 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
+from uuid import UUID
 
 import psycopg
+import redis
 
+from budget.seats import pools
 from lab.carrier.caller import PlacedCall
 from lab.judge import read_log
-from store import agents, numbers
+from store import agent_pools, agents, numbers
 from store import carriers as carrier_store
 from tests.system.callers import Callers
 from tests.system.conftest import CHECKOUT
 from tests.system.house import House
 from tests.system.measure_real_freeswitch import show
+from tests.system.test_fleet import start
 from tests.system.test_real_freeswitch import given_switch
 from trunkline.children import wait_until
 from trunkline.stack import LabCarrier, Route, Stack
@@ -46,7 +51,8 @@ def main() -> int:
     with stack, socket.create_server(("127.0.0.1", 0)) as silent:
         house = House(stack)
         carrier_store.update(stack.db, "lab_a", max_channels=count)
-        front, slow = stack.reference_agent(house.account, "front"), f"ws://127.0.0.1:{silent.getsockname()[1]}/"
+        slow = f"ws://127.0.0.1:{silent.getsockname()[1]}/"
+        front = a_fleet(house, count) if "fleet" in sys.argv else stack.reference_agent(house.account, "front")
         away = agents.create(stack.db, tenant_id=house.account.id, name="away", kind="websocket", url=slow)
         for did, agent in ((DID, front), (SLOW, away.id)):
             numbers.put(stack.db, number=did, tenant_id=house.account.id, agent_id=agent)
@@ -57,6 +63,16 @@ def main() -> int:
         house.wait_nothing_held()
         print("nothing held afterwards")
     return verdict
+
+
+def a_fleet(house: House, count: int) -> UUID:
+    """An agent with so many workers, which are there; its id."""
+    stack = house.stack
+    agent_pools.update(stack.db, "desk")
+    start(stack, count)
+    with redis.Redis.from_url(stack.redis_url) as connection:
+        wait_until("the workers", lambda: any(one.free == count for one in pools(connection)), timeout_s=60)
+    return agents.create(stack.db, tenant_id=house.account.id, name="worker", kind="fleet", pool="desk").id
 
 
 def door(stack: Stack) -> tuple[str, int]:

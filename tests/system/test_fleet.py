@@ -16,7 +16,7 @@ import redis
 from budget.replies import text
 from budget.scripts import PREFIX
 from budget.seats import PoolNow, pools
-from calls.ids import agent_ref
+from calls.ids import agent_ref, parse_ref
 from store import agent_pools, agents
 from tests.fleet.house import pid_listening
 from tests.system.house import House
@@ -163,3 +163,43 @@ def test_a_seat_at_the_answer(stack: Stack, connection: redis.Redis) -> None:
     assert seated > answered
     house.wait_free(SEATS)
     house.wait_nothing_held()
+
+
+def test_a_call_is_handed_on_within_the_fleet(stack: Stack, connection: redis.Redis) -> None:
+    """A seat is found for the next agent, and the first one's is given back; with every seat taken it talks on."""
+    house = Desk(stack, connection, "epsilon")
+    start(stack)
+    house.wait_free(SEATS)
+    second = agents.create(stack.db, tenant_id=house.account.id, name="second", kind="fleet", pool="desk")
+    first = parse_ref("agent", house.agent)
+    agents.change(stack.db, house.account.id, first, transfer_to=[agent_ref(second.id)])
+    calls = [house.call(600) for _ in range(SEATS)]
+    for call in calls:
+        house.wait(call, "in_progress")
+    seats = {call: house.wait_seated(call) for call in calls}
+    house.wait_free(0)
+
+    def hand_on(call: str) -> str:
+        """What came of it."""
+        asked = house.api.post(f"/v1/calls/{call}/actions/transfer", {"agent_id": agent_ref(second.id)})
+        assert asked.status == 202, asked.body
+        of_it = f"/v1/calls/{call}/actions/{asked.body['id']}"
+        wait_until("its end", lambda: house.api.get(of_it).body["result"] is not None, timeout_s=30)
+        return str(house.api.get(of_it).body["result"])
+
+    assert hand_on(calls[0]) == "not_transferred"
+    house.hang_up(calls[1])
+    house.wait(calls[1], "completed")
+    house.wait_free(1)
+    assert hand_on(calls[0]) == "transferred"
+    house.wait_free(1)
+    seated = [event["data"]["seat"] for event in house.events(calls[0]) if event["type"] == "relay.seat"]
+    assert seated == [seats[calls[0]], seats[calls[1]]], "its first one is the free one now"
+    assert house.see(calls[0])["status"] == house.see(calls[2])["status"] == "in_progress"
+    assert house.see(calls[0])["agent_id"] == agent_ref(second.id)
+    for call in (calls[0], calls[2]):
+        house.hang_up(call)
+    house.wait_ended(calls)
+    house.wait_free(SEATS)
+    house.wait_nothing_held()
+    assert connection.hlen(f"{PREFIX}next") == 0

@@ -15,9 +15,11 @@ from werkzeug.test import TestResponse
 
 from budget.seats import pools
 from settings import Settings
-from store.pool import Database
+from store import agent_pools
+from store.pool import Database, open_database
 from tests.web.conftest import check_shape
 from web.app import create_app
+from web.internal.pool_keys import KNOWN_S, UNKNOWN_S, PoolKeys
 
 USER, PASSWORD = "freeswitch", "correct horse"
 Post = Callable[..., TestResponse]
@@ -98,6 +100,8 @@ def test_what_arrives_after_a_later_word_changes_nothing(post: Post) -> None:
         (body(seat(url="ws://h:99999/")), "/seats/0/url", "bad_format"),
         (body(seat(attempt="x")), "/seats/0/attempt", "bad_format"),
         (body(seat(attempt=5)), "/seats/0/attempt", "bad_format"),
+        (body(seat(token="a b")), "/seats/0/token", "bad_format"),
+        (body(seat(token=5)), "/seats/0/token", "wrong_type"),
         (body(seat(state="asleep")), "/seats/0/state", "bad_value"),
         (body(seat(colour="red")), "/seats/0/colour", "unknown_field"),
     ],
@@ -107,6 +111,28 @@ def test_what_is_wrong_is_named_and_nothing_is_done(post: Post, redis: Redis, wr
     assert answer.status_code == 422
     assert (where, code) in {(error["pointer"], error["code"]) for error in answer.get_json()["errors"]}
     assert pools(redis) == []
+
+
+def test_the_keys_of_pools_are_told_to_their_keepers(post: Post, database: Database) -> None:
+    agent_pools.update(database, "known")
+    told = post(body(seat(pool="known"), seat(pool="dsek", name="h1-1"))).get_json()["pools"]
+    assert told == {"known": {"token_key": agent_pools.keys(database, ["known"])["known"]}, "dsek": None}
+
+
+def test_keys_are_kept_while_postgres_is_away(settings: Callable[..., Settings], database: Database) -> None:
+    agent_pools.update(database, "known")
+    now = [0.0]
+    keys = PoolKeys(database, lambda: now[0])
+    known = keys.of(["known", "late"])
+    assert known == {"known": agent_pools.keys(database, ["known"])["known"], "late": None}
+    agent_pools.update(database, "late")
+    now[0] += UNKNOWN_S
+    assert keys.of(["late"])["late"] is not None, "an operator has made it"
+    nowhere = settings(database_url="postgresql://nobody@127.0.0.1:1/none", db_pool_timeout_s=0.1)
+    with open_database(nowhere, "test", cooperative=False, wait_s=0) as away:
+        keys._database = away
+        now[0] += KNOWN_S
+        assert keys.of(["known", "other"]) == {"known": known["known"]}, "what it said last, and nothing of others"
 
 
 def test_only_with_the_password(post: Post, redis: Redis) -> None:

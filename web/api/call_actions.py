@@ -107,7 +107,7 @@ def transfer(args: dict[str, Any], call_id: str) -> Response:
         detail = "is not in transfer_to of the call's agent; add it there (PATCH /v1/agents/{id}), or give another"
         raise invalid(FieldError("/agent_id" if "agent_id" in args else "/to", "transfer_not_allowed", detail))
     if done.kind == "unknown_agent":
-        detail = "there is no such agent of kind websocket for this API key that is in use and not paused"
+        detail = "there is no such agent of kind websocket or fleet for this API key that is in use and not paused"
         raise invalid(FieldError("/agent_id", "unknown_agent", detail))
     if done.kind == "no_route":
         raise invalid(NOWHERE_TO)

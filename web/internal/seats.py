@@ -24,7 +24,10 @@ blueprint = Blueprint("seats", __name__, url_prefix="/internal")
 
 @blueprint.post("/seats")
 def take_seats() -> Response:
-    """``{"hold_s": 3.0, "seats": [{"name": ..., "state": "free", "attempt": null}]}``, in the order that was sent."""
+    """``{"hold_s": 3.0, "seats": [{"name": ..., "state": "free", "attempt": null}], "pools": {"desk": {"token_key":
+    ...}}}``, the seats in the order that was sent. A pool that there is not is null; of one that Postgres says nothing about
+    there is nothing.
+    """
     keeper, seq, said = read_seats(read_json(request, MAX_BYTES))
     ours = runtime()
     hold_s = ours.settings.seat_hold_s
@@ -33,7 +36,9 @@ def take_seats() -> Response:
     except RedisError:
         raise unavailable("redis") from None
     told = [_show(one, stands) for one, stands in zip(said, stand, strict=True)]
-    return jsonify({"hold_s": hold_s, "seats": told})
+    keys = ours.pool_keys.of({one.pool for one in said})
+    pools = {name: None if key is None else {"token_key": key} for name, key in keys.items()}
+    return jsonify({"hold_s": hold_s, "seats": told, "pools": pools})
 
 
 def _show(one: seats.Said, stands: seats.Stands) -> dict[str, Any]:

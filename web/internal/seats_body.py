@@ -20,15 +20,16 @@ _POOL = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _VISIBLE = re.compile(r"[!-~]+")
 _WORDS: dict[str, Word] = {"open": "", "leaving": "leaving", "gone": "gone"}
-_FIELDS = {"pool", "name", "worker", "url", "attempt", "state"}
+_TOKEN = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_FIELDS = {"pool", "name", "worker", "url", "attempt", "token", "state"}
 
 
 def read_seats(body: Any) -> tuple[str, int | None, list[Said]]:
     """The keeper, its ``seq`` and what it says:
-    ``{"keeper": ..., "seq": 7, "seats": [{"pool", "name", "worker", "url", "attempt", "state"}]}``.
+    ``{"keeper": ..., "seq": 7, "seats": [{"pool", "name", "worker", "url", "attempt", "token", "state"}]}``.
 
-    ``seq``, ``attempt`` (null: none) and ``state`` (``open``, ``leaving``, ``gone``) may be left out. Raises ``Problem``
-    422.
+    ``seq``, ``attempt``, ``token`` (null: none) and ``state`` (``open``, ``leaving``, ``gone``) may be left out. Raises
+    ``Problem`` 422.
     """
     faults: list[FieldError] = []
 
@@ -81,7 +82,8 @@ def _seat(one: Any, at: str, faults: list[FieldError]) -> Said:
     if not isinstance(state, str) or state not in _WORDS:
         faults.append(FieldError(f"{at}/state", "bad_value", f"must be one of {', '.join(_WORDS)}"))
         state = "open"
-    return Said(pool, name, worker, url, _uuid(attempt, f"{at}/attempt", faults), _WORDS[state])
+    token = "" if one.get("token") is None else _text(one, "token", at, _TOKEN, "1 to 64 of A-Z a-z 0-9 . _ -", faults)
+    return Said(pool, name, worker, url, _uuid(attempt, f"{at}/attempt", faults), _WORDS[state], token)
 
 
 def _text(of: dict[str, Any], name: str, at: str, form: re.Pattern[str], expected: str, faults: list[FieldError]) -> str:

@@ -1,0 +1,63 @@
+"""Whether it is the relay who connects to a worker: the token of the connection (calls/agent_token.py) is checked by the
+keeper.
+
+A worker has no key, for it runs the agent's code. Each token is let in once by a keeper; the platform, which is told its id
+with the call, lets it in once at all keepers of a pool.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping, Sequence
+
+from calls.agent_token import Door, TokenRefused
+
+log = logging.getLogger("agents.keeper")
+
+#: s; for a key that is on its way: the platform may send calls as soon as it has heard of the seats.
+_KEY_S = 0.3
+#: s; between two complaints of a pool that there is not.
+_COMPLAIN_S = 60.0
+
+
+class Gate:
+    """Of one keeper. ``secrets``: of the agent's owner, where no seats are spoken for; None: the pool's key, which
+    :meth:`learn` is told. Without any secret of the owner's nobody is asked for a token, for none is sent.
+    """
+
+    def __init__(self, pool: str, secrets: Sequence[str] | None = None) -> None:
+        self._pool = pool
+        self._open = secrets is not None and not secrets
+        self._door = Door(*(secrets or ()))
+        self._learned = asyncio.Event()
+        if secrets is not None:
+            self._learned.set()
+        self._complained_at = -_COMPLAIN_S
+
+    def learn(self, keys: Mapping[str, str | None]) -> None:
+        """What the platform says of pools: each one's key, None: there is no such pool. Those it says nothing of stay."""
+        if self._pool not in keys:
+            return
+        key = keys[self._pool]
+        if key is not None:
+            self._door.secrets = (key, *self._door.secrets[:1]) if key not in self._door.secrets else self._door.secrets
+            self._learned.set()
+        elif (now := time.monotonic()) - self._complained_at >= _COMPLAIN_S:
+            self._complained_at = now
+            log.error(
+                "pool %s: there is no pool of that name, so no call comes to these seats: give the right --pool, or let an "
+                "operator make it (trunkline pools set %s)", self._pool, self._pool,
+            )  # fmt: skip
+
+    async def enter(self, authorization: str | None, attempt: str) -> str | None:
+        """The id of the connection's token, None: nobody is asked for one. Raises ``TokenRefused``."""
+        if self._open:
+            return None
+        try:
+            async with asyncio.timeout(_KEY_S):
+                await self._learned.wait()
+        except TimeoutError:
+            raise TokenRefused("token: the platform has not said yet by which key it is to be verified") from None
+        return self._door.enter(authorization, attempt, time.time()).id
