@@ -2,6 +2,9 @@
 
 The most specific entry decides: the longest prefix of the number, where a country counts as a prefix a little longer than
 its calling code (``1`` is wider than ``US``, ``1415`` is narrower). It lets through numbers up to its class of risk.
+
+Beside each tenant's own list stands the house's, which holds for all. What that excludes nobody dials, whatever a tenant's
+own list says; what it allows counts where a tenant's own list has no entry for the number.
 """
 
 from __future__ import annotations
@@ -52,9 +55,16 @@ def deciding(e164: str, country: str, entries: Mapping[str, object]) -> Entry | 
     return None
 
 
-def against(e164: str, country: str, entries: Mapping[str, object]) -> tuple[str, str] | None:
-    """What forbids the number: a code, and words for people; None: nothing. ValueError as :func:`deciding`."""
-    entry, risk = deciding(e164, country, entries), risk_of(e164, country)
+def against(
+    e164: str, country: str, entries: Mapping[str, object], house: Mapping[str, object] | None = None
+) -> tuple[str, str] | None:
+    """What forbids the number: a code, and words for people; None: nothing. ``house``: the list that holds for every tenant.
+    ValueError as :func:`deciding`.
+    """
+    houses = deciding(e164, country, house) if house else None
+    if houses is not None and not houses.allow:
+        return "destination_not_allowed", f"numbers of {houses.match} are dialed by nobody of this system"
+    entry, risk = deciding(e164, country, entries) or houses, risk_of(e164, country)
     if entry is None:
         return (
             "destination_not_allowed",

@@ -55,11 +55,11 @@ def _refused(e164: str) -> tuple[str, str] | None:
 
 
 def destination(facts: Facts, _: datetime) -> Iterator[Finding]:
-    """Deny by default: only what is on the tenant's list, up to the class of risk it is there for."""
+    """Deny by default: only what is on the tenant's list or on everybody's, up to the class of risk it is there for."""
     if not facts.standing.configured:
         return  # told as such
     try:
-        found = against(facts.to, facts.place.country, facts.standing.destinations)
+        found = against(facts.to, facts.place.country, facts.standing.destinations, facts.standing.house)
     except ValueError as error:
         found = "destination_not_allowed", f"the list of destinations cannot be read ({error})"
     if found is not None:

@@ -20,10 +20,11 @@ HOWS = ("verified", "assigned", "inbound")
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """``configured``: its operator has set rules for it at all. ``destinations``: :mod:`calls.destinations`. ``hours``:
-    whose hours it keeps. ``time_zone``: of callees whose zone nobody knows. ``consent``: what stands in for a call that
-    says nothing. ``caller_id``: how the number of the call at hand may be shown, of :data:`HOWS`; None: it may not.
-    ``test``: the call is a test key's, for which none of this holds. ``more``: the document.
+    """``configured``: its operator has set rules for it at all. ``destinations``: :mod:`calls.destinations`; ``house``:
+    those that hold for every tenant. ``hours``: whose hours it keeps. ``time_zone``: of callees whose zone nobody knows.
+    ``consent``: what stands in for a call that says nothing. ``caller_id``: how the number of the call at hand may be
+    shown, of :data:`HOWS`; None: it may not. ``test``: the call is a test key's, for which none of this holds. ``more``: the
+    document.
     """
 
     configured: bool = False
@@ -33,6 +34,7 @@ class Standing:
     consent: Consent | None = None
     caller_id: str | None = None
     test: bool = False
+    house: Mapping[str, object] = field(default_factory=dict)
     more: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -56,5 +58,8 @@ class Standing:
         destinations, hours, zone = (rules.get(name) for name in ("destinations", "hours", "time_zone"))
         if not isinstance(destinations, Mapping) or hours not in POLICIES or not isinstance(zone, str | None):
             raise ValueError("standing: destinations, hours or time_zone cannot be read")
+        house = value.get("house")
+        if not isinstance(house, Mapping):
+            raise ValueError("standing: what holds for every tenant cannot be read")
         consent = Consent.read(rules.get("consent"))
-        return cls(True, destinations, hours, zone, consent, caller_id, more=value)
+        return cls(True, destinations, hours, zone, consent, caller_id, house=house, more=value)

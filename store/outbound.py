@@ -73,11 +73,15 @@ def allow(db: Database, tenant_id: UUID, entries: Sequence[Entry]) -> TenantRule
     """Adds entries to the tenant's list, or sets those anew that are there. ``ValueError`` for one that is none;
     :class:`NoTenant`.
     """
+    return _written(db, "put_destinations", {"tenant_id": tenant_id, "entries": Jsonb(readable(entries))})
+
+
+def readable(entries: Sequence[Entry]) -> dict[str, dict[str, Any]]:
+    """Entries as they are kept, by what they match. ``ValueError`` for one that is none."""
     for one in entries:
         if not one.match.startswith("+") and of_country(one.match) is None:
             raise ValueError(f"destination: {one.match!r:.40} is neither a country (DE) nor a prefix (+4930, or + for all)")
-    given = {one.match: Entry.read(one.match, one.as_dict()).as_dict() for one in entries}
-    return _written(db, "put_destinations", {"tenant_id": tenant_id, "entries": Jsonb(given)})
+    return {one.match: Entry.read(one.match, one.as_dict()).as_dict() for one in entries}
 
 
 def forget(db: Database, tenant_id: UUID, matches: Sequence[str]) -> TenantRules | None:

@@ -11,6 +11,8 @@ from importlib.resources import files
 from types import MappingProxyType
 from typing import Any
 
+from web.openapi_links import MADE
+
 Schema = dict[str, Any]
 
 _MOMENT = "2026-03-01T09:30:00.000000Z"
@@ -27,7 +29,13 @@ _NUMBER = "^[+]"
 #: The pattern of an id with its kind before it.
 _ID = re.compile(r"\^([a-z_]+_)\[0-9a-f\]\{32\}\$")
 #: Names that say what kind of value they hold, where the schema does not.
-_NAMES = {"id": _UUID, "call_id": f"call_{_HEX}", "attempt_id": _UUID, "request_id": f"req_{_HEX}"}
+_NAMES = {
+    "id": _UUID,
+    "call_id": f"call_{_HEX}",
+    "attempt_id": _UUID,
+    "request_id": f"req_{_HEX}",
+    "entry_id": f"suppression_{_HEX}",
+}
 #: What in an address is no id but a name of somebody's own, and any text.
 _NAMED = {
     "tenant": "acme",
@@ -58,7 +66,8 @@ class Examples:
 
     def answer(self, schema: Schema, status: str = "") -> Any:
         """A body with every member. A sample named <schema>_<status> is taken before the one named <schema>."""
-        special = _samples().get(f"{schema.get('$ref', '').rpartition('/')[2]}_{status}")
+        name = schema.get("$ref", "").rpartition("/")[2]
+        special = _samples().get(f"{MADE.get(name, name)}_{status}")
         if special is None:
             return self._value("", schema, all_members=True)
         return {**self._value("", self._schemas[schema["$ref"].rpartition("/")[2]], all_members=True), **special}

@@ -15,6 +15,8 @@ Document = dict[str, Any]
 
 _PARAMETER = re.compile(r"{(\w+)}")
 _METHODS = ("get", "post", "put", "patch", "delete")
+#: What is answered where a thing was made: the thing, and more of it.
+MADE = {"PlacedCallAnswer": "CallAnswer"}
 
 
 def add_links(document: Document) -> None:
@@ -65,6 +67,7 @@ def _links(
 ) -> Iterator[tuple[str, Document]]:
     known = {name: f"$request.path.{name}" for name in _PARAMETER.findall(path)}
     schema = _schema(response)
+    schema = MADE.get(schema or "", schema)
     listed = schema is not None and _listed(document, schema)
     if schema in things:
         parameter, member = things[schema]

@@ -42,6 +42,7 @@ a.claimed_at IS NOT NULL AND NOT (a.state = 'ended' AND a.retry_class = ANY(%(qu
 -- adds a member.
 jsonb_build_object(
     'rules', (SELECT to_jsonb(r) FROM tenant_rules r WHERE r.tenant_id = t.id),
+    'house', (SELECT h.destinations FROM house_rules h),
     'caller_id', coalesce(
         (SELECT k.how FROM caller_ids k
          WHERE k.tenant_id = t.id AND (k.block OR k.number = c.from_number)

@@ -12,7 +12,7 @@ from calls.consent import Consent
 from calls.destinations import Entry
 from calls.outbound_rules import UNSET_WAIT
 from calls.places import Numbered, Recipient
-from store import agents, numbers, outbound, permission, tenants
+from store import agents, house, numbers, outbound, permission, tenants
 from store.attempts import Claimed, Refused, Wanted, claim_all
 from store.calls import Accepted
 from tests.store.conftest import World
@@ -82,6 +82,22 @@ def test_what_was_taken_away_while_the_call_waited_ends_it_and_it_says_which_rul
     (attempt,) = world.attempt_list(accepted.call.id)
     assert (attempt.state, attempt.claimed_at, attempt.retry_class) == ("ended", None, "policy")
     assert attempt.note is not None
+
+
+def test_what_nobody_dials_any_more_ends_what_waits(world: World) -> None:
+    """The tenant's own list allows every number."""
+    accepted = waiting(world, to_number="+14155552671")
+    try:
+        assert house.allow(world.db, [Entry("+1415", allow=False)]).destinations == {
+            "+1415": {"allow": False, "risk": "low"}
+        }
+        assert claim(world, accepted.attempt_id, NOON) == Refused("rules")
+        assert end_of(world, accepted) == ("blocked", "blocked_destination")
+        (found,) = decision(world, accepted)["findings"]
+        assert "+1415 are dialed by nobody" in found["detail"]
+    finally:
+        assert house.forget(world.db, ["+1415"]).destinations == {}
+    dialed(world, waiting(world, to_number="+14155552671").attempt_id)
 
 
 def test_an_account_for_which_nothing_was_ever_set_loses_nothing(world: World) -> None:

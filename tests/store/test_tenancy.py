@@ -26,8 +26,8 @@ from trunkline.servers import Server
 #: migration (docs/security.md).
 PLATFORM = {
     "audit_entries", "audit_personal", "audit_read", "budget_epoch", "callers_refused", "carrier_health", "carrier_orders",
-    "carriers", "cdr_strangers", "endpoints", "gateway_loads", "gateway_states", "gateway_versions", "operator_keys",
-    "operator_request_keys", "prices", "routes", "schema_migrations", "switches",
+    "carriers", "cdr_strangers", "endpoints", "gateway_loads", "gateway_states", "gateway_versions", "house_rules",
+    "operator_keys", "operator_request_keys", "prices", "routes", "schema_migrations", "switches",
 }  # fmt: skip
 
 

@@ -65,6 +65,24 @@ def test_one_number_of_a_tenant(world: World, trunkline: Run) -> None:
         assert word in result.stderr
 
 
+def test_what_nobody_dials_is_denied_listed_and_removed(world: World, trunkline: Run) -> None:
+    assert "each tenant's own list decides alone" in fine(trunkline("destinations", "list"))
+    try:
+        said = fine(trunkline("destinations", "allow", "FR", "MV"))
+        assert said.splitlines()[0] == "every tenant: FR, MV allowed up to class low"
+        assert "MV itself is of class toll_fraud" in said
+        assert fine(trunkline("destinations", "deny", "+4930900")) == "every tenant: +4930900 excluded\n"
+        shown = json.loads(fine(trunkline("destinations", "list", "--json")))
+        assert [(one["match"], one["allowed"]) for one in shown] == [("+4930900", False), ("FR", True), ("MV", True)]
+        wrong = trunkline("destinations", "deny", "XX")
+        assert (wrong.exit_code, "neither a country" in wrong.stderr) == (1, True)
+    finally:
+        fine(trunkline("destinations", "remove", "FR", "MV", "+4930900"))
+    assert json.loads(fine(trunkline("destinations", "list", "--json"))) == []
+    lines = audit.list_entries(world.db, 10, subject="house")
+    assert [line.action.removeprefix("house.destinations_") for line in reversed(lines)] == ["allowed", "denied", "removed"]
+
+
 def test_caps_are_set_shown_and_taken_away(world: World, trunkline: Run) -> None:
     name = world.tenant.name
     assert fine(trunkline("tenants", "caps", name)) == f"tenant {name} has no caps\n"

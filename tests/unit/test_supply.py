@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -25,6 +26,31 @@ def test_bandit_is_awake(tmp_path: Path) -> None:
     bad.write_text("import subprocess\nsubprocess.run(input(), shell=True)\n")
     command = [sys.executable, "-m", "bandit", "--quiet", "-c", str(CHECKOUT / "pyproject.toml"), str(bad)]
     assert subprocess.run(command, capture_output=True, check=False).returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "ended", "ci", "must", "told"),
+    [
+        ("No known vulnerabilities found", 0, 0, 0, ""),
+        ("Found 2 known vulnerabilities in 1 package", 1, 1, 1, "A weakness is known"),
+        ("ERROR: Dependency not found on PyPI and could not be audited: x", 1, 0, 1, "NOT AUDITED"),
+        ("usage: pip-audit", 2, 1, 1, "does not run"),
+    ],
+)
+def test_what_nobody_could_be_asked_is_neither_clean_nor_a_weakness(
+    tmp_path: Path, said: str, ended: int, ci: int, must: int, told: str
+) -> None:
+    stand_in = tmp_path / "pip-audit"
+    stand_in.write_text(f"#!/bin/sh\necho '{said}' >&2; exit {ended}\n")
+    stand_in.chmod(0o755)
+    for options, status in (([], ci), (["--must"], must)):
+        command = [str(CHECKOUT / ".ci" / "audit"), *options]
+        done = subprocess.run(
+            command, env={**os.environ, "PIP_AUDIT": str(stand_in)}, capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stdout.strip()) == (status, said)
+        assert told in done.stderr
+        assert bool(told) == bool(done.stderr)
 
 
 def test_every_package_is_pinned_and_hashed() -> None:

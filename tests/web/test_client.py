@@ -74,6 +74,25 @@ def _ids(world: World, reference: str) -> list[str]:
     return [f"call_{row[0].hex}" for row in rows]
 
 
+def test_one_batch_however_many_answers_are_lost(proxy: Proxy, client: Client, world: World, wanted: dict[str, Any]) -> None:
+    """One bad row; and what would become of each of them is known before."""
+    reference = str(uuid4())
+    row = {"to": wanted["to"], "client_reference": reference}
+    defaults = {"from": wanted["from_"], "agent_id": wanted["agent_id"]}
+    assert client.dry_run({**defaults, **row})["accepted"] is True
+    assert _ids(world, reference) == []
+    proxy.faults.extend((*LOST, *UNHEARD))
+    placed = client.place_batch([row, {"to": "+911"}], defaults=defaults)
+    (call, bad) = placed.calls
+    assert (placed.accepted, placed.refused) == (1, 1)
+    assert _ids(world, reference) == [call["call_id"]]
+    assert [error["code"] for error in bad["errors"]] != []
+    found = client.get_batch(placed.id)
+    assert (found.statuses, found.ended, found.canceled_at) == ({"queued": 1}, 0, None)
+    assert [one.id for one in client.calls(batch_id=placed.id)] == [call["call_id"]]
+    assert client.cancel_batch(placed.id).canceled_at is not None
+
+
 def test_one_call_however_many_answers_are_lost(proxy: Proxy, client: Client, world: World, wanted: dict[str, Any]) -> None:
     for faults in ([fault] for fault in (*UNHEARD, *LOST)):
         reference = str(uuid4())

@@ -158,6 +158,7 @@ def _something_of_everything(world: World, api: Api, order: Callable[..., Any]) 
         assert api.post("/v1/suppressions", wish).status_code == 201
         operators = Api(api.app, operator_keys.create(world.database, name=f"before-{number}")[1])
         assert operators.post("/v1/operator/suppressions", wish).status_code == 201
+        assert operators.post("/v1/operator/tenants/ours/suppressions", wish).status_code == 201
         price = {"prefix": f"3{number}", "per_minute": 0.5}
         assert operators.post("/v1/operator/prices/import", {"prices": [price]}).status_code == 200
 

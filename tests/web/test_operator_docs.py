@@ -109,6 +109,9 @@ def _made(api: Api, world: World) -> None:
     for status in (200, 404):
         _send(api, "DELETE", "/pools/spare", status=status)
     _send(api, "GET", "/why", status=200)
+    _send(api, "PATCH", "/destinations", {"entries": [{"match": "MV", "allow": False}]}, 200)
+    _send(api, "PATCH", "/destinations", {"remove": ["MV"]}, 200)
+    _send(api, "GET", "/destinations", status=200)
     _rules(api)
     _prices_and_suppressions(api)
 
@@ -141,17 +144,21 @@ def _prices_and_suppressions(api: Api) -> None:
         _send(api, "GET", "/prices/4915", status=status)
         _send(api, "DELETE", "/prices/4915", status=status)
     one = {"number": "+4930123499", "source": "letter"}
-    where = _send(api, "POST", "/suppressions", one, 201).headers["Location"].removeprefix("/v1/operator")
     several = {"numbers": ["+4930123498", "x"], "source": "registry", "obtained_at": "2026-03-01T00:00:00Z"}
-    _send(api, "POST", "/suppressions/import", several, 200)
-    _send(api, "GET", "/suppressions", status=200)
-    _send(api, "GET", "/suppressions?limit=x", status=422)
-    _send(api, "GET", where, status=200)
-    _send(api, "DELETE", where, status=422)
-    _send(api, "DELETE", f"{where}?reason=mistake", status=200)
-    nobodys = f"/suppressions/suppression_{'0' * 32}"
-    _send(api, "GET", nobodys, status=404)
-    _send(api, "DELETE", f"{nobodys}?reason=mistake", status=404)
+    for at in ("/suppressions", "/tenants/described/suppressions"):
+        where = _send(api, "POST", at, one, 201).headers["Location"].removeprefix("/v1/operator")
+        _send(api, "POST", f"{at}/import", several, 200)
+        _send(api, "GET", at, status=200)
+        _send(api, "GET", f"{at}?limit=x", status=422)
+        _send(api, "GET", where, status=200)
+        _send(api, "DELETE", where, status=422)
+        _send(api, "DELETE", f"{where}?reason=mistake", status=200)
+        nobodys = f"{at}/suppression_{'0' * 32}"
+        _send(api, "GET", nobodys, status=404)
+        _send(api, "DELETE", f"{nobodys}?reason=mistake", status=404)
+    _send(api, "GET", "/tenants/nobody/suppressions", status=404)
+    _send(api, "POST", "/tenants/nobody/suppressions", one, 404)
+    _send(api, "POST", "/tenants/nobody/suppressions/import", several, 404)
 
 
 def _bodies(api: Api, spec: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from lab.liberty import give_the_world
 from store import audit, caps, outbound, prices, suppressions, tenants
 from store.prices import Price
 from tests.web.conftest import FROM, TO, Api, World, named
@@ -107,6 +108,40 @@ def test_destinations_are_changed_all_or_none(operator: Api, world: World, tenan
         "tenant.destinations_removed",
         "tenant.destinations_allowed",
     ]
+
+
+def test_what_the_house_excludes_no_tenant_dials_and_what_it_allows_each_may(
+    operator: Api, api: Api, world: World, order: Callable[..., dict[str, Any]]
+) -> None:
+    at = f"{AT}/destinations"
+    assert operator.get(at).get_json() == {"data": []}
+    try:
+        assert api.post("/v1/calls?dry_run=true", order()).get_json()["accepted"] is True
+        shown = operator.send("PATCH", at, json={"entries": [{"match": "DE", "allow": False}]}).get_json()["data"]
+        assert shown == [{"match": "DE", "allow": False, "risk": None, "own_risk": "low"}]
+        # As one call, as a row of a batch, as a dry run.
+        refused = api.post("/v1/calls", order())
+        assert (refused.status_code, named(refused)) == (422, {"/to": "destination_not_allowed"})
+        assert "DE are dialed by nobody of this system" in refused.get_json()["errors"][0]["detail"]
+        assert named(api.post("/v1/batches", {"calls": [order()]})) == {"/calls/0/to": "destination_not_allowed"}
+        said = api.post("/v1/calls?dry_run=true", order()).get_json()
+        assert [one["rule"] for one in said["findings"]] == ["destination"]
+        changed = {"remove": ["DE"], "entries": [{"match": "FR", "risk": "low"}]}
+        assert [one["match"] for one in operator.send("PATCH", at, json=changed).get_json()["data"]] == ["FR"]
+        # Where its own list says nothing of a number the house's decides.
+        outbound.forget(world.database, world.ours.id, ["+"])
+        assert named(api.post("/v1/calls", order())) == {"/to": "destination_not_allowed"}
+        assert api.post("/v1/calls?dry_run=true", order(to="+33142685300")).get_json()["findings"] == []
+    finally:
+        operator.send("PATCH", at, json={"remove": ["DE", "FR"]})
+        give_the_world(world.database, world.ours.id)
+    assert [(who, what) for who, what, _ in _told(world, "house")] == [
+        ("operator:alice", "house.destinations_denied"),
+        ("operator:alice", "house.destinations_removed"),
+        ("operator:alice", "house.destinations_allowed"),
+        ("operator:alice", "house.destinations_removed"),
+    ]
+    assert named(operator.send("PATCH", at, json={"entries": [{"match": "XX"}]})) == {"/entries/0/match": "unknown_country"}
 
 
 def test_caller_ids_are_put_and_removed(operator: Api, world: World, tenant: str) -> None:
@@ -210,6 +245,44 @@ def test_what_the_operator_suppresses_nobody_calls(
     lines = _told(world, "suppressions:global")
     assert [action for _, action, _ in lines] == ["suppression.created", "suppression.lifted"]
     assert TO not in str(lines)
+
+
+def test_what_the_operator_suppresses_for_a_tenant_that_one_does_not_call(
+    operator: Api, api: Api, world: World, order: Callable[..., dict[str, Any]]
+) -> None:
+    number = "+4930123888"
+    at, theirs = (f"{AT}/tenants/{name}/suppressions" for name in (world.ours.name, world.theirs.name))
+    waiting = api.post("/v1/calls", order(to=number)).get_json()["id"]
+    made = operator.post(at, {"number": number, "source": "letter", "note": "by post"})
+    entry = made.get_json()
+    assert (made.status_code, made.headers["Location"]) == (201, f"{at}/{entry['id']}")
+    assert (entry["new"], entry["calls_ended"], entry["created_by"]) == (True, 1, "operator:alice")
+    assert api.get(f"/v1/calls/{waiting}").get_json()["status"] == "canceled"
+    assert named(api.post("/v1/calls", order(to=number))) == {"/to": "suppressed"}
+    # It is the tenant's own, whoever wrote it down: no other's, nor the house's.
+    kept = {name: value for name, value in entry.items() if name not in ("new", "calls_ended")}
+    assert api.get(f"/v1/suppressions/{entry['id']}").get_json() == kept
+    assert operator.get(f"{at}/{entry['id']}").get_json() == kept
+    only = "number=%2B4930123888"
+    assert operator.get(f"{at}?{only}").get_json()["data"] == [kept]
+    assert operator.get(f"{theirs}?{only}").get_json()["data"] == []
+    for elsewhere in (f"{theirs}/{entry['id']}", f"{AT}/suppressions/{entry['id']}"):
+        assert operator.get(elsewhere).status_code == 404
+        assert operator.send("DELETE", f"{elsewhere}?reason=x").status_code == 404
+    own = api.post("/v1/suppressions", {"number": "+4930123889", "source": "hotline"}).get_json()["id"]
+    assert [one["id"] for one in operator.get(f"{at}?limit=2").get_json()["data"]] == [own, entry["id"]]
+    lifted = operator.send("DELETE", f"{at}/{entry['id']}?reason=mistake").get_json()
+    assert (lifted["lifted_by"], lifted["lifted_reason"]) == ("operator:alice", "mistake")
+    assert operator.send("DELETE", f"{at}/{own}?reason=asked%20for").get_json()["lifted_by"] == "operator:alice"
+    assert operator.get(f"{at}?{only}").get_json()["data"] == []
+    assert operator.get(f"{at}?{only}&lifted=include").get_json()["data"] == [lifted]
+    assert api.post("/v1/calls", order(to=number)).status_code == 202
+    body = {"numbers": [number, "no number"], "source": "registry", "obtained_at": "2026-03-01T00:00:00Z"}
+    told = operator.post(f"{at}/import", body).get_json()
+    assert (told["new"], told["refused"], told["calls_ended"]) == (1, 1, 1)
+    lines = _told(world, f"suppressions:{world.ours.id}")
+    assert {actor for actor, _, data in lines if data.get("origin") != "api"} == {"operator:alice"}
+    assert operator.get(f"{AT}/tenants/nobody/suppressions").status_code == 404
 
 
 def test_a_list_is_suppressed_with_where_it_is_from(operator: Api, world: World) -> None:

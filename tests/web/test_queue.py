@@ -23,7 +23,7 @@ from jobs.feeder import Feeder
 from settings import Settings
 from store import carriers, place, scopes, tenants
 from store.scopes import Scope, tenant_scope
-from tests.web.conftest import Api, World
+from tests.web.conftest import Api, World, named
 from web.app import create_app
 
 TABLES = (
@@ -104,6 +104,24 @@ def queue(
 def reachable(world: World) -> None:
     (carrier,) = carriers.list_limits(world.database)
     carriers.put_endpoint(world.database, carrier_id=carrier.id, gateway="gw", address="127.0.0.1:5060")
+
+
+def test_the_answer_to_a_post_says_it_where_it_is_asked_for(queue: Queue) -> None:
+    carriers.update(queue.world.database, "acme", cps=SLOW)
+    (first,) = queue.line(1)
+    key = {"Idempotency-Key": f"queued-{first}"}
+    body = queue.order()
+    told = queue.api.post("/v1/calls?queue=true", body, headers=key).get_json()
+    assert (queue.look(first)["position"], told["queue"]["position"]) == (1, 2)
+    assert told["queue"].keys() == queue.look(told["id"]).keys()
+    # A repetition is the first answer again, but for where the call stands: that is asked anew.
+    again = queue.api.post("/v1/calls?queue=true", body, headers=key)
+    assert (again.headers["Idempotent-Replayed"], again.get_json()["queue"]["position"]) == ("true", 2)
+    assert "queue" not in queue.api.post("/v1/calls", body, headers=key).get_json()
+    assert queue.api.post(f"/v1/calls/{told['id']}/actions/hangup").status_code == 202
+    assert queue.api.post("/v1/calls?queue=true", body, headers=key).get_json() == {**told, "queue": None}
+    refused = queue.api.post("/v1/calls?queue=true&dry_run=true", body)
+    assert (refused.status_code, named(refused)) == (422, {"queue": "conflict"})
 
 
 def test_each_has_its_place_and_a_forecast(queue: Queue, world: World) -> None:

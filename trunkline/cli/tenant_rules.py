@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from trunkline.cli.common import JSON_OPTION, NONE, TEXT_OR_NONE, changed, changing, database, show, tenant
 from trunkline.cli.tenants import tenants_group
 
-if TYPE_CHECKING:
-    from store.outbound import TenantRules
-
 RISK = click.Choice(["low", "special", "toll_fraud"])
+MATCHES = click.argument("matches", metavar="COUNTRY|PREFIX...", nargs=-1, required=True)
+COLUMNS = ("match", "allowed", "up_to_risk", "its_risk")
 
 
 @tenants_group.group("destinations")
@@ -31,13 +31,13 @@ def list_destinations(name: str, as_json: bool) -> None:
 
     with database() as db:
         rules = outbound.get(db, tenant(db, name).id)
-    rows = [] if rules is None else _rows(rules)
-    show(rows, ("match", "allowed", "up_to_risk", "its_risk"), as_json=as_json)
+    show([] if rules is None else rows(rules.destinations), COLUMNS, as_json=as_json)
     if rules is None and not as_json:
         click.echo(f"nothing was ever set for {name}: none of its calls is dialed")
 
 
-def _rows(rules: TenantRules) -> list[dict[str, Any]]:
+def rows(destinations: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """A list of destinations as it is shown."""
     from calls.risks import of_country
 
     return [
@@ -47,24 +47,30 @@ def _rows(rules: TenantRules) -> list[dict[str, Any]]:
             "up_to_risk": entry["risk"] if entry["allow"] else None,
             "its_risk": None if match.startswith("+") else of_country(match),
         }
-        for match, entry in sorted(rules.destinations.items())
+        for match, entry in sorted(destinations.items())
     ]
 
 
 @destinations_group.command("allow")
 @click.argument("name")
-@click.argument("matches", metavar="COUNTRY|PREFIX...", nargs=-1, required=True)
+@MATCHES
 @click.option("--risk", type=RISK, default="low", show_default=True, help="numbers up to this class of risk")
 def allow(name: str, matches: tuple[str, ...], risk: Any) -> None:
     """Let tenant NAME dial numbers of these countries and prefixes; + is every number."""
     from calls.destinations import Entry
-    from calls.risks import above, of_country
     from store import outbound
 
     with changing() as change:
         outbound.allow(change.database, tenant(change.database, name).id, [Entry(match, risk=risk) for match in matches])
         change.note("tenant.destinations_allowed", f"tenant:{name}", {"matches": matches, "risk": risk})
     click.echo(f"tenant {name}: {', '.join(matches)} allowed up to class {risk}")
+    warn_of_class(matches, risk)
+
+
+def warn_of_class(matches: Sequence[str], risk: Any) -> None:
+    """Says which countries that were allowed up to ``risk`` are of a higher class themselves."""
+    from calls.risks import above, of_country
+
     for match in matches:
         its = of_country(match)
         if its is not None and above(its, risk):
@@ -73,7 +79,7 @@ def allow(name: str, matches: tuple[str, ...], risk: Any) -> None:
 
 @destinations_group.command("deny")
 @click.argument("name")
-@click.argument("matches", metavar="COUNTRY|PREFIX...", nargs=-1, required=True)
+@MATCHES
 def deny(name: str, matches: tuple[str, ...]) -> None:
     """Exclude these from what a wider entry of tenant NAME allows."""
     from calls.destinations import Entry
@@ -87,7 +93,7 @@ def deny(name: str, matches: tuple[str, ...]) -> None:
 
 @destinations_group.command("remove")
 @click.argument("name")
-@click.argument("matches", metavar="COUNTRY|PREFIX...", nargs=-1, required=True)
+@MATCHES
 def remove_destinations(name: str, matches: tuple[str, ...]) -> None:
     """Take entries from the list of tenant NAME; what was only by them allowed is not dialed any more."""
     from store import outbound

@@ -25,7 +25,20 @@ from trunkline.client.errors import (
     Unauthenticated,
     Unreachable,
 )
-from trunkline.client.models import Action, Agent, Attempt, Call, Event, Limit, Place, Record, Recording, Result
+from trunkline.client.models import (
+    Action,
+    Agent,
+    Attempt,
+    Batch,
+    Call,
+    Event,
+    Limit,
+    Place,
+    PlacedBatch,
+    Record,
+    Recording,
+    Result,
+)
 from trunkline.client.runtime import CallRuntime, RuntimeConfig
 from trunkline.client.transport import Answer
 from trunkline.client.webhooks import WebhookRefused, verify
@@ -36,6 +49,7 @@ __all__ = [
     "Answer",
     "ApiError",
     "Attempt",
+    "Batch",
     "Call",
     "CallRuntime",
     "Client",
@@ -50,6 +64,7 @@ __all__ = [
     "NotFound",
     "OutcomeUnknown",
     "Place",
+    "PlacedBatch",
     "QueueFull",
     "Record",
     "Recording",

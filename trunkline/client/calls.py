@@ -15,11 +15,13 @@ from trunkline.client.models import (
     Action,
     Agent,
     Attempt,
+    Batch,
     Call,
     Event,
     Limit,
     Model,
     Place,
+    PlacedBatch,
     Record,
     Recording,
     Result,
@@ -75,7 +77,10 @@ class Client:
         max_attempts: int | None = None,
         retry: Mapping[str, Any] | None = None,
         window: Mapping[str, Any] | None = None,
+        recipient: Mapping[str, Any] | None = None,
+        consent: Mapping[str, Any] | None = None,
         recording: Mapping[str, Any] | None = None,
+        webhook: Mapping[str, Any] | None = None,
         webhook_url: str | None = None,
         more: Mapping[str, Any] | None = None,
         idempotency_key: str | None = None,
@@ -101,7 +106,10 @@ class Client:
             "max_attempts": max_attempts,
             "retry": retry,
             "window": window,
+            "recipient": recipient,
+            "consent": consent,
             "recording": recording,
+            "webhook": webhook,
             "webhook_url": webhook_url,
             **(more or {}),
         }
@@ -109,6 +117,34 @@ class Client:
         key = idempotency_key or str(uuid4())
         answer = self.request("POST", "/v1/calls", body=body, idempotency_key=key, timeout_s=timeout_s)
         return Call.of(answer.body)
+
+    def dry_run(self, call: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What would happen to a call, and why; nothing is kept. ``call``: as the API has it (``from``, not ``from_``)."""
+        told: Mapping[str, Any] = self.request("POST", "/v1/calls", query={"dry_run": "true"}, body=call, repeat=True).body
+        return told
+
+    def place_batch(
+        self,
+        calls: Sequence[Mapping[str, Any]],
+        *,
+        defaults: Mapping[str, Any] | None = None,
+        idempotency_key: str | None = None,
+        timeout_s: float | None = None,
+    ) -> PlacedBatch:
+        """Place many calls, once, however often the request has to be sent. ``calls`` and ``defaults``: as the API has them
+        (``from``, not ``from_``). A row that is refused keeps no other back: look at each of the result's ``calls``.
+        """
+        body = {"calls": list(calls), **({} if defaults is None else {"defaults": defaults})}
+        key = idempotency_key or str(uuid4())
+        return PlacedBatch.of(self.request("POST", "/v1/batches", body=body, idempotency_key=key, timeout_s=timeout_s).body)
+
+    def get_batch(self, batch_id: str) -> Batch:
+        """A batch and where its calls are. The calls themselves: ``calls(batch_id=...)``."""
+        return Batch.of(self.request("GET", f"/v1/batches/{_part(batch_id)}").body)
+
+    def cancel_batch(self, batch_id: str) -> Batch:
+        """Cancel what of a batch is not dialed yet. Asking again changes nothing."""
+        return Batch.of(self.request("POST", f"/v1/batches/{_part(batch_id)}/cancel", repeat=True).body)
 
     def get_call(self, call_id: str) -> Call:
         """A call as it is now."""

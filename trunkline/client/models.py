@@ -69,6 +69,31 @@ class Call(Model):
 
 
 @dataclass(frozen=True, kw_only=True)
+class PlacedBatch(Model):
+    """What became of every row of a batch, in order: each of ``calls`` has a ``call_id``, or ``errors``."""
+
+    id: str
+    accepted: int
+    refused: int
+    created_at: datetime
+    calls: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch(Model):
+    """A batch and where its calls are: so many by status, and of those that ended by end_reason."""
+
+    id: str
+    accepted: int
+    refused: int
+    created_at: datetime
+    canceled_at: datetime | None
+    statuses: Mapping[str, int]
+    end_reasons: Mapping[str, int]
+    ended: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Attempt(Model):
     """One dial of a call; ``id`` is the channel on the switch and the SIP Call-ID at the carrier."""
 

@@ -10,6 +10,7 @@ from calls.cause_table import END_REASONS
 from calls.script import OUTCOMES
 from calls.windows import DAYS
 from web.api.answer_fields import Answer, moment, part, several, text, texts, truth, whole
+from web.api.queue_answers import QueueAnswer
 
 _CALL = "call_0190b2c3d4e57f60718293a4b5c6d7e8"
 _AGENT = "agent_0190b2c3d4e57f60718293a4b5c6d7e8"
@@ -128,6 +129,16 @@ class CallAnswer(Answer):
     transfer_of = text("the call that was to be put through to this one; null: it was posted or came in", null=True)
     metadata = fields.Dict(required=True, metadata={"description": "yours; returned as sent"})
     sequence = whole("of the last webhook about this call")
+
+
+class PlacedCallAnswer(CallAnswer):
+    """A call that was accepted."""
+
+    queue = fields.Nested(
+        QueueAnswer,
+        allow_none=True,
+        metadata={"description": "with queue=true alone: where it stands; null: it is not waiting any more"},
+    )
 
 
 class CallPage(Answer):

@@ -21,7 +21,7 @@ from store.snapshot import attempt_snapshot, snapshot, stamp
 from web.api import dryrun, idempotency
 from web.api.accepting import accepting
 from web.api.attempt_answers import AttemptList
-from web.api.call_answers import CallAnswer, CallPage, CanceledQueueAnswer, EventList
+from web.api.call_answers import CallAnswer, CallPage, CanceledQueueAnswer, EventList, PlacedCallAnswer
 from web.api.call_lines import LINES_CONTENT, lines, wants_lines
 from web.api.flights import only_one
 from web.api.headers import LOCATION_HEADER, REPLAYED_HEADER
@@ -30,6 +30,7 @@ from web.api.newcall import weigh, weighing
 from web.api.once import once
 from web.api.outcome import told_truly
 from web.api.parser import Blueprint
+from web.api.queue import place_now
 from web.api.requests import CallsQuery, NewCallRequest
 from web.api.respond import answer, path_id, refuses
 from web.api.rules_answers import DryRunAnswer
@@ -50,7 +51,7 @@ blueprint = Blueprint("calls", __name__, url_prefix="/v1/calls", description="Ca
 @blueprint.post("", scope="calls:write")
 @blueprint.arguments(NewCallRequest)
 @blueprint.arguments(dryrun.PlaceQuery, location="query")
-@blueprint.response(202, CallAnswer, description="Accepted", headers={**LOCATION_HEADER, **REPLAYED_HEADER})
+@blueprint.response(202, PlacedCallAnswer, description="Accepted", headers={**LOCATION_HEADER, **REPLAYED_HEADER})
 @blueprint.alt_response(200, schema=DryRunAnswer, description="A dry run: what would happen; nothing was kept")
 @refuses(blueprint, 400, 409, 413, 415, writes=True)
 @blueprint.doc(parameters=[idempotency.PARAMETER], operationId="placeCall")
@@ -60,9 +61,9 @@ def place_call(args: dict[str, Any], query: dict[str, Any]) -> Response:
     202 means: kept, and will be dialed as soon as every limit allows, not before `not_before` and not after `expires_at`.
     No answer, or 503 with the code `outcome_unknown`, means: it may or may not have been kept. Sent again with the same
     `Idempotency-Key`, it is carried out once at most. 429 with the code `queue_full` means: your account has as many calls
-    queued as it may, and this one was not kept. With `dry_run=true` the answer is 200: what would happen to the call, and
-    why. With a test key `to` is one of the test numbers: the call goes to the laboratory, and your account's rules do not
-    hold for it.
+    queued as it may, and this one was not kept. With `queue=true` the 202 says as well where the call stands, as
+    `GET /v1/calls/{id}/queue` would. With `dry_run=true` the answer is 200: what would happen to the call, and why. With a
+    test key `to` is one of the test numbers: the call goes to the laboratory, and your account's rules do not hold for it.
     """
     ours = runtime()
     now, test = ours.now(), testing()
@@ -71,10 +72,10 @@ def place_call(args: dict[str, Any], query: dict[str, Any]) -> Response:
         return dryrun.say(weigh(args, tenant(), ours.settings, Lookups(ours.database, tenant().id, test=test), now))
     key = idempotency.idempotency_key(g.body, test=test)
     with only_one(tenant().id, "POST /v1/calls", None if key is None else key.key):
-        return _placed(args, key, now)
+        return _placed(args, key, now, with_place=query["queue"])
 
 
-def _placed(args: dict[str, Any], key: calls.IdempotencyKey | None, now: datetime) -> Response:
+def _placed(args: dict[str, Any], key: calls.IdempotencyKey | None, now: datetime, *, with_place: bool) -> Response:
     ours, test = runtime(), testing()
     weighed = weighing(args, tenant(), ours.settings, Lookups(ours.database, tenant().id, test=test), now)
 
@@ -87,10 +88,17 @@ def _placed(args: dict[str, Any], key: calls.IdempotencyKey | None, now: datetim
         return planned.new
 
     accepted = _accept(Asked(args["agent_id"], args["to"], args["from_"], plan, now, test=test, idempotency=key))
-    location = {"Location": url_for("calls.get_call", call_id=call_ref(accepted.call.id))}
-    if accepted.replay is not None:
-        return answer(accepted.replay, 202, {**location, "Idempotent-Replayed": "true"})
-    return answer(snapshot(accepted.call), 202, location)
+    headers = {"Location": url_for("calls.get_call", call_id=call_ref(accepted.call.id))}
+    told = accepted.replay
+    if told is None:
+        told = snapshot(accepted.call)
+    else:
+        headers["Idempotent-Replayed"] = "true"
+    if with_place:
+        # What a repetition is answered is kept; where its call stands is asked anew.
+        with told_truly(_SAFE_AGAIN if key is not None else _LOOK_FIRST, accepted=True):
+            told = {**told, "queue": place_now(accepted.call.id)}
+    return answer(told, 202, headers)
 
 
 def _accept(asked: Asked) -> Accepted:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Response, request
+from marshmallow import ValidationError, validates_schema
 
 from calls.windows import Opening
 from store import backlog
 from store.snapshot import stamp
 from web.api import idempotency
-from web.api.fields import Request
+from web.api.fields import Fault, Request
 from web.api.newcall import Plan
 from web.api.respond import answer
 from web.api.retry_fields import QuerySwitch
@@ -26,6 +27,15 @@ class PlaceQuery(Request):
         load_default=False,
         metadata={"default": False, "description": "true: says what would happen, and keeps nothing"},
     )
+    queue = QuerySwitch(
+        load_default=False,
+        metadata={"default": False, "description": "true: the answer says as well where the call stands in the queue"},
+    )
+
+    @validates_schema(skip_on_field_errors=True)
+    def _one_question(self, data: dict[str, Any], **_: Any) -> None:
+        if data["dry_run"] and data["queue"]:
+            raise ValidationError({"queue": [Fault("conflict", "belongs to a call that is placed; leave it out")]})
 
 
 def refuse_key() -> None:

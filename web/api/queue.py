@@ -5,18 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 from uuid import UUID
 
 from flask import Response, current_app
-from marshmallow import fields
 
 from budget.explain import Eta, Hold, LaneNow, Span, Standing, forecast, hold_of, lane, standing
 from store import place, scopes
 from store.place import EXACT, SPANS, Waiting
 from store.snapshot import stamp
-from web.api.answer_fields import Answer, amount, moment, part, text
 from web.api.parser import Blueprint
-from web.api.queue_words import NAMES, OWN, SCOPES, UNAVAILABLE, Blocked, blocked
+from web.api.queue_answers import QueueAnswer
+from web.api.queue_words import OWN, UNAVAILABLE, Blocked, blocked
 from web.api.respond import answer, path_id, refuses
 from web.auth import tenant
 from web.problems import Problem, not_found
@@ -31,40 +31,6 @@ ARRIVING_S = 60.0
 SERVED_S, SERVED_LEAST_S = 30.0, 5.0
 
 blueprint = Blueprint("queue", __name__, url_prefix="/v1/calls", description="Where a call stands in the queue")
-
-
-class EtaAnswer(Answer):
-    """Half of such calls are dialed by ``p50``, nine in ten by ``p90``."""
-
-    p50 = amount("s from as_of")
-    p90 = amount("s from as_of")
-
-
-class BlockedAnswer(Answer):
-    """The limit that holds the call."""
-
-    scope = text("whose limit", enum=list(SCOPES))
-    name = text("which limit", enum=list(NAMES))
-    limit = amount("how much is allowed; null: no number, or not yours", null=True)
-    current = amount("how much there is", null=True)
-    detail = text("the same in words")
-
-
-class QueueAnswer(Answer):
-    """A queued call's place."""
-
-    position = fields.Raw(
-        required=True,
-        allow_none=True,
-        metadata={
-            "description": "1: the next of its lane; 0: it is being dialed; exact to 1000; null: not in line",
-            "oneOf": [{"type": "integer", "minimum": 0, "maximum": EXACT}, {"const": f"{EXACT}+"}, {"type": "null"}],
-        },
-    )
-    eta_s = part(EtaAnswer, "null: it cannot be told", null=True)
-    blocked_by = part(BlockedAnswer, "null: nothing", null=True)
-    due_at = moment("not dialed before")
-    as_of = moment("when this was so")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,16 +100,26 @@ def get_queue(call_id: str) -> Response:
         raise not_found("call")
     if call.attempt_id is None or call.due_at is None:
         raise Problem(409, "not_queued", f"This call is not waiting: its status is {call.status}.")
-    position, eta, held = _look(call, call.attempt_id)
-    return answer(
-        {
-            "position": f"{EXACT}+" if position is not None and position > EXACT else position,
-            "eta_s": None if eta is None else {"p50": eta.p50, "p90": eta.p90},
-            "blocked_by": None if held is None else held.as_dict(),
-            "due_at": stamp(call.due_at),
-            "as_of": stamp(call.now),
-        }
-    )
+    return answer(_told(call, call.attempt_id))
+
+
+def place_now(call_id: UUID) -> dict[str, Any] | None:
+    """The same of the tenant's call that was just accepted; None: it is not waiting any more."""
+    call = place.waiting(runtime().database, tenant().id, call_id)
+    if call is None or call.attempt_id is None or call.due_at is None:
+        return None
+    return _told(call, call.attempt_id)
+
+
+def _told(call: Waiting, attempt_id: UUID) -> dict[str, Any]:
+    position, eta, held = _look(call, attempt_id)
+    return {
+        "position": f"{EXACT}+" if position is not None and position > EXACT else position,
+        "eta_s": None if eta is None else {"p50": eta.p50, "p90": eta.p90},
+        "blocked_by": None if held is None else held.as_dict(),
+        "due_at": stamp(call.due_at),
+        "as_of": stamp(call.now),
+    }
 
 
 def _look(call: Waiting, attempt_id: UUID) -> tuple[int | None, Eta | None, Blocked | None]:

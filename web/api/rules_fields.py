@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from marshmallow import post_load, validates
 from phonenumbers import SUPPORTED_REGIONS
@@ -28,6 +29,10 @@ class Country(Choice):
 
 class RecipientRequest(Request):
     """Where the callee is, if it is not where the number's prefix says."""
+
+    REFUSED: ClassVar[Mapping[str, str]] = {
+        "postal_code": "postal codes are not looked up yet; give timezone where the number's prefix does not tell the zone"
+    }
 
     timezone = Zone(metadata={"description": "IANA time zone of the callee", "example": "America/Chicago"})
     country = Country(metadata={"description": "where the callee is; its rules hold beside those of the number's country"})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flask import Response
@@ -41,7 +41,7 @@ class Match(Text):
 
 
 class DestinationRequest(Request):
-    """What the tenant may dial of a country or prefix."""
+    """What may be dialed of a country or prefix."""
 
     match = Match(required=True)
     allow = Switch(metadata={"description": "false: excluded from what a wider entry allows", "default": True})
@@ -65,7 +65,7 @@ class ChangeDestinationsRequest(Request):
 
 
 class DestinationAnswer(Answer):
-    """What the tenant may dial of a country or prefix."""
+    """What may be dialed of a country or prefix."""
 
     match = text(_MATCH)
     allow = truth("false: excluded from what a wider entry allows")
@@ -74,7 +74,7 @@ class DestinationAnswer(Answer):
 
 
 class DestinationList(Answer):
-    """Every entry, by country and prefix. What none lets through is not dialed."""
+    """Every entry, by country and prefix. What none lets through, of the tenant or of the house, is not dialed."""
 
     data = several(DestinationAnswer)
 
@@ -85,7 +85,7 @@ class DestinationList(Answer):
 @blueprint.doc(operationId="operatorListDestinations")
 def list_destinations(tenant: str) -> Response:
     """List what a tenant may dial"""
-    return answer(_show(outbound.get(runtime().database, the_tenant(tenant).id)))
+    return answer(_shown(outbound.get(runtime().database, the_tenant(tenant).id)))
 
 
 @blueprint.patch("/tenants/<tenant>/destinations", scope=NEEDS)
@@ -100,30 +100,39 @@ def change_destinations(args: dict[str, Any], tenant: str) -> Response:
     allowed up to that class. It acts on the next accept and on the next claim: also on what is queued.
     """
     owner = the_tenant(tenant)
-    entries = [Entry(one["match"], one.get("allow", True), one.get("risk", "low")) for one in args.get("entries", [])]
-    gone = args.get("remove", [])
+    entries, gone = entries_of(args), args.get("remove", [])
     with changing() as change:
         if gone:
             outbound.forget(change.database, owner.id, gone)
             change.note("tenant.destinations_removed", f"tenant:{owner.name}", {"matches": gone})
         if entries:
             outbound.allow(change.database, owner.id, entries)
-            _note(change, owner.name, entries)
-    return answer(_show(outbound.get(runtime().database, owner.id)))
+            note(change, "tenant", f"tenant:{owner.name}", entries)
+    return answer(_shown(outbound.get(runtime().database, owner.id)))
 
 
-def _note(change: Change, name: str, entries: Sequence[Entry]) -> None:
+def entries_of(args: Mapping[str, Any]) -> list[Entry]:
+    """What the request adds or sets anew."""
+    return [Entry(one["match"], one.get("allow", True), one.get("risk", "low")) for one in args.get("entries", [])]
+
+
+def note(change: Change, whose: str, subject: str, entries: Sequence[Entry]) -> None:
+    """A line of the ledger for each class of risk, and one for what is excluded. ``whose``: tenant or house."""
     for risk in RISKS:
         matches = [one.match for one in entries if one.allow and one.risk == risk]
         if matches:
-            change.note("tenant.destinations_allowed", f"tenant:{name}", {"matches": matches, "risk": risk})
+            change.note(f"{whose}.destinations_allowed", subject, {"matches": matches, "risk": risk})
     denied = [one.match for one in entries if not one.allow]
     if denied:
-        change.note("tenant.destinations_denied", f"tenant:{name}", {"matches": denied})
+        change.note(f"{whose}.destinations_denied", subject, {"matches": denied})
 
 
-def _show(rules: TenantRules | None) -> dict[str, Any]:
-    found = {} if rules is None else rules.destinations
+def _shown(rules: TenantRules | None) -> dict[str, Any]:
+    return show({} if rules is None else rules.destinations)
+
+
+def show(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """A list of destinations as the API shows it."""
     return {
         "data": [
             {

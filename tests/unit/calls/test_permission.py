@@ -24,6 +24,7 @@ from tests.retry.clocks import DAY, ODD, ZONES, a_moment, a_window, inside, ring
 UTC_ZONE = ZoneInfo("UTC")
 EVERYTHING = {"+": {"allow": True, "risk": "toll_fraud"}}
 AGREED = Consent("express", reference="form 7")
+LOW, NOT = {"allow": True, "risk": "low"}, {"allow": False, "risk": "low"}
 #: Prefixes of one zone, of two, of all of a country; of clocks that change by half an hour, at midnight, not at all.
 NUMBERS = (
     "+14155552671", "+18005550123", "+17015550123", "+18505550123", "+61491570156", "+79161234567", "+5511987654321",
@@ -206,6 +207,37 @@ def test_destinations_are_denied_unless_the_narrowest_entry_allows_them(
 
 
 @pytest.mark.parametrize(
+    ("own", "house", "to", "found"),
+    [
+        ({}, {}, "+4930123456", "destination_not_allowed"),
+        # What nobody dials: whatever a tenant's own list says, and but for what the house itself lets through.
+        ({"+4930": LOW, "DE": LOW}, {"DE": NOT}, "+4930123456", "destination_not_allowed"),
+        ({"DE": LOW}, {"DE": NOT, "+4930": LOW}, "+4930123456", None),
+        ({"DE": LOW}, {"DE": NOT, "+4930": LOW}, "+4989123456", "destination_not_allowed"),
+        ({"+4930": NOT}, {"DE": NOT, "+4930": LOW}, "+4930123456", "destination_not_allowed"),
+        # What each may: where its own list has no entry for the number.
+        ({}, {"DE": LOW}, "+4930123456", None),
+        ({"FR": LOW}, {"DE": LOW}, "+4930123456", None),
+        ({"DE": NOT}, {"+4930": LOW}, "+4930123456", "destination_not_allowed"),
+        ({}, {"+": LOW}, "+9603301234", "destination_risk"),
+        ({"+": LOW}, {"MV": {"allow": True, "risk": "toll_fraud"}}, "+9603301234", "destination_risk"),
+        ({"MV": {"allow": True, "risk": "toll_fraud"}}, {"DE": LOW}, "+9603301234", None),
+        # What cannot be read lets nothing through.
+        ({"DE": LOW}, {"DE": {"allow": "yes"}}, "+4930123456", "destination_not_allowed"),
+    ],
+)
+def test_what_the_house_excludes_nobody_dials_and_what_it_allows_each_may(
+    own: dict[str, Any], house: dict[str, Any], to: str, found: str | None
+) -> None:
+    known = codes(facts(to, standing=standing(destinations=own, house=house)))
+    assert known == ({} if found is None else {found: "/to"})
+
+
+def test_an_account_for_which_nothing_was_set_dials_nothing_whatever_the_house_allows() -> None:
+    assert codes(facts("+4930123456", standing=Standing(house={"+": LOW}))) == {"account_not_set_up": "/to"}
+
+
+@pytest.mark.parametrize(
     "to", ["+112", "+1911", "+881612345678", "+882161234567", "+9791234567890", "+19005550123", "+447012345678"]
 )
 def test_some_numbers_are_never_dialed_whatever_an_account_is_allowed(to: str) -> None:
@@ -309,7 +341,9 @@ def test_the_decision_says_under_which_rules_and_on_what_it_rests() -> None:
         {"rules": {"destinations": [], "hours": "country"}},
         {"rules": {"destinations": {}, "hours": "never"}},
         {"rules": None, "caller_id": "mine"},
-        {"rules": {"destinations": {}, "hours": "none", "consent": {"basis": "x"}}},
+        {"rules": {"destinations": {}, "hours": "none", "consent": {"basis": "x"}}, "house": {}},
+        {"rules": {"destinations": {}, "hours": "none"}},
+        {"rules": {"destinations": {}, "hours": "none"}, "house": None},
     ],
 )
 def test_a_standing_that_cannot_be_read_is_none(document: object) -> None:
