@@ -101,5 +101,5 @@ $(VENV)/locked: requirements.lock | $(BIN)/python
 	@touch $@
 
 $(VENV)/installed: $(VENV)/locked pyproject.toml
-	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@PYTHONWARNINGS=ignore $(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@

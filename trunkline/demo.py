@@ -83,7 +83,9 @@ def demo(directory: pathlib.Path, *, calls: int, seed: int, leave: bool) -> int:
             status = 0 if verdict.passed else 1
             if not verdict.passed:
                 console.print(f"logs kept in {_keep_logs(stack, directory / KEPT)}", soft_wrap=True)
-            if not leave:
+            if leave:
+                console.print("All of it ends now. Without EXIT=1 (--exit) it stays up, and these lines work.")
+            else:
                 console.print("Everything stays up until Ctrl-C.")
                 _stay(stack, console)
     except (KeyboardInterrupt, Ended):

@@ -16,6 +16,7 @@ from calls.ids import agent_ref
 from lab.judge import Verdict, read_log
 from lab.judge import judge as judge_carrier
 from trunkline.demo_desk import Desk
+from trunkline.demo_shell import write_shell
 from trunkline.demo_view import END_STATUSES
 from trunkline.stack import Stack
 
@@ -143,8 +144,18 @@ def print_report(console: Console, verdict: Judgement, desk: Desk) -> None:
 
 
 def print_addresses(console: Console, desk: Desk, stack: Stack, test_key: str) -> None:
-    """Where things are while the demo is up, with an export, curls and a trace that work as they stand."""
+    """Where things are while the demo is up, with an export, curls and a way to run commands that work as they stand."""
     account, agent = desk.accounts[0], agent_ref(desk.agents[0][0])
+    environ = {
+        **stack.environment,
+        "TL_URL": stack.api,
+        "TL_KEY": account.key,
+        "TL_AGENT": agent,
+        "TRUNKLINE_API": stack.api,
+        "TRUNKLINE_API_KEY": account.key,
+        "TRUNKLINE_FLEET_URL": f"{stack.api}/internal/seats",
+    }
+    shell = write_shell(stack.run / "shell", environ)
     console.print(
         f"\nAPI      {stack.api}/v1\nSwagger  {stack.api}/v1/docs\n"
         f"export TL_URL={stack.api} TL_KEY={account.key} TL_AGENT={agent}  # for docs/tutorial.md\n"
@@ -153,6 +164,8 @@ def print_addresses(console: Console, desk: Desk, stack: Stack, test_key: str) -
         f"# busy, in the laboratory and for nothing: a test key, docs/test-keys.md\n"
         f"curl -si {stack.api}/v1/calls -H 'Authorization: Bearer {test_key}' -H 'Content-Type: application/json' \\\n"
         f'  -d \'{{"to": "+12025550101", "from": "+12025550100", "agent_id": "{agent}"}}\'\n'
-        f"DATABASE_URL='{stack.database_url}' .venv/bin/trunkline trace {desk.posted[0].id if desk.posted else 'ID'}\n",
+        f"# the operator's side; so with every command of docs/, and alone it is a shell in which they run\n"
+        f"{shell} trunkline trace {desk.posted[0].id if desk.posted else 'ID'}\n"
+        f"{shell} trunkline why\n",
         soft_wrap=True,
     )

@@ -23,6 +23,13 @@ LOCAL_S, REST_S, REST_MAX_S = 10.0, 0.5, 10.0
 TOLD_S = 30.0
 
 
+def _trouble(error: Exception) -> str:
+    """For whoever sits at the terminal."""
+    if isinstance(error, urllib3.exceptions.NewConnectionError):
+        return "no connection: does it run, and there?"
+    return "no answer in time" if isinstance(error, urllib3.exceptions.TimeoutError) else type(error).__name__
+
+
 class ListenRefused(ValueError):
     """The API does not let us listen; the text says why."""
 
@@ -62,7 +69,7 @@ class Listener:
                 try:
                     fetched = self._poll(heard)
                 except (urllib3.exceptions.HTTPError, OSError) as error:
-                    self._say(f"the API is away ({type(error).__name__}), again in {rest:g} s")
+                    self._say(f"the API is away ({_trouble(error)}), again in {rest:g} s")
                     time.sleep(rest)
                     rest = min(REST_MAX_S, rest * 2)
                     continue
@@ -110,7 +117,7 @@ class Listener:
                 retries=False,
             )
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            self._say(f"{what}  -> {type(error).__name__}")
+            self._say(f"{what}  -> {_trouble(error)}")
             return {"delivery_id": one["delivery_id"], "error": type(error).__name__}
         self._say(f"{what}  -> {answer.status} in {(time.monotonic() - began) * 1000:.0f} ms")
         return {"delivery_id": one["delivery_id"], "code": answer.status}

@@ -229,6 +229,7 @@ class Stack(People):
             **self.places[0].environ(),
             **self.environ,
         }
+        self.environment = environ
         self.settings = settings_from(environ)
         self.agent_url = f"ws://127.0.0.1:{self.agent_port}/"
         self.db: Database = open_database(self.settings, "stack", cooperative=False, wait_s=10.0)

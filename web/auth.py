@@ -22,7 +22,8 @@ from web.problems import Problem
 from web.runtime import runtime
 from web.sharing import Sharing
 
-_BEARER = re.compile(r"[Bb]earer +([!-~]{1,200})")
+_BEARER = re.compile(r"(?i:bearer) +([!-~]{1,200})")
+_SCHEME = re.compile(r"(?i:bearer) ")
 #: Many requests at once with one key, from one address, are one question.
 _asking: Sharing[Hashable, tuple[Tenant, KeyInUse] | None] = Sharing()
 
@@ -63,6 +64,10 @@ def _given(header: str | None, *, operators: bool) -> Given | None:
     word = "tlo_" if operators else "tl_"
     if header is None:
         raise _unauthorized("missing_api_key", f"Send your API key as 'Authorization: Bearer {word}...'.", REALM)
+    if _SCHEME.match(header) is None:
+        # Of the header's form, which is no secret; what follows the word is judged below, in one voice.
+        told = f"The Authorization header does not begin with 'Bearer'. Send 'Authorization: Bearer {word}...'."
+        raise _unauthorized("bad_api_key", told, _invalid())
     match = _BEARER.fullmatch(header)
     given = read(match[1]) if match is not None else None
     if given is not None and (given.kind == "operator") != operators:

@@ -25,7 +25,7 @@ _KEPT_HEADERS = ("Allow", "Retry-After", "Content-Range")
 #: Code and sentence of the refusals that come from the framework, by HTTP status.
 _BY_STATUS: dict[int, tuple[str, str]] = {
     400: ("bad_request", "The request could not be read."),
-    404: ("not_found", "There is nothing at this address."),
+    404: ("not_found", "There is nothing at this address. /v1/docs shows all there are; none ends with a slash."),
     405: ("method_not_allowed", "This address does not take that method; see the Allow header."),
     408: ("request_timeout", "The request did not arrive in time."),
     413: ("body_too_large", "The request body is too large."),
@@ -37,6 +37,9 @@ _BY_STATUS: dict[int, tuple[str, str]] = {
     501: ("not_implemented", "The request uses a transfer coding that is not known here."),
 }
 _REFUSED = ("request_refused", "The server refused this request; see the status.")
+
+#: Of a call whose agent there is not, or which is another account's.
+NO_SUCH_AGENT = "there is no such agent for this API key; GET /v1/agents lists yours"
 
 Place = Literal["pointer", "parameter", "header"]
 
@@ -124,7 +127,10 @@ def from_http_exception(error: HTTPException) -> Problem:
     """werkzeug's refusal in our shape; its own text may quote the request, so ours is used."""
     status = error.code or 500
     headers = {name: value for name, value in error.get_headers() if name in _KEPT_HEADERS}
-    return by_status(status, headers)
+    problem = by_status(status, headers)
+    if status == 405 and "Allow" in headers:
+        problem.detail = f"This address does not take that method, only {headers['Allow']}."
+    return problem
 
 
 def by_status(status: int, headers: Mapping[str, str] | None = None) -> Problem:

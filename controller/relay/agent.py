@@ -48,16 +48,18 @@ class _Connect(connect):
 
 async def reach(
     url: str, *, attempt: UUID, headers: Headers, subprotocols: Sequence[Subprotocol], timeout_s: float, settings: Settings,
-    ours: bool = False,
+    ours: bool = False, on_trouble: Callable[[str], None] | None = None,
 ) -> FairConnection:  # fmt: skip
     """Connect to the agent, trying again within ``timeout_s``. Raises :class:`AgentFailed`.
 
     ``ours``: a worker of our own, on a private network; one that answers with a status is not asked twice, there are others.
+    ``on_trouble`` is told why the first try failed that another one follows: a callee may be gone before the last has.
     An agent that answers with an HTTP status below 500 has made up its
     mind and is not asked twice.
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout_s
+    told = False
     while True:
         try:
             return await _once(url, headers(), subprotocols, settings, max(0.01, deadline - loop.time()), ours)
@@ -75,6 +77,9 @@ async def reach(
             problem = f"{kind}: {error or type(error).__name__}"
         if loop.time() + _RETRY_S >= deadline:
             raise AgentFailed("agent_unreachable", problem)
+        if on_trouble is not None and not told:
+            told = True
+            on_trouble(problem)
         log.info("attempt %s: agent: %s; trying again", attempt, problem)
         await asyncio.sleep(_RETRY_S)
 

@@ -116,6 +116,7 @@ class Line:
                 timeout_s=timeout_s,
                 settings=leg.parts.settings,
                 ours=ours,
+                on_trouble=None if ours else lambda problem: leg.note("relay.agent_away", {"detail": problem[:500]}),
             )
 
         try:

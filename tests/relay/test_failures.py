@@ -43,6 +43,22 @@ def test_an_agent_nobody_can_reach(tmp_path: Path) -> None:
     run(scenario())
 
 
+def test_a_callee_who_is_gone_before_the_agent_is_given_up_leaves_word_of_it(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        down = ScriptedAgent(refuse=HTTPStatus.SERVICE_UNAVAILABLE).listening()
+        async with house(tmp_path, agent_connect_timeout_s=60) as h, down as agent:
+            attempt = await h.dial("0122", agent.url)
+            await until(lambda: "relay.agent_away" in h.book.types(), "why nobody talks is on the call's record")
+            await until(lambda: agent.asked > 3, "it is tried on")
+            h.phones[attempt].hangup("NORMAL_CLEARING")
+            await h.gone(attempt)
+            (told,) = [data for _, type_, data in h.book.notes if type_ == "relay.agent_away"]
+            assert told["detail"] == "the agent answered HTTP 503"
+            assert h.book.reason() is None
+
+    run(scenario())
+
+
 def test_a_phone_that_rings_is_not_left_to_ring_for_an_agent_that_is_not_there(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with house(tmp_path) as h:

@@ -290,11 +290,12 @@ def test_a_kill_asks_first(trunkline: Run) -> None:
 
 def test_an_agent_is_paused_and_resumed(trunkline: Run) -> None:
     trunkline("create-tenant", "voices")
-    trunkline("create-agent", "voices", "bot", "--url", "wss://agent.example.com/")
+    made = trunkline("create-agent", "voices", "bot", "--url", "wss://agent.example.com/").stdout.strip()
     for command, state in (("pause", "paused"), ("resume", "on")):
         assert trunkline("agents", command, "voices", "bot").stdout == f"agent voices/bot: {state}\n"
         (row,) = json.loads(trunkline("agents", "list", "voices", "--json").stdout)
         assert (row["name"], row["state"], row["held"]) == ("bot", state, 0)
+        assert row["id"] == made, "as the API takes it"
 
 
 def test_migrations_in_two_steps(trunkline: Run) -> None:

@@ -35,6 +35,7 @@ def test_the_demo_passes_and_leaves_nothing(tmp_path: pathlib.Path) -> None:
     assert re.search(r"202 -> INVITE at the carrier, nothing ahead \(20\): p50 \d+ ms, p95 \d+ ms", done.stdout)
     assert re.search(r"^export TL_URL=http://127\.0\.0\.1:\d+ TL_KEY=tl_\w+ TL_AGENT=agent_\w+ ", done.stdout, re.MULTILINE)
     assert re.search(r"curl -si http://127\.0\.0\.1:\d+/v1/calls -H 'Authorization: Bearer tl_\w+'", done.stdout)
+    assert re.search(rf"^{tmp_path}/trunkline-run-\w+/shell trunkline trace call_\w+$", done.stdout, re.MULTILINE)
     assert list(tmp_path.iterdir()) == []
     for pid in re.findall(r"pid (\d+)", done.stdout):
         with pytest.raises(ProcessLookupError):

@@ -265,6 +265,16 @@ def test_a_bad_body_is_refused_and_nothing_is_kept(
     assert (world.counts(), laned(redis)) == before
 
 
+@pytest.mark.parametrize(("written", "meant"), [("agentId", "agent_id"), ("To", "to"), ("maxAttempts", "max_attempts")])
+def test_a_field_that_is_written_as_elsewhere_is_told_as_it_is_here(
+    api: Api, order: Callable[..., Any], written: str, meant: str
+) -> None:
+    response = api.post("/v1/calls", order(**{written: "x", "colour": 1}))
+    told = {error["pointer"]: error["detail"] for error in response.get_json()["errors"]}
+    assert told["/" + written] == f"is not known here; {meant} is"
+    assert told["/colour"].startswith("is not known here; known are: agent_id, ")
+
+
 def test_the_largest_body_is_read_and_one_byte_more_is_not(api: Api, order: Callable[..., Any]) -> None:
     body = json.dumps(order()).encode()
     fits, too_large = body.ljust(65_536), body.ljust(65_537)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from standardwebhooks import Webhook
 from werkzeug.serving import make_server
 
@@ -16,6 +18,7 @@ from store import outbox
 from tests.web.conftest import Api, World
 from tests.web.receiver import Receiver
 from tests.web.test_dispatcher import lab, wait_for
+from trunkline.cli import main
 from trunkline.listen import TOLD_S, Listener, ListenRefused, Place
 
 __all__ = ["lab"]
@@ -135,3 +138,27 @@ def test_an_api_that_is_away_is_waited_for() -> None:
     Listener(Place("http://127.0.0.1:9", "k", "http://127.0.0.1:9/"), said.append, lambda: len(said) < 2).run()
     assert len(said) == 2
     assert all(line.startswith("the API is away") for line in said)
+
+
+def test_an_address_that_is_none_is_refused_at_once() -> None:
+    for option, line in {
+        "--forward": ["--forward", "localhost:3000/hooks"],
+        "--api": ["--forward", "http://localhost:3000", "--api", "api.example.com"],
+    }.items():
+        done = CliRunner().invoke(main, ["listen", "--key", "tl_x", *line])
+        assert done.exit_code == 2
+        assert f"Invalid value for {option}" in done.stderr
+        assert "does not begin with http:// or https://" in done.stderr
+
+
+def test_a_local_server_that_is_not_there_is_told_in_words(
+    base: str, lab: Api, world: World, order: Callable[..., Any]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        nobody = f"http://127.0.0.1:{taken.getsockname()[1]}/"
+    with listening(Place(base, world.our_key, nobody, ["call.queued"])) as said:
+        lab.post("/v1/calls", order())
+        expand(world)
+        wait_for(lambda: any(line.startswith("call.queued") for line in said))
+    (line,) = [line for line in said if line.startswith("call.queued")]
+    assert line.endswith("-> no connection: does it run, and there?")

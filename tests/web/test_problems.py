@@ -35,6 +35,8 @@ def test_the_frameworks_refusals(api: Api, method: str, path: str, status: int, 
     response = api.send(method, path)
     assert (response.status_code, response.get_json()["code"]) == (status, code)
     assert ("Allow" in response.headers) == (status == 405)
+    names = "/v1/docs" if status == 404 else response.headers["Allow"]
+    assert names in response.get_json()["detail"], "what there is instead"
 
 
 def test_our_own_fault_is_told_without_its_reason(api: Api, monkeypatch: Any, caplog: Any) -> None:
@@ -108,6 +110,17 @@ def test_every_route_but_the_open_ones_is_guarded(app: Flask, api: Api) -> None:
                 assert status == 503, rule.rule  # the switch's own password is not set here: nothing is taken from anybody
             else:
                 assert status == 401, rule.rule
+
+
+@pytest.mark.parametrize("header", ["{key}", "Basic {key}", "Token {key}", "Bearer:{key}", "bearer"])
+def test_a_header_without_bearer_is_told_what_it_lacks(api: Api, world: World, header: str) -> None:
+    def asked(header: str) -> Any:
+        return api.app.test_client().get("/v1/calls", headers={"Authorization": header})
+
+    refused = asked(header.format(key=world.our_key))
+    assert (refused.status_code, refused.get_json()["code"]) == (401, "bad_api_key")
+    assert "Send 'Authorization: Bearer tl_...'" in refused.get_json()["detail"]
+    assert asked(f"BEARER {world.our_key}").status_code == 200
 
 
 def test_a_wrong_key_is_one_answer(api: Api, world: World) -> None:

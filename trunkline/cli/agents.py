@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
+from calls.ids import agent_ref
 from trunkline.cli.common import JSON_OPTION, agent, changing, database, show, tenant
 
 COLUMNS = ("name", "state", "held", "kind", "leads_to", "id")
@@ -32,8 +33,8 @@ def list_agents(tenant_name: str, as_json: bool) -> None:
                 "state": "paused" if one.paused else "on",
                 "held": held.get(one.id, 0),
                 "kind": one.kind,
-                "leads_to": one.url or one.audio or one.seats,
-                "id": str(one.id),
+                "leads_to": one.url or one.number or one.audio or one.seats,
+                "id": agent_ref(one.id),
             }
             for one in agents.list_agents(db, owner.id)
         ]

@@ -13,8 +13,21 @@ from trunkline.cli.common import database
 
 @click.command("listen")
 @click.option("--forward", required=True, metavar="URL", help="where to POST on this machine: http://localhost:3000/hooks")
-@click.option("--api", envvar="TRUNKLINE_API", default="http://127.0.0.1:8080", show_default=True, help="the API's address")
-@click.option("--key", envvar="TRUNKLINE_API_KEY", required=True, help="an API key; better in TRUNKLINE_API_KEY than here")
+@click.option(
+    "--api",
+    envvar="TRUNKLINE_API",
+    default="http://127.0.0.1:8080",
+    show_default=True,
+    metavar="URL",
+    help="the API's address",
+)
+@click.option(
+    "--key",
+    envvar="TRUNKLINE_API_KEY",
+    show_envvar=True,
+    required=True,
+    help="an API key with the scope webhooks:manage; better in the environment than here",
+)
 @click.option("--events", default="", metavar="TYPES", help="types, separated by commas; all of them where none is named")
 def listen(forward: str, api: str, key: str, events: str) -> None:
     """Forward an account's webhooks to this machine, signed, until Ctrl-C. No port need be open.
@@ -23,6 +36,9 @@ def listen(forward: str, api: str, key: str, events: str) -> None:
     """
     from trunkline.listen import Listener, Place
 
+    for name, url in (("--forward", forward), ("--api", api)):
+        if not url.startswith(("http://", "https://")):
+            raise click.BadParameter(f"{url!r} does not begin with http:// or https://", param_hint=name)
     types = [one.strip() for one in events.split(",") if one.strip()]
     try:
         Listener(Place(api, key, forward, types), click.echo).run()

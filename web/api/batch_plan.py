@@ -24,7 +24,7 @@ from web.api.newcall import weigh
 from web.api.parser import faults_of, leaves
 from web.breath import breathing
 from web.jsonbody import check_content
-from web.problems import FieldError, Problem, invalid
+from web.problems import NO_SUCH_AGENT, FieldError, Problem, invalid
 from web.runtime import runtime
 
 #: Rows judged in one go; about half a millisecond.
@@ -94,7 +94,7 @@ def judge(body: BatchBody, account: Tenant, now: datetime, breathe: Callable[[],
             planned = weigh(args, account, ours.settings, lookups, now)
             faults += below(planned.faults, "calls", index)
             if lookups.agent(args["agent_id"]) is None:
-                detail = "there is no such agent for this API key"
+                detail = NO_SUCH_AGENT
                 faults.append(FieldError(f"/calls/{index}/agent_id", "unknown_agent", detail))
             if not faults:
                 judged.calls.append(planned.new)

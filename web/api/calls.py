@@ -36,7 +36,7 @@ from web.api.respond import answer, path_id, refuses
 from web.api.rules_answers import DryRunAnswer
 from web.api.together import accept_together
 from web.auth import tenant
-from web.problems import FieldError, invalid, not_found
+from web.problems import NO_SUCH_AGENT, FieldError, invalid, not_found
 from web.runtime import runtime
 from web.testmode import testing, which_calls
 
@@ -106,7 +106,7 @@ def _accept(asked: Asked) -> Accepted:
         with accepting(), told_truly(_LOOK_FIRST if asked.idempotency is None else _SAFE_AGAIN):
             return accept_together(asked)
     except UnknownAgent:
-        raise invalid(FieldError("/agent_id", "unknown_agent", "there is no such agent for this API key")) from None
+        raise invalid(FieldError("/agent_id", "unknown_agent", NO_SUCH_AGENT)) from None
 
 
 @blueprint.get("", scope="calls:read")

@@ -16,7 +16,7 @@ from web.api.newcall import Plan
 from web.api.respond import answer
 from web.api.retry_fields import QuerySwitch
 from web.auth import tenant
-from web.problems import FieldError, invalid
+from web.problems import NO_SUCH_AGENT, FieldError, invalid
 from web.runtime import runtime
 
 
@@ -51,7 +51,7 @@ def say(plan: Plan) -> Response:
     most = ours.settings.tenant_max_queued if account.max_queued is None else account.max_queued
     errors = [fault.as_dict() for fault in plan.faults]
     if plan.known.agent_kind is None:
-        errors.append(FieldError("/agent_id", "unknown_agent", "there is no such agent for this API key").as_dict())
+        errors.append(FieldError("/agent_id", "unknown_agent", NO_SUCH_AGENT).as_dict())
     if queued >= most:
         errors.append(FieldError("", "queue_full", f"your account has {queued} calls queued and may have {most}").as_dict())
     opening: Opening | None = plan.opening

@@ -204,7 +204,8 @@ class Reference(Coded, fields.String):
         try:
             return ids.parse_ref(self._kind, value)
         except ValueError as error:
-            raise fault("bad_format", str(error)) from None
+            yours = "; GET /v1/agents lists yours" if self._kind == "agent" else ""
+            raise fault("bad_format", f"{error}{yours}") from None
 
 
 class Telephone(Coded, fields.String):
@@ -225,6 +226,11 @@ class Telephone(Coded, fields.String):
             raise fault(error.code, error.detail) from None
 
 
+def _folded(name: str) -> str:
+    """What ``agentId``, ``Agent-Id`` and ``agent_id`` have in common."""
+    return name.replace("_", "").replace("-", "").lower()
+
+
 class Request(Schema):
     """A schema whose unknown fields are refused by name, with the list of those that exist.
 
@@ -235,7 +241,9 @@ class Request(Schema):
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        known = ", ".join(sorted(field.data_key or name for name, field in self.load_fields.items()))
+        names = sorted(field.data_key or name for name, field in self.load_fields.items())
+        self._folded = {_folded(name): name for name in names}
+        known = ", ".join(names)
         self.error_messages = {
             **self.error_messages,
             "unknown": Fault("unknown_field", f"is not known here; known are: {known}"),
@@ -247,3 +255,7 @@ class Request(Schema):
         if isinstance(error.messages, dict):
             for name in error.messages.keys() & self.REFUSED.keys():
                 error.messages[name] = [Fault("not_supported_yet", self.REFUSED[name])]
+            for name, told in error.messages.items():
+                meant = self._folded.get(_folded(name)) if isinstance(name, str) else None
+                if meant is not None and told == [self.error_messages["unknown"]]:
+                    error.messages[name] = [Fault("unknown_field", f"is not known here; {meant} is")]
