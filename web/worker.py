@@ -2,6 +2,9 @@
 
 A request line, header or length that is not HTTP never reaches Flask: the worker answers and closes the connection. What it
 cannot answer: a connection that ends in the middle of a request, and one that says nothing at all (nothing is sent there).
+
+When it stops, requests under way are answered; a connection on which nothing was asked again is closed at once, where
+gunicorn waits for it as for a request, ``graceful_timeout`` long.
 """
 
 from __future__ import annotations
@@ -11,8 +14,10 @@ import logging
 import secrets
 from contextlib import suppress
 from http import HTTPStatus
+from types import TracebackType
 from typing import Any
 
+import gevent
 from gunicorn.http import errors
 from gunicorn.workers.ggevent import GeventWorker
 
@@ -28,8 +33,48 @@ _STATUS: tuple[tuple[str, int], ...] = (
 log = logging.getLogger("trunkline.web")
 
 
+class Reading:
+    """Around the wait for a connection's next request, ``keepalive_s`` at most. In a gevent handler's greenlet."""
+
+    def __init__(self, under_way: set[Reading], keepalive_s: float) -> None:
+        self._under_way = under_way
+        self._timeout = gevent.Timeout(keepalive_s, False)  # type: ignore[arg-type]
+
+    def __enter__(self) -> None:
+        self._greenlet = gevent.getcurrent()
+        self._timeout.start()
+        self._under_way.add(self)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> bool:
+        self._under_way.discard(self)
+        return bool(self._timeout.__exit__(kind, error, at))
+
+    def end(self) -> None:
+        """As if its time were over. The hub looks first whether it has a request by now: that one is not disturbed."""
+        gevent.get_hub().loop.run_callback(self._end)
+
+    def _end(self) -> None:
+        if self in self._under_way:
+            self._greenlet.throw(self._timeout)
+
+
 class Worker(GeventWorker):  # type: ignore[misc]
     """What ``gunicorn_conf`` names as its worker class."""
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self._reading: set[Reading] = set()
+
+    def timeout_ctx(self) -> Reading:
+        """Around the wait for the next request of a connection."""
+        return Reading(self._reading, self.cfg.keepalive)
+
+    def notify(self) -> None:
+        """Once a second, also while it stops."""
+        super().notify()
+        if not self.alive:
+            for reading in self._reading:
+                reading.end()
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:  # noqa: ARG002 gunicorn's
         """Answer a request that could not be read. Anything else is our fault: 500, with its reason in the log."""

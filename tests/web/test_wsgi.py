@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import subprocess
@@ -43,19 +44,45 @@ def test_a_request_that_waits_for_postgres_holds_nobody_up(serve: Callable[..., 
             conn.execute("LOCK TABLE agents IN ACCESS EXCLUSIVE MODE")
             waiting = pool.submit(server.ask, "GET", "/v1/agents", **key)
             # Asked only once the other one is known to wait.
-            until = time.monotonic() + 20
-            waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name LIKE 'web%'"
-            while True:
-                # A transaction sees one snapshot of the activity for its whole life, so each look is one of its own.
-                with world.database.connection() as looker:
-                    row = looker.execute(waits).fetchone()
-                if row is not None and row[0] > 0:
-                    break
-                assert time.monotonic() < until
-                time.sleep(0.02)
+            _until_one_waits(world)
             assert server.ask("GET", "/v1/calls", **key)[0] == 200
             assert not waiting.done()
         assert waiting.result(timeout=20)[0] == 200
+
+
+def test_when_it_stops_it_waits_for_requests_and_not_for_kept_connections(
+    serve: Callable[..., Server], world: World
+) -> None:
+    server = serve()
+    key = {"Authorization": f"Bearer {world.our_key}"}
+    kept = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    kept.request("GET", "/healthz")
+    kept.getresponse().read()
+    with ThreadPoolExecutor(1) as pool, world.database.connection() as conn:
+        conn.execute("LOCK TABLE agents IN ACCESS EXCLUSIVE MODE")
+        waiting = pool.submit(server.ask, "GET", "/v1/agents", **key)
+        _until_one_waits(world)
+        server.process.terminate()
+        assert kept.sock.recv(1) == b""  # closed, and said nothing
+        assert not waiting.done()
+        conn.rollback()
+        assert waiting.result(timeout=20)[0] == 200
+    server.process.wait(timeout=20)
+    assert "graceful timeout" not in server.log.read_text()
+
+
+def _until_one_waits(world: World) -> None:
+    """A request of the server waits for a lock."""
+    until = time.monotonic() + 20
+    waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name LIKE 'web%'"
+    while True:
+        # A transaction sees one snapshot of the activity for its whole life, so each look is one of its own.
+        with world.database.connection() as looker:
+            row = looker.execute(waits).fetchone()
+        if row is not None and row[0] > 0:
+            return
+        assert time.monotonic() < until
+        time.sleep(0.02)
 
 
 def test_without_postgres_it_lives_and_says_so(serve: Callable[..., Server], world: World) -> None:
