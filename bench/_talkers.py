@@ -1,7 +1,8 @@
-"""Agents that talk without a pause: ``python -m bench._talkers`` (bench/relay.py). Its first line of output is its port.
+"""Agents that talk without a pause: ``python -m bench._talkers ahead|paced [CERTIFICATE]`` (bench/relay.py). Its first line
+of output is its port.
 
-Each answers ``start`` with ``ready`` and sends, from the answer on, numbered frames of 20 ms, two seconds of them at once
-every two seconds, as an agent does whose words are made faster than they are spoken.
+Each answers ``start`` with ``ready`` and sends, from the answer on, numbered frames of 20 ms: two seconds of them at once
+every two seconds, as an agent does whose words are made faster than they are spoken; or one every 20 ms.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ _MESSAGE = 10
 class Talker(asyncio.Protocol):
     """The socket of one call."""
 
-    def __init__(self, watch: Watch) -> None:
-        self._watch = watch
+    def __init__(self, watch: Watch, *, paced: bool) -> None:
+        self._watch, self._paced = watch, paced
         self._handshake: ServerProtocol | None = ServerProtocol(subprotocols=[Subprotocol("trunkline.agent.v1")])
         self._frames = Frames()
         self._last = -1
@@ -70,7 +71,17 @@ class Talker(asyncio.Protocol):
         if event == "start":
             self._transport.write(frame(TEXT, b'{"event":"ready"}'))
         elif event == "answered":
-            self._say(2)
+            self._due = asyncio.get_running_loop().time()
+            if self._paced:
+                self._pace()
+            else:
+                self._say(2)
+
+    def _pace(self) -> None:
+        self._transport.write(frame(BINARY, pcm.stamped(self._said)))
+        self._said += 1
+        self._due += pcm.FRAME_S
+        self._timer = asyncio.get_running_loop().call_at(self._due, self._pace)
 
     def _say(self, blocks: int = 1) -> None:
         for _ in range(blocks * int(_BLOCK_S / pcm.FRAME_S) // _MESSAGE):
@@ -80,7 +91,7 @@ class Talker(asyncio.Protocol):
         self._timer = asyncio.get_running_loop().call_later(_BLOCK_S, self._say)
 
 
-async def main(certificate: str) -> None:
+async def main(pace: str, certificate: str = "") -> None:
     """Until it is ended."""
     context = None
     if certificate:
@@ -88,10 +99,10 @@ async def main(certificate: str) -> None:
         context.load_cert_chain(certificate)
     watch = Watch()
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Talker(watch), "127.0.0.1", 0, ssl=context, backlog=512)
+    server = await loop.create_server(lambda: Talker(watch, paced=pace == "paced"), "127.0.0.1", 0, ssl=context, backlog=512)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    uvloop.run(main(sys.argv[1] if len(sys.argv) > 1 else ""))
+    uvloop.run(main(*sys.argv[1:]))

@@ -5,7 +5,7 @@ in their samples, from the switch's media sockets through the relay to the agent
 agents talk all the time too, numbered as well, and what each callee heard is read at the switch. The bare peer is one
 ``websockets`` server that sends back what it gets, in the same run, on as many sockets with the same frames
 (bench/_echo.py). CPU is the kernel's count for the relay's and for the echo's process. TRUNKLINE_BENCH_CALLS: how many;
-TRUNKLINE_BENCH_TLS=1: agents by ``wss://``.
+TRUNKLINE_BENCH_TLS=1: agents by ``wss://``; TRUNKLINE_BENCH_PACED=1: they send at the pace of speech.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from trunkline.stack import LabCarrier, Route, Stack
 
 CALLS = int(os.environ.get("TRUNKLINE_BENCH_CALLS", "200"))
 TLS = os.environ.get("TRUNKLINE_BENCH_TLS") == "1"
+PACE = "paced" if os.environ.get("TRUNKLINE_BENCH_PACED") == "1" else "ahead"
 WINDOW_S = 20.0
 #: ms; what a relay may add one way (p99).
 DELAY_MS = 40.0
@@ -70,7 +71,7 @@ def run() -> Report:
             "echo_delay_p99_ms": echo["p99_us"] / 1000,
             "relay_cores": round(cpu / WINDOW_S, 3),
             "echo_cores": round(echo_cpu / WINDOW_S, 3),
-            "agents": "wss" if TLS else "ws",
+            "agents": f"{'wss' if TLS else 'ws'}, {PACE}",
             "load_average": round(os.getloadavg()[0], 1),
         },
     )
@@ -124,7 +125,7 @@ def _house() -> Iterator[tuple[Stack, subprocess.Popen[str], str]]:
         with stack:
             certificate = stack.run / "agent.pem"
             authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(certificate))
-            with _process("bench._talkers", *([str(certificate)] if TLS else [])) as talkers:
+            with _process("bench._talkers", PACE, *([str(certificate)] if TLS else [])) as talkers:
                 yield stack, talkers, _said(talkers)
 
 
