@@ -17,6 +17,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,6 +41,8 @@ WINDOW_S = 20.0
 #: ms; what a relay may add one way (p99).
 DELAY_MS = 40.0
 CARRIER = LabCarrier("lab_a", CALLS + 20, 40, ring="0.3", talk="300", options=("--speech stamps",))
+#: In memory, as the relay's own default is.
+SHM = pathlib.Path("/dev/shm")
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
@@ -120,8 +123,8 @@ def _house() -> Iterator[tuple[Stack, subprocess.Popen[str], str]]:
     environ = dict(ENVIRON)
     stack = Stack(ROOT, [CARRIER], [Route("all", ("",), ("lab_a",))], environ=environ, private=True)
     authority = trustme.CA()
-    with authority.cert_pem.tempfile() as trusted:
-        environ["TRUNKLINE_AGENT_CA_FILE"] = trusted
+    with authority.cert_pem.tempfile() as trusted, tempfile.TemporaryDirectory(dir=SHM if SHM.is_dir() else None) as audio:
+        environ |= {"TRUNKLINE_AGENT_CA_FILE": trusted, "TRUNKLINE_RELAY_AUDIO_DIR": audio}
         with stack:
             certificate = stack.run / "agent.pem"
             authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(certificate))
