@@ -25,12 +25,14 @@ from controller.relay.texts import json_values
 from controller.relay.uplink import Uplink
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(), lambda v: st.lists(v) | st.dictionaries(st.text(), v)
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda v: st.lists(v, max_size=4) | st.dictionaries(st.text(), v, max_size=4),
+    max_leaves=8,
 )
 
 
 @settings(deadline=None)
-@given(st.lists(st.dictionaries(st.text(), JSON), max_size=5), st.sampled_from(["", " ", "\n"]))
+@given(st.lists(st.dictionaries(st.text(), JSON, max_size=4), max_size=5), st.sampled_from(["", " ", "\n"]))
 def test_texts_that_came_as_one_frame_are_told_apart(values: list[object], between: str) -> None:
     assert json_values(between.join(map(json.dumps, values))) == values
 
