@@ -286,6 +286,14 @@ def test_a_server_that_only_drips_does_not_outlive_the_deadline() -> None:
                 client.limits()
 
 
+def test_an_api_that_is_not_there_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        base = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    with Client(base, "tl_x", timeout_s=0.3) as client, pytest.raises(DeadlineExceeded) as late:
+        client.limits()
+    assert f"nobody answers at {base}: is the API up there?" in str(late.value)
+
+
 def test_a_key_is_not_sent_in_the_clear() -> None:
     for base in ("http://calls.example.com", "ftp://127.0.0.1", "https://user@example.com", "https://example.com/?a=1", "x"):
         with pytest.raises(ValueError):
