@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+import re
 from collections.abc import Sequence
 
 import pytest
@@ -280,3 +281,13 @@ def test_a_setting_that_is_written_wrongly_is_found() -> None:
     assert environment.judge_names(well) == []
     odd = environment.judge_names([*well, "TRUNKLINE_WEBPORT", "TRUNKLINE_ESL_PASWORD"])
     assert bad(odd) == [("warn", "sets TRUNKLINE_ESL_PASWORD, TRUNKLINE_WEBPORT, which nothing reads")]
+
+
+def test_whatever_a_program_of_ours_reads_is_known() -> None:
+    root = pathlib.Path(__file__).parents[2]
+    rooms = ("agents", "budget", "calls", "controller", "jobs", "lab", "objects", "store", "trunkline", "web")
+    files = [path for room in rooms for path in (root / room).rglob("*.py")]
+    files += [*root.glob("*.py"), *root.glob("Procfile*")]
+    named = {name for path in files for name in re.findall(r"(?<![A-Z_])TRUNKLINE_[A-Z0-9_]+", path.read_text())}
+    assert len(named) > 20
+    assert environment.judge_names(named) == []
