@@ -412,13 +412,20 @@ def process_name(role: str) -> str:
     return f"{role}@{socket.gethostname()}"
 
 
+def environment_name(name: str) -> str:
+    """By which variable the setting ``name`` is given; ``name`` itself where there is no such setting."""
+    field = Settings.model_fields.get(name)
+    if field is None:
+        return name
+    alias = field.validation_alias
+    return str(alias.choices[0]) if isinstance(alias, AliasChoices) else f"TRUNKLINE_{name.upper()}"
+
+
 def table() -> str:
     """The settings as a Markdown table: environment name, default, meaning with unit."""
     rows = ["| environment | default | meaning |", "|---|---|---|"]
     for name, field in Settings.model_fields.items():
-        alias = field.validation_alias
-        env = alias.choices[0] if isinstance(alias, AliasChoices) else f"TRUNKLINE_{name.upper()}"
-        rows.append(f"| `{env}` | `{field.default!r}` | {field.description} |")
+        rows.append(f"| `{environment_name(name)}` | `{field.default!r}` | {field.description} |")
     return "\n".join(rows)
 
 

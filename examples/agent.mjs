@@ -1,6 +1,6 @@
 // A voice agent for Trunkline in one file: greets, repeats what it hears, is interrupted by 0, hangs up at 9.
 //
-//   npm install ws
+//   npm install ws          (Node 18 or newer; in this directory or above it)
 //   TRUNKLINE_AGENT_SECRET=agsec_... node examples/agent.mjs 8766
 //
 // Without the secret it lets in anybody. The protocol: docs/agent-protocol.md; the token: docs/agent-token.md.
@@ -60,4 +60,4 @@ server.on("upgrade", (request, socket, head) => {
   if (!welcome(request.headers)) return socket.end("HTTP/1.1 401 Unauthorized\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
   sockets.handleUpgrade(request, socket, head, talk);
 });
-server.listen(Number(process.argv[2] ?? 8766), "127.0.0.1");
+server.listen(Number(process.argv[2] ?? 8766), "127.0.0.1", () => console.log(`listening on ws://127.0.0.1:${server.address().port}/`));

@@ -54,7 +54,7 @@ async def talk(socket) -> None:
             continue
         event = json.loads(message)
         if event["event"] == "start":
-            print("call", event["call"]["id"], "variables", event["call"]["variables"])
+            print("call", event["call"]["id"], "variables", event["call"]["variables"], flush=True)
             await socket.send(json.dumps({"event": "ready"}))
             if not event["resumed"]:
                 await socket.send(GREETING)  # played when somebody picks up
@@ -63,12 +63,13 @@ async def talk(socket) -> None:
         elif event["event"] == "dtmf" and event["digit"] == "9":
             await socket.send(json.dumps({"event": "hangup", "after_playback": True}))
         elif event["event"] in ("error", "stop"):
-            print(event)
+            print(event, flush=True)
 
 
 async def main(port: int) -> None:
     """Until it is interrupted."""
     async with serve(talk, "127.0.0.1", port, process_request=check, subprotocols=["trunkline.agent.v1"]) as server:
+        print(f"listening on ws://127.0.0.1:{port}/", flush=True)
         await server.serve_forever()
 
 

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 from flask import Request
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from web.problems import FieldError, Problem, invalid
+from web.problems import NOT_JSON, FieldError, Problem, invalid
 from web.runtime import runtime
 
 #: Levels of nesting, the body itself being the first.
@@ -45,7 +45,7 @@ def read_json(request: Request, most: int | None = None) -> Any:
 def read_text(request: Request, most: int) -> str:
     """The body as text. Raises as :func:`read_json` does, 413 over ``most`` bytes."""
     if request.mimetype != "application/json" or request.headers.get("Content-Encoding", "identity") != "identity":
-        raise Problem(415, "unsupported_media_type", "Send the body as application/json, uncompressed.")
+        raise Problem(415, "unsupported_media_type", NOT_JSON)
     request.max_content_length = most + 1  # what Content-Length says is refused before it is read
     data = request.get_data()
     if len(data) > most:

@@ -22,6 +22,8 @@ MEDIA_TYPE = "application/problem+json"
 #: Headers of werkzeug's own refusals that must survive the change of shape.
 _KEPT_HEADERS = ("Allow", "Retry-After", "Content-Range")
 
+#: Of a body that does not say that it is JSON, or is packed.
+NOT_JSON = "Send the body as JSON, uncompressed, and say so: 'Content-Type: application/json'."
 #: Code and sentence of the refusals that come from the framework, by HTTP status.
 _BY_STATUS: dict[int, tuple[str, str]] = {
     400: ("bad_request", "The request could not be read."),
@@ -30,7 +32,7 @@ _BY_STATUS: dict[int, tuple[str, str]] = {
     408: ("request_timeout", "The request did not arrive in time."),
     413: ("body_too_large", "The request body is too large."),
     414: ("uri_too_long", "The address is too long."),
-    415: ("unsupported_media_type", "Send the body as application/json, uncompressed."),
+    415: ("unsupported_media_type", NOT_JSON),
     416: ("range_not_satisfiable", "The file has no such part; ask for it without Range."),
     417: ("expectation_failed", "The Expect header asks for something other than 100-continue; leave it out."),
     431: ("headers_too_large", "There are too many headers, or one is too long."),
@@ -129,7 +131,7 @@ def from_http_exception(error: HTTPException) -> Problem:
     headers = {name: value for name, value in error.get_headers() if name in _KEPT_HEADERS}
     problem = by_status(status, headers)
     if status == 405 and "Allow" in headers:
-        problem.detail = f"This address does not take that method, only {headers['Allow']}."
+        problem.detail = f"This address does not take that method, only {', '.join(sorted(headers['Allow'].split(', ')))}."
     return problem
 
 

@@ -143,7 +143,8 @@ def test_a_wrong_command_line_names_the_option(trunkline: Run, arguments: tuple[
     ("environ", "complaint"),
     [
         ({"DATABASE_URL": "postgresql://127.0.0.1:1/none"}, "trunkline: DATABASE_URL: no connection to Postgres"),
-        ({"TRUNKLINE_WEB_PORT": "99999"}, "trunkline: web_port: Input should be less than or equal to 65535"),
+        ({"TRUNKLINE_WEB_PORT": "99999"}, "trunkline: TRUNKLINE_WEB_PORT: Input should be less than or equal to 65535"),
+        ({"DATABASE_URL": "mysql://localhost/calls"}, 'trunkline: DATABASE_URL: missing "=" after "mysql:'),
     ],
 )
 def test_a_bad_setting_is_one_line(trunkline: Run, environ: dict[str, str], complaint: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+import re
 from collections.abc import Sequence
 
 import pytest
@@ -14,7 +15,7 @@ from store import checkup
 from store.carriers import Endpoint
 from store.tenancy import Guard
 from store.test_lab import Laboratory
-from trunkline.doctor import agents, machine, servers, switch, tenancy, test_keys, trunks
+from trunkline.doctor import agents, environment, machine, servers, switch, tenancy, test_keys, trunks
 from trunkline.doctor.finding import Finding, Level
 from trunkline.doctor.visit import judge_switches
 
@@ -266,3 +267,27 @@ def test_a_tenant_without_rules_is_told_and_fails_where_its_calls_wait() -> None
     many = judge_tenants([(UUID(int=n), f"t{n}") for n in range(MOST + 3)], {})
     assert len(many) == MOST + 1
     assert many[-1].what.startswith("3 more")
+
+
+def test_a_setting_that_is_written_wrongly_is_found() -> None:
+    well = [
+        "TRUNKLINE_WEB_PORT",
+        "TRUNKLINE_SECRET_ACME",
+        "TRUNKLINE_API_KEY",
+        "TRUNKLINE_AGENT_LISTEN",
+        "PATH",
+        "FREESWITCH_X",
+    ]
+    assert environment.judge_names(well) == []
+    odd = environment.judge_names([*well, "TRUNKLINE_WEBPORT", "TRUNKLINE_ESL_PASWORD"])
+    assert bad(odd) == [("warn", "sets TRUNKLINE_ESL_PASWORD, TRUNKLINE_WEBPORT, which nothing reads")]
+
+
+def test_whatever_a_program_of_ours_reads_is_known() -> None:
+    root = pathlib.Path(__file__).parents[2]
+    rooms = ("agents", "budget", "calls", "controller", "jobs", "lab", "objects", "store", "trunkline", "web")
+    files = [path for room in rooms for path in (root / room).rglob("*.py")]
+    files += [*root.glob("*.py"), *root.glob("Procfile*")]
+    named = {name for path in files for name in re.findall(r"(?<![A-Z_])TRUNKLINE_[A-Z0-9_]+", path.read_text())}
+    assert len(named) > 20
+    assert environment.judge_names(named) == []

@@ -14,14 +14,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from calls.evidence import Evidence, Source, State
 from calls.ids import agent_ref
-from store import tenants
+from calls.retry import RetryRules
+from store import attempts, carriers, tenants
 from tests.store.threads import wait_for
 from tests.web.conftest import FROM, TO, World
 from tests.web.faultproxy import LOST, UNHEARD, Proxy, proxy_to
 from tests.web.served import Server
 from tests.web.test_runtime import Placed, attempts_of, token_of
 from trunkline.client import (
+    Action,
+    Call,
     CallRuntime,
     Client,
     Conflict,
@@ -184,6 +188,24 @@ def test_results_are_typed_and_nothing_is_lost(client: Client, wanted: dict[str,
     assert client.recordings(call.id) == []
 
 
+def test_what_is_asked_of_a_call_is_the_action_or_the_call(client: Client, world: World, wanted: dict[str, Any]) -> None:
+    call = client.place_call(**wanted)
+    carrier = carriers.put_carrier(world.database, name="lab", max_channels=5, cps=5)
+    carriers.put_endpoint(world.database, carrier_id=carrier.id, gateway="lab", address="127.0.0.1:5060")
+    (attempt,) = attempts_of(world.database, call.id)
+    attempts.claim(world.database, attempt, fence=1, epoch=0, switch="fs1", carrier_id=carrier.id, pdd_s=25)
+    now = datetime.now(UTC)
+    seen = Evidence(attempt, "core:answer", Source.EVENT, State.IN_PROGRESS, now)
+    attempts.apply_evidence(world.database, [seen], rules=RetryRules(), timers=attempts.FixedTimers(25, 5.0, 30.0), now=now)
+    pressed = client.act(call.id, "dtmf", {"digits": "12#"})
+    assert isinstance(pressed, Action)
+    assert (pressed.type, pressed.status, pressed.leg_call_id) == ("dtmf", "requested", None)
+    assert [action.id for action in client.actions(call.id)] == [pressed.id]
+    hung_up = client.act(call.id, "hangup")
+    assert isinstance(hung_up, Call)
+    assert hung_up.id == call.id
+
+
 def test_refusals_are_typed_by_their_code(client: Client, proxy: Proxy, wanted: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequest) as invalid:
         client.place_call(**{**wanted, "to": "030 123"}, ring_timeout_s=1)
@@ -262,6 +284,14 @@ def test_a_server_that_only_drips_does_not_outlive_the_deadline() -> None:
         with Client(f"http://127.0.0.1:{listener.getsockname()[1]}", "tl_x", timeout_s=0.5) as client:
             with pytest.raises(DeadlineExceeded):
                 client.limits()
+
+
+def test_an_api_that_is_not_there_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        base = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    with Client(base, "tl_x", timeout_s=0.3) as client, pytest.raises(DeadlineExceeded) as late:
+        client.limits()
+    assert f"nobody answers at {base}: is the API up there?" in str(late.value)
 
 
 def test_a_key_is_not_sent_in_the_clear() -> None:

@@ -39,7 +39,9 @@ def environment(
     (carrier,) = carriers.list_limits(world.database)
     carriers.put_route(world.database, name="america", prefixes=["1"], carriers=[carrier.id])
     server = Server(
-        {"DATABASE_URL": postgres_url, "REDIS_URL": redis_database[0]}, tmp_path_factory.mktemp("web") / "web.log"
+        # As in the demo, agents may be on this machine.
+        {"DATABASE_URL": postgres_url, "REDIS_URL": redis_database[0], "TRUNKLINE_AGENT_ALLOW_PRIVATE": "true"},
+        tmp_path_factory.mktemp("web") / "web.log",
     )
     server.await_alive()
     over = threading.Event()

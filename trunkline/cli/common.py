@@ -16,7 +16,7 @@ import psycopg
 import pydantic
 import redis
 
-from settings import get_settings
+from settings import Settings, environment_name, get_settings
 from store.migrate import MigrationError
 from store.pool import Database, open_database
 from trunkline.guests import GuestRefused
@@ -55,9 +55,11 @@ EXPECTED = (
 def explain(error: Exception) -> str:
     """One line for the user; of a log's tail every line."""
     if isinstance(error, pydantic.ValidationError):
-        return "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+        return "; ".join(f"{_named(error.title, item['loc'])}: {item['msg']}" for item in error.errors())
     if isinstance(error, psycopg.OperationalError):
         return f"DATABASE_URL: no connection to Postgres: {' '.join(str(error).split())}"
+    if isinstance(error, psycopg.ProgrammingError) and error.sqlstate is None:  # not asked yet: the address is none
+        return f"DATABASE_URL: {' '.join(str(error).split())}"
     if isinstance(error, psycopg.errors.UndefinedTable):
         return "the database has no tables yet: run 'trunkline migrate'"
     if isinstance(error, psycopg.errors.UndefinedColumn):
@@ -67,6 +69,12 @@ def explain(error: Exception) -> str:
     if isinstance(error, (ProcessFailed, ServerFailed)):
         return str(error)
     return " ".join(str(error).split())
+
+
+def _named(title: str, where: Sequence[int | str]) -> str:
+    """Where the fault is; of a setting the environment's name."""
+    name = ".".join(map(str, where))
+    return environment_name(name) if title == Settings.__name__ else name
 
 
 class Group(click.Group):

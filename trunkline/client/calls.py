@@ -192,14 +192,19 @@ class Client:
 
     def hang_up(self, call_id: str, *, idempotency_key: str | None = None) -> Call:
         """Hang up, or cancel what is queued; the call as it is then. Asking again changes nothing."""
-        return self.act(call_id, "hangup", idempotency_key=idempotency_key)
+        return Call.of(self._act(call_id, "hangup", None, idempotency_key))
 
     def act(
         self, call_id: str, action: str, body: Mapping[str, Any] | None = None, *, idempotency_key: str | None = None
-    ) -> Call:
-        """Any action of a call (``hangup``, ``pause_recording``, ...), once."""
+    ) -> Call | Action:
+        """Any action of a call, once. ``dtmf``, ``play`` and ``transfer`` give the action, the others the call."""
+        told = self._act(call_id, action, body, idempotency_key)
+        return Action.of(told) if "type" in told else Call.of(told)
+
+    def _act(self, call_id: str, action: str, body: Mapping[str, Any] | None, key: str | None) -> Mapping[str, Any]:
         path = f"/v1/calls/{_part(call_id)}/actions/{_part(action)}"
-        return Call.of(self.request("POST", path, body=body, idempotency_key=idempotency_key or str(uuid4())).body)
+        told: Mapping[str, Any] = self.request("POST", path, body=body, idempotency_key=key or str(uuid4())).body
+        return told
 
     def wait_for_end(self, call_id: str, *, timeout_s: float = 600.0) -> Call:
         """The call once its status is final. Raises ``DeadlineExceeded`` when it is not after ``timeout_s``.

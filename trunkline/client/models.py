@@ -135,6 +135,7 @@ class Action(Model):
     requested_by: str
     status: str
     result: str | None
+    leg_call_id: str | None
     created_at: datetime
     done_at: datetime | None
 

@@ -120,7 +120,8 @@ class Transport:
                     raise Unreachable(f"{method} {path}: {error}") from error
                 if not again and not isinstance(error, (NewConnectionError, ConnectTimeoutError)):
                     raise Unreachable(f"{method} {path} may have been carried out: {error}") from error
-                why = error
+                nobody = isinstance(error, NewConnectionError)
+                why = f"nobody answers at {self._base}: is the API up there? {error}" if nobody else error
             else:
                 if isinstance(answer, Answer):
                     return answer

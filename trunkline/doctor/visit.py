@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -17,7 +18,19 @@ from store import backlog, carriers, checkup, outbound, test_lab
 from store.carriers import Endpoint
 from store.migrate import pending
 from store.pool import Database
-from trunkline.doctor import agents, machine, recordings, rules, servers, speech, switch, tenancy, test_keys, trunks
+from trunkline.doctor import (
+    agents,
+    environment,
+    machine,
+    recordings,
+    rules,
+    servers,
+    speech,
+    switch,
+    tenancy,
+    test_keys,
+    trunks,
+)
 from trunkline.doctor.finding import Finding, fail, ok, warn
 from trunkline.switch_line import PasswordRefused, SwitchLine, SwitchSilent
 
@@ -28,7 +41,7 @@ SEEN_S = 25.0
 
 def examine(settings: Settings, db: Database | None, redis: Redis, away: str = "") -> list[Finding]:
     """``db`` None: Postgres is away, as ``away`` says; then what depends on its rows is not looked at."""
-    found: list[Finding] = []
+    found = environment.judge_names(os.environ)
     if db is None:
         found.append(fail("Postgres", f"does not answer: {away}", "start it; DATABASE_URL names it"))
     else:
