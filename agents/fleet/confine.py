@@ -7,14 +7,19 @@ Linux lets processes of one user read each other's memory, environment and files
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import os
 import pwd
-from pathlib import Path
+import socket
+import struct
+import sys
 
-_SET_DUMPABLE, _CAPBSET_DROP, _SET_NO_NEW_PRIVS, _CAP_AMBIENT, _CLEAR_ALL = 4, 24, 38, 47, 4
+_SET_DUMPABLE, _SET_NO_NEW_PRIVS, _CAP_AMBIENT, _CLEAR_ALL = 4, 38, 47, 4
 #: capset(2): the version whose sets are of 64 bits, in two halves.
 _CAPABILITIES = 0x20080522
+#: struct ucred: process, user, group.
+_CREDENTIALS = struct.Struct("3i")
 
 
 def keep_to_itself() -> None:
@@ -25,8 +30,8 @@ def keep_to_itself() -> None:
 
 
 def give_up(user: str = "") -> None:
-    """Before the agent's code is loaded: be ``user`` from now on (only root can; "": who we are), with no capability, and
-    with none to be had from a program with the set-user-ID bit.
+    """Before the agent's code is loaded: be ``user`` from now on (only root can; "": who we are), on Linux with no
+    capability of root's, and with none to be had from any program that is started.
 
     Raises ``OSError``, also ``PermissionError``, and ``ValueError`` for a user that there is not.
     """
@@ -36,13 +41,23 @@ def give_up(user: str = "") -> None:
         os.setgid(entry.pw_gid)
         os.setuid(entry.pw_uid)
         os.environ.update(HOME=entry.pw_dir, USER=user, LOGNAME=user)
-    _prctl(_SET_NO_NEW_PRIVS, 1)
+    if sys.platform != "linux":
+        return
+    _prctl(_SET_NO_NEW_PRIVS, 1)  # with it a program that is started has no capability that we have not, not even root's
     if os.geteuid() == 0:
-        for capability in range(_last_capability() + 1):
-            _prctl(_CAPBSET_DROP, capability)
         _prctl(_CAP_AMBIENT, _CLEAR_ALL)
         header = (ctypes.c_uint32 * 2)(_CAPABILITIES, 0)
         _check(_libc().capset(header, (ctypes.c_uint32 * 6)()))
+
+
+def peer_of(writer: asyncio.StreamWriter) -> int:
+    """The process at the other end of a Unix socket, as the kernel knows it: who speaks there may say it is another, which
+    is then killed. 0 where the system does not tell.
+    """
+    if not hasattr(socket, "SO_PEERCRED"):
+        return 0
+    told = writer.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    return int(_CREDENTIALS.unpack(told)[0])
 
 
 def uid_of(user: str) -> int:
@@ -51,10 +66,6 @@ def uid_of(user: str) -> int:
         return pwd.getpwnam(user).pw_uid
     except KeyError:
         raise ValueError(f"--user {user}: there is no such user here") from None
-
-
-def _last_capability() -> int:
-    return int(Path("/proc/sys/kernel/cap_last_cap").read_text())
 
 
 def _libc() -> ctypes.CDLL:

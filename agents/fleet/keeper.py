@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from agents.fleet.confine import uid_of
+from agents.fleet.confine import peer_of, uid_of
 from agents.fleet.gate import Gate
 from agents.fleet.herald import Herald, Unheard
 from agents.fleet.origin import Origin
@@ -121,11 +121,11 @@ class Keeper:
         seat: Seat | None = None
         try:
             hello = json.loads(await reader.readline() or b"{}")
-            seat = next((one for one in self.seats if one.worker == hello.get("worker")), None)
+            seat = next((one for one in self.seats if one.worker == hello.get("worker") and not one.up), None)
             if seat is None:
                 return
             loop, host = asyncio.get_running_loop(), self._plan.advertise
-            seat.pid, seat.heard_at, seat.writer = hello["pid"], loop.time(), writer
+            seat.pid, seat.heard_at, seat.writer = peer_of(writer) or hello["pid"], loop.time(), writer
             seat.url = f"ws://{f'[{host}]' if ':' in host else host}:{hello['port']}/"
             self._news.set()
             while line := await reader.readline():

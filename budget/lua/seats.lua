@@ -63,7 +63,8 @@ for i = 4, #ARGV, 7 do
       unseat(of, at) -- the worker freed it, or is another one: the call it had is over
       state = 'away'
     end
-    if attempt ~= '' and used_elsewhere(ARGV[i + 5], worker) then
+    local known = state == 'busy' and of == attempt and v[2] == worker -- said before
+    if attempt ~= '' and not known and used_elsewhere(ARGV[i + 5], worker) then
       if of == attempt and state == 'busy' then
         unseat(of, at)
       end

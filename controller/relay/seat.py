@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TypeVar
 from uuid import UUID
 
@@ -53,7 +54,8 @@ class Seats:
             except RedisError as error:
                 log.warning("attempt %s: its seats, Redis is not told: %s", attempt, error)
 
-        self._threads.submit(tell)
+        with suppress(RuntimeError):  # closed: the relay stops
+            self._threads.submit(tell)
 
     def close(self) -> None:
         """Give the threads back."""

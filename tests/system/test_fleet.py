@@ -1,4 +1,6 @@
-"""Calls over fewer seats than calls: nobody answered without an agent, no seat given twice, none leaked."""
+"""Calls over fewer seats than calls: nobody answered without an agent, no seat given twice, none leaked; callers have those
+that are kept for them.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +19,11 @@ from budget.replies import text
 from budget.scripts import PREFIX
 from budget.seats import PoolNow, pools
 from calls.ids import agent_ref, parse_ref
-from store import agent_pools, agents
+from store import agent_pools, agents, numbers
 from tests.fleet.house import pid_listening
+from tests.system.callers import Callers
 from tests.system.house import House
+from tests.system.test_inbound import end_of, told
 from trunkline.children import wait_until
 from trunkline.stack import Stack
 
@@ -28,6 +32,8 @@ pytestmark = pytest.mark.system
 SEATS = 3
 #: Answers, says nothing, never hangs up.
 SILENT = "0122"
+#: Whom people call, and who does.
+DID, CALLER = "+498911122931", "+4930123456"
 
 
 @pytest.fixture(scope="module")
@@ -203,3 +209,51 @@ def test_a_call_is_handed_on_within_the_fleet(stack: Stack, connection: redis.Re
     house.wait_free(SEATS)
     house.wait_nothing_held()
     assert connection.hlen(f"{PREFIX}next") == 0
+
+
+@pytest.fixture(scope="module")
+def callers(stack: Stack) -> Iterator[Callers]:
+    host, _, port = stack.places[0].sip.rpartition(":")
+    with Callers((host, int(port)), simulated=True, log=stack.run / "fleet-callers.jsonl") as callers:
+        yield callers
+
+
+def keep(house: Desk, count: int) -> None:
+    """So many seats are for callers; the budget knows."""
+    agent_pools.update(house.stack.db, "desk", inbound_reserved=count)
+    key, wanted = f"{PREFIX}s:seats:desk", str(count).encode() if count else b""
+    wait_until("the reserve", lambda: (house.redis.hget(key, "reserved") or b"") == wanted, timeout_s=20)
+
+
+def test_callers_have_their_seats_and_what_is_dialed_waits(stack: Stack, connection: redis.Redis, callers: Callers) -> None:
+    house = Desk(stack, connection, "delta")
+    numbers.put(stack.db, number=DID, tenant_id=house.account.id, agent_id=parse_ref("agent", house.agent))
+    start(stack)
+    house.wait_free(SEATS)
+    keep(house, SEATS)
+    dialed = house.call(0.2)
+    blocked = f"/v1/calls/{dialed}/queue"
+    wait_until("it waits for a seat", lambda: "seats" in str(house.api.get(blocked).body["blocked_by"]), timeout_s=30)
+    placed = [callers.call(DID, CALLER) for _ in range(SEATS)]
+    for one in placed:
+        callers.wait_status(one, 200)
+    calls = [told(house, one) for one in placed]
+    assert {call["direction"] for call in calls} == {"inbound"}
+    assert {house.wait_seated(call["id"]) for call in calls} == {f"desk/h1-{i}" for i in range(SEATS)}
+    house.wait_free(0)
+    late = callers.call(DID, CALLER)  # nobody is left who could talk with it
+    callers.wait_ended(late)
+    assert late.statuses == [100, 503]
+    house.wait_ended([told(house, late)["id"]])
+    assert end_of(told(house, late)) == ("failed", "house_full", "platform", 503)
+    assert house.see(dialed)["status"] == "queued"
+    for one in placed:
+        callers.hang_up(one)
+    house.wait_ended([call["id"] for call in calls])
+    assert {end_of(told(house, one)) for one in placed} == {("completed", "hangup", "caller", 200)}
+    house.wait_free(SEATS)
+    assert house.see(dialed)["status"] == "queued", "what is kept is kept, though nobody calls"
+    keep(house, 0)
+    assert house.wait(dialed, "completed")["hangup_by"] == "agent"
+    house.wait_free(SEATS)
+    house.wait_nothing_held()

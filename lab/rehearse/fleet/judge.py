@@ -62,11 +62,15 @@ class Judge:
             if state != "free" and name in free:
                 self.bad("a seat was to be had and not free", name)
 
-    def close(self, seats: int) -> None:
-        """Everybody is heard of, every call over: each seat is free."""
+    def all_free(self, seats: int) -> bool:
+        """So many seats are heard of, and nobody has one, or is owed one."""
         found = next((one for one in pools(self._wire) if one.name == POOL), None)
-        if found is None or found[1:] != (seats, seats, 0, 0, 0):
-            self.bad("a seat was not given back", found)
+        return found is not None and found[1:] == (seats, seats, 0, 0, 0)
+
+    def close(self, seats: int) -> None:
+        """Every call is over: each seat is free."""
+        if not self.all_free(seats):
+            self.bad("a seat was not given back", pools(self._wire))
         left = self._wire.ask(
             ("HLEN", f"{PREFIX}seated"), ("HMGET", f"{PREFIX}held", f"seats:{POOL}", f"seats:{POOL}:at_answer")
         )

@@ -21,8 +21,8 @@ from lab.rehearse.run import Progress, World
 from lab.rehearse.upheaval import Upheaval
 from settings import Settings
 
-#: us; after the last call's end: silent keepers are there again, and heard of.
-SETTLE_US = 15 * SECOND
+#: us; after the last end: silent keepers are there again, and heard of. A word that is lost makes one silent for less.
+SETTLE_US, SILENT_US = 15 * SECOND, 5 * SECOND
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,9 @@ class FleetWorld(World):
 
     def told(self, report: Report) -> FleetReport:
         """What the run has come to, judged."""
-        seats = self._staff.hosts * self._staff.seats
+        seats, until = self._staff.hosts * self._staff.seats, self.clock.now + SILENT_US
+        while not self.judge.all_free(seats) and self.clock.now < until:
+            self.clock.step()
         self.judge.close(seats)
         waits = sorted(self.judge.waits) or [0]
         return FleetReport(
