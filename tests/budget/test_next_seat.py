@@ -166,7 +166,10 @@ def test_one_that_cannot_be_reached_is_exchanged(virtual: VirtualBench) -> None:
 
 def test_a_token_brings_its_call_to_one_worker(virtual: VirtualBench) -> None:
     """Whoever comes with it to another one has copied it."""
-    grant = talking(virtual)
+    virtual.carrier()
+    says(virtual, DESK, 1)
+    virtual.fill(virtual.lane(more=f".f-{DESK}"), 1)
+    grant = virtual.take()
 
     def said(pool: str, worker: str, token: str) -> Stands:
         one = Said(pool, f"{pool}-0", worker, "ws://x:1/", grant.attempt_id, token=token)
