@@ -179,12 +179,13 @@ def read_seats(redis: Redis, names: Sequence[str], now_us: int) -> dict[str, tup
             ("SCARD", f"{PREFIX}owed:seats:{pool}:at_answer"),
             ("HMGET", f"{PREFIX}s:seats:{pool}", "reserved", "per_seat"),
             ("HGET", f"{PREFIX}held", f"in:seats:{pool}"),
+            ("SCARD", f"{PREFIX}left:{pool}"),
         ]
     replies = ask(redis, commands)
     found = {}
     for i, name in enumerate(names):
-        free, there, owed, dialed, (reserved, per_seat), inbound = replies[6 * i : 6 * i + 6]
-        kept = max(0, (number(reserved or None) or 0) - int(inbound or 0))
+        free, there, owed, dialed, (reserved, per_seat), inbound, left = replies[7 * i : 7 * i + 7]
+        kept = max(0, (number(reserved or None) or 0) - (int(inbound or 0) - left))
         if name.endswith(":at_answer"):
             most = math.floor(max(0, free - owed - kept) * float(per_seat or 1))
             found[name] = (there - free + dialed, there - free + most, 0)

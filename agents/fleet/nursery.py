@@ -24,6 +24,9 @@ def main() -> int:
     try:
         give_up(sys.argv[2])
         agent = load(sys.argv[1])
+        prepare = getattr(sys.modules[sys.argv[1].partition(":")[0]], "prepare", None)
+        if prepare is not None:
+            prepare()
     except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2

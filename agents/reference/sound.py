@@ -10,6 +10,7 @@ import logging
 import math
 import shutil
 import struct
+import subprocess
 import sys
 from array import array
 from functools import lru_cache
@@ -98,6 +99,19 @@ def speech_in(wave: bytes) -> bytes:
             return to_bytes(resample(from_bytes(wave[at : at + size]), rate))
         at += size + size % 2
     raise ValueError("no format or no data")
+
+
+def speak_ahead(text: str) -> None:
+    """:func:`speak` for a process that others are divided from: what it has spoken they need not speak again."""
+    program = shutil.which("espeak-ng")
+    if program is None or text in _spoken:
+        return
+    command = [program, "--stdin", "--stdout"]
+    try:
+        done = subprocess.run(command, input=text.encode(), capture_output=True, timeout=_SPEAK_S, check=False)
+        _spoken[text] = speech_in(done.stdout)
+    except (OSError, subprocess.TimeoutExpired, ValueError) as error:
+        log.warning("espeak-ng: %s", error)
 
 
 async def speak(text: str) -> bytes | None:

@@ -15,13 +15,14 @@ from websockets.exceptions import ConnectionClosed
 from agents.reference.hearing import Hearing, Speaking
 from agents.reference.report import Report
 from agents.reference.runtime import Runtime, runtime_of
-from agents.reference.sound import chime, speak, tone
+from agents.reference.sound import chime, speak, speak_ahead, tone
 from logs import mask
 
 log = logging.getLogger(__name__)
 
 _PIECE = 6400  # bytes in one message: 400 ms
 _GOODBYE = tone(330.0, 200)
+_HELLO = "Hello. This is Trunkline. I repeat what you say."
 _MOST_S = 3600.0
 
 
@@ -107,7 +108,7 @@ class Talk:
             self._words = f"(tone of {hz:g} Hz)"
         else:
             words = variables.get("greeting")
-            self._words = words if isinstance(words, str) and words else "Hello. This is Trunkline. I repeat what you say."
+            self._words = words if isinstance(words, str) and words else _HELLO
             self._greeting = await speak(self._words[:500]) or chime()
         # The greeting goes out before the answer: the relay holds it, so the callee hears it at once.
         await self._send({"event": "ready"})
@@ -170,6 +171,11 @@ class Talk:
 
     async def _send(self, message: dict[str, Any]) -> None:
         await self._socket.send(json.dumps(message))
+
+
+def prepare() -> None:
+    """Once, before workers are divided (agents/fleet/nursery.py): each of them has one call, and would speak it for that."""
+    speak_ahead(_HELLO)
 
 
 async def answer(socket: ServerConnection) -> None:

@@ -74,6 +74,7 @@ local function leave_pool(lease, scope, id)
   free(scope, id)
   count_inbound(lease.lane, { scope }, '-1')
   call('SREM', P .. 'owed:' .. scope, id)
+  call('SREM', P .. 'left:' .. string.match(scope, '^seats:([^:]+)'), id)
   wake_seats(string.match(scope, '^seats:([^:]+)'))
 end
 

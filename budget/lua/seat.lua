@@ -7,13 +7,15 @@
 
 -- A pool's seats as a scope: how many more calls it takes. `seats:<pool>` has one for each call from the permit on;
 -- in `seats:<pool>:at_answer` calls are dialed without one, `per_seat` of them for each that is free. Whoever counts in it and has
--- no seat is in `owed`. Of the free ones `reserved` are for calls that come in, but for those that such calls have.
+-- no seat is in `owed`. Of the free ones `reserved` are for calls that come in, but for those that such calls have: all of them that
+-- count, but those in `left`, whose worker is over before they are.
 local function count_seats(s, now, inbound)
   local pool, later = string.match(s.name, '^seats:([^:]+)(.*)$')
   local conf = call('HMGET', scope_key('seats:' .. pool), 'reserved', 'per_seat')
   local left = call('ZCOUNT', P .. 'free:' .. pool, '(' .. whole(now), '+inf') - call('SCARD', P .. 'owed:seats:' .. pool)
   if not inbound and conf[1] and conf[1] ~= '' then
-    left = left - math.max(0, conf[1] - (call('HGET', P .. 'held', 'in:seats:' .. pool) or 0))
+    local theirs = (call('HGET', P .. 'held', 'in:seats:' .. pool) or 0) - call('SCARD', P .. 'left:' .. pool)
+    left = left - math.max(0, conf[1] - theirs)
   end
   if later ~= '' then
     left = math.floor(math.max(0, left) * (tonumber(conf[2] or '') or 1)) - call('SCARD', P .. 'owed:' .. s.name)
@@ -72,6 +74,7 @@ local function moves_to(id, at, now)
     end
   end
   call('HSET', P .. 'seated', id, at)
+  call('SREM', P .. 'left:' .. string.match(at, '^[^/]+'), id)
   return true
 end
 
@@ -86,6 +89,7 @@ local function seat_for(pool, id, now, book)
   call('ZREM', free, name)
   call('HSET', P .. 'seat:' .. at, 'state', 'held', 'attempt', id)
   call('HSET', P .. (book or 'seated'), id, at)
+  call('SREM', P .. 'left:' .. pool, id)
   return at
 end
 
@@ -110,8 +114,10 @@ end
 
 -- The lease is over. What its worker has taken over is the worker's to free.
 local function give_seat_back(scope, id, now)
+  local pool = string.match(scope, '^seats:([^:]+)')
   call('SREM', P .. 'owed:' .. scope, id)
+  call('SREM', P .. 'left:' .. pool, id)
   give_up('seated', id, now)
   give_up('next', id, now)
-  wake_seats(string.match(scope, '^seats:([^:]+)'))
+  wake_seats(pool)
 end

@@ -19,6 +19,15 @@ local function used_elsewhere(token, worker)
   return not call('SET', key, worker, 'NX', 'PX', TOKEN_MS) and call('GET', key) ~= worker
 end
 
+-- The worker of a call is over, and its lease may not be yet.
+local function let_go(id, at, pool)
+  local lease = call('HGET', P .. 'seated', id) == at and read_lease(id)
+  unseat(id, at)
+  if lease and string.find(lease.lane, INBOUND) then
+    call('SADD', P .. 'left:' .. pool, id)
+  end
+end
+
 if ARGV[3] ~= '' then
   local last = P .. 'said:' .. keeper
   if ARGV[3] + 0 < (call('GET', last) or 0) + 0 then
@@ -40,7 +49,9 @@ for i = 4, #ARGV, 7 do
   if v[1] and v[1] ~= keeper and v[5] + 0 > now then
     found[#found + 1], found[#found + 2] = 'taken', ''
   elseif word == 'gone' then
-    if of ~= '' then
+    if state == 'busy' and of ~= '' then
+      let_go(of, at, pool)
+    elseif of ~= '' then
       unseat(of, at)
       local lease = state == 'held' and read_lease(of)
       for _, scope in ipairs(lease and lease.scopes or {}) do
@@ -60,7 +71,7 @@ for i = 4, #ARGV, 7 do
     call('ZADD', P .. 'seats:' .. pool, whole(until_us), name)
     call('SADD', P .. 'pools', pool)
     if state == 'busy' and of ~= '' and attempt ~= of then
-      unseat(of, at) -- the worker freed it, or is another one: the call it had is over
+      let_go(of, at, pool) -- the worker freed it, or is another one: the call it had is over
       state = 'away'
     end
     local known = state == 'busy' and of == attempt and v[2] == worker -- said before

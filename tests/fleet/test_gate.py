@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from uuid import UUID
+from uuid import UUID, uuid4
 
+from calls.agent_token import sign
 from tests.fleet.house import Call, Fleet, refused, wait_for
+from trunkline.private import free_port
 
 Start, Caller = Callable[..., Fleet], Callable[[], Call]
 
@@ -41,6 +43,34 @@ def test_a_token_is_let_in_once_wherever(fleet: Start, call: Caller) -> None:
     assert house.seat(ours.seat)["attempt"] == str(ours.id)
     ours.end()
     second.end()
+
+
+def test_behind_a_proxy_the_agents_own_secrets_count(fleet: Start) -> None:
+    old, new, attempt, port = "agsec_" + "0f" * 32, "agsec_" + "e1" * 32, uuid4(), free_port()
+    house = fleet(
+        "--no-seats", "--port", str(port), workers=1, before=["env", f"TRUNKLINE_AGENT_SECRET={old},{new}"]
+    )  # fmt: skip
+    wait_for(lambda: "1 workers" in house.log.read_text(), "the keeper never began")
+
+    def token(secret: str) -> str:
+        about = {"agent": "agent_1", "call": "call_1", "attempt": str(attempt)}
+        return sign(secret, now=time.time(), token_id=uuid4().hex, **about)
+
+    url = f"ws://127.0.0.1:{port}/"
+    assert wait_for(lambda: status(url, attempt, token("agsec_" + "77" * 32)), "nobody listens") == 401
+    assert refused(url, attempt) == 401
+    for secret in (old, new):
+        wait_for(lambda secret=secret: status(url, attempt, token(secret)) == 101, "it is not let in")
+
+
+def status(url: str, attempt: UUID, token: str) -> int:
+    """0: nobody is there (yet)."""
+    try:
+        return refused(url, attempt, token)
+    except AssertionError:
+        return 101
+    except OSError:
+        return 0
 
 
 def test_a_pool_that_there_is_not_is_told(fleet: Start) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -45,6 +47,18 @@ def test_sighup_loads_the_new_version_and_keeps_the_old_one_where_it_cannot(
     wait_for(lambda: "every worker is a new one" in house.log.read_text(), "it never came to its end")
     house.await_free(1)
     assert what_answers(call) == "two"
+
+
+def test_what_is_dear_to_make_is_made_once(tmp_path: Path) -> None:
+    """Before any worker is asked for."""
+    program = tmp_path / "dear_bot.py"
+    program.write_text(BOT.format("one") + f'\n\ndef prepare():\n    open("{tmp_path}/made", "a").write("once")\n')
+    done = subprocess.run(
+        [sys.executable, "-m", "agents.fleet.nursery", "dear_bot:answer", ""], input=b"", cwd=ROOT, check=True,
+        capture_output=True, env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])},
+    )  # fmt: skip
+    assert done.stdout == b"ready\n"
+    assert (tmp_path / "made").read_text() == "once"
 
 
 def test_a_host_is_drained_and_the_others_take_the_calls(fleet: Start, call: Caller) -> None:

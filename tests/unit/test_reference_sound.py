@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from agents.reference import talk
 from agents.reference.sound import speak
 
 
@@ -31,6 +32,13 @@ def test_the_same_words_are_spoken_once(runs: Path) -> None:
     assert asyncio.run(speak("A greeting of this test.")) == first
     assert asyncio.run(speak("Another one.")) == first
     assert runs.read_text().splitlines() == ["A greeting of this test.", "Another one."]
+
+
+def test_what_workers_say_first_is_spoken_before_they_are_divided(runs: Path) -> None:
+    talk.prepare()
+    (words,) = runs.read_text().splitlines()
+    assert asyncio.run(speak(words)) == b"\x00\x10" * 800
+    assert runs.read_text().splitlines() == [words]
 
 
 def test_so_many_are_remembered_at_the_most(runs: Path) -> None:
