@@ -81,12 +81,13 @@ class Dispatcher:
             self.woken.clear()
             try:
                 more = self._claim()
+                # Before what is too much is written down: who is well does not wait for those who are not.
+                self._start()
                 crowded = self._hand_back()
             except psycopg.Error as error:
                 log.warning("dispatcher waits for Postgres", extra={"error": str(error)})
                 self.stop.wait(AWAY_S)
                 continue
-            self._start()
             if not more:
                 self.woken.wait(self._settings.webhook_interval_s)
             elif crowded:

@@ -188,9 +188,12 @@ def _params(one: Outcome, patience: timedelta) -> dict[str, object]:
 
 
 def hand_back(db: Database, when: Mapping[UUID, datetime], reason: str) -> None:
-    """They were claimed and not tried: not before the time of each again, and no try was used up."""
+    """They were claimed and not tried: not before the time of each again, and no try was used up. Where Postgres forgets
+    that in a crash they are due when their lease is over.
+    """
     params = {"ids": list(when), "next_at": list(when.values()), "reason": clean(reason)}
-    with db.connection() as conn:
+    with db.connection() as conn, conn.pipeline():
+        conn.execute(_SQL["unhurried"])
         conn.execute(_SQL["hand_back"], params)
 
 

@@ -16,9 +16,12 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from gevent.event import Event
 from psycopg.rows import dict_row
 from redis import Redis
 
+from jobs.dispatcher import Dispatcher
+from jobs.webhook_post import Answer
 from settings import Settings
 from store import calls, outbox, tenants
 from store.calls import NewCall
@@ -268,6 +271,35 @@ def test_one_that_hangs_does_not_stop_the_others(start: Start, lab: Api, world: 
         assert healthy.peak <= 2
         # Where everything goes through eight places in turn, the sixty would have to end first.
         assert len(hanging.requests) < 60
+
+
+def test_who_is_well_does_not_wait_until_what_is_too_much_for_another_is_written_down(
+    start: Start, lab: Api, world: World, order: Order, settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del start  # its fixture's quiet is wanted, and no process
+    for name in (*["hole"] * 9, "well"):
+        assert lab.post("/v1/calls", order(webhook_url=f"https://{name}.example/hook")).status_code == 202
+    sent, handed_back, waited = Event(), Event(), list[bool]()
+
+    def post(url: str, _: dict[str, str], __: bytes) -> Answer:
+        if "well" in url:
+            sent.set()
+        else:
+            handed_back.wait(20)
+        return Answer(200, None)
+
+    hand_back = outbox.hand_back
+
+    def later(*given: Any) -> None:
+        waited.append(sent.wait(20))
+        hand_back(*given)
+        handed_back.set()
+        dispatcher.stop.set()
+
+    monkeypatch.setattr("jobs.dispatcher.outbox.hand_back", later)
+    dispatcher = Dispatcher(world.database, post, settings(webhook_per_url=1))
+    dispatcher.run()
+    assert waited == [True]
 
 
 def test_killed_in_the_middle_it_is_delivered_again(start: Start, lab: Api, world: World, order: Order) -> None:
