@@ -59,6 +59,8 @@ class Downlink:
         #: Called once when the callee begins to hear the file that leads.
         self.on_lead: Callable[[float], None] | None = None
         self._lead: Path | None = None
+        self._lead_id: str | None = None
+        self._lead_out = self._lead_begun = False  # the switch has it; and has told that it plays it
         self._break_after = False  # what was cleared lies on the switch behind what others play
         self._settled_at: float | None = None  # when no other such file will begin any more
         self._broke_at: float | None = None
@@ -72,8 +74,10 @@ class Downlink:
         self._player.lead(seconds, name)
 
     def leads(self, playback: str) -> bool:
-        """Whether that playback (its id or path) is the file that leads, and is not over."""
-        return any(sent.number == 0 and playback in (key, str(sent.path)) for key, sent in self._sent.items())
+        """Whether that playback (its id or path) is the file that leads, also of one that was cleared before the switch told
+        that it begins: its path may be played again by others.
+        """
+        return self._lead_out and playback in (self._lead_id, str(self._lead))
 
     def open(self) -> None:
         """The callee answered: play."""
@@ -109,6 +113,7 @@ class Downlink:
         elif cleared.outstanding:
             self._break(self._clock())
         self._forget([sent.number for sent in self._sent.values()])
+        self._lead_out = self._lead_out and not self._lead_begun
         for name in cleared.marks:
             self._on_mark(name, False)
 
@@ -147,6 +152,10 @@ class Downlink:
     def started(self, playback: str, at: float) -> None:
         """The switch began to play ``playback`` (its Event-UUID or path) at ``at``."""
         if self.leads(playback):
+            self._lead_begun = True
+            if self._lead_id not in self._sent:
+                self._lead_out = False
+                return
             hear, self.on_lead = self.on_lead, None
         elif any(playback in (key, str(s.path)) for key, s in self._sent.items()):
             hear, self._on_sound = self._on_sound, None
@@ -159,8 +168,10 @@ class Downlink:
         """The switch is through with ``playback``; one that was cleared is not known any more."""
         sent = self._sent.get(playback)
         if sent is None:
+            self._lead_out = self._lead_out and playback != self._lead_id
             return
         self.started(playback, at)  # its start was not heard of
+        self._lead_out = self._lead_out and playback != self._lead_id
         over, marks = self._player.finished(sent.number, at)
         if len(over) > 1:  # the end of one before it was not heard of
             self.on_doubt()
@@ -203,6 +214,8 @@ class Downlink:
         playback = str(uuid4())
         path = self._lead if number == 0 and self._lead is not None else self._files.write(self._attempt, number, pcm)
         self._sent[playback] = _Sent(number, path)
+        if number == 0:
+            self._lead_id, self._lead_out = playback, True
         try:
             self._switch.play(self._attempt, path, playback)
         except SwitchDown:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from agents.reference.sound import tone
+from controller.frames import Event, text_of
 from lab.audio.pcm import goertzel, write_wav
 from tests.relay.house import House, ScriptedAgent, a_relay, house, run, until, without_pauses
 from tests.relay.test_script import voice
@@ -65,6 +66,34 @@ def test_the_callee_interrupts_the_greeting(tmp_path: Path) -> None:
             assert await call.expect("greeting") == {"event": "greeting", "played": False, "reason": "cleared"}
             await until(lambda: tone(700, 300) in without_pauses(h.heard(attempt)), "the agent")
             assert goertzel(h.heard(attempt)[-1600:], 1100) < 0.1
+            h.phones[attempt].hangup("NORMAL_CLEARING")
+            await h.gone(attempt)
+
+    run(scenario())
+
+
+def test_a_greeting_that_is_cut_off_before_its_beginning_is_heard_of_holds_nobody_up(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with house(tmp_path) as h, ScriptedAgent().listening() as agent:
+            hello(h, tone(1100, 20_000))
+            told, late = h.relay.desk.on_event, []
+
+            def slow(event: Event) -> None:
+                if text_of(event, "Event-Name") == "PLAYBACK_START" and not late:
+                    late.append(event)
+                else:
+                    told(event)
+
+            h.relay.news._on_event = slow
+            attempt = await h.dial("0122", agent.url, agent=AUDIO)
+            call = await agent.call()
+            await call.send("ready")
+            await until(lambda: goertzel(h.heard(attempt)[-1600:], 1100) > 0.8, "the greeting")
+            await call.send("clear")
+            assert (await call.expect("greeting"))["reason"] == "cleared"
+            told(late[0])
+            await call.say(tone(700, 300))
+            await until(lambda: tone(700, 300) in without_pauses(h.heard(attempt)), "the agent")
             h.phones[attempt].hangup("NORMAL_CLEARING")
             await h.gone(attempt)
 
