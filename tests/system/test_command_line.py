@@ -62,6 +62,21 @@ def test_a_carrier_reaches_numbers(trunkline: Run) -> None:
     assert made.stdout == "route everywhere: every number -> telco\n"
 
 
+def test_a_trunk_is_named_shown_and_taken_away(trunkline: Run) -> None:
+    trunkline("create-tenant", "trunked")
+    trunkline("create-carrier", "pbx", "--channels", "10", "--cps", "2")
+    made = trunkline("trunks", "set", "hq", "--carrier", "pbx", "--tenant", "trunked")
+    assert (made.returncode, made.stdout) == (0, "trunk hq: by carrier pbx, for trunked alone\n")
+    shown = json.loads(trunkline("trunks", "list", "--json").stdout)
+    assert {"trunk": "hq", "tenant": "trunked", "carriers": "pbx"} in shown
+    assert "for everybody" in trunkline("trunks", "set", "hq", "--carrier", "pbx", "--tenant", "all").stdout
+    for wrong in (("set", "hq", "--carrier", "none", "--tenant", "all"), ("remove", "nowhere")):
+        said = trunkline("trunks", *wrong)
+        assert (said.returncode, said.stderr.count("\n")) == (1, 1), said
+    assert trunkline("trunks", "remove", "hq").returncode == 0
+    assert all(row["trunk"] != "hq" for row in json.loads(trunkline("trunks", "list", "--json").stdout))
+
+
 def test_migrate_twice_does_nothing_the_second_time(trunkline: Run, postgres: Server) -> None:
     url = guests.create_database(postgres.url, "test")
     try:

@@ -108,6 +108,16 @@ def _made(api: Api, world: World) -> None:
     _send(api, "PATCH", "/pools/spare", {"inbound_reserved": 0}, 200)
     for status in (200, 404):
         _send(api, "DELETE", "/pools/spare", status=status)
+    trunk = {"carrier": "telco", "tenant_id": None}
+    for name in ("hq", "spare"):
+        _send(api, "PUT", f"/trunks/{name}", trunk, 200)
+    _send(api, "PUT", "/trunks/a%20b", trunk, 404)
+    _send(api, "GET", "/trunks", status=200)
+    agents.create(world.database, tenant_id=world.ours.id, name="behind", kind="sip", number="+442079460123", trunk="hq")
+    _send(api, "DELETE", "/trunks/hq", status=409)
+    _send(api, "PUT", "/trunks/hq", {**trunk, "tenant_id": tenant_ref(world.theirs.id)}, 409)
+    for status in (200, 404):
+        _send(api, "DELETE", "/trunks/spare", status=status)
     _send(api, "GET", "/why", status=200)
     _send(api, "PATCH", "/destinations", {"entries": [{"match": "MV", "allow": False}]}, 200)
     _send(api, "PATCH", "/destinations", {"remove": ["MV"]}, 200)

@@ -2,6 +2,7 @@
 
 from web.operator import (
     agent_pools,
+    agent_trunks,
     caller_ids,
     caps,
     carriers,
@@ -25,6 +26,7 @@ from web.operator.blueprint import blueprint
 
 __all__ = [
     "agent_pools",
+    "agent_trunks",
     "blueprint",
     "caller_ids",
     "caps",
