@@ -113,7 +113,6 @@ class Downlink:
         elif cleared.outstanding:
             self._break(self._clock())
         self._forget([sent.number for sent in self._sent.values()])
-        self._lead_out = self._lead_out and not self._lead_begun
         for name in cleared.marks:
             self._on_mark(name, False)
 
@@ -171,7 +170,6 @@ class Downlink:
             self._lead_out = self._lead_out and playback != self._lead_id
             return
         self.started(playback, at)  # its start was not heard of
-        self._lead_out = self._lead_out and playback != self._lead_id
         over, marks = self._player.finished(sent.number, at)
         if len(over) > 1:  # the end of one before it was not heard of
             self.on_doubt()
@@ -226,8 +224,10 @@ class Downlink:
             return
         for playback in [key for key, sent in self._sent.items() if sent.number in numbers]:
             sent = self._sent.pop(playback)
-            if sent.number:  # the one that leads is another's
+            if sent.number:
                 self._files.remove(self._attempt, sent.path)
+            else:  # it is another's
+                self._lead_out = not self._lead_begun
 
     def _report(self, names: list[str | None]) -> None:
         for name in names:
