@@ -226,8 +226,10 @@ class Downlink:
             return
         for playback in [key for key, sent in self._sent.items() if sent.number in numbers]:
             sent = self._sent.pop(playback)
-            if sent.number:  # the one that leads is another's
+            if sent.number:
                 self._files.remove(self._attempt, sent.path)
+            else:  # it is another's
+                self._lead_out = not self._lead_begun
 
     def _report(self, names: list[str | None]) -> None:
         for name in names:
