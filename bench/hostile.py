@@ -70,13 +70,14 @@ GOOD: dict[str, object] = {
     "path": f"{DIRECTORY}/a.wav", "tag": "a1", "url": FORK, "bugname": "trunkline", "rate": 8000, "user": "a@b.example",
     "password": "secret", "events": ["CHANNEL_ANSWER"], "subclasses": ["mod_audio_fork::connect"], "after_s": 60,
     "address": "192.0.2.1", "module": "mod_sofia", "profile": "carriers",
+    "originate.user": None,
     "playback.under": [DIRECTORY], "record.under": DIRECTORY,
     "uuid_setvar.name": "trunkline_end_reason", "uuid_setvar.value": "agent_lost", "uuid_getvar.name": "read_codec",
     "global_getvar.name": "core_uuid", "filter_event.name": "CHANNEL_ANSWER",
     "filter_subclass.name": "mod_audio_fork::connect", "acl.name": "carriers",
 }  # fmt: skip
-#: Builders with more than one form, by what brings it about: without a user the password alone logs in.
-_FORMS: dict[str, list[dict[str, object]]] = {"auth": [{"user": ""}]}
+#: Builders with more than one form, by what brings it about: without a user the password alone logs in, and a number is dialed.
+_FORMS: dict[str, list[dict[str, object]]] = {"auth": [{"user": ""}], "originate": [{"user": "front.desk"}]}
 #: Good texts for fields of requests whose hostile ones are to begin near something right; all others begin with a word.
 _GOOD_FIELDS = {
     "to": "+4930123456", "from": "+442079460000", "url": "wss://agent.example/talk", "webhook_url": "https://example.com/hook",
