@@ -126,7 +126,7 @@ def _originate(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     if quoted or not end:
         raise Unreadable("a block of variables that does not end")
     target, *more = text[end + 1 :].split(" ")
-    if re.fullmatch(r"sofia/gateway/[A-Za-z0-9_-]+/(?:[0-9+*]|%23)+", target) is None:
+    if re.fullmatch(r"sofia/gateway/[A-Za-z0-9_-]+/(?:(?:[0-9+*]|%23)+|[A-Za-z0-9._+-]+)", target) is None:
         raise Unreadable(f"not one leg to one gateway: {target[:80]!r}")
     if any("$" in piece or "\\" in piece or '"' in piece for piece in pieces):
         raise Unreadable("a value that the switch would expand")
