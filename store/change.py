@@ -120,7 +120,7 @@ def apply_evidence(
     def unit(conn: Conn) -> list[Applied]:
         nonlocal tries
         tries += 1
-        applied = apply_in(conn, batch, rules=rules, timers=timers, now=now, only_if=only_if, alone=True)
+        applied = apply_in(conn, batch, rules=rules, timers=timers, now=now, only_if=only_if)
         if tries == 1 or only_if:
             return applied
         # A try before this one may have been committed though its connection was lost: its end is reported here.
@@ -144,14 +144,12 @@ def apply_in(
     timers: Timers,
     now: datetime | None = None,
     only_if: Mapping[UUID, Condition] | None = None,
-    alone: bool = False,
 ) -> list[Applied]:
-    """:func:`apply_evidence` inside the caller's transaction, which it commits. ``alone``: nothing else is done in that."""
+    """:func:`apply_evidence` inside the caller's transaction, which it commits."""
     # Within a batch the order is ours to choose: states in their natural order tell the enterprise all of them.
     ordered = sorted(map(storable, batch), key=lambda evidence: (Rank.of(evidence.state), evidence.at))
     with conn.pipeline():
-        if alone:
-            conn.execute(_SQL["by_id"])
+        conn.execute(_SQL["by_id"])
         works, by_attempt, legs, clock = _take(conn, ordered, rules, timers, only_if or {}, now)
         if legs:
             over = {id_ for work in works for id_ in work.ended_now}
