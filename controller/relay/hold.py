@@ -140,11 +140,12 @@ class Hold:
 
     def wanted(self, wish: holds.Wish) -> None:
         """A hold or resume that is on record; told again, nothing more."""
-        if wish.id in self._leg.holds or not self._open:
-            return  # a notice that is played is heard to its end first, and this is told again
+        late = wish.age_s > FRESH_S and not wish.begun
+        if wish.id in self._leg.holds or not (late or (self._open and self._leg.parts.switch.up)):
+            return  # a notice is heard to its end first, and a break needs the link; then this is told again
         self._leg.holds.add(wish.id)
         book, attempt = self._leg.parts.book, self._leg.attempt
-        if wish.age_s > FRESH_S and not wish.begun:
+        if late:
             self._not_done(wish, "too_late", TOO_LATE)
         elif wish.verb == "hold" and self.on is None:
             self._begin(wish)

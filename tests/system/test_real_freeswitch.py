@@ -244,7 +244,8 @@ def test_a_call_is_held_and_talked_on(stack: Stack, hears: Callable[[str, int], 
         call = caller.post(SPEAKS, agent_id=agent_ref(agent.id), max_attempts=1)
         attempt = attempt_of(caller, call)
         wait_until("the agent at the callee", lambda: hears(attempt, GREETING_HZ), timeout_s=10)
-        held = caller.act(call, "hold", {"audio": "music.wav"})
+        id_ = call.removeprefix("/v1/calls/")
+        held = f"{call}/actions/{caller.client.hold(id_, audio='music.wav').id}"
         wait_until("the hold's file", lambda: hears(attempt, NEWS_HZ), timeout_s=5)
         assert caller.see(held)["status"] == "holding"
         # Longer than what is on the switch at once.
@@ -254,7 +255,7 @@ def test_a_call_is_held_and_talked_on(stack: Stack, hears: Callable[[str, int], 
             assert not hears(attempt, SORRY_HZ)
             time.sleep(0.1)
         wait_until("the file, over and over", lambda: hears(attempt, NEWS_HZ), timeout_s=3)
-        resumed = caller.act(call, "resume", {})
+        resumed = f"{call}/actions/{caller.client.resume(id_).id}"
         wait_until("the agent at the callee again", lambda: hears(attempt, WELCOME_HZ), timeout_s=5)
         assert not hears(attempt, NEWS_HZ)
         assert [caller.wait_done(one)["result"] for one in (held, resumed)] == ["resumed", "resumed"]
