@@ -127,7 +127,7 @@ class MemoryBook:
     async def hold(
         self, call: RelayCall, verb: call_actions.Verb, audio: str | None, action: str, by: str
     ) -> call_actions.Asked:
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.05)  # as Postgres takes its time
         if action in self.named:
             return call_actions.Asked("requested", self.named[action], known=True)
         last = self.standing[-1].verb if self.standing else None
