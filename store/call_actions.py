@@ -1,7 +1,8 @@
-"""Keys pressed and files played to whoever is on the line, asked for while a call is in progress.
+"""Keys pressed and files played to whoever is on the line, and holds, asked for while a call is in progress.
 
-The controller of the call's switch carries them out in the order they were asked in. They are of no use later: what could
-not be carried out within :data:`FRESH_S` is refused, whatever held it up. Of a file the end is heard too, by the relay.
+The controller of the call's switch (of holds the relay: store/holds.py) carries them out in the order they were asked in.
+They are of no use later: what could not be carried out within :data:`FRESH_S` is refused, whatever held it up. Of a file the
+end is heard too, by the relay.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from psycopg.types.json import Jsonb
 
 from calls.evidence import State
 from calls.ids import new_uuid7
+from store import holds
 from store.hangup import OtherAction, same_verb
 from store.pool import Conn, Database
 from store.queries import load
@@ -24,7 +26,8 @@ from store.records import clean
 _SQL = load("call_actions")
 _HANGUP = load("hangup")
 
-Verb = Literal["dtmf", "play"]
+Verb = Literal["dtmf", "play", "hold", "resume"]
+#: What controllers carry out.
 VERBS: tuple[Verb, ...] = ("dtmf", "play")
 #: What came of it. CUT_SHORT: the call ended first. TOO_LATE: nobody could carry it out in time.
 SENT, PLAYED, CUT_SHORT, NOT_PLAYED, TOO_LATE = "sent", "played", "cut short", "not played", "too late"
@@ -35,18 +38,22 @@ WAITING = 16
 #: Before the action's id in what the switch tells of a file that was asked for: the relay knows that it is none of its own.
 TAG = "action-"
 
-Kind = Literal["requested", "not_in_progress", "announcement", "too_many", "not_found"]
+Kind = Literal[
+    "requested", "not_in_progress", "announcement", "not_a_conversation", "on_hold", "not_on_hold", "too_many", "not_found"
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
     """``command_id``: the action that can be asked about. ``status``: where the call is that is not in progress;
-    ``announcement``: its agent is one, whose end is the end of the call, so nothing can be played behind it.
+    ``announcement``: its agent is one, whose end is the end of the call, so nothing can be played behind it;
+    ``not_a_conversation``: no agent talks that could be held off.
     """
 
     kind: Kind
     command_id: UUID | None = None
     status: str | None = None
+    known: bool = False  # it was asked for before
 
 
 def request_action(
@@ -60,8 +67,9 @@ def request_action(
     *,
     action: str | None = None,
 ) -> Asked:
-    """Ask for it. ``args``: of dtmf ``digits`` and perhaps ``tone_ms``, of play ``audio``, already validated. ``action``:
-    the asker's own name for it; under the same name it is the same action, whatever has become of the call.
+    """Ask for it. ``args``: of dtmf ``digits`` and perhaps ``tone_ms``, of play ``audio``, of hold perhaps ``audio``,
+    already validated. ``action``: the asker's own name for it; under the same name it is the same action, whatever has
+    become of the call.
 
     Errors: :class:`store.hangup.OtherAction` when that name was given to another action.
     """
@@ -89,7 +97,7 @@ def _request(
         same_verb(known[1], verb)
         if known[2] != args:
             raise OtherAction(f"an action of this name was another {verb}")
-        return Asked("requested", known[0])
+        return Asked("requested", known[0], known=True)
     latest = conn.execute(_HANGUP["lock_latest"], {"call_id": call_id}).fetchone()
     assert latest is not None, "a call has at least one attempt"
     attempt_id, state, switch = latest
@@ -97,11 +105,14 @@ def _request(
         return Asked("not_in_progress", status=status)
     if verb == "play" and agent_kind == "announcement":
         return Asked("announcement")
+    if verb != "dtmf" and (why := holds.forbidden(conn, call_id, attempt_id, verb, agent_kind)) is not None:
+        return Asked(why)
     params = {
         "id": id_,
         "call_id": call_id,
         "attempt_id": attempt_id,
         "switch": switch,
+        "whose": "action" if verb in VERBS else "hold",
         "verb": verb,
         "args": Jsonb(args),
         "by": by,
@@ -112,12 +123,13 @@ def _request(
     row = conn.execute(_SQL["add"], params).fetchone()
     if row is None:
         return Asked("too_many")
-    conn.execute(_HANGUP["notify"], {"payload": f"{switch or '-'} {attempt_id}"})
+    if verb in VERBS:
+        conn.execute(_HANGUP["notify"], {"payload": f"{switch or '-'} {attempt_id}"})
     return Asked("requested", row[0])
 
 
 def begun(db: Database, command_id: UUID, now: datetime) -> None:
-    """The switch has the file and plays it in its turn; what comes of it is heard later."""
+    """The switch has the file and plays it in its turn, or the call is held; what comes of it is heard later."""
     with db.connection() as conn:
         conn.execute(_SQL["begun"], {"id": command_id, "now": now})
 

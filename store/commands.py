@@ -27,8 +27,9 @@ ALIVE = "alive"
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """``verb``: hangup, pause_recording, resume_recording, dtmf, play, transfer (``requested_by`` customer, agent, operator
-    or platform) or probe (``requested_by`` watchdog). ``age_s``: since it was asked, by the database's clock.
+    """``verb``: hangup, pause_recording, resume_recording, dtmf, play, transfer, hold, resume (``requested_by`` customer,
+    agent, operator or platform) or probe (``requested_by`` watchdog). ``age_s``: since it was asked, by the database's
+    clock.
     """
 
     id: UUID
@@ -47,7 +48,7 @@ class Action:
     """What was asked of a call. ``action``: its asker's own name for it. ``done_at`` None: it is still to be carried out;
     ``result``: ``killed`` (the channel was hung up), ``ended`` (the call was over before it came to that), ``already ended``
     (when it was asked for), ``canceled`` (it waited, and was never dialed), ``paused``, ``resumed``, ``refused: ...``, or
-    one of store.call_actions. ``begun_at``: the switch has the file that is to be played.
+    one of store.call_actions. ``begun_at``: the switch has the file that is to be played; the call is held.
     """
 
     id: UUID

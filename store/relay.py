@@ -62,6 +62,7 @@ class RelayCall:
     agent_seat_policy: str | None = None
     agent_greeting: dict[str, str] | None = None  # a part that is heard at the answer
     agent_sample_rate: int = 8000  # on its socket
+    held: dict[str, Any] | None = None  # the hold that lasts (store/holds.py)
     agent_pool_key: str | None = field(default=None, repr=False)  # by which its workers know the relay
 
 

@@ -30,6 +30,8 @@ OPEN = frozenset(
         ("POST", f"{CALL}/actions/hangup"),
         ("POST", f"{CALL}/actions/dtmf"),
         ("POST", f"{CALL}/actions/play"),
+        ("POST", f"{CALL}/actions/hold"),
+        ("POST", f"{CALL}/actions/resume"),
         ("GET", "/v1/agents"),
         ("GET", "/v1/agents/<agent_id>"),
         ("GET", "/v1/limits"),

@@ -16,7 +16,7 @@ import psycopg
 
 from calls.script import Outcome
 from settings import Settings
-from store import call_actions, commands, menus, queue, recordings, transfers
+from store import call_actions, commands, holds, menus, queue, recordings, transfers
 from store import relay as rows
 from store.pool import Database
 
@@ -72,6 +72,24 @@ class Book(Protocol):
 
     async def open_transfers(self) -> list[transfers.Open]:
         """Those of this switch's calls that are under way. Raises :class:`BookClosed`."""
+        ...
+
+    async def hold(
+        self, call: rows.RelayCall, verb: call_actions.Verb, audio: str | None, action: str, by: str
+    ) -> call_actions.Asked:
+        """Ask for a hold or a resume. Raises :class:`BookClosed`, ``OtherAction``."""
+        ...
+
+    async def open_holds(self) -> list[holds.Wish]:
+        """Those of this switch's calls that are not over. Raises :class:`BookClosed`."""
+        ...
+
+    def held(self, attempt: UUID, command: UUID) -> None:
+        """Record that the call is on hold; never waits."""
+        ...
+
+    def finish(self, attempt: UUID, command: UUID, result: str) -> None:
+        """Record what came of a hold or a resume; never waits."""
         ...
 
     def put_through(self, attempt: UUID) -> None:
@@ -140,7 +158,13 @@ class _Transfer:
 
 
 @dataclass(frozen=True, slots=True)
-class _NotTransferred:
+class _Held:
+    attempt: UUID
+    command: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class _Finished:
     attempt: UUID
     command: UUID
     result: str
@@ -152,7 +176,7 @@ class _HandedOn:
     transfer: transfers.Open
 
 
-_Item = _Note | _Wish | _Recorded | _Played | _Chosen | _Transfer | _NotTransferred | _HandedOn
+_Item = _Note | _Wish | _Recorded | _Played | _Chosen | _Transfer | _Held | _Finished | _HandedOn
 _STEPS: dict[Step, Callable[[Database, UUID, datetime], object]] = {
     "expected": recordings.expect,
     "started": recordings.started,
@@ -169,7 +193,9 @@ def _write(db: Database, item: _Item) -> None:
         {"put_through": transfers.bridged, "call_off": transfers.call_off}[item.step](db, item.attempt, datetime.now(UTC))
     elif isinstance(item, _HandedOn):
         transfers.handed_on(db, item.transfer, datetime.now(UTC))
-    elif isinstance(item, _NotTransferred):
+    elif isinstance(item, _Held):
+        call_actions.begun(db, item.command, datetime.now(UTC))
+    elif isinstance(item, _Finished):
         commands.finish(db, item.command, item.result, datetime.now(UTC))
     elif isinstance(item, _Chosen):
         menus.chosen(db, item.attempt, item.outcome, item.key, item.at, datetime.now(UTC))
@@ -235,12 +261,33 @@ class StoreBook:
         except psycopg.Error as error:
             raise BookClosed(str(error)) from error
 
+    async def hold(
+        self, call: rows.RelayCall, verb: call_actions.Verb, audio: str | None, action: str, by: str
+    ) -> call_actions.Asked:
+        args = {} if audio is None else {"audio": audio}
+        who, now = (self._db, call.tenant_id, call.call_id), datetime.now(UTC)
+        try:
+            return await self._run(partial(call_actions.request_action, *who, verb, args, by, now, action=action))
+        except psycopg.Error as error:
+            raise BookClosed(str(error)) from error
+
+    async def open_holds(self) -> list[holds.Wish]:
+        try:
+            return await self._run(holds.list_open, self._db, self._switch)
+        except psycopg.Error as error:
+            raise BookClosed(str(error)) from error
+
+    def held(self, attempt: UUID, command: UUID) -> None:
+        self._put(_Held(attempt, command), "held")
+
+    def finish(self, attempt: UUID, command: UUID, result: str) -> None:
+        self._put(_Finished(attempt, command, result), result)
+
     def put_through(self, attempt: UUID) -> None:
         self._put(_Transfer(attempt, "put_through"), "put through")
 
     def not_transferred(self, transfer: transfers.Open, reason: str) -> None:
-        result = f"{transfers.NOT_TRANSFERRED}: {reason}"
-        self._put(_NotTransferred(transfer.attempt_id, transfer.command_id, result), "not transferred")
+        self.finish(transfer.attempt_id, transfer.command_id, f"{transfers.NOT_TRANSFERRED}: {reason}")
 
     def handed_on(self, attempt: UUID, transfer: transfers.Open) -> None:
         self._put(_HandedOn(attempt, transfer), "handed on")

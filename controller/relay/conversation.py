@@ -14,6 +14,7 @@ from controller.relay.downlink import Downlink
 from controller.relay.earpiece import MediaConnection
 from controller.relay.fair import Pace
 from controller.relay.greeting import Greeting
+from controller.relay.hold import Hold
 from controller.relay.leg import Ending, Failed, Leg
 from controller.relay.line import Line
 from controller.relay.media import MediaSocket
@@ -21,6 +22,7 @@ from controller.relay.recorder import PLAYED, Recorder
 from controller.relay.switch import SwitchDown
 from controller.relay.turn import Turn
 from controller.relay.uplink import Uplink
+from store.holds import AGENT_FAILED, TRANSFERRED
 from store.relay import RelayCall
 
 log = logging.getLogger(__name__)
@@ -50,6 +52,7 @@ class Conversation:
         self._downlink.on_lead = leg.greeted
         self._greeting = Greeting(leg, call, waiting=waiting)
         self._line = Line(leg, call, self._uplink, self._do, self._facts, turn)
+        self.hold = Hold(leg, call, self._line, self._downlink, self._uplink)
         self._asking = Asking(leg, call, self.on_transfer)
         self._media = MediaSocket(leg, call.direction, self._uplink.put, turn)
         self._announcements = Path(settings.announcement_dir) if settings.announcement_dir else None
@@ -66,6 +69,7 @@ class Conversation:
                 group.create_task(self._media.keep())
                 group.create_task(self._open_on_answer())
                 group.create_task(self._line.run())
+                group.create_task(self.hold.run())
         except ExceptionGroup as failed:
             raise failed.exceptions[0] from None
 
@@ -78,10 +82,10 @@ class Conversation:
             self._downlink.lead(path, longest_s(path), _GREETING)
         elif self._greeting.wanted:
             self._greeted(played=True)
-        self._downlink.open()
+        self.hold.open()
 
     def _facts(self) -> Facts:
-        return Facts(self._recorder.facts, self._greeting.facts)
+        return Facts(self._recorder.facts, self._greeting.facts, self.hold.facts)
 
     def _greeted(self, *, played: bool) -> None:
         reason = self._greeting.over(played=played)
@@ -94,6 +98,10 @@ class Conversation:
 
     async def stop(self, ending: Ending) -> None:
         self._asking.stop()
+        if self._leg.over.done():
+            self.hold.stop(None)
+        else:
+            self.hold.stop(TRANSFERRED if ending.reason == "transferred" else AGENT_FAILED)
         self._media.abort()
         if not self._leg.over.done() and ending.reason != "transferred":  # a break would hit who talks now
             self._downlink.clear()  # somebody else is to be heard
@@ -103,10 +111,18 @@ class Conversation:
 
     def _do(self, message: protocol.Message) -> None:
         match message:
-            case protocol.Transfer() | protocol.SendDtmf() | protocol.Hangup() if not self.turn.ours.is_set():
+            case protocol.Transfer() | protocol.SendDtmf() | protocol.Hangup() | protocol.Hold() | protocol.Resume() if (
+                not self.turn.ours.is_set()
+            ):
                 if isinstance(message, protocol.Hangup):
                     raise Failed("agent_refused", "the agent hung up before it was its turn")
                 self._line.error("not_answered", "another agent still talks; wait for answered")
+            case protocol.Media() if self.hold.deaf:
+                pass
+            case protocol.Mark(name) if self.hold.deaf:
+                self._on_mark(name, False)
+            case protocol.Notice() if self.hold.deaf and self._recorder.by_agent:
+                self._on_mark(_NOTICE, False)
             case protocol.Media(pcm):
                 if pcm and not self._downlink.feed(pcm):
                     limit = self._leg.parts.settings.relay_max_buffer_s
@@ -116,8 +132,15 @@ class Conversation:
                     self._downlink.mark(name)
                 else:
                     self._line.object("too_many", f"mark: {_MARKS} wait for their place; this one was dropped")
-            case protocol.Clear() | protocol.SendDtmf() | protocol.Transfer() if not self._deeds.allows(self._clock()):
-                self._line.object("too_many", f"more than {_DEEDS_RATE:g} clear, dtmf, transfer a second; one was dropped")
+            case protocol.Clear() | protocol.SendDtmf() | protocol.Transfer() | protocol.Hold() | protocol.Resume() if (
+                not self._deeds.allows(self._clock())
+            ):
+                what = "clear, dtmf, transfer, hold, resume"
+                self._line.object("too_many", f"more than {_DEEDS_RATE:g} {what} a second; one was dropped")
+            case protocol.Hold() | protocol.Resume() if not self._leg.answered.is_set():
+                self._line.error("not_answered", "hold, resume: nobody has answered yet")
+            case protocol.Hold() | protocol.Resume():
+                self.hold.ask(message)
             case protocol.Transfer():
                 self._asking.start(message)
             case protocol.Clear():
@@ -179,7 +202,8 @@ class Conversation:
         if self._downlink.leads(playback):
             self._downlink.started(playback, at)
         elif self._announcements is not None and Path(playback).parent == self._announcements:
-            self._downlink.hold(at)  # but for the notice, which is before the agent may be heard
+            if not self.hold.on_playback(Path(playback), at):
+                self._downlink.hold(at)  # but for the notice, which is before the agent may be heard
         else:
             self._downlink.started(playback, at)
 
@@ -189,7 +213,7 @@ class Conversation:
         return whole
 
     def on_played(self, playback: str, response: str, at: float) -> None:
-        if self._recorder.on_played(playback, response):
+        if self.hold.on_played(playback, response) or self._recorder.on_played(playback, response):
             return
         if response != PLAYED:
             if self._downlink.leads(playback):

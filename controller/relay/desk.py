@@ -19,6 +19,7 @@ from controller.relay.recorder import PLAYED as FILE_PLAYED
 from controller.relay.session import CallSession
 from controller.relay.switch import Switch, SwitchDown, answered_at
 from store.call_actions import CUT_SHORT, NOT_PLAYED, PLAYED, TAG
+from store.holds import Wish
 from store.transfers import Open
 
 log = logging.getLogger(__name__)
@@ -174,6 +175,11 @@ class Desk:
         """Another agent is to take over in a call of ours; in one that another relay carries, it is that one's to do."""
         if (session := self._sessions.get(wanted.attempt_id)) is not None:
             session.hand_to(wanted)
+
+    def hold(self, wish: Wish) -> None:
+        """A call of ours is to be held, or talked on; told again, nothing more."""
+        if (session := self._sessions.get(wish.attempt_id)) is not None:
+            session.hold(wish)
 
     def not_transferred(self, attempt: UUID, action: str, reason: str) -> bool:
         """The second leg of a transfer of that attempt's came to nothing. False: it is not, or not yet, ours to say so."""

@@ -23,6 +23,7 @@ class Facts:
 
     recording: Mapping[str, Any] | None = None
     greeting: Mapping[str, Any] | None = None
+    hold: Mapping[str, Any] | None = None
 
 
 class Dialect(Protocol):
@@ -74,6 +75,10 @@ class Dialect(Protocol):
         """What becomes of a transfer."""
         ...
 
+    def hold(self, *, on: bool, by: str | None, name: str | None, audio: str | None) -> str | None:
+        """The call is on hold, or is not any more."""
+        ...
+
     def stop(self, reason: str, *, by: str | None, cause: str | None) -> str | None:
         """The last text."""
         ...
@@ -111,6 +116,7 @@ class Ours:
             sample_rate=call.agent_sample_rate,
             recording=facts.recording,
             greeting=facts.greeting,
+            hold=facts.hold,
             runtime=runtime,
         )
         wide = call.agent_sample_rate != SAMPLE_RATE
@@ -143,6 +149,9 @@ class Ours:
 
     def transfer(self, name: str, status: str, reason: str | None) -> str | None:
         return protocol.transfer(name, status, reason)
+
+    def hold(self, *, on: bool, by: str | None, name: str | None, audio: str | None) -> str | None:
+        return protocol.hold(on=on, by=by, name=name, audio=audio)
 
     def stop(self, reason: str, *, by: str | None, cause: str | None) -> str | None:
         return protocol.stop(reason, by=by, cause=cause)

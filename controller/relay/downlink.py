@@ -117,6 +117,22 @@ class Downlink:
         for name in cleared.marks:
             self._on_mark(name, False)
 
+    def silence(self) -> None:
+        """Nothing is heard any more, of others neither, until :meth:`open`; what was not heard is thrown away."""
+        now = self._clock()
+        self._break_after, self._settled_at = False, None
+        if self._player.held:
+            self._player.release(now)
+            if not self._player.outstanding:  # else the clear breaks
+                self._break(now)
+        self.clear()
+        self._player.close()
+
+    def cut(self, at: float) -> None:
+        """What others asked for began at ``at``, and is not to be heard."""
+        self._others_from = at
+        self._break(self._clock())
+
     def hold(self, at: float) -> None:
         """The switch plays a file that others asked for; the agent's audio waits behind it."""
         self._settled_at = None

@@ -73,6 +73,7 @@ class Leg:
         self.gone = asyncio.Event()
         self.transferring = False  # somebody is rung, or may be, to whom its party is put through
         self.over: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
+        self.holds: set[UUID] = set()  # holds and resumes that were met with, in whatever conversation
         self.failure: str | None = None  # why the call has no agent any more; what comes then is its fallback
 
     def answer(self, at: datetime) -> None:

@@ -96,6 +96,10 @@ class Player:
         """The callee answered: audio may go out. Before, it is only gathered."""
         self._open = True
 
+    def close(self) -> None:
+        """From here on it is only gathered again."""
+        self._open = False
+
     @property
     def held(self) -> bool:
         """Something else plays."""

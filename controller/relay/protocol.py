@@ -26,6 +26,7 @@ MAX_VALUES = 100
 MAX_DIGITS = 32
 
 _ID = re.compile(r"[\x21-\x7e]{1,128}")
+_AUDIO = re.compile(r"[A-Za-z0-9_-]{1,100}[.]wav")
 _DIGITS = re.compile(rf"[0-9A-D*#]{{1,{MAX_DIGITS}}}")
 
 
@@ -93,7 +94,24 @@ class Transfer:
     to: str | UUID
 
 
-Message = Ready | Media | Mark | Clear | SendDtmf | Hangup | Notice | Transfer
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Let the callee hear this file of the announcement directory over and over (None: silence), and nothing of me.
+    ``id``: as of :class:`Transfer`.
+    """
+
+    id: str
+    audio: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Let us hear each other again."""
+
+    id: str
+
+
+Message = Ready | Media | Mark | Clear | SendDtmf | Hangup | Notice | Transfer | Hold | Resume
 
 
 def parse(frame: str | bytes) -> list[Message]:
@@ -140,6 +158,15 @@ def _message(value: object) -> Message:
             return Notice()
         case "transfer":
             return _transfer(value)
+        case "hold":
+            audio = value.get("audio")
+            if audio is not None and (not isinstance(audio, str) or not _AUDIO.fullmatch(audio)):
+                raise ProtocolError(
+                    "bad_message", "hold.audio: give the name of a .wav file in the announcement directory, or leave it out"
+                )
+            return Hold(_name(value, "hold"), audio)
+        case "resume":
+            return Resume(_name(value, "resume"))
         case "hangup":
             after = value.get("after_playback", False)
             if not isinstance(after, bool):
@@ -148,14 +175,19 @@ def _message(value: object) -> Message:
         case event:
             raise ProtocolError(
                 "unknown_event",
-                f"event: {shown(event)} is not ready, media, mark, clear, dtmf, notice, transfer or hangup",
+                f"event: {shown(event)} is not ready, media, mark, clear, dtmf, notice, transfer, hold, resume or hangup",
             )
 
 
-def _transfer(value: Mapping[str, object]) -> Transfer:
-    name, to, agent = value.get("id"), value.get("to"), value.get("agent_id")
+def _name(value: Mapping[str, object], event: str) -> str:
+    name = value.get("id")
     if not isinstance(name, str) or not _ID.fullmatch(name):
-        raise ProtocolError("bad_message", "transfer.id: give a name of 1 to 128 visible ASCII characters for it")
+        raise ProtocolError("bad_message", f"{event}.id: give a name of 1 to 128 visible ASCII characters for it")
+    return name
+
+
+def _transfer(value: Mapping[str, object]) -> Transfer:
+    name, to, agent = _name(value, "transfer"), value.get("to"), value.get("agent_id")
     if (to is None) == (agent is None) or not isinstance(to if agent is None else agent, str):
         raise ProtocolError("bad_message", "transfer: give to, an E.164 number such as +442079460000, or agent_id")
     if agent is not None:
@@ -198,13 +230,14 @@ def start(
     sample_rate: int = SAMPLE_RATE,
     recording: Mapping[str, Any] | None = None,
     greeting: Mapping[str, Any] | None = None,
+    hold: Mapping[str, Any] | None = None,
     runtime: Mapping[str, Any] | None = None,
 ) -> str:
     """The first text to an agent: whose call this is. ``direction``: outbound, or inbound where ``from_`` called ``to``.
     ``resumed``: the call was already under way. ``sample_rate``: of the audio, both ways. ``recording``: what it waits for
     and who gives the notice; None: it is not recorded. ``greeting``: what the callee hears at the answer, audio or text;
-    None: nothing of the kind is to come. ``runtime``: where the agent may ask for its configuration, and by which token
-    (controller/relay/runtime.py).
+    None: nothing of the kind is to come. ``hold``: the call is on hold: id, by and audio of that.
+    ``runtime``: where the agent may ask for its configuration, and by which token (controller/relay/runtime.py).
     """
     return _text(
         "start",
@@ -228,6 +261,7 @@ def start(
             "resumed": resumed,
             "recording": None if recording is None else dict(recording),
             "greeting": None if greeting is None else dict(greeting),
+            "hold": None if hold is None else dict(hold),
             "runtime": None if runtime is None else dict(runtime),
         },
     )
@@ -261,6 +295,11 @@ def recording(*, on: bool, reason: str | None = None) -> str:
 def transfer(name: str, status: str, reason: str | None = None) -> str:
     """What became of a transfer; that somebody answered is told by ``stop``, reason transferred."""
     return _text("transfer", {"id": name, "status": status} | ({} if reason is None else {"reason": reason}))
+
+
+def hold(*, on: bool, by: str | None, name: str | None, audio: str | None) -> str:
+    """The call is on hold, or is not any more: by whose wish, and of what name."""
+    return _text("hold", {"on": on, "by": by, "id": name} | ({"audio": audio} if on else {}))
 
 
 def stop(reason: str, *, by: str | None, cause: str | None) -> str:

@@ -13,7 +13,7 @@ from uuid import UUID
 from websockets.asyncio.server import Server
 
 from controller import commands_link
-from controller.relay import fork, transfers
+from controller.relay import fork, holds, transfers
 from controller.relay.audio import AudioFiles
 from controller.relay.book import Book
 from controller.relay.desk import EVENTS, SUBCLASSES, Desk
@@ -79,6 +79,7 @@ async def running(settings: Settings, book: Book, seats: Seats | None = None) ->
         news.run(),
         desk.watch(look),
         transfers.watch(desk, book),
+        holds.watch(desk, book),
         *([recording.run()] if recording is not None else []),
     ]
     tasks = tuple(asyncio.create_task(work) for work in works)

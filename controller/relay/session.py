@@ -22,6 +22,7 @@ from controller.relay.recorder import Recorder
 from controller.relay.script import Script
 from controller.relay.succession import Succession
 from controller.relay.switch import SwitchDown
+from store.holds import AGENT_FAILED, Wish
 from store.relay import RelayCall
 from store.transfers import Open
 
@@ -114,6 +115,14 @@ class CallSession:
         if isinstance(self._talk, Conversation | Person):
             self._talk.on_transfer(action, "failed", reason)
         return True
+
+    def hold(self, wish: Wish) -> None:
+        """The call is to be held, or talked on."""
+        if isinstance(self._talk, Conversation):
+            if not self.leg.over.done():
+                self._talk.hold.wanted(wish)
+        elif self._talk is not None or self._put_through.is_set():
+            self.leg.parts.book.finish(self.leg.attempt, wish.id, AGENT_FAILED if wish.begun else "refused: no agent talks")
 
     def hand_to(self, wanted: Open) -> None:
         """Another agent of the tenant's is to take over; told again, nothing more."""

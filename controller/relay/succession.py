@@ -36,6 +36,7 @@ class Succession:
             agent_voice=wanted.agent_voice,
             agent_secret=wanted.agent_secret,
             agent_greeting=None,
+            held=None,
             agent_sample_rate=wanted.agent_sample_rate or SAMPLE_RATE,
         )
         self._seats = leg.parts.seats if "fleet" in (call.agent_kind, wanted.agent_kind) else None

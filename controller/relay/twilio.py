@@ -91,6 +91,9 @@ class Twilio:
     def transfer(self, name: str, status: str, reason: str | None) -> str | None:  # noqa: ARG002
         return None
 
+    def hold(self, *, on: bool, by: str | None, name: str | None, audio: str | None) -> str | None:  # noqa: ARG002
+        return None  # it hears silence
+
     def stop(self, reason: str, *, by: str | None, cause: str | None) -> str | None:  # noqa: ARG002
         if not self._begun:
             return None

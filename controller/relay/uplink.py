@@ -25,9 +25,12 @@ class Uplink:
         self._flowing = False
         self._at_once: Callable[[bytes], bool] | None = None
         self.dropped = 0
+        self.silent = False  # on hold: silence at the callee's pace, by which the agent's clocks go on
 
     def put(self, frame: bytes) -> None:
         """Take one frame in; never waits."""
+        if self.silent:
+            frame = bytes(len(frame))
         if self._at_once is not None and not self._frames and self._at_once(frame):
             return
         if not self._flowing and len(self._frames) >= self._first:

@@ -10,12 +10,12 @@ SELECT id, verb, args, result FROM call_commands WHERE call_id = %(call_id)s AND
 
 -- name: add
 -- Each wish is a row of its own. Under a name that no switch has, as those for a recording are: a controller of before migration
--- 0018 cannot carry it out. How old it is will be told by the clock that it is written by. Nothing where too many wait.
+-- 0018 cannot carry it out; a hold is the relay's. How old it is will be told by the clock that it is written by. Nothing where too many wait.
 INSERT INTO call_commands (id, call_id, attempt_id, switch, verb, args, requested_by, created_at, action)
-SELECT %(id)s, %(call_id)s, %(attempt_id)s, %(switch)s::text || ' action', %(verb)s, %(args)s, %(by)s, statement_timestamp(),
+SELECT %(id)s, %(call_id)s, %(attempt_id)s, %(switch)s::text || ' ' || %(whose)s, %(verb)s, %(args)s, %(by)s, statement_timestamp(),
        %(action)s
 WHERE (SELECT count(*) FROM call_commands m
-       WHERE m.attempt_id = %(attempt_id)s AND m.verb IN ('dtmf', 'play') AND m.done_at IS NULL) < %(most)s
+       WHERE m.attempt_id = %(attempt_id)s AND m.verb IN ('dtmf', 'play', 'hold', 'resume') AND m.done_at IS NULL) < %(most)s
 RETURNING id;
 
 -- name: begun

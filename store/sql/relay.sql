@@ -7,6 +7,9 @@ SELECT a.id AS attempt_id, c.id AS call_id, c.tenant_id, a.number, a.state, a.sw
        c.direction, t.call_token_key AS token_key, g.protocol AS agent_protocol, g.fallback AS agent_fallback,
        CASE WHEN g.next_secret_at <= now() THEN g.next_secret ELSE g.secret END AS agent_secret,
        r.state AS recording_state, g.greeting AS agent_greeting, g.sample_rate AS agent_sample_rate, g.script AS agent_script, g.menu AS agent_menu, g.voice AS agent_voice, g.number AS agent_number, a.menu,
+       (SELECT jsonb_build_object('id', m.id, 'audio', m.args ->> 'audio', 'by', m.requested_by, 'action', m.action)
+        FROM call_commands m WHERE m.attempt_id = a.id AND m.verb = 'hold' AND m.done_at IS NULL AND m.begun_at IS NOT NULL
+        ORDER BY m.created_at DESC LIMIT 1) AS held,
        c.transfer_of, (SELECT f.id FROM attempts f WHERE f.call_id = c.transfer_of AND f.state = 'in_progress') AS first_attempt
 FROM attempts a JOIN calls c ON c.id = a.call_id JOIN agents g ON g.id = c.agent_id JOIN tenants t ON t.id = c.tenant_id
 LEFT JOIN recordings r ON r.attempt_id = a.id

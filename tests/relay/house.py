@@ -30,7 +30,7 @@ from lab.switch.channel import Channel
 from lab.switch.config import GatewayConfig, SwitchConfig
 from lab.switch.core import Switch
 from settings import Settings
-from store import transfers
+from store import call_actions, holds, transfers
 from store.relay import RelayCall
 
 T = TypeVar("T")
@@ -86,6 +86,8 @@ class MemoryBook:
     called_off: list[UUID] = field(default_factory=list)
     choices: list[tuple[UUID, Outcome, str | None]] = field(default_factory=list)  # in menus
     results: dict[UUID, str] = field(default_factory=dict)  # of files that were asked for, by action
+    standing: list[holds.Wish] = field(default_factory=list)  # and resumes, that are not over
+    named: dict[str, UUID] = field(default_factory=dict)  # those that an agent asked for
 
     async def agent_for(self, attempt: UUID) -> RelayCall | None:
         await asyncio.sleep(0)
@@ -121,6 +123,36 @@ class MemoryBook:
     async def open_transfers(self) -> list[transfers.Open]:
         self.looks += 1
         return list(self.under_way)
+
+    async def hold(
+        self, call: RelayCall, verb: call_actions.Verb, audio: str | None, action: str, by: str
+    ) -> call_actions.Asked:
+        await asyncio.sleep(0.05)  # as Postgres takes its time
+        if action in self.named:
+            return call_actions.Asked("requested", self.named[action], known=True)
+        last = self.standing[-1].verb if self.standing else None
+        if (verb == "hold") == (last == "hold"):
+            return call_actions.Asked("on_hold" if verb == "hold" else "not_on_hold")
+        wish = holds.Wish(uuid4(), call.attempt_id, verb, audio, by, action)
+        self.standing.append(wish)
+        self.named[action] = wish.id
+        return call_actions.Asked("requested", wish.id)
+
+    async def open_holds(self) -> list[holds.Wish]:
+        return list(self.standing)
+
+    def held(self, attempt: UUID, command: UUID) -> None:
+        self.standing = [replace(one, begun=True) if one.id == command else one for one in self.standing]
+        (row,) = (
+            {"id": str(h.id), "audio": h.audio, "by": h.by, "action": h.action} for h in self.standing if h.id == command
+        )
+        self.calls[attempt] = replace(self.calls[attempt], held=row)
+
+    def finish(self, attempt: UUID, command: UUID, result: str) -> None:
+        if any(one.id == command and one.verb == "hold" for one in self.standing):
+            self.calls[attempt] = replace(self.calls[attempt], held=None)
+        self.standing = [one for one in self.standing if one.id != command]
+        self.results[command] = result
 
     def put_through(self, attempt: UUID) -> None:
         self.through.append(attempt)

@@ -29,6 +29,7 @@ from controller.relay import ulaw
 from lab.audio import pcm
 from lab.judge import judge, read_log
 from store import agent_trunks, agents, carriers
+from tests.relay.house import ScriptedAgent
 from tests.relay.test_twilio import StockBot
 from tests.system.conftest import CHECKOUT
 from tests.system.house import jobs_done
@@ -50,6 +51,8 @@ TALKS = "+12125550109"
 PDD_S = 8
 SAMPLE_S = 0.5
 SORRY_HZ, WELCOME_HZ = 1500, 1900
+#: Speaks all the time.
+SPEAKS, SPEAKS_HZ = "+12125550121", 440
 
 
 def given_switch() -> GivenSwitch | None:
@@ -195,6 +198,84 @@ def test_keys_and_a_file_reach_the_callee_beside_the_agent(
     ended = caller.wait_status(call, "completed")
     assert ended["agent_connect_ms"] is not None
     assert ended["agent_connect_ms"] < ended["talk_ms"]
+
+
+@contextmanager
+def one_who_waits() -> Iterator[tuple[ScriptedAgent, bytearray]]:
+    """An agent that talks, is held, and talks on in another tone when it is told to; and what it heard on hold."""
+    agent, meanwhile, up, over = ScriptedAgent(), bytearray(), threading.Event(), threading.Event()
+
+    async def live() -> None:
+        async with agent.listening():
+            up.set()
+            call = await agent.call()
+            await call.send("ready")
+            await call.say(tone(GREETING_HZ, 30_000))
+            heard = 0
+            while not over.is_set():
+                await asyncio.sleep(0.02)
+                told = call.seen("hold")
+                if len(told) > heard:
+                    heard = len(told)
+                    if told[-1]["on"]:
+                        await asyncio.sleep(0.3)  # what was on its way
+                        call.audio.clear()
+                        await call.say(tone(SORRY_HZ, 1000))
+                    else:
+                        meanwhile.extend(b"".join(call.audio)[:-8000])  # nor what came since
+                        await call.say(tone(WELCOME_HZ, 30_000))
+
+    living = threading.Thread(target=lambda: asyncio.run(live()))
+    living.start()
+    try:
+        assert up.wait(10)
+        yield agent, meanwhile
+    finally:
+        over.set()
+        living.join()
+
+
+def test_a_call_is_held_and_talked_on(stack: Stack, hears: Callable[[str, int], bool]) -> None:
+    pcm.write_wav(str(stack.audio / "music.wav"), pcm.tone(NEWS_HZ, 2.0))
+    (stack.audio / "music.wav").chmod(0o644)
+    caller = Caller(stack, "patience")
+    with one_who_waits() as (waiter, meanwhile):
+        agent = agents.create(stack.db, tenant_id=caller.account.id, name="waiter", kind="websocket", url=waiter.url)
+        call = caller.post(SPEAKS, agent_id=agent_ref(agent.id), max_attempts=1)
+        attempt = attempt_of(caller, call)
+        wait_until("the agent at the callee", lambda: hears(attempt, GREETING_HZ), timeout_s=10)
+        id_ = call.removeprefix("/v1/calls/")
+        held = f"{call}/actions/{caller.client.hold(id_, audio='music.wav').id}"
+        wait_until("the hold's file", lambda: hears(attempt, NEWS_HZ), timeout_s=5)
+        assert caller.see(held)["status"] == "holding"
+        # Longer than what is on the switch at once.
+        until = time.monotonic() + 4.5
+        while time.monotonic() < until:
+            assert not hears(attempt, GREETING_HZ)
+            assert not hears(attempt, SORRY_HZ)
+            time.sleep(0.1)
+        wait_until("the file, over and over", lambda: hears(attempt, NEWS_HZ), timeout_s=3)
+        resumed = f"{call}/actions/{caller.client.resume(id_).id}"
+        wait_until("the agent at the callee again", lambda: hears(attempt, WELCOME_HZ), timeout_s=5)
+        assert not hears(attempt, NEWS_HZ)
+        assert [caller.wait_done(one)["result"] for one in (held, resumed)] == ["resumed", "resumed"]
+        assert len(meanwhile) > 3 * 16_000, "the agent's clock went on"
+        assert not any(meanwhile)
+        # Put through from there: nothing of the file is left over.
+        agents.change(stack.db, caller.account.id, agent.id, transfer_to=[SILENT_CALLEE])
+        again = caller.act(call, "hold", {"audio": "music.wav"})
+        wait_until("the hold's file", lambda: hears(attempt, NEWS_HZ), timeout_s=5)
+        done = caller.wait_done(caller.act(call, "transfer", {"to": SILENT_CALLEE}))
+        assert (done["result"], caller.wait_done(again)["result"]) == ("transferred", "transferred")
+        second = attempt_of(caller, f"/v1/calls/{done['leg_call_id']}")
+        wait_until("the callee's voice at the second leg", lambda: hears(second, SPEAKS_HZ), timeout_s=10)
+        wait_until("the end of the file", lambda: not hears(attempt, NEWS_HZ), timeout_s=1.5)
+        until = time.monotonic() + 2.0
+        while time.monotonic() < until:
+            assert not hears(attempt, NEWS_HZ)
+            time.sleep(0.1)
+        caller.api.post(f"{call}/actions/hangup", {})
+        assert caller.wait_status(call, "completed")["hangup_by"] == "customer"
 
 
 def test_a_call_is_put_through_and_both_legs_end_together(stack: Stack, hears: Callable[[str, int], bool]) -> None:

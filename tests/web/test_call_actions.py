@@ -12,7 +12,8 @@ import pytest
 from calls.evidence import Evidence, Source, State
 from calls.ids import agent_ref
 from calls.retry import RetryRules
-from store import agents, attempts, call_actions, commands, transfers
+from store import agents, attempts, call_actions, commands, holds, transfers
+from store import relay as relay_rows
 from tests.web.conftest import Api, World, named
 from tests.web.test_actions import dialing
 
@@ -80,11 +81,13 @@ def test_only_a_call_in_progress_has_somebody_to_do_it_to(api: Api, world: World
     ended = api.post("/v1/calls", order()).headers["Location"]
     api.post(f"{ended}/actions/hangup")
     for path, status in ((waiting, "queued"), (dialed, "dialing"), (ended, "canceled")):
-        for verb, body in (("dtmf", {"digits": "1"}), ("play", {"audio": "a.wav"})):
+        for verb, body in (("dtmf", {"digits": "1"}), ("play", {"audio": "a.wav"}), ("hold", {}), ("resume", None)):
             refused = api.post(f"{path}/actions/{verb}", body).get_json()
             assert (refused["status"], refused["code"], refused["call_status"]) == (409, "not_in_progress", status)
     answer(api, world, dialed)  # its agent is an announcement
     assert api.post(f"{dialed}/actions/play", {"audio": "a.wav"}).get_json()["code"] == "plays_already"
+    for verb, body in (("hold", {}), ("resume", None)):
+        assert api.post(f"{dialed}/actions/{verb}", body).get_json()["code"] == "not_a_conversation"
     assert api.post(f"{dialed}/actions/dtmf", {"digits": "1"}).status_code == 202
     assert world.counts()["call_commands"] > 0
 
@@ -100,6 +103,9 @@ def test_only_a_call_in_progress_has_somebody_to_do_it_to(api: Api, world: World
         ("dtmf", {"digits": "1", "tone_ms": 50}, {"/tone_ms": "out_of_range"}),
         ("dtmf", {"digits": "1", "after": 1}, {"/after": "unknown_field"}),
         ("play", {"audio": "../x.wav"}, {"/audio": "bad_format"}),
+        ("hold", {"audio": "../x.wav"}, {"/audio": "bad_format"}),
+        ("hold", {"audio": "local_stream://moh"}, {"/audio": "bad_character"}),
+        ("hold", {"until": 1}, {"/until": "unknown_field"}),
         ("play", {"audio": "tone_stream://%(1,1,1)"}, {"/audio": "bad_character"}),
     ],
 )
@@ -111,6 +117,71 @@ def test_what_is_not_so_is_refused_by_name(
     response = api.post(f"{path}/actions/{verb}", body)
     assert (response.status_code, set(named(response))) == (422, set(fault))
     assert world.counts()["call_commands"] == before
+
+
+def test_a_hold_is_open_until_it_is_over(api: Api, world: World, order: Order) -> None:
+    path, db = talking(api, world, order), world.database
+    assert api.post(f"{path}/actions/resume").get_json()["code"] == "not_on_hold"
+    keyed = {"Idempotency-Key": "wait"}
+    asked = api.post(f"{path}/actions/hold", {"audio": "music.wav"}, headers=keyed)
+    assert asked.status_code == 202, asked.get_json()
+    hold = asked.get_json()
+    assert (hold["type"], hold["status"]) == ("hold", "requested")
+    assert api.post(f"{path}/actions/hold", {"audio": "music.wav"}, headers=keyed).get_json() == hold
+    other = api.post(f"{path}/actions/hold", {"audio": "other.wav"}, headers=keyed)
+    assert (other.status_code, other.get_json()["code"]) == (409, "idempotency_mismatch")
+    for verb, body in (("hold", {}), ("play", {"audio": "a.wav"})):
+        refused = api.post(f"{path}/actions/{verb}", body)
+        assert (refused.status_code, refused.get_json()["code"]) == (409, "on_hold")
+    assert api.post(f"{path}/actions/dtmf", {"digits": "1"}).status_code == 202
+    attempt, id_ = UUID(hold["attempt_id"]), UUID(hold["id"])
+
+    def row() -> tuple[str, str | None, bool]:
+        (one,) = (one for one in holds.list_open(db, "fs1") if one.id == id_)
+        return one.verb, one.audio, one.begun
+
+    assert row() == ("hold", "music.wav", False)
+    assert all(one.id != id_ for one in commands.list_open(db, "fs1")), "it is no controller's"
+    assert held(world, attempt) is None
+    call_actions.begun(db, id_, datetime.now(UTC))
+    assert row() == ("hold", "music.wav", True)
+    lasting = holds.held(held(world, attempt), attempt)
+    assert lasting == holds.Wish(id_, attempt, "hold", "music.wav", "customer", "wait", begun=True)
+    assert api.get(f"{path}/actions/wait").get_json()["status"] == "holding"
+    resume = api.post(f"{path}/actions/resume", headers={"Idempotency-Key": "on"})
+    assert resume.status_code == 202, resume.get_json()
+    assert api.post(f"{path}/actions/resume").get_json()["code"] == "not_on_hold", "it is being resumed"
+    again = api.post(f"{path}/actions/hold", {})
+    assert again.status_code == 202, "after that"
+    assert api.post(f"{path}/actions/resume", headers={"Idempotency-Key": "on"}).get_json() == resume.get_json()
+    for done in (id_, UUID(resume.get_json()["id"])):
+        commands.finish(db, done, holds.RESUMED, datetime.now(UTC))
+    assert [api.get(f"{path}/actions/{key}").get_json()["result"] for key in ("wait", "on")] == ["resumed", "resumed"]
+    assert held(world, attempt) is None
+    for result, shown in ((holds.AGENT_FAILED, "agent_failed"), (holds.TRANSFERRED, "transferred")):
+        commands.finish(db, UUID(again.get_json()["id"]), result, datetime.now(UTC))
+        assert api.get(f"{path}/actions/{again.get_json()['id']}").get_json()["result"] == shown
+        again = api.post(f"{path}/actions/hold", {})
+    for verb in ("hold", "resume"):
+        assert api.post(f"{path}/actions/{verb}", {}, key=world.their_key).status_code == 404
+
+
+def held(world: World, attempt: UUID) -> dict[str, Any] | None:
+    call = relay_rows.agent_for(world.database, attempt)
+    assert call is not None
+    return call.held
+
+
+def test_two_people_who_talk_are_not_held(api: Api, world: World, order: Order) -> None:
+    path = talking(api, world, order)
+    may_transfer(api, path, LEG)
+    action = api.post(f"{path}/actions/transfer", {"to": LEG}).get_json()
+    hold = api.post(f"{path}/actions/hold", {})
+    assert hold.status_code == 202, "while it rings there"
+    now = datetime.now(UTC)
+    commands.finish(world.database, UUID(hold.get_json()["id"]), holds.TRANSFERRED, now)
+    commands.finish(world.database, UUID(action["id"]), transfers.TRANSFERRED, now)
+    assert api.post(f"{path}/actions/hold", {}).get_json()["code"] == "not_a_conversation"
 
 
 LEG = "+4930987654"

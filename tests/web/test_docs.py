@@ -300,13 +300,21 @@ def _provoke(api: Api, world: World, spec: dict[str, Any], order: Callable[..., 
     _recorded(world, talked)
     api.send("DELETE", f"/v1/agents/{bot}")
     for known in (talked, call, nobody):
-        for verb, body in (("dtmf", {"digits": "1"}), ("play", {"audio": "a.wav"}), ("transfer", {"to": "+4930987654"})):
+        for verb, body in (
+            ("dtmf", {"digits": "1"}),
+            ("play", {"audio": "a.wav"}),
+            ("transfer", {"to": "+4930987654"}),
+            ("hold", {"audio": "a.wav"}),
+        ):
             where = f"/v1/calls/{known}/actions/{verb}"
             api.post(where, data=b"x" * 70_000, content_type="application/json")
             api.post(where, data=b"x", content_type="application/json")
             api.post(where, data=b"x", content_type="text/plain")
+            api.post(where, {"audio": 1})
             api.post(where, {})
             api.post(where, body)
+        for key in ("resumed", "not one"):
+            api.post(f"/v1/calls/{known}/actions/resume", headers={"Idempotency-Key": key})
     api.post(f"/v1/calls/{recorded}/actions/hangup", headers={"Idempotency-Key": "other"})
     for known in (made_there, nothing):
         api.get(f"/v1/recordings/{known}")

@@ -206,6 +206,20 @@ class Client:
         told: Mapping[str, Any] = self.request("POST", path, body=body, idempotency_key=key or str(uuid4())).body
         return told
 
+    def hold(self, call_id: str, *, audio: str | None = None, idempotency_key: str | None = None) -> Action:
+        """Put a call on hold: the callee hears ``audio`` (a file of the announcement directory) over and over, or silence.
+        Raises ``Conflict`` (``on_hold``, ``not_in_progress``, ``not_a_conversation``).
+        """
+        return self._ask(call_id, "hold", {} if audio is None else {"audio": audio}, idempotency_key)
+
+    def resume(self, call_id: str, *, idempotency_key: str | None = None) -> Action:
+        """Take a call off hold. Raises ``Conflict`` (``not_on_hold``, ...)."""
+        return self._ask(call_id, "resume", None, idempotency_key)
+
+    def _ask(self, call_id: str, action: str, body: Mapping[str, Any] | None, key: str | None) -> Action:
+        path = f"/v1/calls/{_part(call_id)}/actions/{action}"
+        return Action.of(self.request("POST", path, body=body, idempotency_key=key or str(uuid4())).body)
+
     def wait_for_end(self, call_id: str, *, timeout_s: float = 600.0) -> Call:
         """The call once its status is final. Raises ``DeadlineExceeded`` when it is not after ``timeout_s``.
 

@@ -7,7 +7,7 @@ from typing import Any
 from flask import Response
 
 from calls.ids import call_ref
-from store import call_actions, calls, commands, transfers
+from store import call_actions, calls, commands, holds, transfers
 from store.commands import Action
 from store.hangup import ALREADY_ENDED
 from store.recording_actions import PAUSED, RESUMED
@@ -33,7 +33,8 @@ _RESULTS = {
     call_actions.PLAYED: "played",
     call_actions.CUT_SHORT: "cut_short",
     call_actions.TOO_LATE: "too_late",
-    transfers.TRANSFERRED: "transferred",
+    transfers.TRANSFERRED: "transferred",  # of a hold too
+    holds.AGENT_FAILED: "agent_failed",
     transfers.HANDED_ON: "transferred",
 }
 
@@ -84,7 +85,9 @@ def show(action: Action) -> dict[str, Any]:
 def _status(action: Action) -> str:
     if action.done_at is not None:
         return "done"
-    return "requested" if action.begun_at is None else "playing"
+    if action.begun_at is None:
+        return "requested"
+    return "holding" if action.verb == "hold" else "playing"
 
 
 def _result(result: str) -> str:

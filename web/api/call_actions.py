@@ -1,4 +1,4 @@
-"""/v1/calls/{id}/actions/dtmf, play, transfer: what can be done with whoever is on the line."""
+"""/v1/calls/{id}/actions/dtmf, play, hold, resume, transfer: what can be done with whoever is on the line."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from web.api.headers import LOCATION_HEADER
 from web.api.newcall import NOWHERE_TO
 from web.api.outcome import told_truly
 from web.api.parser import Blueprint
-from web.api.requests import DtmfRequest, PlayRequest
+from web.api.requests import DtmfRequest, HoldRequest, PlayRequest
 from web.api.respond import answer, path_id, refuses
 from web.api.transfer_fields import TransferRequest
 from web.auth import tenant
@@ -58,9 +58,37 @@ def play(args: dict[str, Any], call_id: str) -> Response:
 
     To the callee, in turn: what of the agent's audio is on the switch, half a second at most, ends first; then the file; the
     agent's audio waits behind it and is not mixed with it. The agent's `clear` does not cut it off, and the agent goes on
-    hearing the callee. Only in a call that is in progress, and whose agent is no announcement. Result `played`: to its end.
+    hearing the callee. Only in a call that is in progress and not on hold, and whose agent is no announcement. Result
+    `played`: to its end.
     """
     return _ask(call_id, "play", args)
+
+
+@blueprint.post("/<call_id>/actions/hold", scope="calls:write")
+@blueprint.arguments(HoldRequest)
+@blueprint.response(202, ActionAnswer, description="Accepted", headers=LOCATION_HEADER)
+@refuses(blueprint, 400, 404, 409, 413, 415, writes=True)
+@blueprint.doc(parameters=[idempotency.PARAMETER], operationId="holdCall")
+def hold(args: dict[str, Any], call_id: str) -> Response:
+    """Put a call on hold
+
+    The callee hears `audio` over and over, or silence, and nothing of the agent; the agent hears silence, and is told. What
+    the agent had sent and was not heard is thrown away. Only in a call that is in progress, not on hold, and in which an
+    agent of kind websocket or fleet talks. `holding` until it is over; the result is what ended it.
+    """
+    return _ask(call_id, "hold", args)
+
+
+@blueprint.post("/<call_id>/actions/resume", scope="calls:write")
+@blueprint.response(202, ActionAnswer, description="Accepted", headers=LOCATION_HEADER)
+@refuses(blueprint, 400, 404, 409, writes=True)
+@blueprint.doc(parameters=[idempotency.PARAMETER], operationId="resumeCall")
+def resume(call_id: str) -> Response:
+    """Take a call off hold
+
+    The hold's audio ends at once, the two hear each other again, and the agent is told. Only in a call that is on hold.
+    """
+    return _ask(call_id, "resume", {})
 
 
 @blueprint.post("/<call_id>/actions/transfer", scope="calls:write")
@@ -135,6 +163,14 @@ def _ask(call_id: str, verb: Verb, args: Mapping[str, Any]) -> Response:
             "plays_already",
             "The call's agent is an announcement, whose end is the end of the call: nothing follows it.",
         )
+    if done.kind == "not_a_conversation":
+        raise Problem(
+            409, "not_a_conversation", "No agent of kind websocket or fleet talks in this call, so nobody could be held off."
+        )
+    if done.kind == "on_hold":
+        raise Problem(409, "on_hold", "This call is on hold already, or is being put there. Resume it first.")
+    if done.kind == "not_on_hold":
+        raise Problem(409, "not_on_hold", "This call is not on hold, or is being resumed already.")
     if done.kind == "too_many":
         raise Problem(
             409, "too_many_actions", f"{WAITING} actions of this call wait to be carried out. Wait for one of them."

@@ -98,6 +98,20 @@ class PlayRequest(Request):
     )
 
 
+class HoldRequest(Request):
+    """What is heard meanwhile."""
+
+    audio = Text(
+        maximum=104,
+        pattern="[A-Za-z0-9_-]{1,100}[.]wav",
+        remedy="must be the name of a .wav file in the announcement directory, without a path; leave it out for silence",
+        metadata={
+            "description": "file in the announcement directory, over and over; not given: silence",
+            "example": "hold_music.wav",
+        },
+    )
+
+
 class PageQuery(Request):
     """Where in a list, and how much of it."""
 
