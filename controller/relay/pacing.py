@@ -125,11 +125,12 @@ class Player:
         return True
 
     def lead(self, seconds: float, name: str) -> None:
-        """A file of that length comes before all that was fed, with the mark ``name`` at its end. Before :meth:`open`."""
+        """A file of that length comes before all that waits, with the mark ``name`` at its end. Before :meth:`open`."""
         size = max(1, int(seconds * 1000)) * BYTES_PER_MS
-        self._lead = Chunk(0, b"", size, seconds)
+        end = self._played + size  # behind what was fed and cleared
+        self._lead = Chunk(0, b"", end, seconds)
         self._fed += size
-        self._marks = deque([(size, name), *((at + size, later) for at, later in self._marks)])
+        self._marks = deque([(end, name), *((at + size, later) for at, later in self._marks)])
 
     def mark(self, name: str | None) -> list[str | None]:
         """Remember ``name`` at this place of the stream; returns the marks that are reached already (it, or none)."""
