@@ -13,7 +13,7 @@ from controller.relay.dialect import Facts
 from controller.relay.downlink import Downlink
 from controller.relay.earpiece import MediaConnection
 from controller.relay.fair import Pace
-from controller.relay.greeting import Greeting
+from controller.relay.greeting import LATEST_S, Greeting
 from controller.relay.leg import Ending, Failed, Leg
 from controller.relay.line import Line
 from controller.relay.media import MediaSocket
@@ -72,8 +72,10 @@ class Conversation:
     async def _open_on_answer(self) -> None:
         await self.turn.ours.wait()
         self._recorder.tell = self._on_recording  # not before: until then it concerns the agent that talks
+        await self._leg.answered.wait()
+        latest = self._clock() + LATEST_S
         await self._recorder.answered()
-        path = await self._greeting.path()
+        path = await self._greeting.path(latest)
         if path is not None:
             self._downlink.lead(path, longest_s(path), _GREETING)
         elif self._greeting.wanted:

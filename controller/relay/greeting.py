@@ -14,6 +14,9 @@ from store.relay import RelayCall
 
 log = logging.getLogger(__name__)
 
+#: s after the answer; a callee does not wait longer for it, and the agent not to be heard.
+LATEST_S = 1.0
+
 
 class Greeting:
     """One call's. A call is no worse for a greeting that cannot be played: its agent is told, and may greet by itself.
@@ -50,12 +53,16 @@ class Greeting:
         return self._wanted is not None
 
     async def prepare(self) -> None:
-        """Make it ready; does not raise."""
+        """Make it ready; does not raise. One that comes too late for this call is made all the same: the next one has it."""
+        limit = self._leg.parts.settings.tts_call_timeout_s
         try:
             if self._wanted is not None and self.failed is None:
-                self._path = await self._made(self._wanted)
+                async with asyncio.timeout(limit):
+                    self._path = await self._made(self._wanted)
+        except TimeoutError:
+            self._not_spoken(f"it, and other calls' texts before it, took longer than {limit:g} s to speak")
         except (SpeechFailed, OSError) as error:
-            self._fail("not_spoken", str(error))
+            self._not_spoken(str(error))
         finally:
             self._ready.set()
 
@@ -70,10 +77,20 @@ class Greeting:
         await leg.parts.spoken.write(settings, self._call.agent_voice, self._words, path)
         return path
 
-    async def path(self) -> Path | None:
-        """The file, once it is ready; None: nothing is to be played."""
-        await self._ready.wait()
-        return self._path
+    async def path(self, latest: float) -> Path | None:
+        """The file, once it is ready, which is waited for until ``latest`` (event loop's clock); None: nothing is to be
+        played.
+        """
+        try:
+            async with asyncio.timeout_at(latest):
+                await self._ready.wait()
+        except TimeoutError:
+            self._not_spoken(f"it was not ready {LATEST_S:g} s after the answer")
+        return None if self._over else self._path
+
+    def _not_spoken(self, detail: str) -> None:
+        if not self._over:
+            self._fail("not_spoken", detail)
 
     def _fail(self, reason: str, detail: str) -> None:
         log.warning("attempt %s: no greeting: %s: %s", self._leg.attempt, reason, detail)
