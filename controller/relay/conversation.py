@@ -78,7 +78,7 @@ class Conversation:
         path = await self._greeting.path(latest)
         if path is not None:
             self._downlink.lead(path, longest_s(path), _GREETING)
-        elif self._greeting.wanted:
+        elif self._greeting.failed is not None:
             self._greeted(played=True)
         self._downlink.open()
 
@@ -125,6 +125,8 @@ class Conversation:
             case protocol.Clear():
                 self._line.ending = False
                 self._downlink.clear()
+                if self._leg.answered.is_set() and self._greeting.drop():  # before, it is of what the agent has sent alone
+                    self._greeted(played=False)
             case protocol.Notice() if self._recorder.by_agent:
                 self._downlink.mark(_NOTICE)
             case protocol.Notice():

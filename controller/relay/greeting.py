@@ -32,6 +32,7 @@ class Greeting:
         self._ready = asyncio.Event()
         self._path: Path | None = None
         self._over = self._wanted is None
+        self._given = False  # to whoever plays it
         self.failed: str | None = None  # why it was not heard
         self._words = ""
         if self._wanted is not None and "text" in self._wanted:
@@ -46,11 +47,6 @@ class Greeting:
         if self._over or self._wanted is None:
             return None
         return {"audio": self._wanted["audio"]} if "audio" in self._wanted else {"text": self._words}
-
-    @property
-    def wanted(self) -> bool:
-        """There is one to be heard, or there was one that cannot be."""
-        return self._wanted is not None
 
     async def prepare(self) -> None:
         """Make it ready; does not raise. One that comes too late for this call is made all the same: the next one has it."""
@@ -86,7 +82,16 @@ class Greeting:
                 await self._ready.wait()
         except TimeoutError:
             self._not_spoken(f"it was not ready {LATEST_S:g} s after the answer")
-        return None if self._over else self._path
+        self._given = not self._over
+        return self._path if self._given else None
+
+    def drop(self) -> bool:
+        """It is to be heard no more. False: it was given to be played, or is over."""
+        if self._given or self._over:
+            return False
+        self._over = True
+        self._ready.set()
+        return True
 
     def _not_spoken(self, detail: str) -> None:
         if not self._over:

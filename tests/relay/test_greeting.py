@@ -225,3 +225,35 @@ def test_a_greeting_that_is_not_ready_in_time_is_left_out(tmp_path: Path, outcom
             assert h.book.types().count("relay.greeting_failed") == 1
 
     run(scenario())
+
+
+def test_a_greeting_that_is_interrupted_before_it_begins_is_not_heard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("controller.relay.conversation.LATEST_S", 60.0)
+
+    async def scenario() -> None:
+        slow = voice(tmp_path, slow=True)
+        async with (
+            house(tmp_path, tts_program=slow, tts_timeout_s=60.0, tts_call_timeout_s=60.0) as h,
+            ScriptedAgent().listening() as agent,
+        ):
+            attempt = await h.dial("0122", agent.url, agent=TEXT, variables={"name": "Ada"})
+            call = await agent.call()
+            await call.send("clear")  # nobody has answered: it is of what was sent alone
+            await call.send("ready")
+            await call.expect("answered")
+            assert not call.seen("greeting")
+            await call.say(tone(900, 300))
+            await call.send("clear")
+            await call.say(tone(700, 300))
+            assert await call.expect("greeting") == {"event": "greeting", "played": False, "reason": "cleared"}
+            await until(lambda: without_pauses(h.heard(attempt)) == tone(700, 300), "the agent, and nothing else")
+            await call.send("clear")
+            await call.send("mark", name="done")
+            await call.expect("mark")
+            assert len(call.seen("greeting")) == 1
+            h.phones[attempt].hangup("NORMAL_CLEARING")
+            await h.gone(attempt)
+
+    run(scenario())
