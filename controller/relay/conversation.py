@@ -49,7 +49,7 @@ class Conversation:
         self._downlink.on_doubt = recorder.on_doubt
         self._downlink.on_lead = leg.greeted
         self._greeting = Greeting(leg, call, waiting=waiting)
-        self._line = Line(leg, call, self._uplink, self._do, self._facts, turn)
+        self._line = Line(leg, call, self._uplink, self._do, self._room, self._facts, turn)
         self._asking = Asking(leg, call, self.on_transfer)
         self._media = MediaSocket(leg, call.direction, self._uplink.put, turn)
         self._announcements = Path(settings.announcement_dir) if settings.announcement_dir else None
@@ -103,6 +103,13 @@ class Conversation:
 
     # --- the agent's side ----------------------------------------------------------------------------------------
 
+    def _room(self, size: int) -> bool:
+        if self._downlink.room(size):
+            return True
+        limit = self._leg.parts.settings.relay_max_buffer_s
+        self._line.object("buffer_full", f"audio: {limit:g} s wait to be played; this message was dropped")
+        return False
+
     def _do(self, message: protocol.Message) -> None:
         match message:
             case protocol.Transfer() | protocol.SendDtmf() | protocol.Hangup() if not self.turn.ours.is_set():
@@ -110,9 +117,8 @@ class Conversation:
                     raise Failed("agent_refused", "the agent hung up before it was its turn")
                 self._line.error("not_answered", "another agent still talks; wait for answered")
             case protocol.Media(pcm):
-                if pcm and not self._downlink.feed(pcm):
-                    limit = self._leg.parts.settings.relay_max_buffer_s
-                    self._line.object("buffer_full", f"audio: {limit:g} s wait to be played; this message was dropped")
+                if pcm:
+                    self._downlink.feed(pcm)
             case protocol.Mark(name):
                 if self._downlink.marks_waiting < _MARKS:
                     self._downlink.mark(name)

@@ -115,9 +115,13 @@ class Player:
         self._held_until = None
         self._reckon(now)
 
+    def room(self, size: int) -> bool:
+        """Whether so many bytes can be fed."""
+        return len(self._buffer) + size <= self._max
+
     def feed(self, pcm: bytes, now: float) -> bool:
         """Take in whole samples. False when the buffer is full: then nothing of ``pcm`` was taken."""
-        if len(self._buffer) + len(pcm) > self._max:
+        if not self.room(len(pcm)):
             return False
         self._buffer += pcm
         self._fed += len(pcm)
