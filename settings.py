@@ -290,9 +290,13 @@ class Settings(BaseSettings):
     tts_program: str = Field(
         "espeak-ng", description="speaks the texts of announcements, offline; on the hosts of the relays and of the API"
     )
-    tts_timeout_s: float = Field(5.0, gt=0, description="s; for one text to be spoken; then the call ends")
+    tts_timeout_s: float = Field(
+        5.0, gt=0, description="s; for one text to be spoken; then the call ends, or is not greeted"
+    )
     tts_call_timeout_s: float = Field(
-        20.0, gt=0, description="s; for all texts of a call, its wait behind other calls' included; then the call ends"
+        20.0,
+        gt=0,
+        description="s; for all texts of a call, its wait behind others included; then it ends, or is not greeted",
     )
 
     # --- recording -----------------------------------------------------------------------------------------------

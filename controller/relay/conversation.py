@@ -13,7 +13,7 @@ from controller.relay.dialect import Facts
 from controller.relay.downlink import Downlink
 from controller.relay.earpiece import MediaConnection
 from controller.relay.fair import Pace
-from controller.relay.greeting import Greeting
+from controller.relay.greeting import LATEST_S, Greeting
 from controller.relay.hold import Hold
 from controller.relay.leg import Ending, Failed, Leg
 from controller.relay.line import Line
@@ -51,7 +51,7 @@ class Conversation:
         self._downlink.on_doubt = recorder.on_doubt
         self._downlink.on_lead = leg.greeted
         self._greeting = Greeting(leg, call, waiting=waiting)
-        self._line = Line(leg, call, self._uplink, self._do, self._facts, turn)
+        self._line = Line(leg, call, self._uplink, self._do, self._room, self._facts, turn)
         self.hold = Hold(leg, call, self._line, self._downlink, self._uplink)
         self._asking = Asking(leg, call, self.on_transfer)
         self._media = MediaSocket(leg, call.direction, self._uplink.put, turn)
@@ -76,11 +76,13 @@ class Conversation:
     async def _open_on_answer(self) -> None:
         await self.turn.ours.wait()
         self._recorder.tell = self._on_recording  # not before: until then it concerns the agent that talks
+        await self._leg.answered.wait()
+        latest = self._clock() + LATEST_S
         await self._recorder.answered()
-        path = await self._greeting.path()
+        path = await self._greeting.path(latest)
         if path is not None:
             self._downlink.lead(path, longest_s(path), _GREETING)
-        elif self._greeting.wanted:
+        elif self._greeting.failed is not None:
             self._greeted(played=True)
         self.hold.open()
 
@@ -109,6 +111,13 @@ class Conversation:
 
     # --- the agent's side ----------------------------------------------------------------------------------------
 
+    def _room(self, size: int) -> bool:
+        if self._downlink.room(size):
+            return True
+        limit = self._leg.parts.settings.relay_max_buffer_s
+        self._line.object("buffer_full", f"audio: {limit:g} s wait to be played; this message was dropped")
+        return False
+
     def _do(self, message: protocol.Message) -> None:
         match message:
             case protocol.Transfer() | protocol.SendDtmf() | protocol.Hangup() | protocol.Hold() | protocol.Resume() if (
@@ -124,9 +133,8 @@ class Conversation:
             case protocol.Notice() if self.hold.deaf and self._recorder.by_agent:
                 self._on_mark(_NOTICE, False)
             case protocol.Media(pcm):
-                if pcm and not self._downlink.feed(pcm):
-                    limit = self._leg.parts.settings.relay_max_buffer_s
-                    self._line.object("buffer_full", f"audio: {limit:g} s wait to be played; this message was dropped")
+                if pcm:
+                    self._downlink.feed(pcm)
             case protocol.Mark(name):
                 if self._downlink.marks_waiting < _MARKS:
                     self._downlink.mark(name)
@@ -146,6 +154,8 @@ class Conversation:
             case protocol.Clear():
                 self._line.ending = False
                 self._downlink.clear()
+                if self._leg.answered.is_set() and self._greeting.drop():  # before, it is of what the agent has sent alone
+                    self._greeted(played=False)
             case protocol.Notice() if self._recorder.by_agent:
                 self._downlink.mark(_NOTICE)
             case protocol.Notice():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -15,6 +15,9 @@ from controller.relay.audio import SAMPLE_RATE
 from controller.relay.resample import Doubler, Halver
 from controller.relay.twilio import Twilio
 from store.relay import RelayCall
+
+#: Bytes of 16 kHz that are filtered in one; half a millisecond.
+PIECE_BYTES = 16_384
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +87,18 @@ class Dialect(Protocol):
         ...
 
     def parse(self, frame: str | bytes) -> list[protocol.Message]:
-        """The messages in one WebSocket message of the agent; their audio is L16, 8 kHz, whatever was sent. Raises
+        """The messages in one WebSocket message of the agent; their audio is L16, at the socket's rate. Raises
         :class:`protocol.ProtocolError`.
+        """
+        ...
+
+    def size(self, pcm: bytes) -> int:
+        """Bytes of that audio at 8 kHz, if it comes next."""
+        ...
+
+    def pieces(self, message: protocol.Message) -> Iterator[protocol.Message]:
+        """What is to be carried out of ``message``, in order; its audio at 8 kHz. Each is made when it is asked for, so that
+        others may have their turn between two.
         """
         ...
 
@@ -157,15 +170,21 @@ class Ours:
         return protocol.stop(reason, by=by, cause=cause)
 
     def parse(self, frame: str | bytes) -> list[protocol.Message]:
-        messages = protocol.parse(frame)
-        return messages if self._down is None else [self._at_ours(message) for message in messages]
+        return protocol.parse(frame)
 
-    def _at_ours(self, message: protocol.Message) -> protocol.Message:
-        if isinstance(message, protocol.Clear):
-            self._down = Halver()  # of what was cleared nothing is to come
-        if isinstance(message, protocol.Media) and self._down is not None:
-            return protocol.Media(self._down.feed(message.pcm))
-        return message
+    def size(self, pcm: bytes) -> int:
+        return len(pcm) if self._down is None else self._down.size(len(pcm))
+
+    def pieces(self, message: protocol.Message) -> Iterator[protocol.Message]:
+        if self._down is None:
+            yield message
+        elif isinstance(message, protocol.Media):
+            for at in range(0, len(message.pcm), PIECE_BYTES):
+                yield protocol.Media(self._down.feed(message.pcm[at : at + PIECE_BYTES]))
+        else:
+            if isinstance(message, protocol.Clear):
+                self._down = Halver()  # of what was cleared nothing is to come
+            yield message
 
 
 def dialect_for(call: RelayCall, facts: Facts, *, resumed: bool, runtime: Mapping[str, Any] | None) -> Dialect:

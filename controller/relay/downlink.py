@@ -84,13 +84,18 @@ class Downlink:
         self._player.open()
         self._kick.set()
 
-    def feed(self, pcm: bytes) -> bool:
-        """Take audio in; False when more than ``relay_max_buffer_s`` would wait (nothing of it was taken)."""
-        taken = self._player.feed(pcm, self._clock())
-        if not taken:
+    def room(self, size: int) -> bool:
+        """Whether so many bytes can be fed. False: more than ``relay_max_buffer_s`` would wait, and they are not heard."""
+        enough = self._player.room(size)
+        if not enough:
             self.on_doubt()
+        return enough
+
+    def feed(self, pcm: bytes) -> None:
+        """Take audio in, for which there is :meth:`room`."""
+        taken = self._player.feed(pcm, self._clock())
+        assert taken, "nobody asked for room"
         self._kick.set()
-        return taken
 
     def mark(self, name: str) -> None:
         """Report ``name`` once everything fed so far was played."""

@@ -64,6 +64,11 @@ class FairConnection(ClientConnection):
         """So much of the relay's time (:func:`spent`) was used for it."""
         self._paid_at = max(self._paid_at, self.loop.time() - seconds) + seconds / SHARE
 
+    async def share(self, seconds: float) -> None:
+        """:meth:`charge` in the midst of one message: the others have their turn, until what it used was its share."""
+        self.charge(seconds)
+        await asyncio.sleep(self._wait())
+
     @property
     def idle(self) -> bool:
         """It is open, and takes what is written."""

@@ -14,6 +14,9 @@ from store.relay import RelayCall
 
 log = logging.getLogger(__name__)
 
+#: s after the answer; a callee does not wait longer for it, and the agent not to be heard.
+LATEST_S = 1.0
+
 
 class Greeting:
     """One call's. A call is no worse for a greeting that cannot be played: its agent is told, and may greet by itself.
@@ -29,6 +32,7 @@ class Greeting:
         self._ready = asyncio.Event()
         self._path: Path | None = None
         self._over = self._wanted is None
+        self._given = False  # to whoever plays it
         self.failed: str | None = None  # why it was not heard
         self._words = ""
         if self._wanted is not None and "text" in self._wanted:
@@ -44,18 +48,17 @@ class Greeting:
             return None
         return {"audio": self._wanted["audio"]} if "audio" in self._wanted else {"text": self._words}
 
-    @property
-    def wanted(self) -> bool:
-        """There is one to be heard, or there was one that cannot be."""
-        return self._wanted is not None
-
     async def prepare(self) -> None:
-        """Make it ready; does not raise."""
+        """Make it ready; does not raise. One that comes too late for this call is made all the same: the next one has it."""
+        limit = self._leg.parts.settings.tts_call_timeout_s
         try:
             if self._wanted is not None and self.failed is None:
-                self._path = await self._made(self._wanted)
+                async with asyncio.timeout(limit):
+                    self._path = await self._made(self._wanted)
+        except TimeoutError:
+            self._not_spoken(f"it, and other calls' texts before it, took longer than {limit:g} s to speak")
         except (SpeechFailed, OSError) as error:
-            self._fail("not_spoken", str(error))
+            self._not_spoken(str(error))
         finally:
             self._ready.set()
 
@@ -70,10 +73,29 @@ class Greeting:
         await leg.parts.spoken.write(settings, self._call.agent_voice, self._words, path)
         return path
 
-    async def path(self) -> Path | None:
-        """The file, once it is ready; None: nothing is to be played."""
-        await self._ready.wait()
-        return self._path
+    async def path(self, latest: float) -> Path | None:
+        """The file, once it is ready, which is waited for until ``latest`` (event loop's clock); None: nothing is to be
+        played.
+        """
+        try:
+            async with asyncio.timeout_at(latest):
+                await self._ready.wait()
+        except TimeoutError:
+            self._not_spoken(f"it was not ready {LATEST_S:g} s after the answer")
+        self._given = not self._over
+        return self._path if self._given else None
+
+    def drop(self) -> bool:
+        """It is to be heard no more. False: it was given to be played, or is over."""
+        if self._given or self._over:
+            return False
+        self._over = True
+        self._ready.set()
+        return True
+
+    def _not_spoken(self, detail: str) -> None:
+        if not self._over:
+            self._fail("not_spoken", detail)
 
     def _fail(self, reason: str, detail: str) -> None:
         log.warning("attempt %s: no greeting: %s: %s", self._leg.attempt, reason, detail)

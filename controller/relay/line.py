@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from uuid import uuid4
@@ -35,6 +35,8 @@ Say = Callable[[Dialect], str | None]
 _BAD_MESSAGES = 10
 #: Texts that wait for an agent to read them.
 _TEXTS = 1000
+#: Bytes of an agent's audio (8 kHz) that are taken in one; then other calls have their turn.
+_AT_ONCE = 8192
 #: s; for the last text to an agent, and its close.
 _GOODBYE_S = 2.0
 #: Closed in order: 1000, or a close without a code.
@@ -48,7 +50,9 @@ class _Lost(Exception):
 
 
 class Line:
-    """``on_message`` carries out what the agent says; ``facts``: what it is told at the start."""
+    """``on_message`` carries out what the agent says; ``room``: whether so many bytes of its audio can be kept, else it is
+    told; ``facts``: what it is told at the start.
+    """
 
     def __init__(
         self,
@@ -56,6 +60,7 @@ class Line:
         call: RelayCall,
         uplink: Uplink,
         on_message: Callable[[protocol.Message], None],
+        room: Callable[[int], bool],
         facts: Callable[[], Facts],
         turn: Turn,
     ) -> None:
@@ -64,6 +69,7 @@ class Line:
         self._call = call
         self._uplink = uplink
         self._on_message = on_message
+        self._room = room
         self._facts = facts
         self._texts: asyncio.Queue[Say] = asyncio.Queue(_TEXTS)
         self._ready = asyncio.Event()
@@ -238,23 +244,37 @@ class Line:
     async def _listen(self, socket: FairConnection, dialect: Dialect) -> None:
         with suppress(ConnectionClosed):
             async for frame in socket:
-                began = spent()
-                self._hear(frame, dialect)
-                socket.charge(spent() - began)
+                await self._hear(frame, socket, dialect)
         await self._closed(socket)
 
-    def _hear(self, frame: str | bytes, dialect: Dialect) -> None:
-        try:
-            for message in dialect.parse(frame):
-                if isinstance(message, protocol.Ready):
+    async def _hear(self, frame: str | bytes, socket: FairConnection, dialect: Dialect) -> None:
+        began, heard = spent(), 0
+        for message in self._parse(frame, dialect):
+            for piece in dialect.pieces(message):
+                if heard >= _AT_ONCE:
+                    await socket.share(spent() - began)
+                    began, heard = spent(), 0
+                if isinstance(piece, protocol.Ready):
                     self._ready.set()
-                else:
-                    self._on_message(message)
+                    continue
+                if isinstance(piece, protocol.Media):
+                    heard += len(piece.pcm)
+                self._on_message(piece)
+        socket.charge(spent() - began)
+
+    def _parse(self, frame: str | bytes, dialect: Dialect) -> Iterator[protocol.Message]:
+        """Each message when its turn has come, without the audio for which there is no room then."""
+        try:
+            messages = dialect.parse(frame)
         except protocol.ProtocolError as error:
             if error.ignore:
                 log.debug("attempt %s: passed over: %s", self._leg.attempt, error)
             else:
                 self.object(error.code, str(error))
+            return
+        for message in messages:
+            if not isinstance(message, protocol.Media) or self._room(dialect.size(message.pcm)):
+                yield message
 
     async def _closed(self, socket: FairConnection) -> None:
         """An agent that closes in order has ended the call; one that vanishes has failed it."""

@@ -119,9 +119,13 @@ class Player:
         self._held_until = None
         self._reckon(now)
 
+    def room(self, size: int) -> bool:
+        """Whether so many bytes can be fed."""
+        return len(self._buffer) + size <= self._max
+
     def feed(self, pcm: bytes, now: float) -> bool:
         """Take in whole samples. False when the buffer is full: then nothing of ``pcm`` was taken."""
-        if len(self._buffer) + len(pcm) > self._max:
+        if not self.room(len(pcm)):
             return False
         self._buffer += pcm
         self._fed += len(pcm)
@@ -129,11 +133,12 @@ class Player:
         return True
 
     def lead(self, seconds: float, name: str) -> None:
-        """A file of that length comes before all that was fed, with the mark ``name`` at its end. Before :meth:`open`."""
+        """A file of that length comes before all that waits, with the mark ``name`` at its end. Before :meth:`open`."""
         size = max(1, int(seconds * 1000)) * BYTES_PER_MS
-        self._lead = Chunk(0, b"", size, seconds)
+        end = self._played + size  # behind what was fed and cleared
+        self._lead = Chunk(0, b"", end, seconds)
         self._fed += size
-        self._marks = deque([(size, name), *((at + size, later) for at, later in self._marks)])
+        self._marks = deque([(end, name), *((at + size, later) for at, later in self._marks)])
 
     def mark(self, name: str | None) -> list[str | None]:
         """Remember ``name`` at this place of the stream; returns the marks that are reached already (it, or none)."""

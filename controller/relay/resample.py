@@ -99,6 +99,10 @@ class Halver:
         self._even = bytes(4 * (2 * _PAIRS - 1))
         self._odd = bytes(4 * _PAIRS)
 
+    def size(self, given: int) -> int:
+        """Bytes that :meth:`feed` would make of so many."""
+        return (len(self._left) + given) // 4 * 2
+
     def feed(self, pcm: bytes) -> bytes:
         """L16, whole samples; gives half as many, of an odd number the last one with what comes next."""
         pcm = self._left + pcm

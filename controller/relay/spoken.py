@@ -29,9 +29,11 @@ class Spoken:
         sound = self._known.get(key)
         if sound is None:
             async with self._at_work:
-                await speak(settings.tts_program, key[0], words, path, timeout_s=settings.tts_timeout_s)
-            self._keep(key, path.read_bytes())
-        else:
+                sound = self._known.get(key)  # calls that ring at once have one text: another's wait may have been for it
+                if sound is None:
+                    await speak(settings.tts_program, key[0], words, path, timeout_s=settings.tts_timeout_s)
+                    self._keep(key, path.read_bytes())
+        if sound is not None:
             self._known.move_to_end(key)
             path.write_bytes(sound)
         path.chmod(0o644)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -107,6 +107,12 @@ class Twilio:
         except ValueError as error:
             raise ProtocolError("bad_json", str(error)) from error
         return [self._message(value) for value in values]
+
+    def size(self, pcm: bytes) -> int:
+        return len(pcm)
+
+    def pieces(self, message: protocol.Message) -> Iterator[protocol.Message]:
+        yield message
 
     def _message(self, value: object) -> protocol.Message:
         if not isinstance(value, dict):

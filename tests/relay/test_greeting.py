@@ -202,3 +202,58 @@ def test_a_bot_for_twilio_is_told_of_the_greeting_and_interrupts_it(tmp_path: Pa
             await h.gone(attempt)
 
     run(scenario())
+
+
+@pytest.mark.parametrize(("outcome", "limit_s"), [("0122", 60.0), ("0102", 0.3)])
+def test_a_greeting_that_is_not_ready_in_time_is_left_out(tmp_path: Path, outcome: str, limit_s: float) -> None:
+    async def scenario() -> None:
+        slow = voice(tmp_path, slow=True)
+        async with (
+            house(tmp_path, tts_program=slow, tts_timeout_s=60.0, tts_call_timeout_s=limit_s) as h,
+            ScriptedAgent().listening() as agent,
+        ):
+            attempt = await h.dial(outcome, agent.url, agent=TEXT, variables={"name": "Ada"})
+            call = await agent.call()
+            await call.send("ready")
+            await call.say(tone(700, 300))
+            await until(lambda: "relay.greeting_failed" in h.book.types(), "it is given up")
+            if outcome == "0122":
+                assert await call.expect("greeting") == {"event": "greeting", "played": False, "reason": "not_spoken"}
+                await until(lambda: tone(700, 300) in without_pauses(h.heard(attempt)), "the agent")
+            h.phones[attempt].hangup("NORMAL_CLEARING")
+            await h.gone(attempt)
+            assert h.book.types().count("relay.greeting_failed") == 1
+
+    run(scenario())
+
+
+def test_a_greeting_that_is_interrupted_before_it_begins_is_not_heard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("controller.relay.conversation.LATEST_S", 60.0)
+
+    async def scenario() -> None:
+        slow = voice(tmp_path, slow=True)
+        async with (
+            house(tmp_path, tts_program=slow, tts_timeout_s=60.0, tts_call_timeout_s=60.0) as h,
+            ScriptedAgent().listening() as agent,
+        ):
+            attempt = await h.dial("0122", agent.url, agent=TEXT, variables={"name": "Ada"})
+            call = await agent.call()
+            await call.send("clear")  # nobody has answered: it is of what was sent alone
+            await call.send("ready")
+            await call.expect("answered")
+            assert not call.seen("greeting")
+            await call.say(tone(900, 300))
+            await call.send("clear")
+            await call.say(tone(700, 300))
+            assert await call.expect("greeting") == {"event": "greeting", "played": False, "reason": "cleared"}
+            await until(lambda: without_pauses(h.heard(attempt)) == tone(700, 300), "the agent, and nothing else")
+            await call.send("clear")
+            await call.send("mark", name="done")
+            await call.expect("mark")
+            assert len(call.seen("greeting")) == 1
+            h.phones[attempt].hangup("NORMAL_CLEARING")
+            await h.gone(attempt)
+
+    run(scenario())

@@ -226,3 +226,21 @@ def test_whatever_the_pace_everything_is_heard_in_order(bursts: list[tuple[int, 
     assert line.deepest_ms <= 400 + max(400, long_ms) + 60, "two, and what the reckoning of starts and ends may be off"
     assert p.outstanding == 0
     assert p.buffered_ms == 0
+
+
+def test_what_was_cleared_before_a_file_leads_moves_no_mark() -> None:
+    p = Player(first_ms=100, chunk_ms=400, max_buffer_ms=10_000)
+    p.feed(pattern(5000), 0.0)
+    p.clear()
+    p.feed(pattern(300), 0.0)
+    p.mark("said")
+    p.lead(2.0, "led")
+    p.open()
+    lead = p.due(1.0)
+    assert lead is not None
+    assert lead.number == 0
+    assert p.mark(None) == [], "nothing of it was heard yet"
+    assert p.finished(0, 3.0) == ([0], ["led"])
+    rest = p.due(3.0)
+    assert rest is not None
+    assert p.finished(rest.number, 3.3) == ([1], ["said", None])

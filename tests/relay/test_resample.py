@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controller.relay.dialect import PIECE_BYTES
+from controller.relay.pacing import Player
 from controller.relay.resample import Doubler, Halver
 from lab.audio.pcm import goertzel, tone, unpack
 from tests.relay.house import ScriptedAgent, house, run, until, without_pauses
@@ -44,6 +47,8 @@ def test_a_stream_is_the_same_in_whatever_pieces_it_comes(data: bytes, cuts: lis
             made += stream.feed(data[at : at + 2 * size])
             at += 2 * size
         assert made == kind().feed(data)
+        if isinstance(stream, Halver):
+            assert stream.size(len(data)) == len(stream.feed(data))
         assert len(made) == int(len(data) // 2 * ratio) * 2
 
 
@@ -91,6 +96,43 @@ def test_what_was_cleared_has_no_echo(tmp_path: Path) -> None:
             assert not any(h.heard(attempt))
             await call.say(tone(800, 0.2, 16_000))
             await until(lambda: goertzel(without_pauses(h.heard(attempt)), 800) > 0.9, "it goes on")
+            h.phones[attempt].hangup("NORMAL_CLEARING")
+            await h.gone(attempt)
+
+    run(scenario())
+
+
+def test_a_long_message_is_taken_in_pieces_and_others_have_their_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns, taken = 0, []  # of the event loop; the turn and the bytes
+    feed = Player.feed
+
+    def noted(self: Player, pcm: bytes, now: float) -> bool:
+        taken.append((turns, len(pcm)))
+        return feed(self, pcm, now)
+
+    monkeypatch.setattr(Player, "feed", noted)
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    async def scenario() -> None:
+        async with house(tmp_path, relay_max_buffer_s=4.0) as h, ScriptedAgent().listening() as agent:
+            attempt = await h.dial("0102", agent.url, agent=WIDE)  # rings: nothing is played yet
+            call = await agent.call()
+            await call.send("ready")
+            counting = asyncio.create_task(count())
+            await call.socket.send(bytes(4 * 32_000))  # fits exactly
+            await call.socket.send(bytes(4 * 32_000))
+            assert (await call.expect("error"))["code"] == "buffer_full"
+            counting.cancel()
+            assert sum(size for _, size in taken) == 4 * 16_000, "what does not fit is not taken in part"
+            assert max(size for _, size in taken) <= PIECE_BYTES // 2
+            assert len({turn for turn, _ in taken}) == len(taken) > 4, "each in a turn of its own"
             h.phones[attempt].hangup("NORMAL_CLEARING")
             await h.gone(attempt)
 

@@ -15,8 +15,8 @@ from tests.store.conftest import T0, World, settings_for
 
 #: Calls that are there, and calls that come; what each of these may read of `calls`, foreign keys included.
 THERE, MORE, EACH = 600, 50, 8
-#: Hangups until every statement's plan is kept (psycopg prepares at the sixth, Postgres keeps a plan after five more); calls that
-#: are there afterwards; and what one may read of `calls` and `attempts`.
+#: Hangups until every plan is kept (psycopg prepares at the sixth, Postgres keeps a plan after five more); calls that are there
+#: afterwards; and what one may read of `calls` and `attempts`.
 HANGUPS, GROWN = 14, 3000
 READ = 3 * GROWN
 _READ = sql.SQL(
@@ -25,7 +25,8 @@ _READ = sql.SQL(
 
 #: What the session has read and not told yet is told at the end of this transaction (Postgres 15 and newer).
 _TELL = sql.SQL("SELECT pg_stat_force_next_flush()")
-_TOLD = "SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0))::bigint FROM pg_stat_user_tables WHERE relname IN ('calls', 'attempts')"
+_READ_BY = "sum(seq_tup_read + coalesce(idx_tup_fetch, 0))::bigint"
+_TOLD = f"SELECT {_READ_BY} FROM pg_stat_user_tables WHERE relname IN ('calls', 'attempts')"
 _BATCH = sql.SQL("INSERT INTO batches (id, tenant_id, accepted, refused, created_at) VALUES (%s, %s, 1, 0, %s)")
 
 
