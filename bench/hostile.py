@@ -76,7 +76,7 @@ GOOD: dict[str, object] = {
     "global_getvar.name": "core_uuid", "filter_event.name": "CHANNEL_ANSWER",
     "filter_subclass.name": "mod_audio_fork::connect", "acl.name": "carriers",
 }  # fmt: skip
-#: Builders with more than one form, by what brings it about: without a user the password alone logs in, and a number is dialed.
+#: Builders with more than one form, by what brings it about: without a user the password alone logs in; a person behind a trunk has one.
 _FORMS: dict[str, list[dict[str, object]]] = {"auth": [{"user": ""}], "originate": [{"user": "front.desk"}]}
 #: Good texts for fields of requests whose hostile ones are to begin near something right; all others begin with a word.
 _GOOD_FIELDS = {
