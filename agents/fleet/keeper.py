@@ -46,7 +46,7 @@ class Keeper:
         self._herald = herald
         self._seats = {f"{plan.name}-{i}": Seat(f"{plan.name}-{i}") for i in range(plan.workers)}
         self._origin = Origin(plan.agent, plan.user, divide=plan.divide, on_new=self._start_missing)
-        self._gate = Gate(plan.pool, plan.secrets if herald is None else None)
+        self._gate = Gate(plan.pool, plan.secrets if herald is None else None, ask_s=plan.ask_s)
         self._news = asyncio.Event()
         self._heard = asyncio.Event()  # the platform has answered since it was cleared
         self._draining = False
@@ -108,8 +108,8 @@ class Keeper:
         seat.call = seat.token = None
         seat.started_at = asyncio.get_running_loop().time()
         port = plan.port + i if plan.port else 0
-        orders = Orders(seat.worker, plan.agent, plan.host, port, self._socket, self._herald is not None, plan.user)
-        self._origin.start(orders)
+        seats = self._herald is not None
+        self._origin.start(Orders(seat.worker, plan.agent, plan.host, port, self._socket, seats, plan.user, plan.ask_s))
 
     def _start_missing(self) -> None:
         for seat in self.seats:
@@ -129,10 +129,12 @@ class Keeper:
             seat.url = f"ws://{f'[{host}]' if ':' in host else host}:{hello['port']}/"
             self._news.set()
             while line := await reader.readline():
-                seat.heard_at = loop.time()
-                message = json.loads(line)
+                seat.heard_at, message = loop.time(), json.loads(line)
                 if "take" in message:
-                    await self._asked(seat, message["take"], message.get("token"))
+                    await self._asked(seat, message["take"], message.get("number", 0), message.get("token"))
+                elif "left" in message and (seat.call, seat.number) == (message["left"], message["number"]):
+                    seat.drop()  # our answer came too late for it
+                    self._news.set()
                 elif "took" in message and (seat.call, seat.asks) != (message["took"], False):
                     seat.call, seat.asks = message["took"], False  # it did not wait for us: a late no is none any more
                     self._news.set()
@@ -143,16 +145,16 @@ class Keeper:
             if seat is not None:
                 self._worker_ended(seat)
 
-    async def _asked(self, seat: Seat, call: str, token: str | None) -> None:
+    async def _asked(self, seat: Seat, call: str, number: int, token: str | None) -> None:
         """Somebody is at a worker: whether it is the relay, and then whether the seat is this call's."""
         try:
             used = await self._gate.enter(token, call)
         except TokenRefused as error:
             log.warning("seat %s: somebody was refused: %s", seat.name, error)
-            seat.checked(good=False)
+            seat.checked(call, number, good=False)
             return
-        seat.checked(good=True)
-        seat.call, seat.token, seat.asks = call, used, True
+        seat.checked(call, number, good=True)
+        seat.call, seat.number, seat.token, seat.asks = call, number, used, True
         if self._herald is None or (seat.state, seat.holder) == ("held", call):
             seat.answer(yours=True)  # no round trip while the phone rings; the platform hears of it at once
         self._news.set()
@@ -187,14 +189,15 @@ class Keeper:
         while self._herald is not None:
             self._news.clear()
             wait_s = _AGAIN_S
-            said = {seat.name: (seat, seat.worker, seat.call) for seat in self.seats if seat.worker and seat.url}
+            said = {one.name: (one, one.worker, one.call, one.number) for one in self.seats if one.worker and one.url}
             try:
                 if said:
-                    heard = await self._herald.say([seat.said(self._plan.pool) for seat, _, _ in said.values()])
+                    heard = await self._herald.say([seat.said(self._plan.pool) for seat, *_ in said.values()])
                     wait_s = heard.hold_s / 3
                     self._gate.learn(heard.keys)
-                    for name, (seat, worker, call) in said.items():
-                        self._heard_of(seat, worker, call, heard.seats[name].state, heard.seats[name].call)
+                    for name, (seat, worker, call, number) in said.items():
+                        stands, still = heard.seats[name], call if seat.number == number else None
+                        self._heard_of(seat, worker, still, stands.state, stands.call)
                 self._heard.set()
             except Unheard as error:
                 log.warning("not heard: %s", error)
@@ -208,16 +211,17 @@ class Keeper:
         if state == "taken" and seat.state != "taken":
             log.error("seat %s: another keeper of that name speaks for it; give this one another --name", seat.name)
         seat.state, seat.holder = state, holder
-        if seat.call == call and call is not None and not seat.asks and state == "held" and holder != call:
-            log.error("seat %s: it was given to attempt %s, so attempt %s is let go of", seat.name, holder, call)
+        another = state == "refused" or (state == "held" and holder != call)  # away: perhaps a call of no lease of ours
+        if seat.call == call and call is not None and not seat.asks and another:
+            log.error("seat %s: attempt %s is let go of: the seat is %s", seat.name, call, holder or state)
             _kill(seat.pid, signal.SIGTERM)
         if seat.asks and seat.call == call:
             ours = state == "busy" and holder == call
+            seat.answer(yours=ours)
             if not ours:
                 log.warning("seat %s: sent away attempt %s: the seat is %s", seat.name, call, holder or state)
-                seat.call = seat.token = None
+                seat.drop()
                 self._news.set()
-            seat.answer(yours=ours)
 
     async def _told(self) -> None:
         """Until the platform has heard what is so now. At most some seconds: it may be away."""

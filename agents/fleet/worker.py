@@ -33,7 +33,8 @@ _SUBPROTOCOL = Subprotocol("trunkline.agent.v1")
 _MAX_MESSAGE = 1 << 20
 #: s; between two words to the keeper.
 ALIVE_S = 1.0
-#: s; for the keeper's answer: a call does not wait longer for the books. Far less than the relay gives a seat.
+#: s; for the keeper's answer, unless said otherwise: a call does not wait longer for the books. Far less than the relay
+#: gives a seat.
 ASK_S = 0.5
 #: s; from the handshake's beginning to its end.
 _HANDSHAKE_S = 5.0
@@ -43,6 +44,7 @@ _HANDSHAKE_S = 5.0
 class Orders:
     """What a worker is told when it starts. ``port`` 0 takes a free one; ``keeper``: its socket's path, "": there is none.
     ``seats``: a call says by X-Trunkline-Attempt which it is. ``user``: whose process one that is started anew is to be.
+    ``ask_s``: how long it waits for each answer of the keeper's.
     """
 
     worker: str
@@ -52,6 +54,7 @@ class Orders:
     keeper: str = ""
     seats: bool = True
     user: str = ""
+    ask_s: float = ASK_S
 
     def text(self) -> str:
         return json.dumps(asdict(self))
@@ -82,7 +85,9 @@ class Worker:
         self._taken = False
         self._begun = asyncio.Event()
         self._over = asyncio.Event()
-        self._answers: asyncio.Queue[dict[str, bool]] = asyncio.Queue()
+        self._question: dict[str, object] = {}  # the attempt and the number of what the keeper is asked
+        self._number = 0
+        self._answers: asyncio.Queue[dict[str, object]] = asyncio.Queue()
         self._keeper: asyncio.StreamWriter | None = None
         self._failed = False
 
@@ -93,7 +98,7 @@ class Worker:
             loop.add_signal_handler(number, self._over.set)
         async with serve(
             self._serve, orders.host, orders.port, process_request=self._admit, select_subprotocol=_ours_if_offered,
-            compression=None, max_size=_MAX_MESSAGE, close_timeout=1.0,
+            compression=None, max_size=_MAX_MESSAGE, close_timeout=1.0, open_timeout=_HANDSHAKE_S + 2 * orders.ask_s,
         ) as server:  # fmt: skip
             port = next(iter(server.sockets)).getsockname()[1]
             tasks = []
@@ -161,25 +166,29 @@ class Worker:
         """
         if not self._orders.keeper:
             return None
-        self._answers = asyncio.Queue()  # what was answered too late, to another one, is forgotten
-        self._tell({"take": attempt, "token": token})
+        self._number += 1
+        self._question = {"attempt": attempt, "number": self._number}
+        self._tell({"take": attempt, "number": self._number, "token": token})
         try:
-            async with asyncio.timeout(ASK_S):
+            async with asyncio.timeout(self._orders.ask_s):
                 if self._keeper is None or not await self._answered("checked"):
                     return 401, "The token of this connection is not good.\n"
         except TimeoutError:
+            self._tell({"left": attempt, "number": self._number})
             return 503, "It cannot be verified who you are.\n"
         with suppress(TimeoutError):
-            async with asyncio.timeout(ASK_S):
+            async with asyncio.timeout(self._orders.ask_s):
                 if not await self._answered("yours"):
                     return 503, "This seat is another call's.\n"
         self._tell({"took": attempt})
         return None
 
-    async def _answered(self, question: str) -> bool:
-        while question not in (answer := await self._answers.get()):
-            pass
-        return answer[question]
+    async def _answered(self, what: str) -> bool:
+        """The answer to the question that is open. What comes too late for another one is nobody's."""
+        while True:
+            answer = await self._answers.get()
+            if what in answer and answer | self._question == answer:
+                return answer[what] is True
 
     def _tell(self, message: dict[str, object]) -> None:
         if self._keeper is not None:
@@ -195,7 +204,7 @@ class Worker:
             while line := await reader.readline():
                 self._answers.put_nowait(json.loads(line))
         self._keeper = None
-        self._answers.put_nowait({"checked": False, "yours": True})
+        self._answers.put_nowait({"checked": False, "yours": True} | self._question)
         if not self._taken:
             self._over.set()  # nobody would send a call
 
