@@ -17,6 +17,7 @@ from psycopg.types.json import Jsonb
 
 from calls.evidence import State
 from calls.ids import agent_ref, new_uuid7
+from calls.lanes import lane_with_pool
 from calls.permission import Finding, facts_of, judge
 from calls.places import Recipient, numbered
 from calls.retry import RetryRules
@@ -289,7 +290,10 @@ def handed_on(db: Database, transfer: Open, now: datetime) -> None:
     def unit(conn: Conn) -> None:
         params = {"id": transfer.command_id, "agent_id": transfer.agent_id, "now": now, "result": HANDED_ON}
         conn.execute(_SQL["hand_on"], params)
-        conn.execute(_SQL["count_in_its_pool"], params)
+        talking = conn.execute(_SQL["counts_in"], params).fetchone()
+        if talking is not None:
+            attempt_id, lane, pool = talking
+            conn.execute(_SQL["count_in"], {"attempt_id": attempt_id, "lane": lane_with_pool(lane, pool)})
         conn.execute(_SQL["handed_on"], params)
 
     db.run(unit)
