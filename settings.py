@@ -14,7 +14,7 @@ from pydantic import AliasChoices, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from calls.access import networks
-from calls.windows import zone
+from calls.place_zones import window_zone
 
 
 class Settings(BaseSettings):
@@ -164,7 +164,7 @@ class Settings(BaseSettings):
         0, ge=0, le=1000, description="the same of all calls of a tenant to one number; 0: no cap; a call may give its own"
     )
     recipient_time_zone: str = Field(
-        "UTC", description="IANA zone by whose days dials of calls without a window are counted"
+        "UTC", description="IANA zone, a place's or UTC, by whose days dials of calls without a window are counted"
     )
 
     # --- the budget ----------------------------------------------------------------------------------------------
@@ -379,7 +379,7 @@ class Settings(BaseSettings):
     @field_validator("recipient_time_zone")
     @classmethod
     def _is_a_zone(cls, name: str) -> str:
-        return zone(name).key
+        return window_zone(name)
 
     @model_validator(mode="after")
     def _recordings_have_a_place(self) -> Settings:

@@ -105,6 +105,16 @@ def inbound_lane(tenant_id: UUID, pool: str | None, seats: str | None = None) ->
     return name if seats is None else f"{name}.f-{_checked('seats', seats)}"
 
 
+def lane_with_pool(name: str, pool: str | None) -> str:
+    """The name of a lane, or of :func:`inbound_lane`, whose call has come to ``pool`` of the fleet, with a seat there; None:
+    to none. Whatever pool was in the name is left out of it. ValueError for other characters.
+    """
+    # No part has a dot in it, and the fourth is the route, which may be named o-net.
+    parts = name.split(".")
+    kept = parts[:4] + [part for part in parts[4:] if not part.startswith(("f-", "o-"))]
+    return ".".join(kept if pool is None else [*kept, f"f-{_checked('pool', pool)}"])
+
+
 def _checked(field: str, name: str) -> str:
     if _NAMED.fullmatch(name) is None:
         raise ValueError(f"{field}: expected 1 to 32 of a-z, 0-9 and -, not starting with -")

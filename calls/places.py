@@ -17,7 +17,8 @@ from typing import Any, Literal
 import phonenumbers
 from phonenumbers import timezone
 
-from calls.windows import WindowError, zone
+from calls.place_zones import place_zone
+from calls.windows import WindowError
 
 By = Literal["given", "number", "default", "unknown"]
 
@@ -117,7 +118,7 @@ def numbered(e164: str) -> Numbered:
 
 def _known(name: str) -> bool:
     try:
-        zone(name)
+        place_zone(name)
     except WindowError:
         return False
     return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -93,6 +94,13 @@ def list_numbers(db: Database, tenant_id: UUID | None = None) -> list[Did]:
     """The tenant's numbers, or (None) everybody's."""
     with db.connection() as conn:
         return all_rows(conn, Did, _SQL["list"], {"tenant_id": tenant_id})
+
+
+def called_here(db: Database, numbers: Collection[str], tenant_id: UUID | None = None) -> frozenset[str]:
+    """Those of the numbers whose calls the tenant's agents take, or (None) anybody's here. A call to one comes back."""
+    with db.connection() as conn:
+        rows = conn.execute(_SQL["called_here"], {"numbers": list(numbers), "tenant_id": tenant_id}).fetchall()
+    return frozenset(row[0] for row in rows)
 
 
 def remove(db: Database, number: str) -> bool:

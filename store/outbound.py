@@ -18,8 +18,9 @@ from calls.consent import REFERENCE_MAX, Consent
 from calls.destinations import Entry
 from calls.hours import POLICIES
 from calls.numbers import NumberError, parse_caller_id
+from calls.place_zones import place_zone
 from calls.risks import of_country
-from calls.windows import WindowError, zone
+from calls.windows import WindowError
 from store.pool import Database
 from store.queries import load
 from store.records import all_rows, one_row, record
@@ -105,7 +106,7 @@ def update(db: Database, tenant_id: UUID, **changes: Any) -> TenantRules:
         raise ValueError("hours_reason: belongs to hours none; give both")
     if changes.get("time_zone") is not None:
         try:
-            zone(changes["time_zone"])
+            place_zone(changes["time_zone"])
         except WindowError as error:
             raise ValueError(str(error)) from None
     if changes.get("consent") is not None:

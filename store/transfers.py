@@ -17,12 +17,13 @@ from psycopg.types.json import Jsonb
 
 from calls.evidence import State
 from calls.ids import agent_ref, new_uuid7
+from calls.lanes import lane_with_pool
 from calls.permission import Finding, facts_of, judge
 from calls.places import Recipient, numbered
 from calls.retry import RetryRules
 from calls.transfers import allowed
 from calls.windows import Limits, zone
-from store import permission
+from store import numbers, permission
 from store.accept import NewCall
 from store.accept_rows import Context, Rows, queued
 from store.hangup import OtherAction, request_hangup, same_verb
@@ -44,7 +45,15 @@ HANDED_ON = "handed on"
 LEG_KIND = "sip"
 
 Kind = Literal[
-    "requested", "not_in_progress", "not_found", "not_allowed", "pending", "no_route", "forbidden", "unknown_agent"
+    "requested",
+    "not_in_progress",
+    "not_found",
+    "not_allowed",
+    "pending",
+    "no_route",
+    "forbidden",
+    "unknown_agent",
+    "inbound_number",
 ]
 
 
@@ -61,7 +70,8 @@ class Terms:
 @dataclass(frozen=True, slots=True)
 class Asked:
     """``command_id``: the action. ``status``: where the call is that is not in progress. ``findings``: which rules forbid
-    the second leg now. ``failed``: it was requested before, and this is why it came to nothing.
+    the second leg now. ``failed``: it was requested before, and this is why it came to nothing. ``inbound_number``: the
+    platform would ring itself.
     """
 
     kind: Kind
@@ -132,8 +142,8 @@ def request_transfer(
     *,
     action: str | None = None,
 ) -> Asked:
-    """Put the call through to ``to`` (E.164). ``by``: customer, agent or platform; ``action``: the asker's own name
-    for it, under which it is asked for once.
+    """Put the call through to ``to`` (E.164). ``by``: customer, agent or platform (which rings no number, anybody's, whose
+    calls are taken here, but a trunk's); ``action``: the asker's own name for it, under which it is asked for once.
 
     Nothing is written unless it is ``requested``. Errors: :class:`store.hangup.OtherAction`.
     """
@@ -145,7 +155,8 @@ def request_transfer(
     caller = first.to_number if first.direction == "inbound" else first.from_number
     known = permission.ask(db, tenant_id, first.agent_id, to, caller, test=first.test)
     # Test calls lead to the laboratory, whatever their number.
-    route = first.trunk if first.trunk is not None and to == first.person and not first.test else known.route
+    by_trunk = first.trunk is not None and to == first.person and not first.test
+    route = first.trunk if by_trunk else known.route
     recipient = Recipient(hours=known.standing.hours, otherwise=known.standing.time_zone)
     verdict = judge(
         facts_of(
@@ -179,6 +190,9 @@ def request_transfer(
     refused: Asked | None = None
     if not allowed(to, first.transfer_to) and by != "platform":
         refused = Asked("not_allowed")
+    elif by == "platform" and not by_trunk and numbers.called_here(db, [to]):
+        # Nobody decides on each such call: it would come back as a caller, and be put through again, without an end.
+        refused = Asked("inbound_number")
     elif route is None:
         refused = Asked("no_route")
     elif not verdict.permitted:
@@ -289,7 +303,10 @@ def handed_on(db: Database, transfer: Open, now: datetime) -> None:
     def unit(conn: Conn) -> None:
         params = {"id": transfer.command_id, "agent_id": transfer.agent_id, "now": now, "result": HANDED_ON}
         conn.execute(_SQL["hand_on"], params)
-        conn.execute(_SQL["count_in_its_pool"], params)
+        talking = conn.execute(_SQL["counts_in"], params).fetchone()
+        if talking is not None:
+            attempt_id, lane, pool = talking
+            conn.execute(_SQL["count_in"], {"attempt_id": attempt_id, "lane": lane_with_pool(lane, pool)})
         conn.execute(_SQL["handed_on"], params)
 
     db.run(unit)

@@ -22,6 +22,11 @@ SELECT {number} FROM {joined}
 WHERE %(tenant_id)s::uuid IS NULL OR n.tenant_id = %(tenant_id)s::uuid
 ORDER BY n.number;
 
+-- name: called_here
+-- Those of the numbers whose calls are taken here: the tenant's, or (NULL) whoever's.
+SELECT n.number FROM numbers n
+WHERE n.number = ANY(%(numbers)s) AND n.enabled AND (%(tenant_id)s::uuid IS NULL OR n.tenant_id = %(tenant_id)s::uuid);
+
 -- name: remove
 DELETE FROM numbers WHERE number = %(number)s;
 

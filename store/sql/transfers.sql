@@ -41,11 +41,14 @@ WHERE g.id = %(agent_id)s AND g.tenant_id = %(tenant_id)s AND g.kind IN ('websoc
 -- name: hand_on
 UPDATE calls SET agent_id = %(agent_id)s WHERE id = (SELECT m.call_id FROM call_commands m WHERE m.id = %(id)s) AND NOT ended;
 
--- name: count_in_its_pool
--- By the name of its lane (calls/lanes.py) it counts when the budget is rebuilt. It waits in none any more.
-UPDATE attempts a SET lane = regexp_replace(a.lane, '\.[fo]-[a-z0-9-]+$', '') || coalesce('.f-' || g.pool, '')
-FROM call_commands m, agents g
-WHERE m.id = %(id)s AND a.id = m.attempt_id AND g.id = %(agent_id)s AND a.state = 'in_progress';
+-- name: counts_in
+-- Held: nobody ends it between this and count_in.
+SELECT a.id, a.lane, g.pool FROM call_commands m JOIN attempts a ON a.id = m.attempt_id JOIN agents g ON g.id = %(agent_id)s
+WHERE m.id = %(id)s AND a.state = 'in_progress' FOR UPDATE OF a;
+
+-- name: count_in
+-- By the name of its lane it counts when the budget is rebuilt. It waits in none any more.
+UPDATE attempts SET lane = %(lane)s WHERE id = %(attempt_id)s;
 
 -- name: handed_on
 UPDATE call_commands SET done_at = %(now)s, result = %(result)s WHERE id = %(id)s AND (done_at IS NULL OR result = 'ended');

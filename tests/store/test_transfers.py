@@ -10,7 +10,19 @@ import pytest
 from calls.evidence import State
 from calls.ids import agent_ref
 from calls.transfers import ENTRY, allowed
-from store import agent_pools, agent_trunks, agents, attempts, carriers, claim, commands, outbound, tenants, transfers
+from store import (
+    agent_pools,
+    agent_trunks,
+    agents,
+    attempts,
+    carriers,
+    claim,
+    commands,
+    numbers,
+    outbound,
+    tenants,
+    transfers,
+)
 from store.hangup import OtherAction
 from store.relay import agent_for
 from store.transfers import Asked, Terms
@@ -216,7 +228,9 @@ def test_handed_on_to_the_fleet_a_call_counts_in_that_pool(world: World, talking
     expert = agents.create(world.db, tenant_id=world.tenant.id, name="expert-2", kind="websocket", url="wss://x.example/")
     agents.change(world.db, world.tenant.id, world.agent_id, transfer_to=[agent_ref(seller.id)])
     agents.change(world.db, world.tenant.id, seller.id, transfer_to=[agent_ref(expert.id)])
-    before = world.attempt_list(talking)[0].lane
+    # Its route may be named like the mark of a pool.
+    before = f"dial.normal.{world.tenant.id.hex}.o-net"
+    world.execute("UPDATE attempts SET lane = %s WHERE call_id = %s", before, talking)
     for agent, lane in ((seller, f"{before}.f-sales"), (expert, before)):
         asked = transfers.request_agent(world.db, world.tenant.id, talking, agent.id, "agent", at(6))
         assert asked.kind == "requested"
@@ -225,6 +239,32 @@ def test_handed_on_to_the_fleet_a_call_counts_in_that_pool(world: World, talking
         assert row.agent_pool_key == (agent_pools.keys(world.db, ["sales"])["sales"] if agent is seller else None)
         transfers.handed_on(world.db, row, at(8))
         assert world.attempt_list(talking)[0].lane == lane, "by its name it counts after a rebuild"
+
+
+def test_the_platform_never_rings_a_number_whose_calls_come_in_here(world: World, talking: UUID) -> None:
+    other = tenants.create(world.db, name=f"other-{talking.hex}")
+    theirs = agents.create(world.db, tenant_id=other.id, name="desk", kind="websocket", url="wss://x.example/")
+    own, foreign = "+4930987111", "+4930987222"
+    before = world.rows("SELECT count(*) FROM calls")
+    for number, tenant_id, agent_id in ((own, world.tenant.id, world.agent_id), (foreign, other.id, theirs.id)):
+        numbers.put(world.db, number=number, tenant_id=tenant_id, agent_id=agent_id)
+    try:
+        assert [ask(world, talking, to, by="platform") for to in (own, foreign)] == [Asked("inbound_number")] * 2
+        assert world.rows("SELECT count(*) FROM calls") == before
+        numbers.put(world.db, number=own, tenant_id=world.tenant.id, agent_id=world.agent_id, enabled=False)
+        assert ask(world, talking, own, by="platform").kind == "requested", "its callers hear that there is no such number"
+    finally:
+        assert numbers.remove(world.db, own)
+        assert numbers.remove(world.db, foreign)
+
+
+@pytest.mark.parametrize("by", ["customer", "agent"])
+def test_whoever_decides_on_each_call_may_ring_a_number_that_comes_in_here(world: World, talking: UUID, by: str) -> None:
+    numbers.put(world.db, number=TO, tenant_id=world.tenant.id, agent_id=world.agent_id)
+    try:
+        assert ask(world, talking, by=by).kind == "requested"
+    finally:
+        assert numbers.remove(world.db, TO)
 
 
 @pytest.mark.parametrize(
@@ -252,7 +292,12 @@ def test_a_person_behind_a_trunk_is_dialed_there_by_another_name(world: World, t
         world.db, tenant_id=world.tenant.id, name="person", kind="sip", number=TO, trunk=name, trunk_user="desk.2"
     )
     world.execute("UPDATE calls SET agent_id = %s WHERE id = %s", person.id, talking)
-    asked = ask(world, talking, by="platform")
+    # The switchboard is behind that number, also where its calls come in here.
+    numbers.put(world.db, number=TO, tenant_id=world.tenant.id, agent_id=world.agent_id)
+    try:
+        asked = ask(world, talking, by="platform")
+    finally:
+        assert numbers.remove(world.db, TO)
     leg = world.call(leg_of(world, asked))
     assert (leg.route, leg.to_number) == (name, TO), "the rules are asked of the number"
     had = claimed(world, leg.id)

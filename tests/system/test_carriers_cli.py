@@ -40,7 +40,11 @@ def trunkline(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
 
 
 def test_a_carrier_is_added_tried_and_edited(stack: Stack, trunkline: Run, tmp_path: pathlib.Path) -> None:
-    assert trunkline("create-carrier", "acme", "--channels", "5", "--cps", "2").exit_code == 0
+    none = trunkline("create-carrier", "acme", "--channels", "0", "--cps", "2")
+    assert (none.exit_code, "channels 0 is none" in none.stderr, "--cps N" in none.stderr) == (0, True, False)
+    assert "--cps N" in trunkline("carriers", "set", "acme", "--channels", "5", "--cps", "0").stderr
+    some = trunkline("create-carrier", "acme", "--channels", "5", "--cps", "2")
+    assert (some.exit_code, some.stderr) == (0, "")
     made = trunkline(
         "carriers", "set", "acme", "--number-format", "digits", "--tech-prefix", "7*", "--codecs", "pcma,pcmu",
         "--reject", "503:cps:calls per second", "--reject", "*:blocked:spam", "--ping", "5",

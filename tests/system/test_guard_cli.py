@@ -95,7 +95,12 @@ def test_caps_are_set_shown_and_taken_away(world: World, trunkline: Run) -> None
     assert {"cap": "spend_per_day", "most": "12.5", "used": "0"} in shown
     fine(trunkline("tenants", "caps", name, "--calls-per-minute", "none"))
     assert fine(trunkline("tenants", "caps", name, "--spend-per-day", "none")) == f"tenant {name} has no caps\n"
-    for wrong in (("--calls-per-minute", "0"), ("--spend-per-day", "-1"), ("--time-zone", "Mars/Olympus")):
+    for wrong in (
+        ("--calls-per-minute", "0"),
+        ("--spend-per-day", "-1"),
+        ("--time-zone", "Mars/Olympus"),
+        ("--time-zone", "EST"),
+    ):
         assert trunkline("tenants", "caps", name, *wrong).exit_code != 0
 
 

@@ -307,3 +307,30 @@ def test_whose_seats_it_takes_never_changes(api: Api, world: World) -> None:
         response = api.send("PATCH", made, json={field: value})
         assert (response.status_code, set(named(response))) == (422, {f"/{field}"})
     assert api.send("PATCH", made, json={"name": "stays-on"}).get_json()["pool"] == "desk"
+
+
+def test_calls_are_put_through_to_no_number_that_comes_in_to_the_account(api: Api, world: World) -> None:
+    taken, path = "+4930999998", made(api, "circle")
+    agent = parse_ref("agent", path.rpartition("/")[2])
+    to_it = {"action": "transfer", "to": taken}
+    numbers.put(world.database, number=taken, tenant_id=world.ours.id, agent_id=agent)
+    carrier = carriers.put_carrier(world.database, name="switchboard", max_channels=10, cps=5)
+    agent_trunks.put(world.database, "round", carrier_id=carrier.id, tenant_id=world.ours.id)
+    try:
+        for refused in (
+            api.send("PATCH", path, json={"fallback": to_it}),
+            api.post("/v1/agents", {"name": "circle-2", "kind": "websocket", "url": URL, "fallback": to_it}),
+        ):
+            assert (refused.status_code, named(refused)) == (422, {"/fallback/to": "inbound_number"})
+        assert api.get(path).get_json()["fallback"]["action"] == "hangup"
+        person = {"name": "circle-3", "kind": "sip", "number": taken}
+        assert named(api.post("/v1/agents", person)) == {"/number": "inbound_number"}
+        behind = api.post("/v1/agents", {**person, "trunk": "round"})
+        assert behind.status_code == 201, "a trunk leads to a switchboard"
+        where = behind.headers["Location"]
+        assert named(api.send("PATCH", where, json={"trunk": None})) == {"/number": "inbound_number"}
+        assert api.send("PATCH", where, json={"name": "circle-4"}).status_code == 200
+        numbers.put(world.database, number=taken, tenant_id=world.ours.id, agent_id=agent, enabled=False)
+        assert api.send("PATCH", path, json={"fallback": to_it}).status_code == 200
+    finally:
+        numbers.remove(world.database, taken)

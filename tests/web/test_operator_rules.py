@@ -69,6 +69,7 @@ def test_rules_are_set_and_noted(operator: Api, world: World, tenant: str) -> No
         ({"hours": "none", "hours_reason": " "}, "/hours_reason", "required"),
         ({"hours_reason": "x"}, "/hours_reason", "not_allowed"),
         ({"time_zone": "Mars/Base"}, "/time_zone", "unknown_time_zone"),
+        ({"time_zone": "UTC"}, "/time_zone", "no_place"),
         ({"consent": {"basis": "contract"}}, "/consent/reference", "required"),
         ({"consent": {"basis": "contract", "reference": "x", "at": "2099-01-01T00:00:00Z"}}, "/consent/at", "in_the_future"),
     ],

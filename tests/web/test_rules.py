@@ -101,6 +101,7 @@ def test_consent_is_asked_for_where_the_country_asks_and_kept(house: House) -> N
         ("consent", {"basis": "express", "proof": "x"}, "/consent/proof", "unknown_field"),
         ("consent", "express", "/consent", "wrong_type"),
         ("recipient", {"timezone": "Mars/Base"}, "/recipient/timezone", "unknown_time_zone"),
+        ("recipient", {"timezone": "EST"}, "/recipient/timezone", "no_place"),
         ("recipient", {"country": "XX"}, "/recipient/country", "bad_value"),
         # No table of postal codes is here, and nothing is taken and ignored.
         ("recipient", {"postal_code": "94103"}, "/recipient/postal_code", "not_supported_yet"),

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from calls.place_zones import window_zone
 from trunkline.cli.common import COUNT_OR_NONE, JSON_OPTION, OrNone, ParamType, actor, changed, database, show, tenant
 from trunkline.cli.tenants import tenants_group
 
@@ -61,6 +62,8 @@ def tenant_caps(name: str, as_json: bool, **options: Any) -> None:
 
     with database() as db:
         found = tenant(db, name)
+        if options["time_zone"] is not None:
+            window_zone(options["time_zone"])
         if any(value is not None for value in options.values()):
             caps.set_caps(db, found.id, actor=actor(), **changed("tenants caps", options))
         used = caps.used(db, found.id)

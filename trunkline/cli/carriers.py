@@ -20,6 +20,7 @@ from trunkline.cli.common import (
     database,
     no_carrier,
     show,
+    tell_no_calls,
 )
 
 COLUMNS = (
@@ -83,7 +84,7 @@ def configured(db: Any) -> list[dict[str, Any]]:
 
 @carriers_group.command("set")
 @click.argument("name")
-@click.option("--channels", "max_channels", type=click.IntRange(0), help="calls at the same time, at most")
+@click.option("--channels", "max_channels", type=click.IntRange(0), help="calls at the same time, at most; 0: none")
 @click.option("--cps", type=RATE, help="INVITEs per second, at most")
 @click.option("--window-ms", type=click.IntRange(100, 60_000), help="ms; over how long the carrier counts them")
 @click.option("--account", type=TEXT_OR_NONE, help="it also counts by this account: see scopes set account:NAME")
@@ -158,6 +159,7 @@ def change(name: str, changes: dict[str, Any]) -> None:
     click.echo(
         f"carrier {carrier.name}: {carrier.max_channels} channels, {carrier.cps:g} CPS in {carrier.window_ms} ms, {state}"
     )
+    tell_no_calls(carrier.name, carrier.max_channels, carrier.cps)
 
 
 COMMANDS = (carriers_group,)

@@ -193,6 +193,16 @@ def no_carrier(name: str) -> ValueError:
     return ValueError(f"there is no carrier {name!r}: trunkline create-carrier {name} --channels N --cps N")
 
 
+def tell_no_calls(name: str, channels: int, cps: float) -> None:
+    """Say so of a carrier through which nothing can be dialed, to whoever took 0 for any number."""
+    for option, value in (("channels", channels), ("cps", cps)):
+        if value == 0:
+            remedy = f"trunkline carriers set {name} --{option} N"
+            click.echo(
+                f"no call goes through carrier {name}: {option} 0 is none, not any number; to change: {remedy}", err=True
+            )
+
+
 def carrier_ids(db: Database, names: Sequence[str]) -> list[UUID]:
     """The carriers' ids in the order of ``names``; ``ValueError`` with the remedy."""
     from store import carriers

@@ -8,7 +8,7 @@ import click
 
 from calls.access import SCOPES
 from trunkline.cli import keys
-from trunkline.cli.common import RATE, carrier_ids, changing, tenant
+from trunkline.cli.common import RATE, carrier_ids, changing, tell_no_calls, tenant
 from trunkline.cli.tenants import checked_webhook_url
 
 
@@ -90,7 +90,7 @@ def create_agent(
 
 @click.command("create-carrier")
 @click.argument("name")
-@click.option("--channels", type=click.IntRange(0), required=True, help="calls at the same time, at most")
+@click.option("--channels", type=click.IntRange(0), required=True, help="calls at the same time, at most; 0: none")
 @click.option("--cps", type=RATE, required=True, help="INVITEs per second, at most")
 @click.option("--window-ms", default=1000, show_default=True, help="ms; over how long the carrier counts them")
 @click.option("--invite-cost", type=click.IntRange(1, 2), default=1, show_default=True, help="2 on a digest trunk")
@@ -123,6 +123,7 @@ def create_carrier(
         carrier = carriers.put_carrier(change.database, name=name, **allows)
         change.note("carrier.put", f"carrier:{name}", allows)
     click.echo(f"carrier {carrier.name} {carrier.id}")
+    tell_no_calls(carrier.name, carrier.max_channels, carrier.cps)
 
 
 @click.command("create-endpoint")

@@ -8,7 +8,7 @@ from typing import Any
 from flask import Response, g, url_for
 
 from calls.ids import agent_ref
-from store import agents
+from store import agents, numbers
 from store.agents import Agent
 from store.pool import Database
 from store.snapshot import stamp
@@ -53,6 +53,7 @@ def create_agent(args: dict[str, Any]) -> Response:
 
 def _created(database: Database, args: dict[str, Any]) -> Response:
     _check_voice(args)
+    _check_numbers(database, args, args)
     try:
         agent = agents.create(
             database,
@@ -140,6 +141,7 @@ def change_agent(args: dict[str, Any], agent_id: str) -> Response:
     if (nowhere := trunk_fault(after["trunk"], args.get("user"))) is not None:
         raise invalid(FieldError("/trunk", "required", nowhere))
     _check_voice(args)
+    _check_numbers(ours.database, args, {"number": known.number, **after})
     try:
         with told_truly("Send it again: a change made twice is the same."):
             changed = agents.change(ours.database, tenant().id, wanted, **_changes(args))
@@ -215,6 +217,18 @@ def _unknown_trunk() -> Problem:
 def _check_voice(args: dict[str, Any]) -> None:
     if faults := list(voice_faults(args, runtime().settings)):
         raise invalid(*faults)
+
+
+def _check_numbers(database: Database, args: dict[str, Any], after: dict[str, Any]) -> None:
+    """That its calls are not put through to where the account's own come in. ``after``: the agent as it would be."""
+    rung = {"/fallback/to": (args.get("fallback") or {}).get("to")}
+    if after.get("trunk") is None and ("number" in args or "trunk" in args):
+        rung["/number"] = after.get("number")
+    asked = {number for number in rung.values() if number is not None}
+    taken = numbers.called_here(database, asked, tenant().id) if asked else ()
+    if taken:
+        detail = "is a number of yours, answered by an agent: the call would come back; give one that is answered elsewhere"
+        raise invalid(*(FieldError(field, "inbound_number", detail) for field, number in rung.items() if number in taken))
 
 
 def _name_taken() -> Problem:

@@ -6,6 +6,7 @@ from typing import Any
 
 from marshmallow import fields, post_load, validates_schema
 
+from calls.place_zones import NoPlace, place_zone, window_zone
 from calls.rules import GAP_MAX_S, GAPS_MAX, MAX_ATTEMPTS, NUMBER_PER_DAY_MAX
 from calls.windows import DAYS, RECIPIENT, RecipientWindow, Window, WindowError, minute, zone
 from web.api.fields import Choice, Coded, Request, Whole, fault
@@ -54,17 +55,29 @@ class QuerySwitch(Switch):
 
 
 class Zone(Coded, fields.String):
-    """The name of an IANA time zone."""
+    """The name of an IANA time zone by which a window, or a day, may go: a place's, or UTC."""
 
     expected = "the name of an IANA time zone, such as Europe/Berlin"
+    #: What takes it, and what is said of one that is no place's.
+    taken = staticmethod(window_zone)
+    remedy = "is the clock of no place: name the place's, such as America/New_York, or UTC"
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
         if not isinstance(value, str):
             raise self.make_error("type")
         try:
-            return zone(value).key
+            return self.taken(value)
+        except NoPlace:
+            raise fault("no_place", self.remedy) from None
         except WindowError:
             raise fault("unknown_time_zone", f"must be {self.expected}, written exactly as IANA does") from None
+
+
+class PlaceZone(Zone):
+    """One in which somebody can be."""
+
+    taken = staticmethod(place_zone)
+    remedy = "is the clock of no place: name the place's, such as America/New_York"
 
 
 class ZoneOrRecipient(Zone):

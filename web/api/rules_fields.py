@@ -12,7 +12,7 @@ from phonenumbers import SUPPORTED_REGIONS
 from calls.consent import BASES, REFERENCE_MAX, Consent
 from calls.places import Recipient
 from web.api.fields import Choice, Moment, Request, Text, fault
-from web.api.retry_fields import Zone
+from web.api.retry_fields import PlaceZone
 from web.runtime import runtime
 
 #: By how much a customer's clock may be ahead of ours.
@@ -34,7 +34,7 @@ class RecipientRequest(Request):
         "postal_code": "postal codes are not looked up yet; give timezone where the number's prefix does not tell the zone"
     }
 
-    timezone = Zone(metadata={"description": "IANA time zone of the callee", "example": "America/Chicago"})
+    timezone = PlaceZone(metadata={"description": "IANA time zone of the callee", "example": "America/Chicago"})
     country = Country(metadata={"description": "where the callee is; its rules hold beside those of the number's country"})
 
     @post_load

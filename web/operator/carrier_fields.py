@@ -55,7 +55,7 @@ class RejectText(Request):
 
 
 class _Limits(Request):
-    max_channels = Whole(0, 2**31 - 1, metadata=_tell("calls at the same time, at most"))
+    max_channels = Whole(0, 2**31 - 1, metadata=_tell("calls at the same time, at most; 0: none"))
     cps = Amount(0, 99_999.999, metadata=_tell("INVITEs per second, at most"))
     window_ms = Whole(100, 60_000, metadata=_tell("ms; over how long the carrier counts them"))
     jitter_ms = Whole(0, 60_000, allow_none=True, metadata=_tell(f"ms; only widens the setting{_SETTING}"))
@@ -76,7 +76,7 @@ class NewCarrierRequest(_Limits):
     """One carrier to create; how it is spoken to is set by a change."""
 
     name = a_name(32, required=True)
-    max_channels = Whole(0, 2**31 - 1, required=True, metadata=_tell("calls at the same time, at most"))
+    max_channels = Whole(0, 2**31 - 1, required=True, metadata=_tell("calls at the same time, at most; 0: none"))
     cps = Amount(0, 99_999.999, required=True, metadata=_tell("INVITEs per second, at most"))
 
 

@@ -17,7 +17,7 @@ from store.snapshot import stamp
 from web.api.answer_fields import Answer, moment, part, text, truth
 from web.api.fields import Choice, Request, fault
 from web.api.respond import answer, refuses
-from web.api.retry_fields import Part, Zone
+from web.api.retry_fields import Part, PlaceZone
 from web.api.rules_fields import Ground
 from web.operator.blueprint import NEEDS, blueprint, changing
 from web.operator.fields import Words
@@ -42,7 +42,7 @@ class ChangeRulesRequest(Request):
         500,
         metadata={"description": "with none: who attests that these calls solicit nobody, and on what ground"},
     )
-    time_zone = Zone(
+    time_zone = PlaceZone(
         allow_none=True, metadata={"description": "of callees whose zone nobody knows; null: they are not called"}
     )
     consent = Part(

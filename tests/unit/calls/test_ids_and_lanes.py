@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from uuid import RFC_4122, UUID
 
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from calls.ids import RefKind, agent_ref, call_ref, new_uuid7, parse_ref, uuid7
-from calls.lanes import PRIORITIES, Lane, lane_name, parse_lane
+from calls.lanes import PRIORITIES, Lane, inbound_lane, lane_name, lane_with_pool, parse_lane
 
 TENANT = UUID("0193f4a0-1111-7000-8000-0123456789ab")
 instants = st.datetimes(datetime(1970, 1, 1), datetime(9999, 1, 1)).map(lambda at: at.replace(tzinfo=UTC))  # noqa: DTZ001
@@ -125,3 +126,20 @@ def test_priorities_that_do_not_exist(priority: str) -> None:
 def test_other_queues_are_no_lane(name: str) -> None:
     with pytest.raises(ValueError, match="lane: expected"):
         parse_lane(name)
+
+
+@pytest.mark.parametrize("route", ["main", "o-net", "f-mobile"])
+@pytest.mark.parametrize("marks", ["", ".c-spring.n-north.a-desk", ".a-f-team"])
+@pytest.mark.parametrize("seats", ["", ".f-desk", ".o-desk"])
+def test_a_call_that_comes_to_a_pool_keeps_the_rest_of_its_lane(route: str, marks: str, seats: str) -> None:
+    rest = f"dial.normal.{TENANT.hex}.{route}{marks}"
+    assert lane_with_pool(rest + seats, "o-sales") == f"{rest}.f-o-sales"
+    assert lane_with_pool(rest + seats, None) == rest
+    before, after = parse_lane(rest + seats), parse_lane(lane_with_pool(rest + seats, "sales"))
+    assert after == replace(before, seats="sales", policy="reserved")
+
+
+def test_a_call_that_came_in_is_counted_in_a_pool_as_well() -> None:
+    assert lane_with_pool(inbound_lane(TENANT, "desk", "old"), "new") == inbound_lane(TENANT, "desk", "new")
+    with pytest.raises(ValueError, match="pool"):
+        lane_with_pool(inbound_lane(TENANT, None), "a.b")
