@@ -128,7 +128,7 @@ class _First:
     transfer_of: UUID | None
     recipient: Any
     person: str | None  # whom its agent is, where that is a number
-    trunk: str | None  # the way there
+    trunk: str | None  # the way there, if the tenant may have it now; None: the number is dialed, by its route
 
 
 def request_transfer(

@@ -1,5 +1,7 @@
 -- name: first
-SELECT c.ended, CASE WHEN c.status = 'ringing' AND c.early THEN 'early' ELSE c.status END AS status, c.agent_id, g.transfer_to, g.number AS person, g.trunk,
+-- The trunk as it may be had now: one that was given to another tenant meanwhile is none.
+SELECT c.ended, CASE WHEN c.status = 'ringing' AND c.early THEN 'early' ELSE c.status END AS status, c.agent_id, g.transfer_to, g.number AS person,
+       (SELECT w.name FROM agent_trunks w WHERE w.name = g.trunk AND (w.tenant_id IS NULL OR w.tenant_id = c.tenant_id)) AS trunk,
        c.test, c.to_number, c.from_number, c.direction, c.max_duration_s, c.transfer_of, c.recipient
 FROM calls c JOIN agents g ON g.id = c.agent_id
 WHERE c.tenant_id = %(tenant_id)s AND c.id = %(call_id)s;

@@ -15,7 +15,7 @@ from tests.store.conftest import T0, World, settings_for
 
 #: Calls that are there, and calls that come; what each of these may read of `calls`, foreign keys included.
 THERE, MORE, EACH = 600, 50, 8
-#: Hangups until every plan is kept (psycopg prepares at the sixth, Postgres keeps a plan after five more); calls that are there
+#: Hangups until every plan is kept (psycopg prepares at the sixth, Postgres keeps one after five more); calls that are there
 #: afterwards; and what one may read of `calls` and `attempts`.
 HANGUPS, GROWN = 14, 3000
 READ = 3 * GROWN
@@ -50,8 +50,8 @@ def test_attempts_that_enter_the_queue_are_counted_without_a_walk_through_all_ca
 
 
 def test_a_hangup_walks_through_all_calls_once_at_most(world: World) -> None:
-    """Its statements were planned and kept while the tables were small, and nothing has been analyzed since: then that is what
-    finding a row costs, as long as none of them walks for each row that another one walked past.
+    """Its statements were planned and kept while the tables were small, and nothing has been analyzed since: then that is
+    what finding a row costs, as long as none of them walks for each row that another one walked past.
     """
     waiting = [world.accept().call.id for _ in range(HANGUPS + 1)]
     tenant = world.tenant.id

@@ -308,6 +308,23 @@ def test_a_person_behind_a_trunk_is_dialed_there_by_another_name(world: World, t
     assert agents.get(world.db, world.tenant.id, person.id) == replace(person, trunk=None, trunk_user=None)
 
 
+def test_a_trunk_that_is_anothers_by_now_is_not_the_way(world: World, talking: UUID) -> None:
+    name = f"lost-{world.tenant.id.hex[-8:]}"
+    agent_trunks.put(world.db, name, carrier_id=world.carrier_id)
+    person = agents.create(
+        world.db, tenant_id=world.tenant.id, name="person", kind="sip", number=TO, trunk=name, trunk_user="200"
+    )
+    world.execute("UPDATE calls SET agent_id = %s WHERE id = %s", person.id, talking)
+    # As where the agent is written while the operator gives the trunk away: neither sees the other.
+    other = tenants.create(world.db, name=f"{name}-other")
+    world.execute("UPDATE agent_trunks SET tenant_id = %s WHERE name = %s", other.id, name)
+    leg = world.call(leg_of(world, ask(world, talking, by="platform")))
+    assert (leg.route != name, leg.to_number) == (True, TO), "the number, by its own route"
+    had = claimed(world, leg.id)
+    assert isinstance(had, claim.Claimed)
+    assert had.user is None, "who is another's behind the trunk, and nobody behind the number"
+
+
 def test_whoever_is_rung_by_its_number_is_dialed_by_it(world: World, talking: UUID) -> None:
     had = claimed(world, leg_of(world, ask(world, talking)))
     assert isinstance(had, claim.Claimed)
