@@ -105,7 +105,7 @@ class Keeper:
         if self._draining:
             return
         seat.worker, seat.generation, seat.pid = f"w{uuid4().hex[:12]}", self._origin.generation, 0
-        seat.call = seat.token = None
+        seat.drop()
         seat.started_at = asyncio.get_running_loop().time()
         port = plan.port + i if plan.port else 0
         orders = Orders(seat.worker, plan.agent, plan.host, port, self._socket, self._herald is not None, plan.user)
@@ -132,7 +132,10 @@ class Keeper:
                 seat.heard_at = loop.time()
                 message = json.loads(line)
                 if "take" in message:
-                    await self._asked(seat, message["take"], message.get("token"))
+                    await self._asked(seat, message["take"], message.get("number", 0), message.get("token"))
+                elif "left" in message and (seat.call, seat.number) == (message["left"], message["number"]):
+                    seat.drop()  # our answer came too late for it
+                    self._news.set()
                 elif "took" in message and (seat.call, seat.asks) != (message["took"], False):
                     seat.call, seat.asks = message["took"], False  # it did not wait for us: a late no is none any more
                     self._news.set()
@@ -143,16 +146,16 @@ class Keeper:
             if seat is not None:
                 self._worker_ended(seat)
 
-    async def _asked(self, seat: Seat, call: str, token: str | None) -> None:
+    async def _asked(self, seat: Seat, call: str, number: int, token: str | None) -> None:
         """Somebody is at a worker: whether it is the relay, and then whether the seat is this call's."""
         try:
             used = await self._gate.enter(token, call)
         except TokenRefused as error:
             log.warning("seat %s: somebody was refused: %s", seat.name, error)
-            seat.checked(good=False)
+            seat.checked(call, number, good=False)
             return
-        seat.checked(good=True)
-        seat.call, seat.token, seat.asks = call, used, True
+        seat.checked(call, number, good=True)
+        seat.call, seat.number, seat.token, seat.asks = call, number, used, True
         if self._herald is None or (seat.state, seat.holder) == ("held", call):
             seat.answer(yours=True)  # no round trip while the phone rings; the platform hears of it at once
         self._news.set()
@@ -187,14 +190,15 @@ class Keeper:
         while self._herald is not None:
             self._news.clear()
             wait_s = _AGAIN_S
-            said = {seat.name: (seat, seat.worker, seat.call) for seat in self.seats if seat.worker and seat.url}
+            said = {one.name: (one, one.worker, one.call, one.number) for one in self.seats if one.worker and one.url}
             try:
                 if said:
-                    heard = await self._herald.say([seat.said(self._plan.pool) for seat, _, _ in said.values()])
+                    heard = await self._herald.say([seat.said(self._plan.pool) for seat, *_ in said.values()])
                     wait_s = heard.hold_s / 3
                     self._gate.learn(heard.keys)
-                    for name, (seat, worker, call) in said.items():
-                        self._heard_of(seat, worker, call, heard.seats[name].state, heard.seats[name].call)
+                    for name, (seat, worker, call, number) in said.items():
+                        stands, still = heard.seats[name], call if seat.number == number else None
+                        self._heard_of(seat, worker, still, stands.state, stands.call)
                 self._heard.set()
             except Unheard as error:
                 log.warning("not heard: %s", error)
@@ -213,11 +217,11 @@ class Keeper:
             _kill(seat.pid, signal.SIGTERM)
         if seat.asks and seat.call == call:
             ours = state == "busy" and holder == call
+            seat.answer(yours=ours)
             if not ours:
                 log.warning("seat %s: sent away attempt %s: the seat is %s", seat.name, call, holder or state)
-                seat.call = seat.token = None
+                seat.drop()
                 self._news.set()
-            seat.answer(yours=ours)
 
     async def _told(self) -> None:
         """Until the platform has heard what is so now. At most some seconds: it may be away."""

@@ -10,9 +10,9 @@ from typing import Any
 
 @dataclass
 class Seat:
-    """``call``: the attempt its worker has taken, ``token``: the id of the token it came with. ``state`` and ``holder``: as
-    the platform said last. ``leaving``: no more calls, by our wish. ``generation``: of the program its worker runs. Times
-    are the event loop's.
+    """``call``: the attempt its worker has taken, ``token``: the id of the token it came with, ``number``: of the worker's
+    question about it. ``state`` and ``holder``: as the platform said last. ``leaving``: no more calls, by our wish.
+    ``generation``: of the program its worker runs. Times are the event loop's.
     """
 
     name: str
@@ -22,6 +22,7 @@ class Seat:
     url: str = ""
     call: str | None = None
     token: str | None = None
+    number: int = 0
     state: str = ""
     holder: str | None = None
     leaving: bool = False
@@ -48,12 +49,16 @@ class Seat:
     def answer(self, *, yours: bool) -> None:
         """Tell the worker whether the call that it asked about is its own."""
         self.asks = False
-        self._tell({"yours": yours})
+        self._tell({"yours": yours, "attempt": self.call, "number": self.number})
 
-    def checked(self, *, good: bool) -> None:
-        """Tell the worker whether it is the relay who came."""
-        self._tell({"checked": good})
+    def checked(self, attempt: str, number: int, *, good: bool) -> None:
+        """Tell the worker whether it is the relay who came, with this question of its."""
+        self._tell({"checked": good, "attempt": attempt, "number": number})
 
-    def _tell(self, message: dict[str, bool]) -> None:
+    def drop(self) -> None:
+        """Whoever came is not there any more: it has no call."""
+        self.call, self.token, self.number, self.asks = None, None, 0, False
+
+    def _tell(self, message: dict[str, object]) -> None:
         if self.writer is not None:
             self.writer.write(json.dumps(message).encode() + b"\n")

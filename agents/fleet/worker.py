@@ -82,7 +82,9 @@ class Worker:
         self._taken = False
         self._begun = asyncio.Event()
         self._over = asyncio.Event()
-        self._answers: asyncio.Queue[dict[str, bool]] = asyncio.Queue()
+        self._question: dict[str, object] = {}  # the attempt and the number of what the keeper is asked
+        self._number = 0
+        self._answers: asyncio.Queue[dict[str, object]] = asyncio.Queue()
         self._keeper: asyncio.StreamWriter | None = None
         self._failed = False
 
@@ -161,13 +163,15 @@ class Worker:
         """
         if not self._orders.keeper:
             return None
-        self._answers = asyncio.Queue()  # what was answered too late, to another one, is forgotten
-        self._tell({"take": attempt, "token": token})
+        self._number += 1
+        self._question = {"attempt": attempt, "number": self._number}
+        self._tell({"take": attempt, "number": self._number, "token": token})
         try:
             async with asyncio.timeout(ASK_S):
                 if self._keeper is None or not await self._answered("checked"):
                     return 401, "The token of this connection is not good.\n"
         except TimeoutError:
+            self._tell({"left": attempt, "number": self._number})
             return 503, "It cannot be verified who you are.\n"
         with suppress(TimeoutError):
             async with asyncio.timeout(ASK_S):
@@ -176,10 +180,12 @@ class Worker:
         self._tell({"took": attempt})
         return None
 
-    async def _answered(self, question: str) -> bool:
-        while question not in (answer := await self._answers.get()):
-            pass
-        return answer[question]
+    async def _answered(self, what: str) -> bool:
+        """The answer to the question that is open. What comes too late for another one is nobody's."""
+        while True:
+            answer = await self._answers.get()
+            if what in answer and answer | self._question == answer:
+                return answer[what] is True
 
     def _tell(self, message: dict[str, object]) -> None:
         if self._keeper is not None:
@@ -195,7 +201,7 @@ class Worker:
             while line := await reader.readline():
                 self._answers.put_nowait(json.loads(line))
         self._keeper = None
-        self._answers.put_nowait({"checked": False, "yours": True})
+        self._answers.put_nowait({"checked": False, "yours": True} | self._question)
         if not self._taken:
             self._over.set()  # nobody would send a call
 

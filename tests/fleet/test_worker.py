@@ -17,6 +17,7 @@ from websockets.exceptions import InvalidStatus
 from agents.fleet.herald import Herald
 from agents.fleet.keeper import Keeper
 from agents.fleet.plan import Plan
+from agents.fleet.seat import Seat
 from agents.fleet.worker import ASK_S, Orders
 from calls.agent_token import sign
 from controller.relay.seat import _ONE_SEAT_S
@@ -36,7 +37,8 @@ def test_a_keeper_that_does_not_answer_is_told_who_was_taken(tmp_path: Path) -> 
         while line := await reader.readline():
             lines.put_nowait(message := json.loads(line))
             if message.get("token") == "Bearer good":
-                writer.write(b'{"checked": true}\n')  # and whose the seat is, it does not say
+                asked = {"attempt": message["take"], "number": message["number"]}
+                writer.write(json.dumps({"checked": True} | asked).encode() + b"\n")  # not whose the seat is
         writer.close()
 
     async def said(word: str) -> dict[str, object]:
@@ -67,6 +69,84 @@ def test_a_keeper_that_does_not_answer_is_told_who_was_taken(tmp_path: Path) -> 
     asyncio.run(asyncio.wait_for(scenario(), 60))
 
 
+def test_an_answer_is_that_of_its_question(tmp_path: Path) -> None:
+    """What the keeper says too late of one connection lets no other one in; nor does the seat stay the first one's."""
+    lines = asyncio.Queue[dict[str, object]]()
+
+    async def scenario() -> None:
+        writers: list[asyncio.StreamWriter] = []
+
+        async def keeper(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writers.append(writer)
+            while line := await reader.readline():
+                lines.put_nowait(json.loads(line))
+            writer.close()
+
+        async def said(word: str) -> dict[str, object]:
+            while word not in (message := await lines.get()):
+                pass
+            return message
+
+        async def comes(attempt: str) -> int:
+            try:
+                async with connect(url, additional_headers={"X-Trunkline-Attempt": attempt}, open_timeout=30):
+                    return 101
+            except InvalidStatus as error:
+                return error.response.status_code
+
+        def answer(what: str, yes: bool, question: dict[str, object]) -> None:
+            told = {what: yes, "attempt": question["take"], "number": question["number"]}
+            writers[0].write(json.dumps(told).encode() + b"\n")
+
+        path = str(tmp_path / "keeper")
+        async with await asyncio.start_unix_server(keeper, path):
+            orders = Orders("w1", AGENT, "127.0.0.1", 0, path).text()
+            worker = await asyncio.create_subprocess_exec(sys.executable, "-m", "agents.fleet.worker", orders, cwd=ROOT)
+            try:
+                url = f"ws://127.0.0.1:{(await said('port'))['port']}/"
+                relay, attempt = str(uuid4()), str(uuid4())
+                for first, second in ((relay, attempt), (attempt, attempt)):
+                    assert await comes(first) == 503
+                    late = await said("take")
+                    assert await said("left") == {"left": first, "number": late["number"]}
+                    stranger = asyncio.create_task(comes(second))
+                    question = await said("take")
+                    answer("checked", True, late)
+                    answer("yours", True, late)
+                    answer("checked", False, question)
+                    assert await stranger in (401, 503), "who it is was answered for another one"
+            finally:
+                worker.kill()
+                await worker.wait()
+
+    asyncio.run(asyncio.wait_for(scenario(), 60))
+
+
+def test_who_has_left_has_no_seat(tmp_path: Path) -> None:
+    """Its question was answered too late, and it is not there any more."""
+    seat = Seat("h1-0", worker="w1")
+    seat.call, seat.number, seat.token, seat.asks = "a", 1, "t1", True
+
+    async def scenario() -> None:
+        herald = Herald("http://127.0.0.1:1/internal/seats", "user", "secret", "k1")
+        keeper = Keeper(Plan("desk", "h1", 1, AGENT, "127.0.0.1", "127.0.0.1"), herald)
+        keeper._seats = {seat.name: seat}
+        async with await asyncio.start_unix_server(keeper._on_worker, path := str(tmp_path / "keeper")):
+            _, writer = await asyncio.open_unix_connection(path)
+            for message in ({"worker": "w1", "pid": 1, "port": 1}, {"left": "a", "number": 0}, {"left": "a", "number": 1}):
+                writer.write(json.dumps(message).encode() + b"\n")
+            while seat.call is not None:
+                await asyncio.sleep(0.001)
+            assert (seat.said("desk")["token"], seat.asks) == (None, False)
+            writer.close()
+            while seat.up:
+                await asyncio.sleep(0.001)
+            assert seat.later is not None
+            seat.later.cancel()
+
+    asyncio.run(asyncio.wait_for(scenario(), 30))
+
+
 def test_a_late_no_does_not_undo_what_a_worker_took(tmp_path: Path) -> None:
     attempt = str(uuid4())
 
@@ -88,7 +168,8 @@ def test_a_late_no_does_not_undo_what_a_worker_took(tmp_path: Path) -> None:
             reader, writer = await asyncio.open_unix_connection(path)
             token = sign("k", agent="agent_1", call="call_1", attempt=attempt, now=time.time(), token_id="t1")
             keeper._gate.learn({"desk": "k"})
-            hello, take = {"worker": "w1", "pid": os.getpid(), "port": 1}, {"take": attempt, "token": f"Bearer {token}"}
+            hello = {"worker": "w1", "pid": os.getpid(), "port": 1}
+            take = {"take": attempt, "number": 1, "token": f"Bearer {token}"}
             for message in (hello, take):
                 writer.write(json.dumps(message).encode() + b"\n")
             while not seat.asks:
@@ -103,6 +184,8 @@ def test_a_late_no_does_not_undo_what_a_worker_took(tmp_path: Path) -> None:
                 await asyncio.sleep(0.001)
             assert seat.later is not None
             seat.later.cancel()
-            assert await reader.read() == b'{"checked": true}\n', "it was answered though it no longer asked"
+            answers = [json.loads(line) for line in (await reader.read()).splitlines()]
+            only = {"checked": True, "attempt": attempt, "number": 1}
+            assert answers == [only], "it was answered though it no longer asked"
 
     asyncio.run(asyncio.wait_for(scenario(), 30))
