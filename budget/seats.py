@@ -42,8 +42,8 @@ class Said:
 
 
 class Stands(NamedTuple):
-    """How a seat stands: ``free``, ``held``, ``busy``, ``away`` (nobody may have it), ``gone``, or ``taken``: another keeper
-    speaks for a seat of that name.
+    """How a seat stands: ``free``, ``held``, ``busy``, ``away`` (nobody may have it), ``gone``, ``taken``: another keeper
+    speaks for a seat of that name, or ``refused``: another worker was reached with its call's token before.
     """
 
     state: str

@@ -105,7 +105,7 @@ class Keeper:
         if self._draining:
             return
         seat.worker, seat.generation, seat.pid = f"w{uuid4().hex[:12]}", self._origin.generation, 0
-        seat.drop()
+        seat.call = seat.token = None
         seat.started_at = asyncio.get_running_loop().time()
         port = plan.port + i if plan.port else 0
         orders = Orders(seat.worker, plan.agent, plan.host, port, self._socket, self._herald is not None, plan.user)
@@ -129,8 +129,7 @@ class Keeper:
             seat.url = f"ws://{f'[{host}]' if ':' in host else host}:{hello['port']}/"
             self._news.set()
             while line := await reader.readline():
-                seat.heard_at = loop.time()
-                message = json.loads(line)
+                seat.heard_at, message = loop.time(), json.loads(line)
                 if "take" in message:
                     await self._asked(seat, message["take"], message.get("number", 0), message.get("token"))
                 elif "left" in message and (seat.call, seat.number) == (message["left"], message["number"]):
@@ -212,8 +211,9 @@ class Keeper:
         if state == "taken" and seat.state != "taken":
             log.error("seat %s: another keeper of that name speaks for it; give this one another --name", seat.name)
         seat.state, seat.holder = state, holder
-        if seat.call == call and call is not None and not seat.asks and state == "held" and holder != call:
-            log.error("seat %s: it was given to attempt %s, so attempt %s is let go of", seat.name, holder, call)
+        another = state == "refused" or (state == "held" and holder != call)  # away: perhaps a call of no lease of ours
+        if seat.call == call and call is not None and not seat.asks and another:
+            log.error("seat %s: attempt %s is let go of: the seat is %s", seat.name, call, holder or state)
             _kill(seat.pid, signal.SIGTERM)
         if seat.asks and seat.call == call:
             ours = state == "busy" and holder == call

@@ -43,7 +43,7 @@ class Seat:
         state = "gone" if gone else "open" if self.up and not self.leaving else "leaving"
         return {
             "pool": pool, "name": self.name, "worker": self.worker, "url": self.url, "attempt": self.call,
-            "token": self.token, "state": state,
+            "token": self.token if self.call else None, "state": state,
         }  # fmt: skip
 
     def answer(self, *, yours: bool) -> None:
@@ -56,8 +56,10 @@ class Seat:
         self._tell({"checked": good, "attempt": attempt, "number": number})
 
     def drop(self) -> None:
-        """Whoever came is not there any more: it has no call."""
-        self.call, self.token, self.number, self.asks = None, None, 0, False
+        """Whoever came is not there any more: it has no call. Should its worker have taken it all the same, its token is
+        known yet: the platform is to hear of that one too.
+        """
+        self.call, self.asks = None, False
 
     def _tell(self, message: dict[str, object]) -> None:
         if self.writer is not None:

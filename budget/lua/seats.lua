@@ -3,7 +3,7 @@
 -- id of the one that the call came with; '': with none), word ('': goes on, 'leaving': no more calls, 'gone': it is no more). Returns
 -- for each its state and attempt after it; 'taken': another keeper speaks for a seat of this name. Saying the same twice changes nothing, and
 -- what comes after something later was heard changes nothing either: its sender has given it up. A token that another worker
--- was reached with before brings no call: somebody has it who is not the relay.
+-- was reached with before brings no call: somebody has it who is not the relay. 'refused' says so, unless another call holds the seat.
 local keeper, found = ARGV[1], {}
 local now = clock_us()
 local until_us = now + tonumber(ARGV[2])
@@ -74,8 +74,9 @@ for i = 4, #ARGV, 7 do
       let_go(of, at, pool) -- the worker freed it, or is another one: the call it had is over
       state = 'away'
     end
-    local known = state == 'busy' and of == attempt and v[2] == worker -- said before
+    local known, refused = state == 'busy' and of == attempt and v[2] == worker, false -- said before
     if attempt ~= '' and not known and used_elsewhere(ARGV[i + 5], worker) then
+      refused = state ~= 'held' or of == attempt
       if of == attempt and state == 'busy' then
         unseat(of, at)
       end
@@ -109,7 +110,7 @@ for i = 4, #ARGV, 7 do
       end
     end
     local after = call('HMGET', key, 'state', 'attempt')
-    found[#found + 1], found[#found + 2] = after[1], after[2]
+    found[#found + 1], found[#found + 2] = refused and 'refused' or after[1], refused and '' or after[2]
   end
 end
 return found

@@ -8,13 +8,14 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from agents.fleet.herald import Herald
+from agents.fleet.herald import Heard, Herald, Standing
 from agents.fleet.keeper import Keeper
 from agents.fleet.plan import Plan
 from agents.fleet.seat import Seat
@@ -145,6 +146,73 @@ def test_who_has_left_has_no_seat(tmp_path: Path) -> None:
             seat.later.cancel()
 
     asyncio.run(asyncio.wait_for(scenario(), 30))
+
+
+def test_a_call_that_is_taken_after_a_no_is_told_with_its_token() -> None:
+    """Without it the platform would take a used one for none."""
+    seat = Seat("h1-0", worker="w1", call="a", token="t1", number=1, asks=True)
+    seat.drop()
+    assert (seat.said("desk")["attempt"], seat.said("desk")["token"]) == (None, None)
+    seat.call = "a"
+    assert seat.said("desk")["token"] == "t1"
+
+
+def test_who_was_let_in_by_a_used_token_does_not_stay(tmp_path: Path) -> None:
+    """The platform says so when the worker waits for it no longer. That it is no lease of the platform's ends no call."""
+
+    class Platform(Herald):
+        """Says how the seat stands once it is told to."""
+
+        def __init__(self) -> None:
+            super().__init__("http://127.0.0.1:1/internal/seats", "user", "secret", "k1")
+            self.stands, self.heard = asyncio.Queue[str](), asyncio.Event()
+
+        async def say(self, seats: list[dict[str, Any]]) -> Heard:
+            if any(one["attempt"] for one in seats):
+                self.heard.set()
+                state = await self.stands.get()
+            else:
+                state = "free"
+            return Heard(0.03, {one["name"]: Standing(state, None) for one in seats}, {"desk": "k"})
+
+    async def scenario() -> None:
+        platform = Platform()
+        keeper = Keeper(Plan("desk", "h1", 1, AGENT, "127.0.0.1", "127.0.0.1"), platform)
+        (seat,) = keeper.seats
+        seat.worker, path = "w1", str(tmp_path / "keeper")
+        async with await asyncio.start_unix_server(keeper._on_worker, path):
+            orders = Orders("w1", AGENT, "127.0.0.1", 0, path).text()
+            worker = await asyncio.create_subprocess_exec(sys.executable, "-m", "agents.fleet.worker", orders, cwd=ROOT)
+            speaking = asyncio.create_task(keeper._speak())
+            try:
+                while seat.state != "free":
+                    await asyncio.sleep(0.01)
+                attempt = str(uuid4())
+                token = sign("k", agent="agent_1", call="call_1", attempt=attempt, now=time.time(), token_id="t1")
+                headers = {"X-Trunkline-Attempt": attempt, "Authorization": f"Bearer {token}"}
+                async with connect(seat.url, additional_headers=headers, open_timeout=30) as socket:
+                    await platform.heard.wait()
+                    while seat.asks:
+                        await asyncio.sleep(0.01)
+                    for _ in range(3):
+                        platform.stands.put_nowait("away")
+                    while not platform.stands.empty():
+                        await asyncio.sleep(0.01)
+                    await (await socket.ping())
+                    platform.stands.put_nowait("refused")
+                    await socket.wait_closed()
+                assert await worker.wait() == 0
+            finally:
+                speaking.cancel()
+                if worker.returncode is None:
+                    worker.kill()
+                await worker.wait()
+                while seat.up:
+                    await asyncio.sleep(0.001)
+                if seat.later is not None:
+                    seat.later.cancel()
+
+    asyncio.run(asyncio.wait_for(scenario(), 60))
 
 
 def test_a_late_no_does_not_undo_what_a_worker_took(tmp_path: Path) -> None:
