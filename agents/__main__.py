@@ -17,6 +17,7 @@ from agents.fleet.confine import keep_to_itself, uid_of
 from agents.fleet.herald import Herald
 from agents.fleet.keeper import Keeper
 from agents.fleet.plan import Plan
+from agents.fleet.worker import ASK_S
 from settings import get_settings
 
 REFERENCE = "agents.reference.talk:answer"
@@ -43,6 +44,16 @@ def _whole(least: int, most: int) -> Callable[[str], int]:
     return read
 
 
+def _seconds(text: str) -> float:
+    try:
+        found = float(text)
+    except ValueError:
+        found = 0.0
+    if not 0.01 <= found <= 60:
+        raise argparse.ArgumentTypeError("give seconds, 0.01 to 60")
+    return found
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m agents", description=__doc__)
     add = parser.add_argument
@@ -59,6 +70,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--no-seats", action="store_true", help="speak for no seats: a proxy hands out the calls, by GET /healthz")
     add("--user", default="", metavar="NAME", help="whose processes the workers are, when root "
         "starts this (default: root's, without its capabilities)")  # fmt: skip
+    add("--ask-s", type=_seconds, default=ASK_S, metavar="S", help="s; a worker waits for each answer of its keeper's while "
+        "somebody connects; the relay waits 2 s for both (default: %(default)s)")  # fmt: skip
     add("--drain-s", type=float, default=3600.0, metavar="S", help="s; calls may go on after SIGTERM (default: %(default)s)")
     return parser
 
@@ -82,7 +95,7 @@ def main() -> int:
     plan = Plan(
         arguments.pool, arguments.name, arguments.workers, arguments.agent, arguments.host,
         arguments.advertise or arguments.host, arguments.port, divide=not arguments.fresh, user=arguments.user,
-        secrets=tuple(filter(None, os.environ.get("TRUNKLINE_AGENT_SECRET", "").split(","))),
+        secrets=tuple(filter(None, os.environ.get("TRUNKLINE_AGENT_SECRET", "").split(","))), ask_s=arguments.ask_s,
     )  # fmt: skip
     herald = None
     if not arguments.no_seats:

@@ -16,19 +16,21 @@ from calls.agent_token import Door, TokenRefused
 
 log = logging.getLogger("agents.keeper")
 
-#: s; for a key that is on its way: the platform may send calls as soon as it has heard of the seats.
-_KEY_S = 0.3
+#: Of what a worker waits, for a key that is on its way: the platform may send calls as soon as it has heard of the seats.
+_KEY = 0.6
 #: s; between two complaints of a pool that there is not.
 _COMPLAIN_S = 60.0
 
 
 class Gate:
     """Of one keeper. ``secrets``: of the agent's owner, where no seats are spoken for; None: the pool's key, which
-    :meth:`learn` is told. Without any secret of the owner's nobody is asked for a token, for none is sent.
+    :meth:`learn` is told. Without any secret of the owner's nobody is asked for a token, for none is sent. ``ask_s``: how
+    long a worker waits for an answer.
     """
 
-    def __init__(self, pool: str, secrets: Sequence[str] | None = None) -> None:
+    def __init__(self, pool: str, secrets: Sequence[str] | None = None, *, ask_s: float) -> None:
         self._pool = pool
+        self._key_s = _KEY * ask_s
         self._open = secrets is not None and not secrets
         self._door = Door(*(secrets or ()))
         self._learned = asyncio.Event()
@@ -56,7 +58,7 @@ class Gate:
         if self._open:
             return None
         try:
-            async with asyncio.timeout(_KEY_S):
+            async with asyncio.timeout(self._key_s):
                 await self._learned.wait()
         except TimeoutError:
             raise TokenRefused("token: the platform has not said yet by which key it is to be verified") from None

@@ -46,7 +46,7 @@ class Keeper:
         self._herald = herald
         self._seats = {f"{plan.name}-{i}": Seat(f"{plan.name}-{i}") for i in range(plan.workers)}
         self._origin = Origin(plan.agent, plan.user, divide=plan.divide, on_new=self._start_missing)
-        self._gate = Gate(plan.pool, plan.secrets if herald is None else None)
+        self._gate = Gate(plan.pool, plan.secrets if herald is None else None, ask_s=plan.ask_s)
         self._news = asyncio.Event()
         self._heard = asyncio.Event()  # the platform has answered since it was cleared
         self._draining = False
@@ -108,8 +108,8 @@ class Keeper:
         seat.call = seat.token = None
         seat.started_at = asyncio.get_running_loop().time()
         port = plan.port + i if plan.port else 0
-        orders = Orders(seat.worker, plan.agent, plan.host, port, self._socket, self._herald is not None, plan.user)
-        self._origin.start(orders)
+        seats = self._herald is not None
+        self._origin.start(Orders(seat.worker, plan.agent, plan.host, port, self._socket, seats, plan.user, plan.ask_s))
 
     def _start_missing(self) -> None:
         for seat in self.seats:

@@ -33,7 +33,8 @@ _SUBPROTOCOL = Subprotocol("trunkline.agent.v1")
 _MAX_MESSAGE = 1 << 20
 #: s; between two words to the keeper.
 ALIVE_S = 1.0
-#: s; for the keeper's answer: a call does not wait longer for the books. Far less than the relay gives a seat.
+#: s; for the keeper's answer, unless said otherwise: a call does not wait longer for the books. Far less than the relay
+#: gives a seat.
 ASK_S = 0.5
 #: s; from the handshake's beginning to its end.
 _HANDSHAKE_S = 5.0
@@ -43,6 +44,7 @@ _HANDSHAKE_S = 5.0
 class Orders:
     """What a worker is told when it starts. ``port`` 0 takes a free one; ``keeper``: its socket's path, "": there is none.
     ``seats``: a call says by X-Trunkline-Attempt which it is. ``user``: whose process one that is started anew is to be.
+    ``ask_s``: how long it waits for each answer of the keeper's.
     """
 
     worker: str
@@ -52,6 +54,7 @@ class Orders:
     keeper: str = ""
     seats: bool = True
     user: str = ""
+    ask_s: float = ASK_S
 
     def text(self) -> str:
         return json.dumps(asdict(self))
@@ -95,7 +98,7 @@ class Worker:
             loop.add_signal_handler(number, self._over.set)
         async with serve(
             self._serve, orders.host, orders.port, process_request=self._admit, select_subprotocol=_ours_if_offered,
-            compression=None, max_size=_MAX_MESSAGE, close_timeout=1.0,
+            compression=None, max_size=_MAX_MESSAGE, close_timeout=1.0, open_timeout=_HANDSHAKE_S + 2 * orders.ask_s,
         ) as server:  # fmt: skip
             port = next(iter(server.sockets)).getsockname()[1]
             tasks = []
@@ -167,14 +170,14 @@ class Worker:
         self._question = {"attempt": attempt, "number": self._number}
         self._tell({"take": attempt, "number": self._number, "token": token})
         try:
-            async with asyncio.timeout(ASK_S):
+            async with asyncio.timeout(self._orders.ask_s):
                 if self._keeper is None or not await self._answered("checked"):
                     return 401, "The token of this connection is not good.\n"
         except TimeoutError:
             self._tell({"left": attempt, "number": self._number})
             return 503, "It cannot be verified who you are.\n"
         with suppress(TimeoutError):
-            async with asyncio.timeout(ASK_S):
+            async with asyncio.timeout(self._orders.ask_s):
                 if not await self._answered("yours"):
                     return 503, "This seat is another call's.\n"
         self._tell({"took": attempt})

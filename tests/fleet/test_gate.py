@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID, uuid4
 
+from agents.fleet.worker import ASK_S
 from calls.agent_token import sign
 from tests.fleet.house import Call, Fleet, refused, wait_for
 from trunkline.private import free_port
@@ -24,6 +27,20 @@ def test_without_a_token_that_is_good_here_nobody_is_let_in(fleet: Start, call: 
     assert refused(ours.url, ours.id, ours.token(attempt=str(UUID(int=7)))) == 401
     assert refused(ours.url, ours.id, ours.token(now=hour_ago)) == 401
     ours.talk()
+    ours.end()
+
+
+def test_a_keeper_that_is_slow_is_waited_for_as_long_as_said(fleet: Start, call: Caller) -> None:
+    """Longer than a worker waits by itself."""
+    house = fleet(workers=1)
+    house.await_free(1)
+    ours = call()
+    house.signal(signal.SIGSTOP)
+    with ThreadPoolExecutor(1) as threads:
+        answer = threads.submit(refused, ours.url, ours.id, "nonsense")
+        time.sleep(2 * ASK_S)  # what is late is the matter here
+        house.signal(signal.SIGCONT)
+        assert answer.result() == 401
     ours.end()
 
 
