@@ -1,7 +1,7 @@
 """Where an agent of the fleet is: the seat that the call's permit holds, or one that is taken when somebody has answered.
 
-Redis is asked in threads, as Postgres is (book.py). A seat that cannot be reached is exchanged for another, as long as there
-is time.
+Redis is asked in threads, as Postgres is (book.py), of one attempt one question after the other. A seat that cannot be
+reached is exchanged for another, as long as there is time.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from typing import TypeVar
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -39,11 +39,41 @@ class Seats:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="seats")
+        self._last: WeakValueDictionary[UUID, Future[Any]] = WeakValueDictionary()  # asked of each attempt, while it goes on
+
+    def _in_turn(self, attempt: UUID, ask: Callable[[], T]) -> Future[T]:
+        """Asked in a thread, once what was asked of the attempt before is through. Whoever waited for that may be gone: a
+        thread is not cancelled, and a seat that it takes after :meth:`moved` nobody would give back.
+        """
+        before = self._last.get(attempt)
+        self._last[attempt] = asked = Future[T]()
+
+        def turn() -> None:
+            if asked.set_running_or_notify_cancel():
+                try:
+                    asked.set_result(ask())
+                except Exception as error:  # noqa: BLE001 - whoever waits is told
+                    asked.set_exception(error)
+
+        def begin(_: object) -> None:
+            try:
+                work = self._threads.submit(turn)
+            except RuntimeError as error:  # closed: the relay stops
+                if asked.set_running_or_notify_cancel():
+                    asked.set_exception(error)
+            else:
+                work.add_done_callback(lambda done: done.cancelled() and asked.cancel())
+
+        if before is None:
+            begin(None)
+        else:
+            before.add_done_callback(begin)
+        return asked
 
     async def place(self, attempt: UUID, pool: str, unreachable: str, *, following: bool) -> seats.Place | None:
         """As :func:`budget.seats.seat_of`; ``following``: as :func:`budget.seats.next_seat`."""
-        run, ask = asyncio.get_running_loop().run_in_executor, seats.next_seat if following else seats.seat_of
-        return await run(self._threads, ask, self._redis, attempt, pool, unreachable)
+        ask = seats.next_seat if following else seats.seat_of
+        return await asyncio.wrap_future(self._in_turn(attempt, lambda: ask(self._redis, attempt, pool, unreachable)))
 
     def moved(self, attempt: UUID, *, taken_over: bool) -> None:
         """As :func:`budget.seats.moved`; never waits. Lost with Redis, it comes right at the end of the call."""
@@ -54,8 +84,7 @@ class Seats:
             except RedisError as error:
                 log.warning("attempt %s: its seats, Redis is not told: %s", attempt, error)
 
-        with suppress(RuntimeError):  # closed: the relay stops
-            self._threads.submit(tell)
+        self._in_turn(attempt, tell)
 
     def close(self) -> None:
         """Give the threads back."""
