@@ -14,12 +14,12 @@ from uuid import UUID, uuid4
 import pytest
 from redis import Redis
 
+import budget.seats
 from agents.reference.sound import tone
 from budget import permits
 from budget.connect import connect
 from budget.seats import PoolNow, Said, pools, say
 from calls.agent_token import verify
-from controller.relay import seat
 from controller.relay.seat import Seats
 from settings import Settings
 from store.transfers import Open
@@ -124,17 +124,19 @@ def test_a_seat_that_is_asked_for_while_it_comes_to_nothing_is_given_back(
     redis: Redis, settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever asked is gone; the thread goes on, and its answer is late."""
-    asked, go_on, first = Event(), Event(), uuid4()
+    asked, go_on, taken, first = Event(), Event(), Event(), uuid4()
     permits.adopt(redis, settings(), permits.Lease(first, 1, CARRIER, "fs1"), f"dial.normal.{TENANT.hex}.all")
-    sales, ask = Desk(redis, "sales", ["ws://x:1/"]), seat.seats.next_seat
+    sales, ask = Desk(redis, "sales", ["ws://x:1/"]), budget.seats.next_seat
 
     def late(*words: Any) -> Any:
         asked.set()
         assert go_on.wait(30)
-        return ask(*words)
+        found = ask(*words)
+        taken.set()
+        return found
 
     async def scenario() -> None:
-        monkeypatch.setattr(seat.seats, "next_seat", late)
+        monkeypatch.setattr(budget.seats, "next_seat", late)
         seats = Seats(redis)
         asking = asyncio.create_task(seats.place(first, "sales", "", following=True))
         await asyncio.to_thread(asked.wait, 30)
@@ -144,6 +146,7 @@ def test_a_seat_that_is_asked_for_while_it_comes_to_nothing_is_given_back(
         other = await asyncio.wait_for(seats.place(uuid4(), "sales", "", following=False), 30)
         assert other is None, "it has no permit, and did not wait for the first one's turn"
         go_on.set()
+        await asyncio.to_thread(taken.wait, 30)
         await asyncio.wrap_future(seats._in_turn(first, lambda: None))  # all that was asked of it is through
         seats.close()
         assert sales.now == (1, 0, 0)
