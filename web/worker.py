@@ -3,8 +3,8 @@
 A request line, header or length that is not HTTP never reaches Flask: the worker answers and closes the connection. What it
 cannot answer: a connection that ends in the middle of a request, and one that says nothing at all (nothing is sent there).
 
-When it stops, requests under way are answered; a connection on which nothing was asked again is closed at once, where
-gunicorn waits for it as for a request, ``graceful_timeout`` long.
+When it stops, requests under way are answered, also those of which only the beginning was read by then; a connection on
+which nothing was asked again is closed at once, where gunicorn waits for it as for a request, ``graceful_timeout`` long.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from typing import Any
 
 import gevent
 from gunicorn.http import errors
+from gunicorn.http.message import Request
+from gunicorn.http.parser import RequestParser
 from gunicorn.workers.ggevent import GeventWorker
 
 #: s; whoever broke the request has so long to take the answer.
@@ -34,46 +36,63 @@ log = logging.getLogger("trunkline.web")
 
 
 class Reading:
-    """Around the wait for a connection's next request, ``keepalive_s`` at most. In a gevent handler's greenlet."""
+    """Around the wait for a connection's next request, ``keepalive_s`` at most. In a gevent handler's greenlet.
 
-    def __init__(self, under_way: set[Reading], keepalive_s: float) -> None:
-        self._under_way = under_way
+    ``idle``: those of which nothing was read yet, by their greenlets.
+    """
+
+    def __init__(self, idle: dict[Any, Reading], keepalive_s: float) -> None:
+        self._idle = idle
         self._timeout = gevent.Timeout(keepalive_s, False)  # type: ignore[arg-type]
 
     def __enter__(self) -> None:
         self._greenlet = gevent.getcurrent()
         self._timeout.start()
-        self._under_way.add(self)
+        self._idle[self._greenlet] = self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> bool:
-        self._under_way.discard(self)
+        self._idle.pop(self._greenlet, None)
         return bool(self._timeout.__exit__(kind, error, at))
 
     def end(self) -> None:
-        """As if its time were over. The hub looks first whether it has a request by now: that one is not disturbed."""
+        """As if its time were over. The hub looks first whether a request has begun by now: that one is not disturbed."""
         gevent.get_hub().loop.run_callback(self._end)
 
     def _end(self) -> None:
-        if self in self._under_way:
+        if self._idle.get(self._greenlet) is self:
             self._greenlet.throw(self._timeout)
+
+
+#: Of this process, which is one worker.
+_idle: dict[Any, Reading] = {}
+
+
+class Begun(Request):  # type: ignore[misc]
+    """A request whose connection is not idle from its first byte on."""
+
+    def read_into(self, unreader: Any, buf: bytearray, stop: bool = False) -> None:
+        """Every read of a head."""
+        super().read_into(unreader, buf, stop)
+        _idle.pop(gevent.getcurrent(), None)
 
 
 class Worker(GeventWorker):  # type: ignore[misc]
     """What ``gunicorn_conf`` names as its worker class."""
 
-    def __init__(self, *given: Any, **named: Any) -> None:
-        super().__init__(*given, **named)
-        self._reading: set[Reading] = set()
+    def init_process(self) -> None:
+        """In the worker's own process, before it accepts. gunicorn has no setting for what a request is read by."""
+        RequestParser.mesg_class = Begun
+        super().init_process()
 
     def timeout_ctx(self) -> Reading:
         """Around the wait for the next request of a connection."""
-        return Reading(self._reading, self.cfg.keepalive)
+        return Reading(_idle, self.cfg.keepalive)
 
     def notify(self) -> None:
         """Once a second, also while it stops."""
         super().notify()
         if not self.alive:
-            for reading in self._reading:
+            for reading in list(_idle.values()):
                 reading.end()
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:  # noqa: ARG002 gunicorn's

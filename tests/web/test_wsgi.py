@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -58,13 +59,20 @@ def test_when_it_stops_it_waits_for_requests_and_not_for_kept_connections(
     kept = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
     kept.request("GET", "/healthz")
     kept.getresponse().read()
-    with ThreadPoolExecutor(1) as pool, world.database.connection() as conn:
+    begun = socket.create_connection(("127.0.0.1", server.port), timeout=30)
+    # Connections are taken in their order, and what has come is read at once: before the request below is.
+    begun.sendall(b"GET /healthz HTTP/1.1\r\nHost: ")
+    with begun, ThreadPoolExecutor(1) as pool, world.database.connection() as conn:
         conn.execute("LOCK TABLE agents IN ACCESS EXCLUSIVE MODE")
         waiting = pool.submit(server.ask, "GET", "/v1/agents", **key)
         _until_one_waits(world)
         server.process.terminate()
         assert kept.sock.recv(1) == b""  # closed, and said nothing
         assert not waiting.done()
+        begun.sendall(b"localhost\r\n\r\n")
+        answer = http.client.HTTPResponse(begun)
+        answer.begin()
+        assert (answer.status, answer.getheader("connection")) == (200, "close")
         conn.rollback()
         assert waiting.result(timeout=20)[0] == 200
     server.process.wait(timeout=20)
