@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -186,11 +186,13 @@ def change(
     trunk: str | None = None,
     trunk_user: str | None = None,
     cleared: Collection[str] = (),
+    judge: Callable[[Agent], None] | None = None,
 ) -> Agent | None:
     """The tenant's agent with what is given, for calls that begin to ring from now on. None: no such agent in use.
 
     What else than ``name``, ``runtime`` and ``transfer_to`` only as it belongs to its kind. ``cleared``: what it is no
-    more to have, of greeting, trunk, trunk_user. Errors: :class:`store.tenants.NameTaken`, :class:`UnknownTrunk`.
+    more to have, of greeting, trunk, trunk_user. ``judge`` is given the agent as it is, an archived one too, which nobody
+    else changes meanwhile: what it raises leaves it so. Errors: :class:`store.tenants.NameTaken`, :class:`UnknownTrunk`.
     """
     params: dict[str, Any] = {
         "tenant_id": tenant_id,
@@ -215,6 +217,9 @@ def change(
     }
 
     def unit(conn: Conn) -> Agent | None:
+        known = one_row(conn, Agent, _SQL["lock_to_change"], params)
+        if known is not None and judge is not None:
+            judge(known)
         _require_trunk(conn, trunk, tenant_id)
         changed = one_row(conn, Agent, _SQL["change"], params)
         if changed is None:

@@ -52,6 +52,10 @@ RETURNING {agent};
 -- Whoever writes a call of it holds the row, so that call is seen.
 SELECT {agent} FROM agents g WHERE g.tenant_id = %(tenant_id)s AND g.id = %(id)s FOR UPDATE;
 
+-- name: lock_to_change
+-- Whoever writes a call of it is not held up.
+SELECT {agent} FROM agents g WHERE g.tenant_id = %(tenant_id)s AND g.id = %(id)s FOR NO KEY UPDATE;
+
 -- name: uses
 SELECT EXISTS (SELECT FROM calls c WHERE c.agent_id = %(id)s AND NOT c.ended),
        (SELECT n.number FROM numbers n WHERE n.agent_id = %(id)s ORDER BY n.number LIMIT 1);

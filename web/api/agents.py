@@ -127,6 +127,25 @@ def change_agent(args: dict[str, Any], agent_id: str) -> Response:
     known = agents.get(ours.database, tenant().id, wanted)
     if known is None:
         raise not_found("agent")
+    _judge_change(known, args)
+    _check_voice(args)
+    try:
+        with told_truly("Send it again: a change made twice is the same."):
+            # Judged again as it is by then: another change may have come between.
+            changed = agents.change(
+                ours.database, tenant().id, wanted, judge=lambda now: _judge_change(now, args), **_changes(args)
+            )
+    except NameTaken:
+        raise _name_taken() from None
+    except agents.UnknownTrunk:
+        raise _unknown_trunk() from None
+    if changed is None:
+        raise not_found("agent")
+    return answer(_show(changed))
+
+
+def _judge_change(known: Agent, args: dict[str, Any]) -> None:
+    """Refuse what does not go with the rest of it."""
     if known.archived_at is not None:
         raise Problem(409, "archived", "This agent was archived and cannot be changed. Create another one.")
     if others := foreign(known.kind, args):
@@ -139,17 +158,6 @@ def change_agent(args: dict[str, Any], agent_id: str) -> Response:
         raise invalid(FieldError("/sample_rate", "conflict", unspoken))
     if (nowhere := trunk_fault(after["trunk"], args.get("user"))) is not None:
         raise invalid(FieldError("/trunk", "required", nowhere))
-    _check_voice(args)
-    try:
-        with told_truly("Send it again: a change made twice is the same."):
-            changed = agents.change(ours.database, tenant().id, wanted, **_changes(args))
-    except NameTaken:
-        raise _name_taken() from None
-    except agents.UnknownTrunk:
-        raise _unknown_trunk() from None
-    if changed is None:
-        raise not_found("agent")
-    return answer(_show(changed))
 
 
 @blueprint.delete("/<agent_id>", scope="agents:write")

@@ -1,0 +1,57 @@
+"""Changes of agents: each is judged with what else the agent has by then, whoever changed that."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+from calls.ids import parse_ref
+from store import agent_trunks, carriers
+from tests.store.threads import wait_for, waits_for_lock
+from tests.web.conftest import Api, World, named
+from tests.web.operators import fresh
+
+
+def made(api: Api, name: str, **fields: Any) -> str:
+    """The path of a new agent."""
+    response = api.post("/v1/agents", {"name": fresh(name), **fields})
+    assert response.status_code == 201, response.get_json()
+    return str(response.headers["Location"])
+
+
+def socket(api: Api, name: str, **fields: Any) -> str:
+    return made(api, name, kind="websocket", url="wss://bot.example.com/talk", **fields)
+
+
+def person(api: Api, world: World, **fields: Any) -> str:
+    """Behind the trunk hq; there is another one, branch."""
+    carrier = carriers.put_carrier(world.database, name="switchboard", max_channels=10, cps=5)
+    for trunk in ("hq", "branch"):
+        agent_trunks.put(world.database, trunk, carrier_id=carrier.id, tenant_id=world.ours.id)
+    return made(api, "behind", kind="sip", number="+442079460123", trunk="hq", **fields)
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "change", "fault"),
+    [
+        ("trunk = NULL, trunk_user = NULL", {"user": "200"}, {"/trunk": "required"}),
+        ("protocol = 'twilio'", {"sample_rate": 16000}, {"/sample_rate": "conflict"}),
+        ("sample_rate = 16000", {"protocol": "twilio"}, {"/sample_rate": "conflict"}),
+    ],
+)
+def test_of_two_changes_at_once_the_second_is_judged_after_the_first(
+    api: Api, world: World, postgres_url: str, meanwhile: str, change: dict[str, Any], fault: dict[str, str]
+) -> None:
+    path = person(api, world) if "user" in change else socket(api, "changed")
+    answers: list[Any] = []
+    with world.database.connection() as conn:
+        id_ = parse_ref("agent", path.rpartition("/")[2])
+        conn.execute(f"UPDATE agents SET {meanwhile} WHERE id = %s", (id_,))
+        second = threading.Thread(target=lambda: answers.append(api.send("PATCH", path, json=change)))
+        second.start()
+        wait_for(lambda: waits_for_lock(postgres_url))
+    second.join(20)
+    (refused,) = answers
+    assert (refused.status_code, named(refused)) == (422, fault)
