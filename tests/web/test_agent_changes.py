@@ -55,3 +55,15 @@ def test_of_two_changes_at_once_the_second_is_judged_after_the_first(
     second.join(20)
     (refused,) = answers
     assert (refused.status_code, named(refused)) == (422, fault)
+
+
+def test_another_trunk_leaves_nobody_of_the_one_before_to_be_dialed(api: Api, world: World) -> None:
+    path = person(api, world, user="200")
+    refused = api.send("PATCH", path, json={"trunk": "branch"})
+    assert (refused.status_code, named(refused)) == (422, {"/user": "required"})
+    assert (api.get(path).get_json()["trunk"], api.get(path).get_json()["user"]) == ("hq", "200")
+    assert api.send("PATCH", path, json={"trunk": "hq"}).get_json()["user"] == "200", "it is the same one"
+    for to, user in (("branch", "300"), ("hq", None), ("branch", None)):
+        changed = api.send("PATCH", path, json={"trunk": to, "user": user}).get_json()
+        assert (changed["trunk"], changed["user"]) == (to, user)
+    assert api.send("PATCH", path, json={"trunk": "hq"}).get_json()["trunk"] == "hq", "there is no user"

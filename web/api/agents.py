@@ -21,6 +21,7 @@ from web.api.agent_requests import (
     NewAgentRequest,
     RotateAgentSecretRequest,
     foreign,
+    moved_fault,
     rate_fault,
     trunk_fault,
 )
@@ -158,6 +159,8 @@ def _judge_change(known: Agent, args: dict[str, Any]) -> None:
         raise invalid(FieldError("/sample_rate", "conflict", unspoken))
     if (nowhere := trunk_fault(after["trunk"], args.get("user"))) is not None:
         raise invalid(FieldError("/trunk", "required", nowhere))
+    if (unnamed := moved_fault(known, args)) is not None:
+        raise invalid(FieldError("/user", "required", unnamed))
 
 
 @blueprint.delete("/<agent_id>", scope="agents:write")
