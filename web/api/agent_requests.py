@@ -9,6 +9,7 @@ from marshmallow import ValidationError, validates_schema
 
 from calls.lanes import SEAT_POLICIES
 from calls.numbers import parse_destination
+from calls.script import needs
 from store.agents import SAMPLE_RATES, Agent
 from web.api.agent_answers import AGENT_KINDS, AGENT_PROTOCOLS, POLICY_WORDS
 from web.api.fallback_fields import FallbackRequest
@@ -115,6 +116,13 @@ def moved_fault(known: Agent, args: Mapping[str, Any]) -> Fault | None:
         why = f"is required with another trunk: {known.trunk_user} is whom the trunk of before leads to; null: the number"
         return Fault("required", why)
     return None
+
+
+def wanting(args: Mapping[str, Any]) -> list[str]:
+    """Pointers to the texts sent that want variables."""
+    parts = {f"/{name}/text": needs(None, None, args.get(name)) for name in ("greeting", "fallback")}
+    found = {"/script": needs(args.get("script"), None), "/menu": needs(None, args.get("menu")), **parts}
+    return [at for at, names in found.items() if names]
 
 
 def rate_fault(protocol: str | None, rate: int | None) -> Fault | None:

@@ -9,6 +9,7 @@ from flask import Response, g, url_for
 
 from calls.ids import agent_ref
 from store import agents
+from store.agent_callers import CallersBringNone
 from store.agents import Agent
 from store.pool import Database
 from store.snapshot import stamp
@@ -24,6 +25,7 @@ from web.api.agent_requests import (
     moved_fault,
     rate_fault,
     trunk_fault,
+    wanting,
 )
 from web.api.fallback_fields import shown
 from web.api.headers import LOCATION_HEADER, REPLAYED_HEADER
@@ -140,6 +142,9 @@ def change_agent(args: dict[str, Any], agent_id: str) -> Response:
         raise _name_taken() from None
     except agents.UnknownTrunk:
         raise _unknown_trunk() from None
+    except CallersBringNone as error:
+        why = f"wants a variable, and {error}; take it out of the text, or let the number lead to another agent"
+        raise invalid(*(FieldError(at, "not_possible", why) for at in wanting(args))) from None
     if changed is None:
         raise not_found("agent")
     return answer(_show(changed))
