@@ -17,7 +17,7 @@ from psycopg.types.json import Jsonb
 from calls import script as scripts
 from calls.agent_token import PREFIX
 from calls.ids import new_uuid7
-from store import agent_pools, agent_trunks
+from store import agent_callers, agent_pools, agent_trunks
 from store.pool import Conn, Database
 from store.queries import load
 from store.records import all_rows, one_row, record
@@ -192,7 +192,8 @@ def change(
 
     What else than ``name``, ``runtime`` and ``transfer_to`` only as it belongs to its kind. ``cleared``: what it is no
     more to have, of greeting, trunk, trunk_user. ``judge`` is given the agent as it is, an archived one too, which nobody
-    else changes meanwhile: what it raises leaves it so. Errors: :class:`store.tenants.NameTaken`, :class:`UnknownTrunk`.
+    else changes meanwhile: what it raises leaves it so. Errors: :class:`store.tenants.NameTaken`, :class:`UnknownTrunk`,
+    :class:`store.agent_callers.CallersBringNone`.
     """
     params: dict[str, Any] = {
         "tenant_id": tenant_id,
@@ -227,6 +228,8 @@ def change(
         needs = scripts.needs(changed.script, changed.menu, changed.greeting, changed.fallback)
         if needs == changed.needs:
             return changed
+        if not set(needs) <= set(changed.needs):
+            agent_callers.require_none(conn, agent_id)
         return one_row(conn, Agent, _SQL["change"], {**dict.fromkeys(params), **_whose(params), "needs": needs})
 
     try:

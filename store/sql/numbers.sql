@@ -6,10 +6,11 @@ n.enabled
 numbers n JOIN tenants t ON t.id = n.tenant_id JOIN agents g ON g.id = n.agent_id LEFT JOIN carriers k ON k.id = n.carrier_id
 
 -- name: put
--- Only an agent of the same tenant that wants no variables, and never another tenant's number.
+-- Only an agent of the same tenant that wants no variables, and never another tenant's number. FOR SHARE: what is changed of the
+-- agent at this moment is waited for, and seen.
 INSERT INTO numbers AS n (number, tenant_id, agent_id, carrier_id, pool, enabled)
 SELECT %(number)s, g.tenant_id, g.id, %(carrier_id)s, %(pool)s, %(enabled)s
-FROM agents g WHERE g.id = %(agent_id)s AND g.tenant_id = %(tenant_id)s AND g.archived_at IS NULL AND g.needs = '{}'
+FROM agents g WHERE g.id = %(agent_id)s AND g.tenant_id = %(tenant_id)s AND g.archived_at IS NULL AND g.needs = '{}' FOR SHARE OF g
 ON CONFLICT (number) DO UPDATE SET
     agent_id = excluded.agent_id, carrier_id = excluded.carrier_id, pool = excluded.pool, enabled = excluded.enabled
 WHERE n.tenant_id = excluded.tenant_id;

@@ -236,7 +236,7 @@ def test_a_person_may_be_behind_a_trunk_that_the_operator_has_named(api: Api, wo
     path = made.headers["Location"]
     assert api.send("PATCH", path, json={"user": "201"}).get_json()["user"] == "201"
     for field, name in (("trunk", "not-ours"), ("trunk", "nowhere")):
-        assert named(api.send("PATCH", path, json={field: name})) == {"/trunk": "unknown_trunk"}
+        assert named(api.send("PATCH", path, json={field: name, "user": "200"})) == {"/trunk": "unknown_trunk"}
     changed = api.send("PATCH", path, json={"trunk": None}).get_json()
     assert (changed["trunk"], changed["user"], changed["number"]) == (None, None, "+442079460123")
     assert named(api.send("PATCH", path, json={"user": "201"})) == {"/trunk": "required"}

@@ -9,7 +9,8 @@ from marshmallow import ValidationError, validates_schema
 
 from calls.lanes import SEAT_POLICIES
 from calls.numbers import parse_destination
-from store.agents import SAMPLE_RATES
+from calls.script import needs
+from store.agents import SAMPLE_RATES, Agent
 from web.api.agent_answers import AGENT_KINDS, AGENT_PROTOCOLS, POLICY_WORDS
 from web.api.fallback_fields import FallbackRequest
 from web.api.fields import Choice, Fault, OneOf, Reference, Request, Telephone, Text, Whole
@@ -106,6 +107,22 @@ def trunk_fault(trunk: str | None, user: str | None) -> Fault | None:
     if user is not None and trunk is None:
         return Fault("required", "is required with user: a user is dialed on a trunk alone")
     return None
+
+
+def moved_fault(known: Agent, args: Mapping[str, Any]) -> Fault | None:
+    """What speaks against another trunk that is given without saying who is dialed there."""
+    moves = args.get("trunk") not in (None, known.trunk)
+    if moves and known.trunk_user is not None and "user" not in args:
+        why = f"is required with another trunk: {known.trunk_user} is whom the trunk of before leads to; null: the number"
+        return Fault("required", why)
+    return None
+
+
+def wanting(args: Mapping[str, Any]) -> list[str]:
+    """Pointers to the texts sent that want variables."""
+    parts = {f"/{name}/text": needs(None, None, args.get(name)) for name in ("greeting", "fallback")}
+    found = {"/script": needs(args.get("script"), None), "/menu": needs(None, args.get("menu")), **parts}
+    return [at for at, names in found.items() if names]
 
 
 def rate_fault(protocol: str | None, rate: int | None) -> Fault | None:

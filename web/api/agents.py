@@ -9,6 +9,7 @@ from flask import Response, g, url_for
 
 from calls.ids import agent_ref
 from store import agents, numbers
+from store.agent_callers import CallersBringNone
 from store.agents import Agent
 from store.pool import Database
 from store.snapshot import stamp
@@ -21,8 +22,10 @@ from web.api.agent_requests import (
     NewAgentRequest,
     RotateAgentSecretRequest,
     foreign,
+    moved_fault,
     rate_fault,
     trunk_fault,
+    wanting,
 )
 from web.api.fallback_fields import shown
 from web.api.headers import LOCATION_HEADER, REPLAYED_HEADER
@@ -141,6 +144,9 @@ def change_agent(args: dict[str, Any], agent_id: str) -> Response:
         raise _name_taken() from None
     except agents.UnknownTrunk:
         raise _unknown_trunk() from None
+    except CallersBringNone as error:
+        why = f"wants a variable, and {error}; take it out of the text, or let the number lead to another agent"
+        raise invalid(*(FieldError(at, "not_possible", why) for at in wanting(args))) from None
     if changed is None:
         raise not_found("agent")
     return answer(_show(changed))
@@ -160,6 +166,8 @@ def _judge_change(known: Agent, args: dict[str, Any]) -> None:
         raise invalid(FieldError("/sample_rate", "conflict", unspoken))
     if (nowhere := trunk_fault(after["trunk"], args.get("user"))) is not None:
         raise invalid(FieldError("/trunk", "required", nowhere))
+    if (unnamed := moved_fault(known, args)) is not None:
+        raise invalid(FieldError("/user", "required", unnamed))
 
 
 @blueprint.delete("/<agent_id>", scope="agents:write")
