@@ -18,6 +18,9 @@ import phonenumbers
 
 from calls.risks import RISKS, Risk, above, risk_of
 
+#: Entries of one list, the house's or a tenant's: each claim goes through both.
+ENTRIES_MAX = 1000
+
 #: ``DE``, ``+4930``, or ``+`` for every number.
 ENTRY = re.compile(r"[A-Z]{2}|[+](?:[1-9][0-9]{0,14})?")
 
@@ -41,6 +44,32 @@ class Entry:
 
     def as_dict(self) -> dict[str, Any]:
         return {"allow": self.allow, "risk": self.risk}
+
+
+class TooManyEntries(ValueError):
+    """A list would grow beyond :data:`ENTRIES_MAX`."""
+
+
+def bound(whose: str, before: int, after: int) -> None:
+    """A list that grows from ``before`` to ``after`` entries. :class:`TooManyEntries` beyond the bound; one that was longer
+    already may be changed, but not grow. ``whose``: in words.
+    """
+    if after > max(before, ENTRIES_MAX):
+        raise TooManyEntries(
+            f"destinations: {whose} would have {after} entries, {ENTRIES_MAX} at most: remove some first, or give a"
+            " country or a shorter prefix in place of several"
+        )
+
+
+def reaching(e164: str, entries: Mapping[str, object]) -> dict[str, object]:
+    """Of a list what can decide for the number: its prefixes, and the countries of its calling code."""
+    codes = phonenumbers.COUNTRY_CODE_TO_REGION_CODE
+    regions = next((codes[int(e164[1:n])] for n in (2, 3, 4) if e164[1:n].isdecimal() and int(e164[1:n]) in codes), ())
+    return {
+        match: entry
+        for match, entry in entries.items()
+        if (e164.startswith(match) if match.startswith("+") else match in regions)
+    }
 
 
 def deciding(e164: str, country: str, entries: Mapping[str, object]) -> Entry | None:

@@ -7,10 +7,11 @@ changes.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from calls.consent import Consent
+from calls.destinations import reaching
 from calls.hours import POLICIES, Policy
 
 #: How a number may be shown. ``verified``: the tenant has proven that it is its own; ``assigned``: it was given to the
@@ -24,7 +25,7 @@ class Standing:
     those that hold for every tenant. ``hours``: whose hours it keeps. ``time_zone``: of callees whose zone nobody knows.
     ``consent``: what stands in for a call that says nothing. ``caller_id``: how the number of the call at hand may be
     shown, of :data:`HOWS`; None: it may not. ``test``: the call is a test key's, for which none of this holds. ``more``: the
-    document.
+    document's other members.
     """
 
     configured: bool = False
@@ -62,4 +63,9 @@ class Standing:
         if not isinstance(house, Mapping):
             raise ValueError("standing: what holds for every tenant cannot be read")
         consent = Consent.read(rules.get("consent"))
-        return cls(True, destinations, hours, zone, consent, caller_id, house=house, more=value)
+        more = {name: member for name, member in value.items() if name not in ("rules", "house")}
+        return cls(True, destinations, hours, zone, consent, caller_id, house=house, more=more)
+
+    def kept(self, e164: str) -> Standing:
+        """The same for the call to this number, without what cannot matter for it: for whoever keeps many."""
+        return replace(self, destinations=reaching(e164, self.destinations), house=reaching(e164, self.house))

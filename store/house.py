@@ -11,9 +11,9 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from calls.destinations import Entry
+from calls.destinations import Entry, bound
 from store.outbound import readable
-from store.pool import Database
+from store.pool import Conn, Database
 from store.queries import load
 from store.records import one_row
 
@@ -30,23 +30,28 @@ class HouseRules:
 
 def get(db: Database) -> HouseRules:
     """Empty until something was set."""
-    return _asked(db, "get", {})
+    with db.connection() as conn:
+        return _asked(conn, "get", {})
 
 
 def allow(db: Database, entries: Sequence[Entry]) -> HouseRules:
     """Adds entries to the list that holds for all tenants, or sets those anew that are there. ``ValueError`` for one that is
-    none.
+    none, and for more than fit (:class:`calls.destinations.TooManyEntries`): nothing is added then.
     """
-    return _asked(db, "put_destinations", {"entries": Jsonb(readable(entries))})
+    with db.connection() as conn:
+        before = _asked(conn, "get", {})
+        after = _asked(conn, "put_destinations", {"entries": Jsonb(readable(entries))})
+        bound("the list of all tenants", len(before.destinations), len(after.destinations))
+    return after
 
 
 def forget(db: Database, matches: Sequence[str]) -> HouseRules:
     """Takes entries from it; what is not on it is no error."""
-    return _asked(db, "remove_destinations", {"matches": list(matches)})
-
-
-def _asked(db: Database, statement: str, params: dict[str, Any]) -> HouseRules:
     with db.connection() as conn:
-        found = one_row(conn, HouseRules, _SQL[statement], params)
+        return _asked(conn, "remove_destinations", {"matches": list(matches)})
+
+
+def _asked(conn: Conn, statement: str, params: dict[str, Any]) -> HouseRules:
+    found = one_row(conn, HouseRules, _SQL[statement], params)
     assert found is not None, "the one row of house_rules is there since its migration"
     return found

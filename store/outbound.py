@@ -15,7 +15,7 @@ from psycopg import errors
 from psycopg.types.json import Jsonb
 
 from calls.consent import REFERENCE_MAX, Consent
-from calls.destinations import Entry
+from calls.destinations import Entry, bound
 from calls.hours import POLICIES
 from calls.numbers import NumberError, parse_caller_id
 from calls.place_zones import place_zone
@@ -71,10 +71,17 @@ def get(db: Database, tenant_id: UUID) -> TenantRules | None:
 
 
 def allow(db: Database, tenant_id: UUID, entries: Sequence[Entry]) -> TenantRules:
-    """Adds entries to the tenant's list, or sets those anew that are there. ``ValueError`` for one that is none;
-    :class:`NoTenant`.
+    """Adds entries to the tenant's list, or sets those anew that are there. ``ValueError`` for one that is none, and for
+    more than fit (:class:`calls.destinations.TooManyEntries`): nothing is added then; :class:`NoTenant`.
     """
-    return _written(db, "put_destinations", {"tenant_id": tenant_id, "entries": Jsonb(readable(entries))})
+    params = {"tenant_id": tenant_id, "entries": Jsonb(readable(entries))}
+    with db.connection() as conn:
+        before = one_row(conn, TenantRules, _SQL["get"], {"tenant_id": tenant_id})
+        after = one_row(conn, TenantRules, _SQL["put_destinations"], params)
+        if after is None:
+            raise NoTenant(f"there is no tenant {tenant_id}")
+        bound("the tenant's list", 0 if before is None else len(before.destinations), len(after.destinations))
+    return after
 
 
 def readable(entries: Sequence[Entry]) -> dict[str, dict[str, Any]]:

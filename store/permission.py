@@ -91,14 +91,15 @@ def ask_each(conn: Conn, tenant_id: UUID, asked: Sequence[Question]) -> Callable
 
 
 def ask_all(db: Database, tenant_id: UUID, numbers: Sequence[tuple[str, str]]) -> list[Standing]:
-    """The tenant's standing for each of many calls, ``(to, from)``, in their order; one question."""
+    """The tenant's standing for each of many calls, ``(to, from)``, in their order; one question. Kept, each is small."""
     params = {
         "tenant_id": tenant_id,
         "to_numbers": [to for to, _ in numbers],
         "from_numbers": [caller for _, caller in numbers],
     }
     with db.connection() as conn:
-        return [Standing.read(row[0]) for row in conn.execute(_SQL["ask_all"], params)]
+        rows = conn.execute(_SQL["ask_all"], params)
+        return [Standing.read(row[0]).kept(to) for (to, _), row in zip(numbers, rows, strict=True)]
 
 
 def facts_for(

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from flask import Response, g
 
+from calls.destinations import TooManyEntries
 from store.changes import Change
 from store.pool import Database
 from web import auth
@@ -63,6 +64,8 @@ def refusing() -> Iterator[None]:
     """What the store refuses (``ValueError``) is a 422 in its words."""
     try:
         yield
+    except TooManyEntries as error:
+        raise invalid(FieldError("/entries", "not_possible", str(error))) from error
     except ValueError as error:
         if type(error) is not ValueError:
             raise  # one that a caller knows by its type
