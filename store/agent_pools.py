@@ -63,6 +63,14 @@ def keys(db: Database, names: Sequence[str]) -> dict[str, str]:
         return dict(conn.execute(_SQL["keys"], {"names": list(names)}).fetchall())
 
 
+def renew_key(db: Database, name: str) -> bool:
+    """A new key for the pool: the relay signs by it from its next call on, keepers verify by it once they were told. False:
+    there is no such pool.
+    """
+    with db.connection() as conn:
+        return conn.execute(_SQL["renew_key"], {"name": name}).rowcount == 1
+
+
 def update(db: Database, name: str, **changes: object) -> AgentPool:
     """Change only what is named; a pool that is not there is made. Errors: ``ValueError`` naming what is wrong, also
     :class:`PoolInUse` and :class:`NoTenant`; ``TypeError`` for a field that a pool does not have.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from calls.agent_token import Door, TokenRefused
 
@@ -18,6 +18,8 @@ log = logging.getLogger("agents.keeper")
 
 #: Of what a worker waits, for a key that is on its way: the platform may send calls as soon as it has heard of the seats.
 _KEY = 0.6
+#: s; so long after it was told last a key still lets in: calls that began before it was renewed are signed by it.
+OVERLAP_S = 120.0
 #: s; between two complaints of a pool that there is not.
 _COMPLAIN_S = 60.0
 
@@ -28,11 +30,15 @@ class Gate:
     long a worker waits for an answer.
     """
 
-    def __init__(self, pool: str, secrets: Sequence[str] | None = None, *, ask_s: float) -> None:
+    def __init__(
+        self, pool: str, secrets: Sequence[str] | None = None, *, ask_s: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._pool = pool
         self._key_s = _KEY * ask_s
         self._open = secrets is not None and not secrets
         self._door = Door(*(secrets or ()))
+        self._clock = clock
+        self._told: dict[str, float] = {}  # when each key was told last
         self._learned = asyncio.Event()
         if secrets is not None:
             self._learned.set()
@@ -43,10 +49,12 @@ class Gate:
         if self._pool not in keys:
             return
         key = keys[self._pool]
+        now = self._clock()
         if key is not None:
-            self._door.secrets = (key, *self._door.secrets[:1]) if key not in self._door.secrets else self._door.secrets
+            self._told = {one: at for one, at in self._told.items() if now - at < OVERLAP_S and one != key} | {key: now}
+            self._door.secrets = tuple(reversed(self._told))
             self._learned.set()
-        elif (now := time.monotonic()) - self._complained_at >= _COMPLAIN_S:
+        elif now - self._complained_at >= _COMPLAIN_S:
             self._complained_at = now
             log.error(
                 "pool %s: there is no pool of that name, so no call comes to these seats: give the right --pool, or let an "

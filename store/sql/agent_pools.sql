@@ -10,6 +10,11 @@ SELECT {pool} FROM agent_pools p WHERE p.name = %(name)s;
 -- name: keys
 SELECT p.name, p.token_key FROM agent_pools p WHERE p.name = ANY(%(names)s);
 
+-- name: renew_key
+-- As migration 0032 makes them.
+UPDATE agent_pools SET token_key = 'fleet_' || replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', '')
+WHERE name = %(name)s;
+
 -- name: ensure
 INSERT INTO agent_pools (name) VALUES (%(name)s) ON CONFLICT (name) DO NOTHING;
 

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from settings import get_settings
-from store import audit, suppressions
+from store import agent_pools, audit, suppressions
 from tests.store.conftest import World, db, world
 from trunkline.cli import main
 from trunkline.cli.caps import amount, micros
@@ -148,3 +148,15 @@ def test_the_ledger_is_verified_listed_exported_and_erased(world: World, trunkli
     assert (broken.exit_code, "it is not what was sealed" in broken.stdout) == (1, True)
     assert trunkline("audit", "verify", "--head", "7").exit_code == 1
     assert trunkline("audit", "erase").exit_code == 1
+
+
+def test_a_pool_s_key_is_renewed_and_noted(world: World, trunkline: Run) -> None:
+    fine(trunkline("pools", "set", "renewed"))
+    before = agent_pools.keys(world.db, ["renewed"])
+    fine(trunkline("pools", "renew-key", "renewed"))
+    assert agent_pools.keys(world.db, ["renewed"])["renewed"] != before["renewed"]
+    assert [one.action for one in audit.list_entries(world.db, 1, subject="pool:renewed")] == ["pool.key_renewed"]
+    refused = trunkline("pools", "renew-key", "rnewed")
+    assert refused.exit_code == 1
+    assert "pool: there is no 'rnewed'" in refused.stderr
+    fine(trunkline("pools", "remove", "renewed"))

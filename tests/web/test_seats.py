@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
+import re
+import time
 from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
@@ -13,13 +16,15 @@ from flask import Flask
 from redis import Redis
 from werkzeug.test import TestResponse
 
+from agents.fleet.gate import OVERLAP_S, Gate
 from budget.seats import pools
+from calls.agent_token import TokenRefused, sign
 from settings import Settings
 from store import agent_pools
 from store.pool import Database, open_database
 from tests.web.conftest import check_shape
 from web.app import create_app
-from web.internal.pool_keys import KNOWN_S, UNKNOWN_S, PoolKeys
+from web.internal.pool_keys import KNOWN_S, PoolKeys
 
 USER, PASSWORD = "freeswitch", "correct horse"
 Post = Callable[..., TestResponse]
@@ -126,13 +131,50 @@ def test_keys_are_kept_while_postgres_is_away(settings: Callable[..., Settings],
     known = keys.of(["known", "late"])
     assert known == {"known": agent_pools.keys(database, ["known"])["known"], "late": None}
     agent_pools.update(database, "late")
-    now[0] += UNKNOWN_S
+    now[0] += KNOWN_S
     assert keys.of(["late"])["late"] is not None, "an operator has made it"
     nowhere = settings(database_url="postgresql://nobody@127.0.0.1:1/none", db_pool_timeout_s=0.1)
     with open_database(nowhere, "test", cooperative=False, wait_s=0) as away:
         keys._database = away
         now[0] += KNOWN_S
         assert keys.of(["known", "other"]) == {"known": known["known"]}, "what it said last, and nothing of others"
+
+
+def test_a_key_that_was_renewed_is_told_within_a_second_and_the_old_one_holds_for_what_has_begun(database: Database) -> None:
+    """The web that tells it, and the keeper that is told, each with a clock of ours."""
+    agent_pools.update(database, "leaked")
+    now, attempt = [0.0], str(uuid4())
+    told, gate = PoolKeys(database, lambda: now[0]), Gate("leaked", ask_s=30.0, clock=lambda: now[0])
+
+    def enter(key: str) -> bool:
+        about = {"agent": "agent_1", "call": "call_1", "attempt": attempt}
+        token = sign(key, now=time.time(), token_id=uuid4().hex, **about)
+        try:
+            return asyncio.run(gate.enter(f"Bearer {token}", attempt)) is not None
+        except TokenRefused:
+            return False
+
+    def hear() -> str:
+        keys = told.of(["leaked"])
+        gate.learn(keys)
+        assert keys["leaked"] is not None
+        return keys["leaked"]
+
+    old = hear()
+    assert agent_pools.renew_key(database, "leaked")
+    now[0] += 1.0
+    new = hear()
+    assert new != old
+    assert re.fullmatch("fleet_[0-9a-f]{64}", new)
+    assert (enter(new), enter(old)) == (True, True)
+    gate.learn({"leaked": old})  # by a web that has not heard of it yet
+    now[0] += OVERLAP_S - 1
+    hear()
+    assert (enter(new), enter(old)) == (True, True)
+    now[0] += 1
+    hear()
+    assert (enter(new), enter(old)) == (True, False)
+    assert not agent_pools.renew_key(database, "nobodys")
 
 
 def test_only_with_the_password(post: Post, redis: Redis) -> None:

@@ -71,6 +71,19 @@ def set_pool(name: str, owner: str | None, **options: Any) -> None:
     click.echo(f"pool {done.name}: {whose}, {kept}, {done.dials_per_seat:g} dials for a free seat")
 
 
+@pools_group.command("renew-key")
+@click.argument("name", metavar="POOL")
+def renew_key(name: str) -> None:
+    """Give POOL a new key, by which its keepers know the relay: they hear of it within seconds."""
+    from store import agent_pools
+
+    with changing() as change:
+        if not agent_pools.renew_key(change.database, name):
+            raise ValueError(f"pool: there is no {name!r}: see trunkline pools list")
+        change.note("pool.key_renewed", f"pool:{name}", {})
+    click.echo(f"pool {name}: a new key; its keepers take the old one for two more minutes, for calls that have begun")
+
+
 @pools_group.command("remove")
 @click.argument("name", metavar="POOL")
 def remove_pool(name: str) -> None:

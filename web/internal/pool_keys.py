@@ -1,4 +1,4 @@
-"""The keys of the fleet's pools, for their keepers: kept for a while, because each keeper asks every second."""
+"""The keys of the fleet's pools, for their keepers: kept for a second, because each keeper asks every second."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import psycopg
 from store import agent_pools
 from store.pool import Database
 
-#: s; what is known is asked for again after this; that there is no such pool after less. While Postgres does not answer,
-#: whoever asks it waits.
-KNOWN_S, UNKNOWN_S, AWAY_S = 30.0, 1.0, 10.0
+#: s; what is known, or that there is no such pool, is asked for again after this: a key that was renewed is with the keepers
+#: before the relay gives up a call. While Postgres does not answer, whoever asks it waits.
+KNOWN_S, AWAY_S = 1.0, 10.0
 
 
 class PoolKeys:
@@ -36,5 +36,5 @@ class PoolKeys:
             with suppress(psycopg.Error):
                 found = agent_pools.keys(self._database, asked)
                 self._keys |= {name: found.get(name) for name in asked}
-                self._until |= {name: now + (KNOWN_S if name in found else UNKNOWN_S) for name in asked}
+                self._until |= dict.fromkeys(asked, now + KNOWN_S)
         return {name: self._keys[name] for name in names if name in self._keys}
