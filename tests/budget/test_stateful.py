@@ -61,7 +61,7 @@ def test_whatever_happens_the_promises_hold(redis_url: str) -> None:
     run_state_machine_as_test(
         Machine,
         settings=settings(
-            max_examples=2000 if LONG else 60,
+            max_examples=2000 if LONG else 40,
             stateful_step_count=120 if LONG else 50,
             deadline=None,
             suppress_health_check=list(HealthCheck),

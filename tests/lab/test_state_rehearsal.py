@@ -35,7 +35,7 @@ def quick(seed: int, url: str, calls: int = 120) -> StateReport:
     return rehearse_state(with_state_faults(plan, faults=3), url, settings, odds=ODDS)
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, 2])
 def test_nothing_that_must_never_be(url: str, seed: int) -> None:
     told = quick(seed, url)
     assert told.ok, told.as_text()

@@ -35,6 +35,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/v1/calls/<call_id>/actions/dtmf"): {"digits": "1"},
     ("POST", "/v1/calls/<call_id>/actions/play"): {"audio": "hello.wav"},
     ("POST", "/v1/calls/<call_id>/actions/transfer"): {"to": "+4930987654"},
+    ("POST", "/v1/calls/<call_id>/actions/hold"): {},
     ("PATCH", "/v1/agents/<agent_id>"): {"name": "another"},
     ("POST", "/v1/agents/<agent_id>/rotate_secret"): {},
     ("PATCH", "/v1/webhook_endpoints/<endpoint_id>"): {"description": "another"},
