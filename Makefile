@@ -30,7 +30,7 @@ ifneq ($(ARGS),)
 	@$(BIN)/python -m pytest $(ARGS)
 else
 	@status=0; said=$$(mktemp); \
-	nice -n 10 $(BIN)/python -m pytest -n 2 --timeout 600 $(BESIDE) > "$$said" 2>&1 & beside=$$!; \
+	nice -n 10 $(BIN)/python -m pytest -n 3 --timeout 600 $(BESIDE) > "$$said" 2>&1 & beside=$$!; \
 	trap 'kill $$beside 2>/dev/null; rm -f "$$said"' EXIT; trap 'exit 130' INT TERM; \
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(HOUSES) || status=$$?; \
 	wait $$beside || status=$$?; cat "$$said"; \
