@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 ARGS ?=
 
+# A house is twenty processes: where no bytecode may be kept, each compiles all of its own before it begins.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test lint audit bench chaos conform up
 
@@ -30,7 +33,7 @@ ifneq ($(ARGS),)
 	@$(BIN)/python -m pytest $(ARGS)
 else
 	@status=0; said=$$(mktemp); \
-	nice -n 10 $(BIN)/python -m pytest -n 3 --timeout 600 $(BESIDE) > "$$said" 2>&1 & beside=$$!; \
+	nice -n 10 $(BIN)/python -m pytest -n 2 --timeout 600 $(BESIDE) > "$$said" 2>&1 & beside=$$!; \
 	trap 'kill $$beside 2>/dev/null; rm -f "$$said"' EXIT; trap 'exit 130' INT TERM; \
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(HOUSES) || status=$$?; \
 	wait $$beside || status=$$?; cat "$$said"; \
@@ -90,14 +93,13 @@ $(BIN)/python:
 	  exit 1; \
 	fi
 
-# Exactly the lock, nothing resolved, and no bytecode before it is asked for (half a minute, mostly for what never runs).
-# greenswitch is published as source only; setuptools, which builds it and the editable install, comes from the lock as well, on
+# Exactly the lock, nothing resolved. greenswitch is published as source only; setuptools, which builds it and the editable install, comes from the lock as well, on
 # platforms too where nothing else asks for it.
 $(VENV)/locked: requirements.lock | $(BIN)/python
 	@echo "installing requirements.lock into $(VENV) (a minute or two, once)"
 	@awk '/^[^ ]/ { take = /^setuptools==/ } take' requirements.lock | sed 's/ ; .* \\$$/ \\/' > $(VENV)/build.txt
 	@$(PIP) install --require-hashes --only-binary :all: -r $(VENV)/build.txt
-	@$(PIP) install --no-compile --require-hashes --only-binary :all: --no-binary greenswitch --no-build-isolation -r requirements.lock
+	@$(PIP) install --require-hashes --only-binary :all: --no-binary greenswitch --no-build-isolation -r requirements.lock
 	@touch $@
 
 $(VENV)/installed: $(VENV)/locked pyproject.toml
