@@ -93,8 +93,8 @@ $(BIN)/python:
 	  exit 1; \
 	fi
 
-# Exactly the lock, nothing resolved. greenswitch is published as source only; setuptools, which builds it and the editable install, comes from the lock as well, on
-# platforms too where nothing else asks for it.
+# Exactly the lock, nothing resolved. greenswitch is published as source only; setuptools, which builds it and the editable
+# install, comes from the lock as well, on platforms too where nothing else asks for it.
 $(VENV)/locked: requirements.lock | $(BIN)/python
 	@echo "installing requirements.lock into $(VENV) (a minute or two, once)"
 	@awk '/^[^ ]/ { take = /^setuptools==/ } take' requirements.lock | sed 's/ ; .* \\$$/ \\/' > $(VENV)/build.txt
