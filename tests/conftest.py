@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 
 import hypothesis
@@ -71,3 +72,20 @@ def settings(postgres_url: str, redis_url: str) -> Callable[..., Settings]:
         return Settings.model_validate({"database_url": postgres_url, "redis_url": redis_url, **changes})
 
     return build
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """``TRUNKLINE_FAILED`` names a file to which each failure is added in a few lines.
+
+    ``make test`` is several runs of pytest; it shows them together at its very end, where a log is read first.
+    """
+    path = os.environ.get("TRUNKLINE_FAILED")
+    failed = [report for kind in ("failed", "error") for report in terminalreporter.getreports(kind)]
+    if not path or not failed or hasattr(terminalreporter.config, "workerinput"):
+        return
+    with open(path, "a", encoding="utf-8") as file:
+        for report in failed:
+            crash = getattr(report.longrepr, "reprcrash", None)
+            where = f" ({os.path.relpath(crash.path)}:{crash.lineno})" if crash else ""
+            said = crash.message if crash else str(report.longrepr or "")[-600:]
+            file.write(f"FAILED {report.nodeid}{where}\n  " + said[:600].replace("\n", "\n  ") + "\n")
