@@ -12,9 +12,14 @@ from settings import Settings
 from trunkline import guests
 from trunkline.servers import GivenServer, RedisServer, Server, postgres_server, redis_server
 
-# How long an example takes says something of the machine alone.
-hypothesis.settings.register_profile("tests", deadline=None)
-hypothesis.settings.load_profile("tests")
+# How long an example takes to draw or to try says something of the machine alone. The suite tries the same examples each
+# time, so that a failure is of the change at hand; ``TRUNKLINE_EXAMPLES=500`` looks for new ones, that many where a test
+# names no number.
+_SLOW = [hypothesis.HealthCheck.too_slow]
+_LOOK = os.environ.get("TRUNKLINE_EXAMPLES")
+hypothesis.settings.register_profile("tests", deadline=None, derandomize=True, suppress_health_check=_SLOW)
+hypothesis.settings.register_profile("look", deadline=None, max_examples=int(_LOOK or 100), suppress_health_check=_SLOW)
+hypothesis.settings.load_profile("look" if _LOOK else "tests")
 
 
 @pytest.fixture(scope="session")

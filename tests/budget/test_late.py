@@ -57,7 +57,9 @@ SHARES = st.floats(0, 1)
 FATES = st.lists(st.tuples(st.booleans(), SHARES, SHARES), min_size=8, max_size=60)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])  # it is emptied here
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)  # Redis is emptied in the test
 @given(
     cps=st.integers(1, 30), fates=st.lists(st.tuples(st.booleans(), SHARES, SHARES), min_size=8, max_size=60), leave=SHARES
 )

@@ -135,7 +135,7 @@ def test_one_batch_tells_the_same_as_many(world: World) -> None:
     assert shape(world, one.call.id) == shape(world, many.call.id)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.data())
 def test_any_order_any_duplication_any_batching_gives_one_row(world: World, data: st.DataObject) -> None:
     first, second = world.dialing(), world.dialing()

@@ -47,7 +47,7 @@ def at(hour: int | None) -> datetime | None:
 
 @given(STEPS)
 # Each example is of a tenant of its own.
-@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_at_most_two_keys_of_a_name_and_exactly_those_open(
     world: World, steps: list[tuple[str, object, int | None]]
 ) -> None:

@@ -104,7 +104,7 @@ def test_one_call_however_many_answers_are_lost(proxy: Proxy, client: Client, wo
         placed = client.place_call(**wanted, client_reference=reference)
         assert _ids(world, reference) == [placed.id], faults
 
-    @settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
     @given(st.lists(st.sampled_from([one for one in (*UNHEARD, *LOST) if one != "silence"]), max_size=6))
     def any_faults(faults: list[str]) -> None:
         reference = str(uuid4())
