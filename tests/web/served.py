@@ -5,12 +5,13 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
+
+from trunkline.private import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -19,8 +20,7 @@ class Server:
     """One gunicorn on a free port."""
 
     def __init__(self, environment: dict[str, str], log: Path) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port: int = free.getsockname()[1]
+        self.port = free_port()
         self.log = log
         with log.open("wb") as stderr:
             self.process = subprocess.Popen(

@@ -287,10 +287,11 @@ def test_a_server_that_only_drips_does_not_outlive_the_deadline() -> None:
 
 
 def test_an_api_that_is_not_there_is_named() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and nobody else has it meanwhile
         base = f"http://127.0.0.1:{taken.getsockname()[1]}"
-    with Client(base, "tl_x", timeout_s=0.3) as client, pytest.raises(DeadlineExceeded) as late:
-        client.limits()
+        with Client(base, "tl_x", timeout_s=0.3) as client, pytest.raises(DeadlineExceeded) as late:
+            client.limits()
     assert f"nobody answers at {base}: is the API up there?" in str(late.value)
 
 
