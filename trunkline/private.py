@@ -15,7 +15,7 @@ from collections import deque
 from trunkline.children import Child, Keeper, User
 from trunkline.programs import NoServer, reachable
 
-START_S = 30.0
+START_S = 90.0
 #: Where free_port looks: below the ports that kernels give to whoever connects or asks for any, and below RTP's.
 PORTS = range(10_000, 16_384)
 #: So many of a process's last ports are kept from others.

@@ -14,6 +14,8 @@ from typing import Any
 from trunkline.private import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
+#: s; of a wait that no healthy server needs, however slow the machine.
+PATIENCE_S = 90.0
 
 
 class Server:
@@ -31,7 +33,7 @@ class Server:
             )
 
     def await_alive(self) -> None:
-        until = time.monotonic() + 30
+        until = time.monotonic() + PATIENCE_S
         while True:
             try:
                 assert self.ask("GET", "/healthz")[0] == 200
@@ -42,7 +44,7 @@ class Server:
                 time.sleep(0.05)
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, dict[str, str], Any]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
         try:
             connection.request(method, path, body, headers, encode_chunked=not isinstance(body, (bytes, type(None))))
             answer = connection.getresponse()
@@ -52,4 +54,4 @@ class Server:
 
     def close(self) -> None:
         self.process.terminate()
-        self.process.wait(timeout=20)
+        self.process.wait(timeout=PATIENCE_S)
