@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import os
 import pathlib
+import random
 import shutil
 import socket
+import sys
 import tempfile
 import time
+from collections import deque
 
 from trunkline.children import Child, Keeper, User
 from trunkline.programs import NoServer, reachable
 
-START_S = 30.0
+START_S = 90.0
+#: Where free_port looks: below the ports that kernels give to whoever connects or asks for any, and below RTP's.
+PORTS = range(10_000, 16_384)
+#: So many of a process's last ports are kept from others.
+MARKS = 64
+_marks: deque[int] = deque()
 
 
 class ServerFailed(RuntimeError):
@@ -90,10 +98,37 @@ class PrivateServer:
 
 
 def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    """A TCP (or with SOCK_DGRAM a UDP) port of 127.0.0.1 that was free a moment ago."""
-    with socket.socket(type=kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP (or with SOCK_DGRAM a UDP) port of 127.0.0.1 that is free, and that nobody else is given before it is used.
+
+    The kernel gives it to nobody who asks for any port, and on Linux this function gives it to no other process as long as
+    this one lives (or has asked for MARKS more).
+    """
+    for port in random.SystemRandom().sample(PORTS, len(PORTS)):
+        with socket.socket(type=kind) as probe:
+            if kind == socket.SOCK_STREAM:  # as the servers do: who has just left is no bar
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            if _marked(port):
+                return port
+    raise ServerFailed(f"no port of 127.0.0.1 between {PORTS[0]} and {PORTS[-1]} is free")
+
+
+def _marked(port: int) -> bool:
+    """Whether the port is ours from now on: a name that one process has at a time, within what shares these ports."""
+    if not sys.platform.startswith("linux"):
+        return True
+    with socket.socket(socket.AF_UNIX) as mark:
+        try:
+            mark.bind(f"\0trunkline-port-{port}")
+        except OSError:
+            return False
+        _marks.append(mark.detach())
+    if len(_marks) > MARKS:
+        os.close(_marks.popleft())
+    return True
 
 
 def plain_environment(directory: pathlib.Path) -> dict[str, str]:

@@ -45,7 +45,7 @@ from trunkline.supervisor import ProcessFailed, Supervisor, parse_procfile, proc
 
 __all__ = ["READY_S", "Account", "LabCarrier", "Place", "Route", "Stack", "settings_from"]
 
-READY_S = 30.0
+READY_S = 90.0
 _READY = r'^(\{.*"ready": ?true.*\})$'
 
 

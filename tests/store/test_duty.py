@@ -55,7 +55,7 @@ def test_whoever_leaves_is_followed_at_once(book: Callable[..., DutyBook]) -> No
 
 
 def test_silence_loses_it(book: Callable[..., DutyBook]) -> None:
-    first, second = book("silent", lease_s=0.5), book("silent", lease_s=0.5)
+    first, second = book("silent", lease_s=0.5), book("silent")
     fence = first.take()
     assert fence is not None
     wait_for(lambda: second.take() == fence + 1)

@@ -54,26 +54,28 @@ def test_the_hub_runs_while_postgres_works(postgres_url: str) -> None:
         import gevent
         from settings import Settings
         from store.pool import open_database
-        settings = Settings.model_validate({{"database_url": {postgres_url!r}, "db_pool_size": 4}})
-        ticks = 0
-        def tick():
-            global ticks
-            while True:
-                ticks += 1
-                gevent.sleep(0.01)
-        with open_database(settings, "test", cooperative=True, wait_s=10) as db:
-            ticker = gevent.spawn(tick)
+        settings = Settings.model_validate({{"database_url": {postgres_url!r}, "db_pool_size": 5}})
+        waiting = 0
+        with open_database(settings, "test", cooperative=True, wait_s=10) as db, db.connection() as holder:
+            holder.execute("SELECT pg_advisory_xact_lock(11)")
             def work():
+                global waiting
                 with db.connection() as conn, conn.pipeline():
-                    conn.execute("SELECT pg_sleep(0.5)")
-                return ticks
+                    waiting += 1
+                    conn.execute("SELECT pg_advisory_xact_lock_shared(11)")
+                return True
             jobs = [gevent.spawn(work) for _ in range(4)]
+            while waiting < 4:
+                gevent.sleep(0.01)
+            # Blocked by even one of the four, nobody would come here: it waits for what is let go of below.
+            for tick in range(20):
+                gevent.sleep(0.01)
+            assert not any(job.ready() for job in jobs)
+            holder.commit()
             gevent.joinall(jobs, timeout=20, raise_error=True)
-            ticker.kill()
-        print(max(job.value for job in jobs))
+        print(tick + 1, [job.value for job in jobs])
     """)
-    # Blocked for even one of the four sleeps, the ticker would stand still; free, it ticks some 50 times.
-    assert int(ran.stdout) >= 20, ran.stderr
+    assert ran.stdout == "20 [True, True, True, True]\n", ran.stderr
 
 
 def test_backends_ended_under_the_pool_cost_no_checkout(db: Database, world: World) -> None:

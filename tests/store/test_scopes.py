@@ -179,6 +179,6 @@ def test_every_change_is_told(world: World) -> None:
         listener.execute("LISTEN limits")
         for what, change in changes(world).items():
             change()
-            assert list(listener.notifies(timeout=5, stop_after=1)), what
+            assert list(listener.notifies(timeout=30, stop_after=1)), what
         world.accept()
         assert list(listener.notifies(timeout=0.1, stop_after=1)) == [], "a call changes no limit"

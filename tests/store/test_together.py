@@ -13,7 +13,7 @@ import pytest
 from store.together import BrokenOff, NotBegun, Together
 from tests.store.threads import wait_for
 
-LIMIT_S = 10.0
+LIMIT_S = 30.0
 
 
 class Desk:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import http.client
+import select
 import socket
 import struct
 import threading
-import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,8 +17,8 @@ from typing import Any
 UNHEARD = ("refused", "bad_gateway_unheard", "too_many")
 #: The server has done what was asked, and the answer is lost.
 LOST = ("swallowed", "half", "reset", "bad_gateway", "gateway_timeout", "silence")
-#: s; a proxy that is silent is so for longer than the client waits.
-SILENT_S = 2.0
+#: s; a proxy that is silent is so until the client has given it up; no client of a test waits so long.
+SILENT_S = 30.0
 
 
 class Proxy(ThreadingHTTPServer):
@@ -73,7 +73,7 @@ class _Handler(BaseHTTPRequestHandler):
         if fault in ("bad_gateway", "gateway_timeout"):
             return self._answer(502 if fault == "bad_gateway" else 504, {"Content-Type": "text/html"}, b"<h1>no</h1>")
         if fault == "silence":
-            time.sleep(SILENT_S)
+            select.select([self.connection], [], [], SILENT_S)
             return self._cut()
         return self._answer(status, headers, answer)
 

@@ -80,7 +80,7 @@ class Receiver:
         self._thread.join()
         self._server.server_close()
 
-    def wait_for(self, met: Callable[[], bool], seconds: float = 20.0) -> bool:
+    def wait_for(self, met: Callable[[], bool], seconds: float = 60.0) -> bool:
         """Whether ``met`` comes true in time."""
         until = time.monotonic() + seconds
         while not met():

@@ -5,22 +5,24 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
+from trunkline.private import free_port
+
 ROOT = Path(__file__).resolve().parents[2]
+#: s; of a wait that no healthy server needs, however slow the machine.
+PATIENCE_S = 90.0
 
 
 class Server:
     """One gunicorn on a free port."""
 
     def __init__(self, environment: dict[str, str], log: Path) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port: int = free.getsockname()[1]
+        self.port = free_port()
         self.log = log
         with log.open("wb") as stderr:
             self.process = subprocess.Popen(
@@ -31,7 +33,7 @@ class Server:
             )
 
     def await_alive(self) -> None:
-        until = time.monotonic() + 30
+        until = time.monotonic() + PATIENCE_S
         while True:
             try:
                 assert self.ask("GET", "/healthz")[0] == 200
@@ -42,7 +44,7 @@ class Server:
                 time.sleep(0.05)
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, dict[str, str], Any]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
         try:
             connection.request(method, path, body, headers, encode_chunked=not isinstance(body, (bytes, type(None))))
             answer = connection.getresponse()
@@ -52,4 +54,4 @@ class Server:
 
     def close(self) -> None:
         self.process.terminate()
-        self.process.wait(timeout=20)
+        self.process.wait(timeout=PATIENCE_S)

@@ -154,11 +154,12 @@ def test_an_address_that_is_none_is_refused_at_once() -> None:
 def test_a_local_server_that_is_not_there_is_told_in_words(
     base: str, lab: Api, world: World, order: Callable[..., Any]
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and nobody else has it meanwhile
         nobody = f"http://127.0.0.1:{taken.getsockname()[1]}/"
-    with listening(Place(base, world.our_key, nobody, ["call.queued"])) as said:
-        lab.post("/v1/calls", order())
-        expand(world)
-        wait_for(lambda: any(line.startswith("call.queued") for line in said))
+        with listening(Place(base, world.our_key, nobody, ["call.queued"])) as said:
+            lab.post("/v1/calls", order())
+            expand(world)
+            wait_for(lambda: any(line.startswith("call.queued") for line in said))
     (line,) = [line for line in said if line.startswith("call.queued")]
     assert line.endswith("-> no connection: does it run, and there?")

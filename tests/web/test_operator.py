@@ -258,7 +258,7 @@ def test_why_without_redis_tells_what_postgres_knows(settings: Callable[..., Set
 
 
 def test_an_operators_requests_are_counted(settings: Callable[..., Settings], world: World, redis: Redis) -> None:
-    app = create_app(settings(operator_requests_per_s=0.1), database=world.database, redis=redis)
+    app = create_app(settings(operator_requests_per_s=0.01), database=world.database, redis=redis)
     mine, others = operator_api(app, world), operator_api(app, world, "bob")
     assert mine.get("/v1/operator/switches").status_code == 200
     refused = mine.get("/v1/operator/switches")

@@ -27,6 +27,7 @@ def test_whoever_comes_meanwhile_shares_the_next_one() -> None:
         rest = [pool.submit(sharing.ask, "key", question) for _ in range(10)]
         other = pool.submit(sharing.ask, "other", lambda: 77)
         assert other.result(20) == 77
+        wait_for(lambda: len(sharing._desks["key"]._waiting) == len(rest))
         go.set()
         assert first.result(20) == 0
         # They came after the first question was put: its answer is not theirs.

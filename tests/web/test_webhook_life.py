@@ -17,7 +17,7 @@ from standardwebhooks import Webhook
 
 from tests.web.conftest import Api, World
 from tests.web.receiver import Got, Receiver
-from tests.web.test_dispatcher import Order, Start, lab, start, wait_for
+from tests.web.test_dispatcher import Order, Start, lab, rows, start, wait_for
 
 __all__ = ["lab", "start"]
 
@@ -54,8 +54,9 @@ def deliveries(api: Api, one: dict[str, Any], **query: Any) -> list[dict[str, An
     return found
 
 
-def test_three_in_ten_fail_and_a_dispatcher_is_killed(start: Start, lab: Api, order: Order) -> None:
+def test_three_in_ten_fail_and_a_dispatcher_is_killed(start: Start, lab: Api, order: Order, world: World) -> None:
     taken: Counter[str] = Counter()
+    hung: Counter[str] = Counter()
     lock, some = threading.Lock(), threading.Event()
     seen = [0]
 
@@ -68,6 +69,7 @@ def test_three_in_ten_fail_and_a_dispatcher_is_killed(start: Start, lab: Api, or
             if turn in (2, 8):
                 return 500
             if turn == 5:
+                hung[got.headers["webhook-id"]] += 1
                 return None
             taken[got.headers["webhook-id"]] += 1
         return 200
@@ -81,13 +83,19 @@ def test_three_in_ten_fail_and_a_dispatcher_is_killed(start: Start, lab: Api, or
         calls = [lab.post("/v1/calls", order()).get_json()["id"] for _ in range(15)]
         for call in calls:
             lab.post(f"/v1/calls/{call}/actions/hangup")
-        assert some.wait(20)
+        assert some.wait(60)
         process.kill()
         process.wait(10)
         start(**given)
-        wait_for(lambda: len(taken) == 30, 40)
+        wait_for(lambda: len(taken) == 30)
         wait_for(lambda: {row["status"] for row in deliveries(lab, one)} == {"delivered"})
-        assert sum(times - 1 for times in taken.values()) <= IN_FLIGHT
+        told_again = {str(row["event_id"]): row for call in calls for row in rows(world, call)}
+        twice = 0
+        for event, times in taken.items():
+            # What it had given up when the answer came, on a machine that was slow, is rightly told again.
+            given_up = sum(tried["code"] is None for tried in told_again[event]["attempts"]) - hung[event]
+            twice += max(0, times - 1 - max(0, given_up))
+        assert twice <= IN_FLIGHT, (taken, hung)
         told: dict[str, set[int]] = defaultdict(set)
         for got in receiver.requests:
             body = Webhook(one["secret"]).verify(got.body, dict(got.headers))
@@ -128,12 +136,12 @@ def test_retry_after_is_waited_for_by_all_that_goes_there(start: Start, lab: Api
     with Receiver(behave=behave, headers={"Retry-After": "2"}) as receiver:
         one = endpoint(lab, receiver)
         lab.post("/v1/calls", order())
-        assert first.wait(20)
+        assert first.wait(60)
         refused_at = receiver.requests[0].at
         wait_for(lambda: [row for row in deliveries(lab, one) if row["code"] == 429])
         for _ in range(5):
             lab.post("/v1/calls", order())
-        wait_for(lambda: len(deliveries(lab, one, status="delivered")) == 6, 40)
+        wait_for(lambda: len(deliveries(lab, one, status="delivered")) == 6)
         assert receiver.requests[1].at - refused_at >= 2
 
 
@@ -173,7 +181,7 @@ def test_a_backlog_of_all_else_does_not_delay_an_end(start: Start, lab: Api, ord
         if got.json["type"] == "call.canceled":
             ends.append(len(receiver.requests))
         elif not go_on.is_set():
-            go_on.wait(20)
+            go_on.wait(60)
         time.sleep(0.01)
         return 200
 
