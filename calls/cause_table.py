@@ -25,6 +25,7 @@ BLOCKED = "blocked"
 #: What a rule that forbids a call for ever is called (calls/permission.py), and the end reason ``blocked_<rule>`` in words.
 BLOCKED_BY: dict[str, str] = {
     "number": "The number is of a kind that is never dialed: emergency, premium rate, short code, satellite.",
+    "trunk": "By then the trunk, or who is behind it, was not the agent's any more, or the trunk was another account's.",
     "destination": "The number is not on the account's list of destinations, of a higher risk, or dialed by nobody here.",
     "caller_id": "The number to show is neither verified for the account nor assigned to it.",
     "consent": "The callee's country asks for a consent that the call does not name.",

@@ -54,6 +54,13 @@ def _refused(e164: str) -> tuple[str, str] | None:
     return None
 
 
+def trunk(facts: Facts, _: datetime) -> Iterator[Finding]:
+    """Who is behind a trunk is rung by its agent alone, while the trunk may be had: asked of second legs at the claim."""
+    if facts.standing.more.get("trunk_lost"):
+        detail = "the trunk, or who is behind it, is not the agent's any more, or the trunk is another account's"
+        yield Finding("trunk", "trunk_lost", "/to", detail, "ask for the transfer again: it goes as the agent says now")
+
+
 def destination(facts: Facts, _: datetime) -> Iterator[Finding]:
     """Deny by default: only what is on the tenant's list or on everybody's, up to the class of risk it is there for."""
     if not facts.standing.configured:

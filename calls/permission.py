@@ -32,6 +32,7 @@ Rule = Callable[[Facts, datetime], Iterable[Finding]]
 RULES: tuple[Rule, ...] = (
     outbound_rules.unset,
     outbound_rules.number,
+    outbound_rules.trunk,
     guard_rules.suppressed,
     outbound_rules.destination,
     outbound_rules.caller_id,

@@ -81,6 +81,7 @@ def update(db: Database, name: str, **changes: object) -> AgentPool:
 
     try:
         with db.connection() as conn:
+            conn.execute(_SQL["giving"], {"name": name})
             conn.execute(_SQL["ensure"], {"name": name})
             stored = one_row(conn, AgentPool, _SQL["update"], {"name": name, "changes": record(changes)})
             assert stored is not None
@@ -105,5 +106,7 @@ def remove(db: Database, name: str) -> bool:
 
 
 def may_use(conn: Conn, pool: str, tenant_id: UUID) -> bool:
-    """Whether agents of the tenant may have the pool."""
-    return conn.execute(_SQL["may_use"], {"pool": pool, "tenant_id": tenant_id}).fetchone() is not None
+    """Whether agents of the tenant may have the pool. It stays so while the caller's transaction lasts."""
+    params = {"name": pool, "tenant_id": tenant_id}
+    conn.execute(_SQL["choosing"], params)
+    return conn.execute(_SQL["may_use"], params).fetchone() is not None

@@ -49,6 +49,7 @@ def put(db: Database, name: str, *, carrier_id: UUID, tenant_id: UUID | None = N
     carriers.put_route(db, name=name, prefixes=[nobodys(name)], carriers=[carrier_id])  # it leads nobody there by itself
     try:
         with db.connection() as conn:
+            conn.execute(_SQL["giving"], {"name": name})
             conn.execute(_SQL["put"], {"name": name, "tenant_id": tenant_id})
             if tenant_id is not None:
                 other = conn.execute(_SQL["foreign"], {"name": name, "tenant_id": tenant_id}).fetchone()
@@ -73,8 +74,10 @@ def remove(db: Database, name: str) -> bool:
 
 
 def may_use(conn: Conn, trunk: str, tenant_id: UUID) -> bool:
-    """Whether agents of the tenant may be reached by it."""
-    return conn.execute(_SQL["may_use"], {"trunk": trunk, "tenant_id": tenant_id}).fetchone() is not None
+    """Whether agents of the tenant may be reached by it. It stays so while the caller's transaction lasts."""
+    params = {"name": trunk, "tenant_id": tenant_id}
+    conn.execute(_SQL["choosing"], params)
+    return conn.execute(_SQL["may_use"], params).fetchone() is not None
 
 
 def nobodys(name: str) -> str:

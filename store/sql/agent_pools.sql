@@ -15,6 +15,14 @@ SELECT p.name, p.token_key FROM agent_pools p WHERE p.name = ANY(%(names)s);
 UPDATE agent_pools SET token_key = 'fleet_' || replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', '')
 WHERE name = %(name)s;
 
+-- name: giving
+-- Whoever chooses it for an agent waits, and is judged after this.
+SELECT pg_advisory_xact_lock(hashtextextended('agent pool', hashtextextended(%(name)s::text, 0)));
+
+-- name: choosing
+-- Whoever gives it to another tenant waits, and sees the agent.
+SELECT pg_advisory_xact_lock_shared(hashtextextended('agent pool', hashtextextended(%(name)s::text, 0)));
+
 -- name: ensure
 INSERT INTO agent_pools (name) VALUES (%(name)s) ON CONFLICT (name) DO NOTHING;
 
@@ -33,4 +41,4 @@ SELECT g.name FROM agents g WHERE g.pool = %(name)s AND g.tenant_id <> %(tenant_
 DELETE FROM agent_pools WHERE name = %(name)s;
 
 -- name: may_use
-SELECT FROM agent_pools p WHERE p.name = %(pool)s AND (p.tenant_id IS NULL OR p.tenant_id = %(tenant_id)s);
+SELECT FROM agent_pools p WHERE p.name = %(name)s AND (p.tenant_id IS NULL OR p.tenant_id = %(tenant_id)s);

@@ -8,6 +8,14 @@ SELECT {trunk} FROM agent_trunks w ORDER BY w.name;
 -- name: get
 SELECT {trunk} FROM agent_trunks w WHERE w.name = %(name)s;
 
+-- name: giving
+-- Whoever chooses it for an agent waits, and is judged after this.
+SELECT pg_advisory_xact_lock(hashtextextended('agent trunk', hashtextextended(%(name)s::text, 0)));
+
+-- name: choosing
+-- Whoever gives it to another tenant waits, and sees the agent.
+SELECT pg_advisory_xact_lock_shared(hashtextextended('agent trunk', hashtextextended(%(name)s::text, 0)));
+
 -- name: put
 INSERT INTO agent_trunks (name, tenant_id) VALUES (%(name)s, %(tenant_id)s)
 ON CONFLICT (name) DO UPDATE SET tenant_id = excluded.tenant_id;
@@ -20,4 +28,4 @@ SELECT g.name FROM agents g WHERE g.trunk = %(name)s AND g.tenant_id <> %(tenant
 DELETE FROM agent_trunks WHERE name = %(name)s;
 
 -- name: may_use
-SELECT FROM agent_trunks w WHERE w.name = %(trunk)s AND (w.tenant_id IS NULL OR w.tenant_id = %(tenant_id)s);
+SELECT FROM agent_trunks w WHERE w.name = %(name)s AND (w.tenant_id IS NULL OR w.tenant_id = %(tenant_id)s);

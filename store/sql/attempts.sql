@@ -73,7 +73,7 @@ SELECT a.hook, a.tenant_name, CASE WHEN c.transfer_of IS NULL THEN g.kind ELSE '
        CASE WHEN c.retry ->> 'number_per_day' IS NOT NULL THEN
            number_rang(c.tenant_id, c.to_number, coalesce(%(clock)s::timestamptz, statement_timestamp()) - %(reach)s::interval,
                        %(attempt_id)s, %(quiet)s) END,
-       {standing} || {caps},
+       {standing} || {way} || {caps},
        {call}, {attempt}
 FROM claimed a JOIN told c ON c.id = a.call_id JOIN agents g ON g.id = a.agent_id JOIN tenants t ON t.id = c.tenant_id;
 

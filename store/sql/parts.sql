@@ -63,6 +63,15 @@ jsonb_build_object(
         (SELECT jsonb_build_object('id', s.id, 'everybody', false) FROM suppressions s
          WHERE s.number = c.to_number AND s.lifted_at IS NULL AND s.tenant_id = t.id LIMIT 1) END)
 
+-- part: way
+-- Of a second leg that goes by a trunk of its agent's (a route that no number leads to): whether the trunk, and who is behind it,
+-- are not the agent's any more, or the trunk is another tenant's. Of every other call: nothing.
+CASE WHEN c.transfer_of IS NOT NULL AND NOT c.test
+      AND EXISTS (SELECT FROM routes wr WHERE wr.name = c.route AND starts_with(wr.prefix, '0'))
+      AND NOT EXISTS (SELECT FROM agent_trunks w WHERE w.name = c.route AND w.name = g.trunk AND c.to_number = g.number
+                      AND (w.tenant_id IS NULL OR w.tenant_id = c.tenant_id))
+     THEN '{"trunk_lost": true}'::jsonb ELSE '{}' END
+
 -- part: caps
 -- How much of its caps the tenant t has used, for a dial of attempt a of call c, with "take" put down as one. Nobody else pays.
 CASE WHEN t.capped AND NOT c.test THEN jsonb_build_object('caps', take_caps(

@@ -34,7 +34,7 @@ ORDER BY c.position;
 
 -- name: of_attempts
 -- For attempts whose calls are locked.
-SELECT a.id, CASE WHEN c.transfer_of IS NULL THEN g.kind ELSE 'sip' END, {standing} || {caps}
+SELECT a.id, CASE WHEN c.transfer_of IS NULL THEN g.kind ELSE 'sip' END, {standing} || {way} || {caps}
 FROM attempts a JOIN calls c ON c.id = a.call_id JOIN tenants t ON t.id = c.tenant_id JOIN agents g ON g.id = c.agent_id
 WHERE a.id = ANY(%(ids)s);
 

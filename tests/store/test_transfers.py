@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from uuid import UUID
 
@@ -24,9 +25,12 @@ from store import (
     transfers,
 )
 from store.hangup import OtherAction
+from store.joined import join
+from store.pool import Database
 from store.relay import agent_for
 from store.transfers import Asked, Terms
 from tests.store.conftest import World, at
+from tests.store.threads import wait_for, waits_for_lock
 
 TO, TERMS = "+4930987654", Terms(30, 20, 25, "Europe/Berlin")
 
@@ -323,6 +327,86 @@ def test_a_trunk_that_is_anothers_by_now_is_not_the_way(world: World, talking: U
     had = claimed(world, leg.id)
     assert isinstance(had, claim.Claimed)
     assert had.user is None, "who is another's behind the trunk, and nobody behind the number"
+
+
+@pytest.mark.parametrize("lost", ["given away", "another trunk", "another number", "no trunk, and none of that name"])
+def test_a_leg_that_waits_is_not_dialed_by_a_trunk_that_was_lost(world: World, talking: UUID, lost: str) -> None:
+    name = f"gone-{talking.hex[-8:]}"
+    for trunk in (name, f"{name}-2"):
+        agent_trunks.put(world.db, trunk, carrier_id=world.carrier_id)
+    person = agents.create(
+        world.db, tenant_id=world.tenant.id, name=name, kind="sip", number=TO, trunk=name, trunk_user="200"
+    )
+    world.execute("UPDATE calls SET agent_id = %s WHERE id = %s", person.id, talking)
+    leg = leg_of(world, ask(world, talking, by="platform"))
+    assert world.call(leg).route == name
+    if lost == "given away":
+        other = tenants.create(world.db, name=f"{name}-other")
+        world.execute("UPDATE agent_trunks SET tenant_id = %s WHERE name = %s", other.id, name)
+    elif lost == "another number":
+        agents.change(world.db, world.tenant.id, person.id, number="+4930987655")
+    elif lost == "another trunk":
+        agents.change(world.db, world.tenant.id, person.id, trunk=f"{name}-2", trunk_user="300")
+    else:
+        agents.change(world.db, world.tenant.id, person.id, cleared=["trunk", "trunk_user"])
+        assert agent_trunks.remove(world.db, name), "its route stays, and its lane"
+    assert claimed(world, leg) == claim.Refused("rules")
+    call = world.call(leg)
+    assert (call.status, call.end_reason, call.ended_at is not None) == ("blocked", "blocked_trunk", True)
+    assert world.told(leg)[-1] == (2, "call.blocked"), "and no call.dialing"
+    (row,) = under_way(world, talking)
+    assert (row.ended, row.end_reason) == (True, "blocked_trunk"), "what the relay says to whoever asked for it"
+
+
+def test_a_trunk_is_given_away_before_or_after_an_agent_has_it(world: World) -> None:
+    name, url = f"race-{world.tenant.id.hex[-8:]}", world.url
+    agent_trunks.put(world.db, name, carrier_id=world.carrier_id)
+    other = tenants.create(world.db, name=f"{name}-other")
+
+    def choose(db: Database) -> agents.Agent:
+        return agents.create(db, tenant_id=world.tenant.id, name=name, kind="sip", number=TO, trunk=name)
+
+    def give(db: Database) -> object:
+        return agent_trunks.put(db, name, carrier_id=world.carrier_id, tenant_id=other.id)
+
+    with ThreadPoolExecutor(1) as pool:
+        with join(world.db) as joined:
+            choose(joined)
+            giving = pool.submit(give, world.db)
+            wait_for(lambda: waits_for_lock(url) or giving.done())
+        with pytest.raises(agent_trunks.TrunkInUse, match=name):
+            giving.result(30)
+        world.execute("DELETE FROM agents WHERE trunk = %s", name)
+        with join(world.db) as joined:
+            give(joined)
+            choosing = pool.submit(choose, world.db)
+            wait_for(lambda: waits_for_lock(url) or choosing.done())
+        with pytest.raises(agents.UnknownTrunk):
+            choosing.result(30)
+
+
+def test_a_pool_is_given_away_before_or_after_an_agent_has_it(world: World) -> None:
+    name, url = f"race-{world.tenant.id.hex[-8:]}", world.url
+    agent_pools.update(world.db, name)
+    other = tenants.create(world.db, name=f"{name}-else")
+
+    def choose(db: Database) -> agents.Agent:
+        return agents.create(db, tenant_id=world.tenant.id, name=name, kind="fleet", pool=name)
+
+    with ThreadPoolExecutor(1) as pool:
+        with join(world.db) as joined:
+            choose(joined)
+            giving = pool.submit(agent_pools.update, world.db, name, tenant_id=other.id)
+            wait_for(lambda: waits_for_lock(url) or giving.done())
+        with pytest.raises(agent_pools.PoolInUse, match=name):
+            giving.result(30)
+        world.execute("DELETE FROM agents WHERE pool = %s", name)
+        with join(world.db) as joined:
+            agent_pools.update(joined, name, tenant_id=other.id)
+            choosing = pool.submit(choose, world.db)
+            wait_for(lambda: waits_for_lock(url) or choosing.done())
+        with pytest.raises(agents.UnknownPool):
+            choosing.result(30)
 
 
 def test_whoever_is_rung_by_its_number_is_dialed_by_it(world: World, talking: UUID) -> None:

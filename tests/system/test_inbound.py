@@ -36,7 +36,7 @@ from trunkline.stack import LabCarrier, Route, Stack
 pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
 
 #: One number for each test's agent; the last digits are what the test says they are.
-DID, SLOW, CROWDED, PLAYED, PAUSED = (f"+498911122{n}" for n in range(20, 25))
+DID, SLOW, CROWDED, PLAYED, PAUSED, GREETED = (f"+498911122{n}" for n in range(20, 26))
 NOBODYS = "+4989111999"
 CALLER = "+4930123456"
 CHANNELS = 6
@@ -177,6 +177,40 @@ def webhooks(house: House, call: str) -> list[tuple[str, str]]:
         rows = conn.execute(sql, (UUID(call.removeprefix("call_")),)).fetchall()
     assert {data["direction"] for _, data in rows} == {"inbound"}
     return [(kind, data["status"]) for kind, data in rows]
+
+
+def test_a_caller_is_greeted_at_the_answer_and_then_hears_the_agent(
+    house: House, callers: Callers, lab: Callable[[str], str]
+) -> None:
+    pcm.write_wav(str(house.stack.audio / "welcome.wav"), pcm.tone(1500, 2.0))
+    (house.stack.audio / "welcome.wav").chmod(0o644)
+    agent = agents.create(
+        house.stack.db,
+        tenant_id=house.account.id,
+        name="greeting",
+        kind="websocket",
+        url=house.stack.agent_url,
+        greeting={"audio": "welcome.wav"},
+    )
+    number(house, GREETED, agent.id)
+    placed = callers.call(GREETED, CALLER, speech="beeps:880")
+    callers.wait_status(placed, 200)
+    assert placed.statuses == [100, 180, 200]
+    (attempt,) = told(house, placed)["attempts"]
+
+    def hears(hz: int) -> bool:
+        said = lab(f"tone {attempt['id']} {hz} 0.5")
+        return said.startswith("+OK") and float(said.split()[1]) > 0.3
+
+    wait_until("the greeting", lambda: hears(1500), timeout_s=15)
+    wait_until("the agent, who echoes what the caller says", lambda: hears(880), timeout_s=30)
+    callers.hang_up(placed)
+    call = ended(house, placed)
+    assert end_of(call) == ("completed", "hangup", "caller", 200)
+    (attempt,) = call["attempts"]
+    assert attempt["answered_at"] <= first(call, "relay.greeting") < first(call, "relay.first_audio")
+    kinds = [event["type"] for event in call["events"]]
+    assert (kinds.count("relay.greeting"), kinds.count("relay.greeting_failed")) == (1, 0)
 
 
 def test_the_customer_and_the_agent_can_hang_up(house: House, callers: Callers) -> None:

@@ -102,6 +102,8 @@ def _made(api: Api, world: World) -> None:
     _send(api, "PATCH", "/pools/desk", {"inbound_reserved": 2, "dials_per_seat": 1.5}, 200)
     _send(api, "PATCH", "/pools/a%20b", {"inbound_reserved": 2}, 404)
     _send(api, "GET", "/pools", status=200)
+    for pool, status in (("desk", 202), ("nobodys", 404)):
+        _send(api, "POST", f"/pools/{pool}/actions/renew_key", status=status)
     agents.create(world.database, tenant_id=world.ours.id, name="seated", kind="fleet", pool="desk")
     _send(api, "DELETE", "/pools/desk", status=409)
     _send(api, "PATCH", "/pools/desk", {"tenant_id": tenant_ref(world.theirs.id)}, 409)

@@ -12,13 +12,19 @@ from budget import seats
 from calls.ids import tenant_ref
 from store import agent_pools
 from store.agent_pools import AgentPool
+from store.pool import Database
+from web.api import idempotency
 from web.api.answer_fields import Answer, amount, several, text, truth, whole
 from web.api.fields import Reference, Request, Whole, fault
+from web.api.headers import REPLAYED_HEADER
 from web.api.respond import answer, refuses
-from web.operator.blueprint import NEEDS, blueprint, changing, missing, named
+from web.operator.blueprint import NEEDS, blueprint, changing, missing, named, once
 from web.operator.fields import Amount
 from web.problems import FieldError, Problem, invalid
 from web.runtime import runtime
+
+#: Of a renewal that may have been made.
+AGAIN = "Ask again: at worst it is renewed twice, and the last key holds."
 
 
 class ChangePoolRequest(Request):
@@ -89,6 +95,28 @@ def change_pool(args: dict[str, Any], pool: str) -> Response:
     except agent_pools.NoTenant:
         raise invalid(FieldError("/tenant_id", "unknown_tenant", "there is no such tenant")) from None
     return answer(_show([done])[0])
+
+
+@blueprint.post("/pools/<pool>/actions/renew_key", scope=NEEDS)
+@blueprint.response(202, OperatorPoolAnswer, description="Accepted", headers=REPLAYED_HEADER)
+@refuses(blueprint, 400, 404, 409, writes=True)
+@blueprint.doc(parameters=[idempotency.PARAMETER], operationId="operatorRenewPoolKey")
+def renew_pool_key(pool: str) -> Response:
+    """Give a pool a new key
+
+    By which its keepers know the relay, which signs by it from its next call on; keepers are told within seconds, and take
+    the old one for two more minutes, for calls that have begun. It is shown to nobody. Where the internal password was in
+    foreign hands, change that first: who has it is told the new key too.
+    """
+
+    def renewed(database: Database) -> Response:
+        with changing(AGAIN, database) as change:
+            if not agent_pools.renew_key(change.database, named("pool", pool)):
+                raise missing("pool", pool)
+            change.note("pool.key_renewed", f"pool:{pool}", {})
+        return answer(_show([one for one in agent_pools.list_pools(database) if one.name == pool])[0], 202)
+
+    return once(renewed, AGAIN)
 
 
 @blueprint.delete("/pools/<pool>", scope=NEEDS)
