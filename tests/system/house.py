@@ -24,6 +24,9 @@ from trunkline.stack import Account, Stack
 ENDED = frozenset({"completed", "failed", "no_answer", "busy", "canceled", "expired", "blocked"})
 #: Endings the lab has no magic for: the carrier's own mix decides.
 PLAIN = "4000"
+#: The switch of a house shares two cores with twenty other processes, and with another house beside it. What it adds
+#: between its answer to an originate and the INVITE is stated as it is there (docs/budget.md); limits are judged as ever.
+SHARED = {"TRUNKLINE_SWITCH_JITTER_MS": "180", "TRUNKLINE_JITTER_MS": "200"}
 #: s; of a wait that no healthy house needs, however slow the machine.
 PATIENCE_S = 60.0
 

@@ -15,7 +15,7 @@ from datetime import datetime
 
 import pytest
 
-from tests.system.house import PATIENCE_S, House, noted, postgres_of, redis_of
+from tests.system.house import PATIENCE_S, SHARED, House, noted, postgres_of, redis_of
 from tests.system.truth import Leg, broken_limits
 from trunkline.children import wait_until
 from trunkline.stack import LabCarrier, Route, Stack
@@ -54,7 +54,7 @@ RINGING = 3
 def house() -> Iterator[House]:
     areas = {FAST.name: FAST_AREA, SLOW.name: SLOW_AREA, CALM.name: CALM_AREA}
     routes = [Route(name, (f"1{area}",), (name,)) for name, area in areas.items()]
-    with Stack(ROOT, [FAST, SLOW, CALM], routes, private=True) as stack:
+    with Stack(ROOT, [FAST, SLOW, CALM], routes, environ=SHARED, private=True) as stack:
         yield House(stack)
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from tests.system.house import PATIENCE_S, PLAIN, House, postgres_of, redis_of
+from tests.system.house import PATIENCE_S, PLAIN, SHARED, House, postgres_of, redis_of
 from tests.system.truth import Allowed, broken_limits, strangers
 from trunkline.children import wait_until
 from trunkline.stack import LabCarrier, Route, Stack
@@ -38,7 +38,8 @@ def house() -> Iterator[House]:
         ROOT,
         [CARRIER],
         [Route("all", ("",), ("lab_a",))],
-        environ={
+        environ=SHARED
+        | {
             "TRUNKLINE_PDD_S": "5",
             "TRUNKLINE_PROBE_GRACE_S": "2",
             "TRUNKLINE_RECONCILE_INTERVAL_S": "2",

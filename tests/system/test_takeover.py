@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import pytest
 
 from lab.judge import read_log
-from tests.system.house import PATIENCE_S, House
+from tests.system.house import PATIENCE_S, SHARED, House
 from tests.system.test_real_freeswitch import given_switch
 from tests.system.truth import Allowed, broken_limits, strangers
 from trunkline.children import wait_until
@@ -38,7 +38,7 @@ def house() -> Iterator[House]:
         ROOT,
         [CARRIER],
         [Route("all", ("",), ("lab_a",))],
-        environ={"TRUNKLINE_PROBE_GRACE_S": "2", "TRUNKLINE_RECONCILE_INTERVAL_S": "2", **LEASE},
+        environ=SHARED | {"TRUNKLINE_PROBE_GRACE_S": "2", "TRUNKLINE_RECONCILE_INTERVAL_S": "2"} | LEASE,
         private=True,
         standby=True,
         switch=given_switch(),
