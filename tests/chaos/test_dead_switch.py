@@ -51,7 +51,7 @@ def test_its_calls_end_and_its_channels_go_on_counting(house: House) -> None:
     wait_until("all of them to be live", lambda: sum(live(house).values()) == LIVE, timeout_s=TIMER_S)
     up = live(house)
     assert up["rings"] > LIVE // 2 < up.total(), up
-    wait_until("their rows", lambda: in_states(stack, "ringing", "in_progress") == LIVE, timeout_s=10)
+    wait_until("their rows", lambda: in_states(stack, "ringing", "in_progress") == LIVE, timeout_s=60)
     died = time.monotonic()
     died_ns = time.time_ns()
     stack.supervisor.kill("switch")

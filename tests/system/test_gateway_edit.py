@@ -117,7 +117,7 @@ def test_an_edit_touches_no_live_call(stack: Stack) -> None:
         ended = caller.wait_status(call, "completed", "failed", timeout_s=60)
         assert (ended["status"], ended["end_reason"], ended["hangup_by"]) == ("completed", "hangup", "customer")
     over = time.monotonic()
-    wait_until("the old gateway to go", lambda: loads(stack)["one-lab-v1"].state == "gone", timeout_s=20)
+    wait_until("the old gateway to go", lambda: loads(stack)["one-lab-v1"].state == "gone", timeout_s=60)
     gone_s = time.monotonic() - over
     assert caller.see(new)["status"] == "in_progress"
     assert caller.api.post(f"{new}/actions/hangup", {}).status in (200, 202)

@@ -142,7 +142,7 @@ def test_a_hangup_while_the_switch_is_paused_is_carried_out(house: House, second
 def test_a_postgres_that_is_away_cuts_no_talk_and_its_ends_are_true(house: House) -> None:
     """For 4 s, in which calls ring, are answered and end. Each has its agent before: who that is, only Postgres knows."""
     ids = [house.post(area=CALM_AREA) for _ in range(8)]
-    wait_until("an answer", lambda: any(leg.talks for leg in house.legs().values()), timeout_s=30)
+    wait_until("an answer", lambda: any(leg.talks for leg in house.legs().values()), timeout_s=60)
     for more in (6, 10, 10, 10, 10):  # on a slow machine those before may have been answered until each has its agent
         ids += [house.post(area=CALM_AREA) for _ in range(more)]
         house.wait_agents(ids)
@@ -191,8 +191,8 @@ def hung_up(house: House, talking: str, ringing: str) -> None:
     """Both end by the customer's wish, here and at the carrier."""
     ended = house.wait(talking, "completed"), house.wait(ringing, "canceled")
     assert [call["hangup_by"] for call in ended] == ["customer", "customer"]
-    wait_until("the BYE at the carrier", lambda: leg(house, talking).why == "bye received", timeout_s=30)
-    wait_until("the CANCEL at the carrier", lambda: leg(house, ringing).refused == 487, timeout_s=30)
+    wait_until("the BYE at the carrier", lambda: leg(house, talking).why == "bye received", timeout_s=60)
+    wait_until("the CANCEL at the carrier", lambda: leg(house, ringing).refused == 487, timeout_s=60)
     wrong = house.differences([talking, ringing])
     assert not wrong, "\n".join(wrong)
 
