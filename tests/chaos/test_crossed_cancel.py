@@ -18,7 +18,7 @@ from tests.system.truth import Leg
 from trunkline.children import wait_until
 from trunkline.stack import LabCarrier, Route, Stack
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CARRIER = LabCarrier("lab_a", channels=4, cps=5)

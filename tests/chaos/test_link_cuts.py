@@ -20,7 +20,7 @@ from tests.chaos.oracle import verdict
 from tests.system.house import PATIENCE_S, PLAIN, SHARED, House
 from trunkline.stack import LabCarrier, Route, Stack
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CARRIER = LabCarrier("lab_a", channels=12, cps=5, ring="0.3:0.9", talk="0.8:2.5")

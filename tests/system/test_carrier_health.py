@@ -24,7 +24,7 @@ from tests.system.house import PATIENCE_S, House
 from trunkline.children import wait_until
 from trunkline.stack import LabCarrier, Route, Stack
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 RING, TALK = "0.2:0.4", "0.3:0.6"

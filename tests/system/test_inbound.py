@@ -33,7 +33,7 @@ from tests.system.switch_words import ask
 from trunkline.children import wait_until
 from trunkline.stack import LabCarrier, Route, Stack
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 #: One number for each test's agent; the last digits are what the test says they are.
 DID, SLOW, CROWDED, PLAYED, PAUSED = (f"+498911122{n}" for n in range(20, 25))

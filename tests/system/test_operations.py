@@ -26,7 +26,7 @@ from tests.system.truth import Allowed, broken_limits, strangers
 from trunkline.children import wait_until
 from trunkline.stack import LabCarrier, Route, Stack
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CARRIER = LabCarrier("lab_a", channels=10, cps=15, ring="0.4:0.7", talk="0.8:1.4")

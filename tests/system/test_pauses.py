@@ -20,7 +20,7 @@ from tests.system.truth import Leg, broken_limits
 from trunkline.children import wait_until
 from trunkline.stack import LabCarrier, Route, Stack
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 #: The fast one is bound by its CPS and now and then by its channels, the slow one by both.

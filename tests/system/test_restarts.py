@@ -19,7 +19,7 @@ from tests.system.truth import Allowed, broken_limits, strangers
 from trunkline.children import wait_until
 from trunkline.stack import LabCarrier, Route, Stack
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 #: s; whoever never hangs up is hung up on by the carrier after so long.

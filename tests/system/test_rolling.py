@@ -26,7 +26,7 @@ from tests.system.truth import Allowed, broken_limits, strangers
 from trunkline.children import wait_until
 from trunkline.stack import LabCarrier, Route, Stack
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CARRIER = LabCarrier("lab_a", channels=12, cps=8, ring="0.3:0.6", talk="0.6:1.2")
