@@ -35,7 +35,7 @@ else
 	@status=0; said=$$(mktemp); export TRUNKLINE_FAILED=$$(mktemp); \
 	nice -n 10 $(BIN)/python -m pytest -n 2 --timeout 600 $(BESIDE) > "$$said" 2>&1 & beside=$$!; \
 	trap 'kill $$beside 2>/dev/null; rm -f "$$said" "$$TRUNKLINE_FAILED"' EXIT; trap 'exit 130' INT TERM; \
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(HOUSES) || status=$$?; \
+	$(BIN)/python -m pytest -n 2 --timeout 300 --dist loadfile --no-loadscope-reorder $(HOUSES) || status=$$?; \
 	wait $$beside || status=$$?; cat "$$said"; \
 	$(BIN)/python -m pytest -n 3 --ignore tests/chaos --ignore tests/system $(BESIDE:%=--ignore %) || status=$$?; \
 	$(BIN)/python -m pytest $(ALONE) || status=$$?; \

@@ -24,7 +24,7 @@ class Api:
 
     base: str
     key: str = ""
-    timeout_s: float = 10.0
+    timeout_s: float = 30.0
 
     def request(self, method: str, path: str, body: object = None, headers: dict[str, str] | None = None) -> Answer:
         """Any status is an answer. Errors: OSError, http.client.HTTPException when there is none."""

@@ -38,6 +38,9 @@ ENVIRON = {
     "TRUNKLINE_RETRY_NO_ANSWER_S": "6",
     "TRUNKLINE_RETRY_CARRIER_S": "2",
     "TRUNKLINE_PDD_S": "6",
+    # The switch shares this machine with everything else.
+    "TRUNKLINE_SWITCH_JITTER_MS": "60",
+    "TRUNKLINE_JITTER_MS": "80",
 }
 LOOK_S = 0.5
 QUIET_GAP_S = 0.7

@@ -32,8 +32,8 @@ TIMERS = {
     "webhook_timeout_s": "2",
     "max_duration_s": "60",
     # The switches share two cores with twenty other processes, each of which works a lot while it starts again.
-    "switch_jitter_ms": "60",
-    "jitter_ms": "80",
+    "switch_jitter_ms": "180",
+    "jitter_ms": "200",
 }
 
 

@@ -169,7 +169,7 @@ def unseen(scene: Scene) -> None:
     scene.post(TALKS_ON)
     scene.house.wait(scene.ids[0], "in_progress")
     (attempt,) = scene.house.see(scene.ids[0])["attempts"]
-    wait_until("a row that may be concluded about", lambda: age_s(scene.house.stack, attempt["id"]) > YOUNG_S, timeout_s=30)
+    wait_until("a row that may be concluded about", lambda: age_s(scene.house.stack, attempt["id"]) > YOUNG_S, timeout_s=60)
     scene.api("lab fault drop_events 1")
     scene.api(f"uuid_kill {attempt['id']}")
     scene.api("lab fault clear")

@@ -30,7 +30,7 @@ from tests.web.receiver import Receiver
 from trunkline.children import wait_until
 from trunkline.stack import LabCarrier, Route, Stack
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 ROOMS = ("agents", "budget", "calls", "controller", "jobs", "store", "web")

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.system.house import House
+from tests.system.house import SHARED, House
 from tests.system.truth import Allowed, broken_limits, legs, strangers
 from trunkline.children import wait_until
 from trunkline.stack import LabCarrier, Route, Stack
@@ -35,7 +35,7 @@ MORE = 10
 
 @pytest.fixture
 def house() -> Iterator[House]:
-    environ = {
+    environ = SHARED | {
         # The switch's own timers are longer than the carrier's: it is the carrier that frees the channels.
         "TRUNKLINE_PDD_S": "60",
         "TRUNKLINE_CRASH_LINGER_S": f"{TIMER_S}",
@@ -51,7 +51,7 @@ def test_its_calls_end_and_its_channels_go_on_counting(house: House) -> None:
     wait_until("all of them to be live", lambda: sum(live(house).values()) == LIVE, timeout_s=TIMER_S)
     up = live(house)
     assert up["rings"] > LIVE // 2 < up.total(), up
-    wait_until("their rows", lambda: in_states(stack, "ringing", "in_progress") == LIVE, timeout_s=10)
+    wait_until("their rows", lambda: in_states(stack, "ringing", "in_progress") == LIVE, timeout_s=60)
     died = time.monotonic()
     died_ns = time.time_ns()
     stack.supervisor.kill("switch")

@@ -17,10 +17,10 @@ import pytest
 from lab.cutter import Cutter
 from tests.chaos.faults import Fault, Planned
 from tests.chaos.oracle import verdict
-from tests.system.house import PATIENCE_S, PLAIN, House
+from tests.system.house import PATIENCE_S, PLAIN, SHARED, House
 from trunkline.stack import LabCarrier, Route, Stack
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CARRIER = LabCarrier("lab_a", channels=12, cps=5, ring="0.3:0.9", talk="0.8:2.5")
@@ -56,7 +56,7 @@ def way() -> Iterator[Way]:
 
 @pytest.fixture
 def house(way: Way) -> Iterator[House]:
-    environ = {"TRUNKLINE_ESL_PORT": str(way.cutter.port), "TRUNKLINE_RECONCILE_INTERVAL_S": "2"}
+    environ = SHARED | {"TRUNKLINE_ESL_PORT": str(way.cutter.port), "TRUNKLINE_RECONCILE_INTERVAL_S": "2"}
     way.stack = Stack(ROOT, [CARRIER], [Route("all", ("",), (CARRIER.name,))], environ=environ, private=True)
     with way.stack as stack:
         yield House(stack)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.system.house import SHARED
 from tests.system.switch_words import ask
 from trunkline.stack import LabCarrier, Route, Stack
 
@@ -16,9 +17,8 @@ CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
     """Everything on private servers: one lab carrier (20 channels, 10 CPS) behind every number."""
-    with Stack(
-        CHECKOUT, [LabCarrier("lab_a", 20, 10)], [Route("all", ("",), ("lab_a",))], private=True, runtime=True
-    ) as running:
+    carrier, route = LabCarrier("lab_a", 20, 10), Route("all", ("",), ("lab_a",))
+    with Stack(CHECKOUT, [carrier], [route], environ=SHARED, private=True, runtime=True) as running:
         yield running
 
 

@@ -48,7 +48,7 @@ def act(caller: Caller, call: str, verb: str) -> None:
         results.append(caller.api.get(where).body["result"])
         return results[-1] is not None
 
-    wait_until(verb, done, timeout_s=15)
+    wait_until(verb, done, timeout_s=60)
     assert results[-1] == {"pause_recording": "paused", "resume_recording": "resumed"}[verb]
 
 

@@ -24,7 +24,7 @@ from tests.system.house import PATIENCE_S, House
 from trunkline.children import wait_until
 from trunkline.stack import LabCarrier, Route, Stack
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 RING, TALK = "0.2:0.4", "0.3:0.6"
@@ -198,7 +198,7 @@ def factor(house: House, name: str) -> float:
 
 
 def test_a_carrier_that_refuses_for_its_rate_is_slowed_at_once(house: House) -> None:
-    ids = [house.post(area=STRICT_AREA) for _ in range(60)]
+    ids = house.post_together(house.order(area=STRICT_AREA)[0] for _ in range(60))
     verdict = becomes(house, STRICT.name, "slowed")
     assert "refused for its limits" in verdict.why
     assert "503 CPS limit exceeded" in verdict.why

@@ -103,7 +103,7 @@ def test_drift_is_shown_and_mended(stack: Stack, trunkline: Run) -> None:
     ]
     assert trunkline("carriers", "apply").exit_code == 0
     assert trunkline("carriers", "diff").stdout == "fs1: as it should be\n"
-    wait_until("the gateway to be there", lambda: "UP" in ask(stack, f"sofia xmlstatus gateway {gateway}"), timeout_s=5)
+    wait_until("the gateway to be there", lambda: "UP" in ask(stack, f"sofia xmlstatus gateway {gateway}"), timeout_s=60)
 
 
 @pytest.mark.parametrize(

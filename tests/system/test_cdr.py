@@ -18,7 +18,7 @@ from trunkline.children import wait_until
 from trunkline.given_switch import GivenSwitch
 from trunkline.stack import LabCarrier, Route, Stack
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 #: answered and hung up by the callee, soon or after 3 s; busy; not found; a full trunk.
 TALKS, TALKS_LONG, BUSY, NOT_FOUND, FULL = "0110", "0109", "0101", "0104", "0117"

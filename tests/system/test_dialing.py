@@ -88,7 +88,7 @@ def test_a_hangup_between_claim_and_first_ring_is_carried_out(stack: Stack, lab:
     assert (ended["status"], ended["hangup_by"]) == ("canceled", "customer")
     (attempt,) = caller.see(call, "/attempts")["data"]
     assert "answer" not in arrivals(stack, attempt["id"])
-    wait_until("its lease to be given back", lambda: attempt["id"] not in _leases(stack), timeout_s=15)
+    wait_until("its lease to be given back", lambda: attempt["id"] not in _leases(stack), timeout_s=60)
 
 
 def test_a_hangup_while_it_rings_is_carried_out(stack: Stack) -> None:

@@ -61,7 +61,7 @@ class Desk(House):
         return next((one for one in pools(self.redis) if one.name == "desk"), PoolNow("desk", 0, 0, 0, 0, 0))
 
     def wait_free(self, count: int) -> None:
-        wait_until(f"{count} free seats", lambda: self.pool()[1:] == (SEATS, count, 0, SEATS - count, 0), timeout_s=30)
+        wait_until(f"{count} free seats", lambda: self.pool()[1:] == (SEATS, count, 0, SEATS - count, 0), timeout_s=60)
 
     def events(self, call: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.api.get(f"/v1/calls/{call}/events").body["data"]
@@ -79,7 +79,7 @@ class Desk(House):
         return moment(had), moment(self.see(call)["answered_at"])
 
     def wait_seated(self, call: str) -> str:
-        wait_until(f"the agent of {call}", lambda: "relay.agent_ready" in str(self.events(call)), timeout_s=30)
+        wait_until(f"the agent of {call}", lambda: "relay.agent_ready" in str(self.events(call)), timeout_s=60)
         return next(str(event["data"]["seat"]) for event in self.events(call) if event["type"] == "relay.seat")
 
 
@@ -123,7 +123,7 @@ def test_calls_over_fewer_seats_than_calls(stack: Stack, connection: redis.Redis
         blocked = house.api.get(f"/v1/calls/{first}/queue").body["blocked_by"]
         return None if blocked is None else str(blocked["scope"])
 
-    wait_until("the call to wait for a seat", lambda: held() == "seats", timeout_s=30)
+    wait_until("the call to wait for a seat", lambda: held() == "seats", timeout_s=60)
     assert house.invites("lab_a") == 0
     start(stack)
     calls = [first, *(house.call(0.3) for _ in range(11))]
@@ -190,7 +190,7 @@ def test_a_call_is_handed_on_within_the_fleet(stack: Stack, connection: redis.Re
         asked = house.api.post(f"/v1/calls/{call}/actions/transfer", {"agent_id": agent_ref(second.id)})
         assert asked.status == 202, asked.body
         of_it = f"/v1/calls/{call}/actions/{asked.body['id']}"
-        wait_until("its end", lambda: house.api.get(of_it).body["result"] is not None, timeout_s=30)
+        wait_until("its end", lambda: house.api.get(of_it).body["result"] is not None, timeout_s=60)
         return str(house.api.get(of_it).body["result"])
 
     assert hand_on(calls[0]) == "not_transferred"
@@ -222,7 +222,7 @@ def keep(house: Desk, count: int) -> None:
     """So many seats are for callers; the budget knows."""
     agent_pools.update(house.stack.db, "desk", inbound_reserved=count)
     key, wanted = f"{PREFIX}s:seats:desk", str(count).encode() if count else b""
-    wait_until("the reserve", lambda: (house.redis.hget(key, "reserved") or b"") == wanted, timeout_s=20)
+    wait_until("the reserve", lambda: (house.redis.hget(key, "reserved") or b"") == wanted, timeout_s=60)
 
 
 def test_callers_have_their_seats_and_what_is_dialed_waits(stack: Stack, connection: redis.Redis, callers: Callers) -> None:
@@ -233,7 +233,7 @@ def test_callers_have_their_seats_and_what_is_dialed_waits(stack: Stack, connect
     keep(house, SEATS)
     dialed = house.call(0.2)
     blocked = f"/v1/calls/{dialed}/queue"
-    wait_until("it waits for a seat", lambda: "seats" in str(house.api.get(blocked).body["blocked_by"]), timeout_s=30)
+    wait_until("it waits for a seat", lambda: "seats" in str(house.api.get(blocked).body["blocked_by"]), timeout_s=60)
     placed = [callers.call(DID, CALLER) for _ in range(SEATS)]
     for one in placed:
         callers.wait_status(one, 200)

@@ -20,6 +20,7 @@ from lab.judge import judge, read_log
 from store import carriers, gateways, trunks
 from store.gateways import Load
 from tests.system.conftest import CHECKOUT
+from tests.system.house import SHARED
 from tests.system.test_one_call import SILENT_CALLEE, Caller
 from trunkline.children import wait_until
 from trunkline.given_switch import GivenSwitch
@@ -63,7 +64,7 @@ def stack() -> Iterator[Stack]:
     labs.append(LabCarrier("three", 5, 5, options=("--challenge", "--user", "u7", "--password-env", "LAB_DIGEST")))
     os.environ["LAB_DIGEST"] = PASSWORD
     routes = [Route("all", ("",), ("one",)), Route("digest", ("1213",), ("three",))]
-    environ = {"TRUNKLINE_SECRET_THREE": PASSWORD}
+    environ = SHARED | {"TRUNKLINE_SECRET_THREE": PASSWORD}
     with Stack(CHECKOUT, labs, routes, environ=environ, private=True, switch=given_switch()) as running:
         yield running
     del os.environ["LAB_DIGEST"]
@@ -116,7 +117,7 @@ def test_an_edit_touches_no_live_call(stack: Stack) -> None:
         ended = caller.wait_status(call, "completed", "failed", timeout_s=60)
         assert (ended["status"], ended["end_reason"], ended["hangup_by"]) == ("completed", "hangup", "customer")
     over = time.monotonic()
-    wait_until("the old gateway to go", lambda: loads(stack)["one-lab-v1"].state == "gone", timeout_s=20)
+    wait_until("the old gateway to go", lambda: loads(stack)["one-lab-v1"].state == "gone", timeout_s=60)
     gone_s = time.monotonic() - over
     assert caller.see(new)["status"] == "in_progress"
     assert caller.api.post(f"{new}/actions/hangup", {}).status in (200, 202)

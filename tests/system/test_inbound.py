@@ -33,7 +33,7 @@ from tests.system.switch_words import ask
 from trunkline.children import wait_until
 from trunkline.stack import LabCarrier, Route, Stack
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 #: One number for each test's agent; the last digits are what the test says they are.
 DID, SLOW, CROWDED, PLAYED, PAUSED, GREETED = (f"+498911122{n}" for n in range(20, 26))
@@ -90,7 +90,7 @@ def told(house: House, placed: PlacedCall) -> dict[str, Any]:
         def row() -> Any:
             return conn.execute(sql, (placed.call_id,)).fetchone()
 
-        wait_until("the call's row", lambda: row() is not None, timeout_s=20)
+        wait_until("the call's row", lambda: row() is not None, timeout_s=60)
         call = f"call_{row()[0].hex}"
     return {**house.see(call), "events": house.api.get(f"/v1/calls/{call}/events").body["data"]}
 
@@ -117,7 +117,7 @@ def test_a_caller_is_rung_answered_and_heard(house: House, callers: Callers, lab
         said = lab(f"tone {attempt['id']} {hz} 0.5")
         return said.startswith("+OK") and float(said.split()[1]) > 0.3
 
-    wait_until("the agent, who echoes what the caller says", lambda: hears(880), timeout_s=15)
+    wait_until("the agent, who echoes what the caller says", lambda: hears(880), timeout_s=60)
     callers.hang_up(placed)
     call = ended(house, placed)
     assert end_of(call) == ("completed", "hangup", "caller", 200)
@@ -126,7 +126,7 @@ def test_a_caller_is_rung_answered_and_heard(house: House, callers: Callers, lab
     assert attempt["early_at"] is None
     # Nothing of the caller reached the agent before the answer: there was no media socket.
     assert first(call, "relay.agent_ready") < attempt["answered_at"] < first(call, "relay.fork_connected")
-    wait_until("the time the agent took", lambda: told(house, placed)["agent_connect_ms"] is not None, timeout_s=20)
+    wait_until("the time the agent took", lambda: told(house, placed)["agent_connect_ms"] is not None, timeout_s=60)
     heard = webhooks(house, call["id"])
     assert [one for one in heard if one[0] not in ("call.agent_connected", "call.result")] == [
         ("call.received", "dialing"),
@@ -162,7 +162,7 @@ def recording_of(house: House, call: dict[str, Any], state: str) -> dict[str, An
         found[:] = house.api.get(f"/v1/calls/{call['id']}/recordings").body["data"]
         return [one["state"] for one in found] == [state]
 
-    wait_until(f"the recording of {call['id']} to be {state}", there, timeout_s=30, every_s=0.1)
+    wait_until(f"the recording of {call['id']} to be {state}", there, timeout_s=60, every_s=0.1)
     return found[0]
 
 
@@ -292,7 +292,7 @@ def test_nobodys_number_is_refused_and_counted_and_nothing_else(house: House, ca
     def counted() -> int:
         return sum(one.count for one in numbers.list_refused(house.stack.db) if one.reason == "unknown_number")
 
-    wait_until("the count", lambda: counted() == before + 1, timeout_s=10)
+    wait_until("the count", lambda: counted() == before + 1, timeout_s=60)
     assert next(one for one in numbers.list_refused(house.stack.db)).last_number == NOBODYS
     assert len(house.listed()) == calls
 
@@ -330,18 +330,18 @@ def test_agents_who_have_as_many_as_they_may_are_busy(house: House, callers: Cal
         callers.wait_ended(third) if (status := answer_of(callers, third)) != 200 else callers.hang_up(third)
         return status == 200
 
-    wait_until("the place to be free again", taken, timeout_s=20)
+    wait_until("the place to be free again", taken, timeout_s=60)
 
 
 def answer_of(callers: Callers, placed: PlacedCall) -> int:
-    wait_until("the final answer", lambda: placed.final > 0, timeout_s=20)
+    wait_until("the final answer", lambda: placed.final > 0, timeout_s=60)
     return placed.final
 
 
 def wait_for_limit(house: House, scope: str, most: str) -> None:
     """The feeder has told the budget."""
     with redis.Redis.from_url(house.stack.redis_url, decode_responses=True) as connection:
-        wait_until(f"{scope} in the budget", lambda: connection.hget(f"{PREFIX}s:{scope}", "max") == most, timeout_s=20)
+        wait_until(f"{scope} in the budget", lambda: connection.hget(f"{PREFIX}s:{scope}", "max") == most, timeout_s=60)
 
 
 def test_a_full_carrier_and_its_reserve(house: House, callers: Callers) -> None:
@@ -349,7 +349,7 @@ def test_a_full_carrier_and_its_reserve(house: House, callers: Callers) -> None:
     carrier_store.update(house.stack.db, carrier.name, inbound_reserved=CHANNELS - 1)
     with redis.Redis.from_url(house.stack.redis_url, decode_responses=True) as connection:
         key = f"{PREFIX}s:carrier:{carrier.id}"
-        wait_until("the reserve", lambda: connection.hget(key, "reserved") == str(CHANNELS - 1), timeout_s=20)
+        wait_until("the reserve", lambda: connection.hget(key, "reserved") == str(CHANNELS - 1), timeout_s=60)
     house.wait_nothing_held()
     out = [house.post("0120"), house.post("0120")]  # answered, and nobody hangs up
     wait_until(

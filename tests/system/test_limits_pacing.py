@@ -13,7 +13,7 @@ from bench import carriers, pacing
 from bench._limiters import OURS
 from trunkline.servers import RedisServer
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 #: Originates that are written and not acknowledged, at most, when two switches stand still.
 MAY_BE_LOST = 4

@@ -17,7 +17,7 @@ from lab.judge import judge, read_log
 from trunkline.children import wait_until
 from trunkline.stack import LabCarrier, Route, Stack
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 #: So slow that its seconds are full whenever it is saturated, and each controller has a turn while the other stands still.

@@ -66,7 +66,7 @@ class Caller:
         return answer.headers["location"]
 
     def wait_done(self, action: str) -> dict[str, Any]:
-        wait_until(f"{action} to be done", lambda: self.see(action)["status"] == "done", timeout_s=15, every_s=0.05)
+        wait_until(f"{action} to be done", lambda: self.see(action)["status"] == "done", timeout_s=60, every_s=0.05)
         done: dict[str, Any] = self.see(action)
         return done
 
@@ -94,13 +94,13 @@ def test_the_agent_and_the_callee_hear_each_other(stack: Stack, lab: Callable[[s
         said = lab(f"tone {attempt['id']} {hz} 0.5")
         return said.startswith("+OK") and float(said.split()[1]) > HEARD
 
-    wait_until("the agent's greeting at the callee", lambda: hears(GREETING_HZ), timeout_s=5)
-    wait_until("the greeting's end", lambda: not hears(GREETING_HZ), timeout_s=10)
+    wait_until("the agent's greeting at the callee", lambda: hears(GREETING_HZ), timeout_s=60)
+    wait_until("the greeting's end", lambda: not hears(GREETING_HZ), timeout_s=60)
     assert lab(f"say {attempt['id']} tone:{CALLEE_HZ}").startswith("+OK")
     assert not hears(CALLEE_HZ)
     time.sleep(1.0)  # so long does the callee speak
     assert lab(f"say {attempt['id']} silent").startswith("+OK")
-    wait_until("the agent's echo at the callee", lambda: hears(CALLEE_HZ), timeout_s=10)
+    wait_until("the agent's echo at the callee", lambda: hears(CALLEE_HZ), timeout_s=60)
 
     # Keys and a file for the callee, and what came of each.
     def news() -> float:
@@ -150,7 +150,7 @@ def test_what_the_carrier_says_is_what_the_caller_reads(stack: Stack) -> None:
         for to, expected in told.items()
     }
     for call, (status, reason, code) in calls.items():
-        ended = client.wait_for_end(call, timeout_s=15)
+        ended = client.wait_for_end(call, timeout_s=60)
         assert (ended.status, ended.end_reason) == (status, reason)
         if status != "completed":
             assert ended.sip_code == code
@@ -164,14 +164,14 @@ def test_a_hangup_by_the_caller_reaches_the_phone(stack: Stack) -> None:
     caller.wait_status(call, "in_progress")
     client, call_id = caller.client, call.rpartition("/")[2]
     client.hang_up(call_id)
-    ended = client.wait_for_end(call_id, timeout_s=15)
+    ended = client.wait_for_end(call_id, timeout_s=60)
     assert (ended.status, ended.hangup_by) == ("completed", "customer")
     (attempt,) = client.attempts(call_id)
 
     def at_the_carrier() -> set[str]:
         return {fact["k"] for fact in read_log(stack.arrivals("lab_a")) if fact.get("call_id") == attempt.id}
 
-    wait_until("the BYE at the carrier", lambda: "bye" in at_the_carrier(), timeout_s=5)
+    wait_until("the BYE at the carrier", lambda: "bye" in at_the_carrier(), timeout_s=60)
 
 
 #: Those of Trunkline; the lab's are make-believe, and tell what the tests want to know.
@@ -286,22 +286,22 @@ def test_a_result_that_comes_after_the_end_is_told_and_joined(stack: Stack) -> N
             metadata={"order": 9},
             webhook_url=receiver.url,
         )
-        wait_until("the agent to be told of the call", lambda: call.id in agent.starts, timeout_s=20)
+        wait_until("the agent to be told of the call", lambda: call.id in agent.starts, timeout_s=60)
         given = agent.starts[call.id]["runtime"]
         assert given["result_url"] == f"{stack.api}/internal/calls/{call.id}/result"
         with CallRuntime(stack.api, call.id, given["token"]) as side:
             config = side.config()
             assert (config.prompt, config.variables) == ("Say goodbye.", {"company": "Acme", "mood": "late"})
             assert config.call["metadata"] == {"order": 9}
-            ended = caller.client.wait_for_end(call.id, timeout_s=30)
+            ended = caller.client.wait_for_end(call.id, timeout_s=60)
             assert (ended.status, ended.hangup_by) == ("completed", "agent")
             turns = [{"speaker": "agent", "text": "Goodbye, sir.", "at_ms": 0}]
             kept = side.hand_in(outcome="said_goodbye", summary="It was short.", transcript=turns)
             assert side.hand_in(outcome="said_goodbye", summary="It was short.", transcript=turns).raw == kept.raw
             with pytest.raises(Conflict):
                 side.hand_in(outcome="changed_its_mind")
-        wait_until("the result's webhook", lambda: "call.result" in types(receiver), timeout_s=30)
-        wait_until("all that was before it", lambda: len(receiver.requests) >= sequence_of(receiver), timeout_s=30)
+        wait_until("the result's webhook", lambda: "call.result" in types(receiver), timeout_s=60)
+        wait_until("all that was before it", lambda: len(receiver.requests) >= sequence_of(receiver), timeout_s=60)
         told = sorted((got.json["data"]["sequence"], got.json["type"]) for got in receiver.requests)
         assert [sequence for sequence, _ in told] == list(range(1, len(told) + 1)), "without a gap, and each once"
         assert {"call.answered", "call.agent_connected", "call.completed"} < {kind for _, kind in told}
@@ -333,8 +333,8 @@ def sequence_of(receiver: Receiver) -> int:
 def test_the_reference_agent_hands_in_what_came_of_its_call(stack: Stack) -> None:
     caller = Caller(stack, "reports")
     call = caller.post(SILENT_CALLEE, agent_variables={"tone_hz": 523, "hangup_after_s": 0.3}, max_attempts=1)
-    caller.wait_status(call, "completed", timeout_s=30)
-    wait_until("its result", lambda: caller.see(call, "/results")["data"] != [], timeout_s=20)
+    caller.wait_status(call, "completed", timeout_s=60)
+    wait_until("its result", lambda: caller.see(call, "/results")["data"] != [], timeout_s=60)
     (result,) = caller.see(call, "/results")["data"]
     assert (result["outcome"], result["data"]["reason"]) == ("time_over", "agent_hangup")
     assert [turn["text"] for turn in result["transcript"]] == ["(tone of 523 Hz)"]

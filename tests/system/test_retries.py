@@ -33,7 +33,7 @@ def rescheduled(caller: Caller, call: str) -> list[dict[str, Any]]:
 def test_what_is_asked_of_retry_is_what_the_carrier_gets(stack: Stack) -> None:
     caller = Caller(stack, "patient")
     call = caller.post(BUSY, retry={"max_attempts": 3, "busy_gaps_s": [1, 2]})
-    ended = caller.wait_status(call, "busy", timeout_s=30)
+    ended = caller.wait_status(call, "busy", timeout_s=60)
     assert (ended["attempt_count"], ended["retry"]["busy_gaps_s"]) == (3, [1, 2])
     first, second, third = rang(stack, BUSY)
     assert second - first >= 1
@@ -55,7 +55,7 @@ def test_what_may_not_be_dialed_today_is_not(stack: Stack) -> None:
             "UPDATE attempts SET due_at = now(), dial_until = NULL WHERE call_id = %s",
             [parse_ref("call", caller.see(closed)["id"])],
         )
-    wait_until("both to be refused", lambda: all(rescheduled(caller, call) for call in (capped, closed)), timeout_s=20)
+    wait_until("both to be refused", lambda: all(rescheduled(caller, call) for call in (capped, closed)), timeout_s=60)
     for call, reason in ((capped, "number_per_day"), (closed, "window")):
         (told,) = rescheduled(caller, call)
         assert told["reason"] == reason

@@ -21,12 +21,12 @@ import redis
 from lab.judge import read_log
 from store import epoch
 from store.migrate import Migration, MigrationError, migrate, newest, read_migrations
-from tests.system.house import PATIENCE_S, House
+from tests.system.house import PATIENCE_S, SHARED, House
 from tests.system.truth import Allowed, broken_limits, strangers
 from trunkline.children import wait_until
 from trunkline.stack import LabCarrier, Route, Stack
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CARRIER = LabCarrier("lab_a", channels=12, cps=8, ring="0.3:0.6", talk="0.6:1.2")
@@ -80,7 +80,7 @@ def test_old_and_new_side_by_side(tmp_path: pathlib.Path) -> None:
         ROOT,
         [CARRIER],
         [Route("all", ("",), ("lab_a",))],
-        environ={"TRUNKLINE_TEST_VERSION_FILE": str(version), "TRUNKLINE_RECONCILE_INTERVAL_S": "2"},
+        environ=SHARED | {"TRUNKLINE_TEST_VERSION_FILE": str(version), "TRUNKLINE_RECONCILE_INTERVAL_S": "2"},
         switches=2,
         commands={
             "web": "gunicorn --no-control-socket -c python:web.gunicorn_conf tests.system.version:app",
@@ -100,7 +100,7 @@ def test_old_and_new_side_by_side(tmp_path: pathlib.Path) -> None:
                 stack.supervisor.signal(name, signal.SIGTERM)
             for name in names:
                 stack.supervisor.wait_gone(name, PATIENCE_S)
-                assert stack.supervisor.stop(name) == 0, stack.supervisor.tail(name)
+                assert stack.supervisor.stop(name, PATIENCE_S) == 0, stack.supervisor.tail(name)
                 stack.supervisor.start(name)
 
         def dials(switch: int, invites: int = 3) -> None:

@@ -94,13 +94,13 @@ def test_nothing_is_left_when_the_owner_dies(end: signal.Signals) -> None:
         told = json.loads(owner.stdout.readline())
         assert all(lives(pid) for pid in told["pids"])
         owner.send_signal(end)
-        owner.wait(10)
+        owner.wait(60)
         owner.stdout.close()
-        wait_until("the servers' end", lambda: not any(map(lives, told["pids"])), timeout_s=10)
-        wait_until("empty places", lambda: not any(map(os.path.exists, told["directories"])), timeout_s=10)
+        wait_until("the servers' end", lambda: not any(map(lives, told["pids"])), timeout_s=60)
+        wait_until("empty places", lambda: not any(map(os.path.exists, told["directories"])), timeout_s=60)
     finally:
         owner.kill()
-        owner.wait(10)
+        owner.wait(60)
 
 
 def test_close_leaves_no_directory_even_after_a_kill() -> None:

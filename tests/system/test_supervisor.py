@@ -28,7 +28,7 @@ def test_output_goes_to_the_process_log(supervisor: Supervisor) -> None:
         "one", "python -c \"import os; print(os.environ['GREETING'], os.environ['MORE'])\"", environ={"MORE": "2"}
     )
     supervisor.start("one")
-    assert supervisor.wait_line("one", "^hello 2$", timeout_s=10)
+    assert supervisor.wait_line("one", "^hello 2$", timeout_s=60)
     supervisor.wait_gone("one", 10)
     assert list(supervisor.new_lines()) == [("one", "hello 2")]
     assert list(supervisor.new_lines()) == []
@@ -37,7 +37,7 @@ def test_output_goes_to_the_process_log(supervisor: Supervisor) -> None:
 def test_what_dies_is_started_again(supervisor: Supervisor) -> None:
     supervisor.add("one", READY)
     first = supervisor.start("one")
-    supervisor.wait_line("one", "ready", timeout_s=10)
+    supervisor.wait_line("one", "ready", timeout_s=60)
     supervisor.kill("one")
     assert supervisor.dead() == ["one"]
     assert supervisor.tend() == ["one"]
@@ -46,7 +46,7 @@ def test_what_dies_is_started_again(supervisor: Supervisor) -> None:
         supervisor.tend()
         return supervisor.pid("one") is not None
 
-    wait_until("the restart", back, timeout_s=10)
+    wait_until("the restart", back, timeout_s=60)
     assert supervisor.pid("one") != first
     assert supervisor.restarts("one") == 1
 
@@ -54,7 +54,7 @@ def test_what_dies_is_started_again(supervisor: Supervisor) -> None:
 def test_what_was_stopped_stays_so(supervisor: Supervisor) -> None:
     supervisor.add("one", READY)
     supervisor.start("one")
-    supervisor.wait_line("one", "ready", timeout_s=10)
+    supervisor.wait_line("one", "ready", timeout_s=60)
     assert supervisor.stop("one") == -signal.SIGTERM
     assert supervisor.dead() == supervisor.tend() == []
     assert supervisor.pid("one") is None
@@ -63,23 +63,23 @@ def test_what_was_stopped_stays_so(supervisor: Supervisor) -> None:
 def test_a_kill_takes_its_children_along(supervisor: Supervisor, tmp_path: pathlib.Path) -> None:
     supervisor.add("one", "sh -c 'sleep 60 & echo child $! ; wait'")
     supervisor.start("one")
-    child = int(supervisor.wait_line("one", r"^child (\d+)$", timeout_s=10)[1])
+    child = int(supervisor.wait_line("one", r"^child (\d+)$", timeout_s=60)[1])
     supervisor.kill("one")
-    wait_until("the child's end", lambda: not _runs(child), timeout_s=10)
+    wait_until("the child's end", lambda: not _runs(child), timeout_s=60)
 
 
 def test_an_early_end_is_told_with_its_last_words(supervisor: Supervisor) -> None:
     supervisor.add("one", "sh -c 'echo no such thing; exit 3'")
     supervisor.start("one")
     with pytest.raises(ProcessFailed, match=r"one ended with 3:\nno such thing"):
-        supervisor.wait_line("one", "never", timeout_s=10)
+        supervisor.wait_line("one", "never", timeout_s=60)
 
 
 def test_close_ends_also_what_was_paused(tmp_path: pathlib.Path) -> None:
     supervisor = Supervisor(directory=tmp_path, logs=tmp_path / "logs", environ=process_environment({}))
     supervisor.add("one", READY)
     pid = supervisor.start("one")
-    supervisor.wait_line("one", "ready", timeout_s=10)
+    supervisor.wait_line("one", "ready", timeout_s=60)
     supervisor.signal("one", signal.SIGSTOP)
     supervisor.close()
     supervisor.close()
@@ -104,8 +104,8 @@ def _runs(pid: int) -> bool:
 def test_one_start_may_have_an_environment_of_its_own(supervisor: Supervisor) -> None:
     supervisor.add("one", "python -c \"import os; print(os.environ['GREETING'], os.environ.get('ONCE'))\"")
     supervisor.start("one", {"ONCE": "now"})
-    assert supervisor.wait_line("one", "^hello now$", timeout_s=10)
+    assert supervisor.wait_line("one", "^hello now$", timeout_s=60)
     supervisor.wait_gone("one", 10)
     assert supervisor.returncode("one") == 0
     supervisor.start("one")
-    assert supervisor.wait_line("one", "^hello None$", timeout_s=10)
+    assert supervisor.wait_line("one", "^hello None$", timeout_s=60)

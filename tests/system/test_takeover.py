@@ -15,13 +15,13 @@ from collections.abc import Iterator
 import pytest
 
 from lab.judge import read_log
-from tests.system.house import PATIENCE_S, House
+from tests.system.house import PATIENCE_S, SHARED, House
 from tests.system.test_real_freeswitch import given_switch
 from tests.system.truth import Allowed, broken_limits, strangers
 from trunkline.children import wait_until
 from trunkline.stack import LabCarrier, Route, Stack
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CARRIER = LabCarrier("lab_a", channels=40, cps=15, ring="0.4:0.8", talk="0.8:1.4")
@@ -38,7 +38,7 @@ def house() -> Iterator[House]:
         ROOT,
         [CARRIER],
         [Route("all", ("",), ("lab_a",))],
-        environ={"TRUNKLINE_PROBE_GRACE_S": "2", "TRUNKLINE_RECONCILE_INTERVAL_S": "2", **LEASE},
+        environ=SHARED | {"TRUNKLINE_PROBE_GRACE_S": "2", "TRUNKLINE_RECONCILE_INTERVAL_S": "2"} | LEASE,
         private=True,
         standby=True,
         switch=given_switch(),
@@ -65,7 +65,8 @@ def on_duty(house: House, *, fence: int = -1) -> tuple[str, int]:
 
 
 def post_batch(house: House, rounds: int = 4) -> list[str]:
-    return [house.post(ending) for _ in range(rounds) for ending in ENDINGS]
+    """All at once: so many wait at the same time, however slow the machine is."""
+    return house.post_together(house.order(ending)[0] for _ in range(rounds) for ending in ENDINGS)
 
 
 def check(house: House, ids: list[str], since_ns: int, *, unseen: bool) -> None:
@@ -87,14 +88,17 @@ def test_killed_with_calls_up_and_waiting(house: House) -> None:
     since = time.time_ns()
     hung_up = house.post("0122")  # a callee that never hangs up
     house.wait(hung_up, "in_progress")
+    before = house.invites(CARRIER.name)
     ids = post_batch(house)
-    house.wait_invites(CARRIER.name, 8)
+    house.wait_invites(CARRIER.name, 8, before)
     at = time.time_ns()
     house.stack.supervisor.kill(first)
     house.hang_up(hung_up)  # nobody is there to hear it
     other, fence = on_duty(house, fence=fence)
     assert other != first
-    house.wait_invites(CARRIER.name, 4)
+    dialed = house.invites(CARRIER.name)
+    ids += post_batch(house, 1)  # there is something to dial, if only now
+    house.wait_invites(CARRIER.name, 4, dialed)
     took = gap_s(house, at)
     house.stack.supervisor.start(first)
     check(house, [*ids, hung_up], since, unseen=True)
@@ -108,13 +112,16 @@ def test_killed_with_calls_up_and_waiting(house: House) -> None:
 def test_stopped_in_order_the_duty_changes_hands_at_once(house: House) -> None:
     first, fence = on_duty(house)
     since = time.time_ns()
+    before = house.invites(CARRIER.name)
     ids = post_batch(house)
-    house.wait_invites(CARRIER.name, 8)
+    house.wait_invites(CARRIER.name, 8, before)
     at = time.time_ns()
     house.stack.supervisor.stop(first)
     other, _ = on_duty(house, fence=fence)
     assert other != first
-    house.wait_invites(CARRIER.name, 4)
+    dialed = house.invites(CARRIER.name)
+    ids += post_batch(house, 1)  # there is something to dial, if only now
+    house.wait_invites(CARRIER.name, 4, dialed)
     print(f"SIGTERM -> next INVITE: {gap_s(house, at):.2f} s")
     house.stack.supervisor.start(first)
     check(house, ids, since, unseen=False)
@@ -123,12 +130,15 @@ def test_stopped_in_order_the_duty_changes_hands_at_once(house: House) -> None:
 def test_one_that_stood_still_does_nothing_when_it_wakes(house: House) -> None:
     first, fence = on_duty(house)
     since = time.time_ns()
+    before = house.invites(CARRIER.name)
     ids = post_batch(house)
-    house.wait_invites(CARRIER.name, 8)
+    house.wait_invites(CARRIER.name, 8, before)
     house.stack.supervisor.signal(first, signal.SIGSTOP)
     other, fence = on_duty(house, fence=fence)
     assert other != first
-    house.wait_invites(CARRIER.name, 4)
+    dialed = house.invites(CARRIER.name)
+    ids += post_batch(house, 1)  # there is something to dial, if only now
+    house.wait_invites(CARRIER.name, 4, dialed)
     house.stack.supervisor.signal(first, signal.SIGCONT)
     ids += post_batch(house, 1)
     check(house, ids, since, unseen=True)

@@ -233,7 +233,7 @@ def test_nobody_feeds(floor: Floor) -> None:
     floor.work()
     floor.leader.close()
     # Postgres gives the lock back when it has noticed.
-    wait_until("nobody to lead", lambda: dict(floor.why().facts)["Feeder"] == "nobody leads", timeout_s=10)
+    wait_until("nobody to lead", lambda: dict(floor.why().facts)["Feeder"] == "nobody leads", timeout_s=60)
     held = reasons(floor)
     assert next(iter(held)) == "the feeder: nobody leads, so nothing comes into the lanes"
 

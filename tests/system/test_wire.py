@@ -6,7 +6,7 @@ import pytest
 
 from tests.real.run import place
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 #: Those that end by themselves within seconds; the full run has all.
 QUICK = frozenset(

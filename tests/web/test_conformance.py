@@ -42,6 +42,9 @@ seed = {seed}
 workers = 1
 continue-on-failure = true
 warnings = false
+# How long something takes says something of the machine alone.
+request-timeout = 120
+suppress-health-check = ["too_slow"]
 
 # Any text is a name, so a number in its place in the address is no fault; who is not there is 404 anyway.
 [[operations]]

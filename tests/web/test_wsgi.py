@@ -48,18 +48,19 @@ def test_a_request_that_waits_for_postgres_holds_nobody_up(serve: Callable[..., 
             _until_one_waits(world)
             assert server.ask("GET", "/v1/calls", **key)[0] == 200
             assert not waiting.done()
-        assert waiting.result(timeout=20)[0] == 200
+        assert waiting.result(timeout=90)[0] == 200
 
 
 def test_when_it_stops_it_waits_for_requests_and_not_for_kept_connections(
     serve: Callable[..., Server], world: World
 ) -> None:
-    server = serve()
+    # As long as a slow machine may take for what is done below.
+    server = serve(GUNICORN_CMD_ARGS="--graceful-timeout 90")
     key = {"Authorization": f"Bearer {world.our_key}"}
-    kept = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    kept = http.client.HTTPConnection("127.0.0.1", server.port, timeout=90)
     kept.request("GET", "/healthz")
     kept.getresponse().read()
-    begun = socket.create_connection(("127.0.0.1", server.port), timeout=30)
+    begun = socket.create_connection(("127.0.0.1", server.port), timeout=90)
     # Connections are taken in their order, and what has come is read at once: before the request below is.
     begun.sendall(b"GET /healthz HTTP/1.1\r\nHost: ")
     with begun, ThreadPoolExecutor(1) as pool, world.database.connection() as conn:
@@ -74,14 +75,14 @@ def test_when_it_stops_it_waits_for_requests_and_not_for_kept_connections(
         answer.begin()
         assert (answer.status, answer.getheader("connection")) == (200, "close")
         conn.rollback()
-        assert waiting.result(timeout=20)[0] == 200
-    server.process.wait(timeout=20)
+        assert waiting.result(timeout=90)[0] == 200
+    server.process.wait(timeout=90)
     assert "graceful timeout" not in server.log.read_text()
 
 
 def _until_one_waits(world: World) -> None:
     """A request of the server waits for a lock."""
-    until = time.monotonic() + 20
+    until = time.monotonic() + 90
     waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name LIKE 'web%'"
     while True:
         # A transaction sees one snapshot of the activity for its whole life, so each look is one of its own.
@@ -110,7 +111,7 @@ def test_the_order_of_patching_is_asserted(postgres_url: str) -> None:
         cwd=ROOT,
         env={**os.environ, "DATABASE_URL": postgres_url},
         capture_output=True,
-        timeout=60,
+        timeout=90,
         check=False,
     )
     assert done.returncode != 0
@@ -124,7 +125,7 @@ def test_it_does_not_start_where_row_level_security_would_not_hold(
     environment = {"DATABASE_URL": postgres_url, "REDIS_URL": redis_url, "WEB_DATABASE_URL": postgres_url}
     server = Server(environment, tmp_path / "web.log")
     try:
-        assert server.process.wait(timeout=60) != 0
+        assert server.process.wait(timeout=90) != 0
     finally:
         server.close()
     assert "WEB_DATABASE_URL's login has the rights of the tables' owner" in server.log.read_text()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import subprocess
 import sys
@@ -24,12 +25,13 @@ def few(monkeypatch: pytest.MonkeyPatch) -> range:
 
 
 def test_no_port_is_chosen_twice(few: range) -> None:
-    chosen: list[int] = []
+    chosen = [few[0]]
+    with contextlib.suppress(private.ServerFailed):
+        while len(chosen) <= len(few):
+            chosen.append(free_port())
+    assert len(set(chosen)) == len(chosen) <= len(few)
     with pytest.raises(private.ServerFailed, match="no port"):
-        chosen.extend(free_port() for _ in few)
-    assert chosen
-    assert len(set(chosen)) == len(chosen)
-    assert set(chosen) <= set(few[1:]), "the first one was chosen before"
+        free_port()
 
 
 def test_another_process_chooses_others() -> None:
