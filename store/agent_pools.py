@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from uuid import UUID
 
-from psycopg import errors
-
-from store.pool import Conn, Database
+from store.lent import Lent
+from store.pool import Database
 from store.queries import load
-from store.ranges import OUT_OF_RANGE, refused
 from store.records import all_rows, one_row, record
 
 _SQL = load("agent_pools")
@@ -33,15 +31,8 @@ RANGES = {
     "inbound_reserved": "at least 0",
     "dials_per_seat": "1 to 10",
 }
+POOLS = Lent("pool", "agent_pools", _SQL, RANGES)
 _CHANGES = frozenset(field.name for field in fields(AgentPool)) - {"name"}
-
-
-class PoolInUse(ValueError):
-    """It cannot be removed, or given to one tenant, while agents of others have it."""
-
-
-class NoTenant(ValueError):
-    """It cannot be given to a tenant that there is not."""
 
 
 def list_pools(db: Database) -> list[AgentPool]:
@@ -73,40 +64,20 @@ def renew_key(db: Database, name: str) -> bool:
 
 def update(db: Database, name: str, **changes: object) -> AgentPool:
     """Change only what is named; a pool that is not there is made. Errors: ``ValueError`` naming what is wrong, also
-    :class:`PoolInUse` and :class:`NoTenant`; ``TypeError`` for a field that a pool does not have.
+    :class:`store.lent.InUse` and :class:`store.lent.NoTenant`; ``TypeError`` for a field that a pool does not have.
     """
     unknown = changes.keys() - _CHANGES
     if unknown:
         raise TypeError(f"a pool has no {', '.join(sorted(unknown))}")
 
-    try:
-        with db.connection() as conn:
-            conn.execute(_SQL["giving"], {"name": name})
-            conn.execute(_SQL["ensure"], {"name": name})
-            stored = one_row(conn, AgentPool, _SQL["update"], {"name": name, "changes": record(changes)})
-            assert stored is not None
-            if stored.tenant_id is not None:
-                other = conn.execute(_SQL["foreign"], {"name": name, "tenant_id": stored.tenant_id}).fetchone()
-                if other is not None:
-                    raise PoolInUse(f"pool {name}: agent {other[0]} of another tenant has it: archive that one first")
-            return stored
-    except OUT_OF_RANGE as error:
-        raise refused(f"pool {name}", "agent_pools", RANGES, error) from error
-    except errors.ForeignKeyViolation as error:
-        raise NoTenant(f"pool {name}: there is no tenant {changes.get('tenant_id')}") from error
+    with POOLS.giving(db, name) as conn:
+        conn.execute(_SQL["ensure"], {"name": name})
+        stored = one_row(conn, AgentPool, _SQL["update"], {"name": name, "changes": record(changes)})
+        assert stored is not None
+        POOLS.require_nobody_else(conn, name, stored.tenant_id)
+        return stored
 
 
 def remove(db: Database, name: str) -> bool:
-    """False: there was none. Errors: :class:`PoolInUse`."""
-    try:
-        with db.connection() as conn:
-            return conn.execute(_SQL["remove"], {"name": name}).rowcount == 1
-    except errors.ForeignKeyViolation as error:
-        raise PoolInUse(f"pool {name}: agents have it, or had it when they were archived: it stays") from error
-
-
-def may_use(conn: Conn, pool: str, tenant_id: UUID) -> bool:
-    """Whether agents of the tenant may have the pool. It stays so while the caller's transaction lasts."""
-    params = {"name": pool, "tenant_id": tenant_id}
-    conn.execute(_SQL["choosing"], params)
-    return conn.execute(_SQL["may_use"], params).fetchone() is not None
+    """False: there was none. Errors: :class:`store.lent.InUse`."""
+    return POOLS.remove(db, name)

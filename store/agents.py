@@ -149,7 +149,7 @@ def create(
     try:
         with db.connection() as conn:
             _require_trunk(conn, trunk, tenant_id)
-            if pool is not None and not agent_pools.may_use(conn, pool, tenant_id):
+            if pool is not None and not agent_pools.POOLS.may_use(conn, pool, tenant_id):
                 raise UnknownPool(f"pool: there is no pool {pool!r} for this tenant: see trunkline pools")
             agent = one_row(conn, Agent, _SQL["create"], params)
     except errors.UniqueViolation as error:
@@ -239,7 +239,7 @@ def change(
 
 
 def _require_trunk(conn: Conn, trunk: str | None, tenant_id: UUID) -> None:
-    if trunk is not None and not agent_trunks.may_use(conn, trunk, tenant_id):
+    if trunk is not None and not agent_trunks.TRUNKS.may_use(conn, trunk, tenant_id):
         raise UnknownTrunk(f"trunk: there is no trunk {trunk!r} for this tenant: see trunkline trunks list")
 
 

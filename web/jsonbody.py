@@ -35,7 +35,11 @@ def read_json(request: Request, most: int | None = None) -> Any:
     Raises ``Problem`` 415 (not JSON, or compressed), 400 (malformed), 422 (a character or depth we cannot keep), and
     werkzeug's ``RequestEntityTooLarge`` (413) where it is larger.
     """
-    text = read_text(request, runtime().settings.max_body_bytes if most is None else most)
+    return read_given(read_text(request, runtime().settings.max_body_bytes if most is None else most))
+
+
+def read_given(text: str) -> Any:
+    """As :func:`read_json`, of a text that came by no request. Raises ``Problem`` 400 and 422."""
     with told():
         value = DECODER.decode(text)
     check_content(value)

@@ -8,7 +8,9 @@ docs/security.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from web.requestrate import RequestRates
 
 _EXTENSION = "trunkline"
+_GIVEN: ContextVar[Settings | None] = ContextVar("settings", default=None)
 
 
 def utc_now() -> datetime:
@@ -64,3 +67,19 @@ def runtime() -> Runtime:
         return found
     g.own_runtime = own = replace(found, database=found.tenants.of_tenant(tenant.id))
     return own
+
+
+def bounds() -> Settings:
+    """The settings that fields of a body go by: the app's, or those of :func:`bounded_by`."""
+    given = _GIVEN.get()
+    return runtime().settings if given is None else given
+
+
+@contextmanager
+def bounded_by(settings: Settings) -> Iterator[None]:
+    """Around the judging of a body that came by no request: the terminal takes what the API takes."""
+    before = _GIVEN.set(settings)
+    try:
+        yield
+    finally:
+        _GIVEN.reset(before)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from agents.reference.sound import FRAME_BYTES, rms
+from agents.reference.sound import SAMPLE_RATE, bytes_in, rms
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,15 +21,23 @@ class Speaking:
 
 
 class Hearing:
-    """Frames in, speech out. Times in ms; no clock: 20 ms pass with each 320 bytes.
+    """Frames in, speech out. Times in ms; no clock: 20 ms pass with each 320 bytes at a ``rate`` of 8,000 samples a second.
 
     Speech begins after ``begin_ms`` in a row louder than ``loud`` (RMS) and ends after ``pause_ms`` in a row that are
     not. Speech longer than ``most_ms`` is cut there.
     """
 
     def __init__(
-        self, *, loud: float = 400.0, begin_ms: int = 60, pause_ms: int = 500, before_ms: int = 200, most_ms: int = 15_000
+        self,
+        *,
+        loud: float = 400.0,
+        begin_ms: int = 60,
+        pause_ms: int = 500,
+        before_ms: int = 200,
+        most_ms: int = 15_000,
+        rate: int = SAMPLE_RATE,
     ) -> None:
+        self._frame_bytes = bytes_in(20, rate)
         self._loud = loud
         self._begin = max(1, begin_ms // 20)
         self._pause = max(1, pause_ms // 20)
@@ -43,9 +51,9 @@ class Hearing:
         """Take audio in, in pieces of any size."""
         self._rest += pcm
         heard: list[Speaking | Spoken] = []
-        while len(self._rest) >= FRAME_BYTES:
-            frame = bytes(self._rest[:FRAME_BYTES])
-            del self._rest[:FRAME_BYTES]
+        while len(self._rest) >= self._frame_bytes:
+            frame = bytes(self._rest[: self._frame_bytes])
+            del self._rest[: self._frame_bytes]
             if (event := self._frame(frame)) is not None:
                 heard.append(event)
         return heard

@@ -1,6 +1,6 @@
 """Sound made at run time: tones, and speech where espeak-ng is on the PATH.
 
-Audio is L16: signed 16-bit little-endian samples, 8,000 a second, one channel.
+Audio is L16: signed 16-bit little-endian samples, one channel, 8,000 a second or 16,000, as the call's ``start`` says.
 """
 
 from __future__ import annotations
@@ -18,11 +18,16 @@ from functools import lru_cache
 log = logging.getLogger(__name__)
 
 SAMPLE_RATE = 8000
-FRAME_BYTES = 320  # 20 ms
+SAMPLE_RATES = (SAMPLE_RATE, 16_000)
 
 _SPEAK_S = 10.0  # s; espeak-ng needs well under one
 _SPOKEN_MOST = 32
-_spoken: dict[str, bytes] = {}  # by their words, the oldest first
+_spoken: dict[tuple[str, int], bytes] = {}  # by their words and rate, the oldest first
+
+
+def bytes_in(ms: int, rate: int = SAMPLE_RATE) -> int:
+    """Bytes of so much sound."""
+    return 2 * (rate * ms // 1000)
 
 
 def to_bytes(samples: array[int]) -> bytes:
@@ -43,20 +48,20 @@ def from_bytes(pcm: bytes) -> array[int]:
 
 
 @lru_cache(maxsize=64)
-def tone(hz: float, ms: int, *, peak: int = 9000) -> bytes:
+def tone(hz: float, ms: int, *, peak: int = 9000, rate: int = SAMPLE_RATE) -> bytes:
     """A sine of ``hz`` lasting ``ms``, with 5 ms of fade at each end so that it does not click."""
-    count = SAMPLE_RATE * ms // 1000
-    fade = max(1, min(SAMPLE_RATE // 200, count // 2))
-    turn = 2 * math.pi * hz / SAMPLE_RATE
+    count = rate * ms // 1000
+    fade = max(1, min(rate // 200, count // 2))
+    turn = 2 * math.pi * hz / rate
     return to_bytes(
         array("h", (int(peak * min(1.0, (i + 1) / fade, (count - i) / fade) * math.sin(turn * i)) for i in range(count)))
     )
 
 
-@lru_cache(maxsize=1)
-def chime() -> bytes:
+@lru_cache(maxsize=2)
+def chime(rate: int = SAMPLE_RATE) -> bytes:
     """A greeting for a machine without a voice: three rising notes, 0.9 s."""
-    return b"".join(tone(hz, 300) for hz in (440.0, 554.4, 659.3))
+    return b"".join(tone(hz, 300, rate=rate) for hz in (440.0, 554.4, 659.3))
 
 
 def rms(pcm: bytes) -> float:
@@ -65,9 +70,9 @@ def rms(pcm: bytes) -> float:
     return math.sqrt(sum(map(int.__mul__, samples, samples)) / len(samples)) if samples else 0.0
 
 
-def resample(samples: array[int], rate: int) -> array[int]:
-    """``samples`` of ``rate`` per second as 8,000 a second: each new one is the mean of those it stands for."""
-    step = rate / SAMPLE_RATE
+def resample(samples: array[int], rate: int, to: int = SAMPLE_RATE) -> array[int]:
+    """``samples`` of ``rate`` per second as ``to`` a second: each new one is the mean of those it stands for."""
+    step = rate / to
     out = array("h")
     for i in range(int(len(samples) / step)):
         left = int(i * step)
@@ -76,14 +81,14 @@ def resample(samples: array[int], rate: int) -> array[int]:
     return out
 
 
-def speech_in(wave: bytes) -> bytes:
-    """The speech in a RIFF/WAVE of 16-bit mono, as L16 of 8 kHz. Raises ``ValueError`` for anything else.
+def speech_in(wave: bytes, to: int = SAMPLE_RATE) -> bytes:
+    """The speech in a RIFF/WAVE of 16-bit mono, as L16 of ``to`` samples a second. Raises ``ValueError`` for anything else.
 
     The lengths in the head are not trusted: a program that writes to a pipe cannot know them.
     """
     if wave[:4] != b"RIFF" or wave[8:12] != b"WAVE":
         raise ValueError("no RIFF/WAVE")
-    at, rate = 12, 0
+    at, rate = 12, 0  # of the wave
     while at + 8 <= len(wave):
         name, size = wave[at : at + 4], struct.unpack_from("<I", wave, at + 4)[0]
         at += 8
@@ -96,31 +101,31 @@ def speech_in(wave: bytes) -> bytes:
         elif name == b"data":
             if not rate:
                 break
-            return to_bytes(resample(from_bytes(wave[at : at + size]), rate))
+            return to_bytes(resample(from_bytes(wave[at : at + size]), rate, to))
         at += size + size % 2
     raise ValueError("no format or no data")
 
 
 def speak_ahead(text: str) -> None:
-    """:func:`speak` for a process that others are divided from: what it has spoken they need not speak again."""
+    """:func:`speak` at each rate, for a process that others are divided from: what it has spoken they need not speak."""
     program = shutil.which("espeak-ng")
-    if program is None or text in _spoken:
+    if program is None or all((text, rate) in _spoken for rate in SAMPLE_RATES):
         return
     command = [program, "--stdin", "--stdout"]
     try:
         done = subprocess.run(command, input=text.encode(), capture_output=True, timeout=_SPEAK_S, check=False)
-        _spoken[text] = speech_in(done.stdout)
+        _spoken.update({(text, rate): speech_in(done.stdout, rate) for rate in SAMPLE_RATES})
     except (OSError, subprocess.TimeoutExpired, ValueError) as error:
         log.warning("espeak-ng: %s", error)
 
 
-async def speak(text: str) -> bytes | None:
-    """``text`` as speech, or None where there is no espeak-ng or it fails. The same words are spoken once.
+async def speak(text: str, rate: int = SAMPLE_RATE) -> bytes | None:
+    """``text`` as speech, or None where there is no espeak-ng or it fails. The same words are spoken once at each rate.
 
     A process and its resampling for every call would be most of what a busy laboratory computes.
     """
-    if text in _spoken:
-        return _spoken[text]
+    if (text, rate) in _spoken:
+        return _spoken[text, rate]
     program = shutil.which("espeak-ng")
     if program is None:
         return None
@@ -131,7 +136,7 @@ async def speak(text: str) -> bytes | None:
     try:
         async with asyncio.timeout(_SPEAK_S):
             wave, _ = await process.communicate(text.encode())
-        speech = speech_in(wave)
+        speech = speech_in(wave, rate)
     except (TimeoutError, ValueError) as error:
         log.warning("espeak-ng: %s; tones instead", error)
         return None
@@ -141,5 +146,5 @@ async def speak(text: str) -> bytes | None:
             await process.wait()
     if len(_spoken) >= _SPOKEN_MOST:
         _spoken.pop(next(iter(_spoken)))
-    _spoken[text] = speech
+    _spoken[text, rate] = speech
     return speech

@@ -15,13 +15,12 @@ from websockets.exceptions import ConnectionClosed
 from agents.reference.hearing import Hearing, Speaking
 from agents.reference.report import Report
 from agents.reference.runtime import Runtime, runtime_of
-from agents.reference.sound import chime, speak, speak_ahead, tone
+from agents.reference.sound import SAMPLE_RATE, SAMPLE_RATES, bytes_in, chime, speak, speak_ahead, tone
 from logs import mask
 
 log = logging.getLogger(__name__)
 
-_PIECE = 6400  # bytes in one message: 400 ms
-_GOODBYE = tone(330.0, 200)
+_PIECE_MS = 400  # in one message
 _HELLO = "Hello. This is Trunkline. I repeat what you say."
 _MOST_S = 3600.0
 
@@ -44,6 +43,7 @@ class Talk:
         self._other = "callee"
         self._words = ""
         self._clock = asyncio.get_running_loop().time
+        self._rate = SAMPLE_RATE
         self._hearing = Hearing()
         self._greeting = b""
         self._echo = True
@@ -91,10 +91,12 @@ class Talk:
                 self._reason = str(message.get("reason"))
 
     async def _start(self, start: dict[str, Any]) -> None:
-        if start.get("audio", {}).get("sample_rate", 8000) != 8000:
-            log.error("this agent speaks 8,000 samples a second alone: leave its sample_rate at 8000")
-            await self._socket.close(1011, "8,000 samples a second alone")
+        self._rate = start.get("audio", {}).get("sample_rate", SAMPLE_RATE)
+        if self._rate not in SAMPLE_RATES:
+            log.error("this agent speaks 8,000 or 16,000 samples a second, not %r", self._rate)
+            await self._socket.close(1011, "8,000 or 16,000 samples a second alone")
             return
+        self._hearing = Hearing(rate=self._rate)
         call = start["call"]
         log.info("call %s to %s", call.get("id"), mask(str(call.get("to"))))
         variables = await self._variables(start)
@@ -104,12 +106,12 @@ class Talk:
         self._hangup_after_s = _number(variables.get("hangup_after_s"), _MOST_S)
         hz = _number(variables.get("tone_hz"), 4000.0)
         if hz:
-            self._greeting = tone(hz, int(_number(variables.get("tone_ms"), 60_000.0) or 1000))
+            self._greeting = tone(hz, int(_number(variables.get("tone_ms"), 60_000.0) or 1000), rate=self._rate)
             self._words = f"(tone of {hz:g} Hz)"
         else:
             words = variables.get("greeting")
             self._words = words if isinstance(words, str) and words else _HELLO
-            self._greeting = await speak(self._words[:500]) or chime()
+            self._greeting = await speak(self._words[:500], self._rate) or chime(self._rate)
         # The greeting goes out before the answer: the relay holds it, so the callee hears it at once.
         await self._send({"event": "ready"})
         await self._greet()
@@ -136,7 +138,7 @@ class Talk:
                 if self._playing:
                     await self._send({"event": "clear"})
                 continue
-            self._report.heard(self._other, len(heard.pcm) // 16, self._clock())
+            self._report.heard(self._other, len(heard.pcm) // bytes_in(1, self._rate), self._clock())
             if self._echo:
                 await self._say(heard.pcm)
 
@@ -145,7 +147,7 @@ class Talk:
             await self._greet()
         elif digit == "9":
             self._report.outcome = "goodbye"
-            await self._say(_GOODBYE)
+            await self._say(tone(330.0, 200, rate=self._rate))
             await self._send({"event": "hangup", "after_playback": True})
 
     async def _hang_up_later(self, after_s: float) -> None:
@@ -161,8 +163,9 @@ class Talk:
         self._marks += 1
         name = f"say-{self._marks}"
         self._playing.add(name)
-        for at in range(0, len(pcm), _PIECE):
-            piece = pcm[at : at + _PIECE]
+        size = bytes_in(_PIECE_MS, self._rate)
+        for at in range(0, len(pcm), size):
+            piece = pcm[at : at + size]
             if self._as_json:
                 await self._send({"event": "media", "payload": base64.b64encode(piece).decode()})
             else:

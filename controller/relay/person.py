@@ -14,6 +14,7 @@ from controller.relay.earpiece import MediaConnection
 from controller.relay.leg import Ending, Failed, Leg
 from controller.relay.pickup import pick_up
 from controller.relay.recorder import Recorder
+from controller.relay.switch import SwitchDown
 from store.relay import RelayCall
 
 #: The agent's own transfer: asked for once for each attempt, whatever relay asks.
@@ -22,6 +23,10 @@ _NAME = "agent:itself"
 _ROW_S, _ROW_AGAIN_S = 5.0, 0.1
 #: s; between two questions whether a transfer of before has come to an end.
 _PENDING_AGAIN_S = 1.0
+#: s of silence between two of the ringing file, which ends in silence. Whoever puts the callee through breaks it a moment
+#: before, which the switch tells as it tells its end: what is queued then would play in the middle of their talk, and hold
+#: that up.
+_PAUSE_S = 1.0
 
 
 class Person:
@@ -33,6 +38,7 @@ class Person:
         self._call = call
         self._recorder = recorder
         self._playback = ""
+        self._silent = asyncio.Event()
 
     async def run(self) -> None:
         leg = self._leg
@@ -47,7 +53,7 @@ class Person:
             await asyncio.sleep(_PENDING_AGAIN_S)  # somebody else is rung, whom the agent asked for before it failed
         if refused is not None:
             raise Failed("agent_refused", f"it cannot be rung: {refused}")
-        await leg.ended()
+        await self._ring_on()
 
     async def _ask(self, number: str) -> str | None:
         """None: it is rung, or is going to be; else why not. Raises :class:`Failed` where it was rung in vain before."""
@@ -77,6 +83,17 @@ class Person:
         path = leg.parts.files.write(leg.attempt, 0, ringing())
         self._playback = str(uuid4())
         leg.parts.switch.play(leg.attempt, path, self._playback)
+
+    async def _ring_on(self) -> None:
+        """Until cancelled, when the call is over or somebody is there."""
+        while True:
+            await self._silent.wait()
+            self._silent.clear()
+            await asyncio.sleep(_PAUSE_S)
+            try:
+                self._ring()
+            except SwitchDown:
+                self._silent.set()
 
     def on_transfer(self, name: str, status: str, reason: str | None = None) -> None:  # noqa: ARG002
         """Nobody was put through: there is nobody to talk."""
@@ -112,7 +129,7 @@ class Person:
     def on_played(self, playback: str, response: str, at: float) -> None:  # noqa: ARG002
         """It rings on."""
         if not self._recorder.on_played(playback, response) and playback == self._playback and response == "FILE PLAYED":
-            self._ring()
+            self._silent.set()
 
 
 @cache

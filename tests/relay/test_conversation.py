@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
+import pytest
 from websockets.asyncio.client import connect
 
 from agents.reference.__main__ import listening
@@ -45,12 +46,16 @@ def test_the_callee_hears_the_agents_tone_whole_and_at_once(tmp_path: Path) -> N
     run(scenario())
 
 
-def test_the_reference_agent_repeats_what_it_hears_after_a_pause(tmp_path: Path) -> None:
+@pytest.mark.parametrize("rate", [8000, 16_000])
+def test_the_reference_agent_repeats_what_it_hears_after_a_pause(tmp_path: Path, rate: int) -> None:
     async def scenario() -> None:
         async with house(tmp_path) as h, listening("127.0.0.1", 0) as port:
-            attempt = await h.dial("0122", f"ws://127.0.0.1:{port}/", variables={"tone_hz": 1000, "tone_ms": 200})
+            variables = {"tone_hz": 1000, "tone_ms": 200}
+            attempt = await h.dial("0122", f"ws://127.0.0.1:{port}/", variables=variables, agent={"agent_sample_rate": rate})
             await h.answered(attempt)
-            await hears(h, attempt, tone(1000, 200), "the greeting")
+            if rate == 8000:
+                await hears(h, attempt, tone(1000, 200), "the greeting")
+            await until(lambda: share(h.heard(attempt)[-1600:], 1000) > 0.8, "the greeting's pitch")
             callee = h.phones[attempt].callee
             callee.configure("speech=tone:600")
             await asyncio.sleep(0.8)

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from agents.reference.sound import tone
+from controller.frames import Event, text_of
 from lab.audio.pcm import goertzel, write_wav
 from store.transfers import Asked, Open
 from tests.relay.house import AgentCall, House, ScriptedAgent, house, run, until, without_pauses
@@ -175,6 +176,34 @@ def test_a_text_that_cannot_be_spoken_ends_the_call_for_the_agents_failure(tmp_p
     run(scenario())
 
 
+def rings(h: House, attempt: UUID) -> list[Path]:
+    """Files that the relay lets the switch play to the attempt from now on."""
+    switch, files = h.relay.desk._parts.switch, []
+    play = switch.play
+
+    def noted(to: UUID, path: Path, playback: str) -> None:
+        if to == attempt:
+            files.append(path)
+        play(to, path, playback)
+
+    switch.play = noted  # type: ignore[method-assign]
+    return files
+
+
+def ends(h: House, attempt: UUID) -> list[Event]:
+    """The switch's words on what it has played to the attempt, from now on, once the relay has heard them."""
+    told, heard = h.relay.desk.on_event, []
+
+    def on_event(event: Event) -> None:
+        told(event)
+        name, whose = text_of(event, "Event-Name"), text_of(event, "Unique-ID")
+        if (name, whose) == ("CHANNEL_EXECUTE_COMPLETE", str(attempt)):
+            heard.append(event)
+
+    h.relay.news._on_event = on_event
+    return heard
+
+
 THROUGH = {"action": "transfer", "to": "+442079460123"}
 
 
@@ -189,8 +218,15 @@ def test_a_lost_agents_callee_is_put_through_to_somebody(tmp_path: Path) -> None
             await until(lambda: len(h.book.asked_transfers) > 1, "and again once that came to nothing")
             assert set(h.book.asked_transfers) == {("+442079460123", "agent: fallback", "platform")}
             assert goertzel(h.heard(first), 425) > 0.1, "it rings"
+            rung, over = rings(h, first), ends(h, first)
+            h.relay.desk._parts.switch.break_all(first)  # as whoever puts them through does, a moment before
+            await until(lambda: over, "the switch says that it is played, as if it were to its end")
+            assert (text_of(over[0], "Application-Response"), rung) == ("FILE PLAYED", [])
             second = await h.dial("0122", first=first)
             await until(lambda: goertzel(h.heard(second)[-1600:], 440) > 0.8, "the person hears the callee")
+            at = len(h.heard(second))
+            await until(lambda: len(h.heard(second)) > at + 2 * 16_000, "2 s more")
+            assert rung == [], "nor is it begun again in the middle of their talk"
             h.phones[second].hangup("NORMAL_CLEARING")
             for leg in (first, second):
                 await h.gone(leg)

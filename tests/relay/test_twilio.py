@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from hypothesis import given
@@ -20,7 +20,8 @@ from websockets.exceptions import ConnectionClosed
 from agents.reference.sound import from_bytes, tone
 from controller.relay import protocol, ulaw
 from controller.relay.twilio import Twilio
-from lab.audio.pcm import goertzel
+from lab.audio.pcm import goertzel, write_wav
+from store.holds import Wish
 from tests.relay.house import FROM, ScriptedAgent, house, run, until, without_pauses
 
 TWILIO = {"agent_protocol": "twilio"}
@@ -162,6 +163,61 @@ def test_keys_clear_and_marks_and_the_bots_own_end(tmp_path: Path) -> None:
             assert h.book.reason() is None
             assert h.phones[attempt].vars["trunkline_hangup_by"] == "agent"
             assert h.phones[attempt].vars["trunkline_end_reason"] == "agent_closed"
+
+    run(scenario())
+
+
+def test_a_bot_on_hold_hears_silence_and_is_heard_by_nobody(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with house(tmp_path) as h, ScriptedAgent(subprotocols=()).listening() as bot:
+            write_wav(str(tmp_path / "announcements" / "music.wav"), tone(1300, 1500))
+            attempt = await h.dial("0121", bot.url, agent=TWILIO)  # who speaks all the time
+            call = await bot.call()
+            stream = (await call.expect("start"))["streamSid"]
+
+            async def say(hz: int, mark: str) -> None:
+                payload = base64.b64encode(ulaw.encode(tone(hz, 5000))).decode()
+                await call.send("media", streamSid=stream, media={"payload": payload})
+                await call.send("mark", streamSid=stream, mark={"name": mark})
+
+            def hears(hz: int) -> bool:
+                return goertzel(h.heard(attempt)[-3200:], hz) > 0.8
+
+            def silent(message: dict[str, Any]) -> bool:
+                return set(base64.b64decode(message["media"]["payload"])) == {0xFF}
+
+            def marks() -> list[str]:
+                return [message["mark"]["name"] for message in call.seen("mark")]
+
+            await say(700, "before")
+            await until(lambda: hears(700), "the bot speaks")
+            await until(lambda: call.seen("media"), "and hears")
+            assert not any(map(silent, call.seen("media")[-5:]))
+            h.book.standing.append(Wish(uuid4(), attempt, "hold", "music.wav", "customer", None))
+            await until(lambda: hears(1300), "the file of the hold")
+            await until(lambda: marks() == ["before"], "what was not heard is given back, as after a clear")
+            seen = len(call.seen("media"))
+            await say(1700, "meanwhile")
+            await until(lambda: marks() == ["before", "meanwhile"], "and what is said now, at once")
+            await until(lambda: len(call.seen("media")) > seen + 60, "its media goes on")
+            assert all(map(silent, call.seen("media")[seen + 5 : seen + 60])), "of silence"
+            await call.send("clear", streamSid=stream)
+            await until(lambda: hears(1300), "no clear ends it")
+            h.book.standing.append(Wish(uuid4(), attempt, "resume", None, "customer", "k"))
+            await until(lambda: list(h.book.results.values()) == ["resumed", "resumed"], "it is over")
+            await say(900, "after")
+            await until(lambda: hears(900), "the bot talks on")
+            await until(lambda: not silent(call.seen("media")[-1]), "and hears the callee")
+            await call.send("clear", streamSid=stream)
+            await until(lambda: marks() == ["before", "meanwhile", "after"], "its own clear")
+            assert goertzel(h.heard(attempt), 1700) < 0.01, "what was said meanwhile is heard by nobody, then or later"
+            assert set(call.order) == {"connected", "start", "media", "mark"}, "nothing that the dialect does not have"
+            media = call.seen("media")
+            assert [int(one["media"]["timestamp"]) for one in media] == [20 * n for n in range(len(media))]
+            assert [int(one["sequenceNumber"]) for one in call.texts[1:]] == list(range(1, len(call.texts)))
+            h.phones[attempt].hangup("NORMAL_CLEARING")
+            await h.gone(attempt)
+            assert h.book.reason() is None
 
     run(scenario())
 

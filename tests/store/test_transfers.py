@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -26,6 +26,7 @@ from store import (
 )
 from store.hangup import OtherAction
 from store.joined import join
+from store.lent import InUse, NoTenant
 from store.pool import Database
 from store.relay import agent_for
 from store.transfers import Asked, Terms
@@ -374,7 +375,7 @@ def test_a_trunk_is_given_away_before_or_after_an_agent_has_it(world: World) -> 
             choose(joined)
             giving = pool.submit(give, world.db)
             wait_for(lambda: waits_for_lock(url) or giving.done())
-        with pytest.raises(agent_trunks.TrunkInUse, match=name):
+        with pytest.raises(InUse, match=name):
             giving.result(30)
         world.execute("DELETE FROM agents WHERE trunk = %s", name)
         with join(world.db) as joined:
@@ -398,7 +399,7 @@ def test_a_pool_is_given_away_before_or_after_an_agent_has_it(world: World) -> N
             choose(joined)
             giving = pool.submit(agent_pools.update, world.db, name, tenant_id=other.id)
             wait_for(lambda: waits_for_lock(url) or giving.done())
-        with pytest.raises(agent_pools.PoolInUse, match=name):
+        with pytest.raises(InUse, match=name):
             giving.result(30)
         world.execute("DELETE FROM agents WHERE pool = %s", name)
         with join(world.db) as joined:
@@ -431,15 +432,20 @@ def test_a_trunk_is_a_route_that_no_number_leads_to_and_one_tenants(world: World
         take()
     agent_trunks.put(world.db, name, carrier_id=world.carrier_id)
     assert take().trunk == name
-    with pytest.raises(agent_trunks.TrunkInUse, match="thief"):
+    with pytest.raises(InUse, match="thief"):
         agent_trunks.put(world.db, name, carrier_id=world.carrier_id, tenant_id=world.tenant.id)
-    with pytest.raises(agent_trunks.TrunkInUse):
+    with pytest.raises(InUse):
         agent_trunks.remove(world.db, name)
     carriers.put_route(world.db, name=f"{name}-x", prefixes=["990"], carriers=[world.carrier_id])
     with pytest.raises(ValueError, match="numbers lead to"):
         agent_trunks.put(world.db, f"{name}-x", carrier_id=world.carrier_id)
     with pytest.raises(ValueError, match="name"):
         agent_trunks.put(world.db, "A B", carrier_id=world.carrier_id)
+    with pytest.raises(NoTenant, match=name):
+        agent_trunks.put(world.db, name, carrier_id=world.carrier_id, tenant_id=uuid4())
+    with pytest.raises(NoTenant, match=name):
+        agent_pools.update(world.db, name, tenant_id=uuid4())
+    assert agent_pools.get(world.db, name) is None, "nor is it made"
     agent_trunks.put(world.db, f"{name}-y", carrier_id=world.carrier_id)
     assert agent_trunks.remove(world.db, f"{name}-y")
     assert not agent_trunks.remove(world.db, f"{name}-y")

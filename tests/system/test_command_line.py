@@ -16,6 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 from budget.scripts import VERSION
+from calls.ids import parse_ref
 from settings import get_settings
 from trunkline import guests
 from trunkline.cli import main
@@ -92,7 +93,7 @@ def test_migrate_twice_does_nothing_the_second_time(trunkline: Run, postgres: Se
     [
         (("create-key", "nobody"), "there is no tenant 'nobody': trunkline create-tenant nobody"),
         (("create-tenant", "Not A Name"), "name must be 1 to 63 lower-case letters"),
-        (("create-agent", "x", "y"), "give one of --url, --audio and --number"),
+        (("create-agent", "x", "y"), "give one of --url, --audio, --number and --pool"),
         (("create-endpoint", "none", "gw", "192.0.2.1:5060"), "there is no carrier 'none'"),
         (("create-route", "r", "--prefix", "1", "--carrier", "none"), "there is no carrier 'none'"),
         (("trace", "call_nonsense"), "call_"),
@@ -312,6 +313,55 @@ def test_an_agent_is_paused_and_resumed(trunkline: Run) -> None:
         (row,) = json.loads(trunkline("agents", "list", "voices", "--json").stdout)
         assert (row["name"], row["state"], row["held"]) == ("bot", state, 0)
         assert row["id"] == made, "as the API takes it"
+
+
+def test_an_agent_has_all_at_the_terminal_that_the_api_gives_it(
+    trunkline: Run, postgres_url: str, tmp_path: pathlib.Path
+) -> None:
+    trunkline("create-tenant", "whole")
+    trunkline("pools", "set", "desk-pool")
+    trunkline("create-carrier", "pbx2", "--channels", "10", "--cps", "2")
+    trunkline("trunks", "set", "hq2", "--carrier", "pbx2", "--tenant", "whole")
+    body, made = tmp_path / "agent.json", {}
+    fallback = {"action": "transfer", "to": "+442079460123"}
+    wide = {"greeting": {"audio": "hello.wav"}, "fallback": fallback, "sample_rate": 16000}
+    for name, options, given in (
+        ("wide", ("--url", "wss://agent.example.com/"), wide),
+        ("seated", (), {"pool": "desk-pool", "seat_policy": "at_answer", "name": "seated", **wide}),
+        ("behind", ("--number", "+442079460123"), {"trunk": "hq2", "user": "200", "transfer_to": ["+4420*"]}),
+    ):
+        body.write_text(json.dumps(given))
+        said = trunkline("create-agent", "whole", name, *options, "--body", str(body))
+        assert said.returncode == 0, said
+        made[name] = parse_ref("agent", said.stdout.strip())
+    with psycopg.connect(postgres_url) as conn:
+        sql = "SELECT kind, greeting, fallback, sample_rate, pool, seat_policy, trunk, trunk_user FROM agents WHERE id = %s"
+        had = {name: conn.execute(sql, (id_,)).fetchone() for name, id_ in made.items()}
+    everything = (wide["greeting"], fallback, 16000)
+    assert had == {
+        "wide": ("websocket", *everything, None, None, None, None),
+        "seated": ("fleet", *everything, "desk-pool", "at_answer", None, None),
+        "behind": ("sip", None, None, 8000, None, None, "hq2", "200"),
+    }
+    assert trunkline("create-agent", "whole", "pooled", "--pool", "desk-pool").returncode == 0
+    for given, options, complaint in (
+        (
+            {**wide, "protocol": "twilio"},
+            ("--url", "wss://a.example.com/"),
+            "sample_rate: must be 8000 with protocol twilio",
+        ),
+        ({"greting": {}}, ("--audio", "a.wav"), "greting: is not known here"),
+        ({"name": "other"}, ("--audio", "a.wav"), "name is 'refused' here, and another in the body"),
+        ({"url": "ws://127.0.0.1/"}, (), "url: must be a wss:// URL"),
+        ({"pool": "nobodys"}, (), "pool: there is no such pool"),
+        ({"kind": "sip"}, (), "number: is required for kind sip"),
+        ([], (), "the body: must be an object"),
+    ):
+        body.write_text(json.dumps(given))
+        said = trunkline("create-agent", "whole", "refused", *options, "--body", str(body))
+        assert (said.returncode, said.stderr.count("\n"), complaint in said.stderr) == (1, 1, True), said
+    body.write_text('{"url": 1, "url": 2}')
+    assert "appears twice" in trunkline("create-agent", "whole", "refused", "--body", str(body)).stderr
 
 
 def test_migrations_in_two_steps(trunkline: Run) -> None:

@@ -512,6 +512,48 @@ def test_a_bot_written_for_twilio_talks_behind_its_greeting_and_its_fallback_fol
     assert (ended["status"], ended["end_reason"], ended["hangup_by"]) == ("completed", "agent_lost", "platform")
 
 
+@pytest.mark.parametrize("who", ["somebody", "nobody"])
+def test_a_lost_agents_callee_is_put_through(stack: Stack, hears: Callable[[str, int], bool], who: str) -> None:
+    caller = Caller(stack, f"lost-{who}")
+    with stock_bot() as (bot, crash):
+        agent = agents.create(
+            stack.db,
+            tenant_id=caller.account.id,
+            name="mortal",
+            kind="websocket",
+            url=bot.url,
+            protocol="twilio",
+            fallback={"action": "transfer", "to": SPEAKS if who == "somebody" else BUSY},
+        )
+        call = caller.post(SPEAKS, agent_id=agent_ref(agent.id), max_attempts=1)
+        first = attempt_of(caller, call)
+        wait_until("the bot at the callee", lambda: hears(first, GREETING_HZ), timeout_s=15)
+        crash()
+    wait_until("somebody to be rung", lambda: caller.see(call, "/actions")["data"], timeout_s=15)
+    (action,) = caller.see(call, "/actions")["data"]
+    assert (action["type"], action["requested_by"]) == ("transfer", "platform")
+    done = caller.wait_done(f"{call}/actions/{action['id']}")
+    leg = f"/v1/calls/{done['leg_call_id']}"
+    if who == "nobody":
+        assert (done["result"], caller.see(leg)["end_reason"]) == ("not_transferred", "busy")
+        ended = caller.wait_status(call, "completed", "failed")
+        assert (ended["status"], ended["end_reason"], ended["hangup_by"]) == ("completed", "agent_lost", "platform")
+        return
+    assert done["result"] == "transferred"
+    second = attempt_of(caller, leg)
+    for one in (first, second):
+        wait_until("the other one's voice", lambda one=one: hears(one, SPEAKS_HZ), timeout_s=10)  # type: ignore[misc]
+    assert not hears(first, GREETING_HZ)
+    caller.api.post(f"{leg}/actions/hangup", {})
+    ends = [caller.wait_status(one, "completed", "failed") for one in (leg, call)]
+    assert [(one["status"], one["end_reason"], one["hangup_by"]) for one in ends] == [
+        ("completed", "hangup", "customer"),
+        ("completed", "hangup", "platform"),
+    ], "the call did not fail"
+    for attempt in (first, second):
+        assert facts(stack, attempt)[-2:] == ["bye", "end"]
+
+
 def test_event_and_record_tell_the_same_of_every_call(stack: Stack) -> None:
     """After everything above, whatever ended it: each attempt that was out has both witnesses, who do not disagree."""
     spool_of(stack)

@@ -22,6 +22,7 @@ _SAYS: dict[str, tuple[str, int]] = {
     "Problem": ("problems", 1),
     "too_many": ("problems", 0),
     "_unauthorized": ("problems", 0),
+    "lending": ("problems", 0),
     "FieldError": ("fields", 1),
     "fault": ("fields", 0),
     "Fault": ("fields", 0),
@@ -34,6 +35,7 @@ _PASSED_ON = {
     ("web/problems.py", "too_many"),  # its callers are looked at
     ("web/problems.py", "unavailable"),  # its callers, below
     ("web/auth.py", "_unauthorized"),
+    ("web/operator/lent.py", "lending"),  # its callers are looked at
     ("web/api/fields.py", "fault"),
     ("web/api/fields.py", "make_error"),  # _CODES, below
     ("web/api/fields.py", "_deserialize"),  # NumberError's own code

@@ -18,6 +18,7 @@ from trunkline.cli import (
     keys,
     lab,
     make,
+    new_agent,
     numbers,
     operate,
     pools,
@@ -46,6 +47,7 @@ def main() -> None:
 for subject in (
     run,
     make,
+    new_agent,
     carriers,
     gateways,
     routes,

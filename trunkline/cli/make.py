@@ -1,4 +1,4 @@
-"""create-...: tenants, keys, agents, carriers with their endpoints, routes."""
+"""create-...: tenants, keys, carriers with their endpoints, routes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import click
 
 from calls.access import SCOPES
 from trunkline.cli import keys
-from trunkline.cli.common import RATE, carrier_ids, changing, tell_no_calls, tenant
+from trunkline.cli.common import RATE, carrier_ids, changing, tell_no_calls
 from trunkline.cli.tenants import checked_webhook_url
 
 
@@ -49,43 +49,6 @@ def create_key(tenant_name: str, name: str, days: int | None) -> None:
 def revoke_key(key: str) -> None:
     """End an API key at once. KEY: the key itself, or its prefix (the part between tl_ and the next _)."""
     keys.revoked(key)
-
-
-@click.command("create-agent")
-@click.argument("tenant_name", metavar="TENANT")
-@click.argument("name")
-@click.option("--url", help="ws:// or wss:// address of a voice agent")
-@click.option("--protocol", type=click.Choice(["trunkline", "twilio"]), help="how it is spoken to [default: trunkline]")
-@click.option("--audio", help="or: name of a .wav file in the announcement directory, played without an agent")
-@click.option("--number", help="or: E.164 number of a person or switchboard, rung once the callee has answered")
-def create_agent(
-    tenant_name: str, name: str, url: str | None, protocol: str | None, audio: str | None, number: str | None
-) -> None:
-    """Create an agent of TENANT: who talks to the callee. Prints its id as calls name it."""
-    from calls.ids import agent_ref
-    from calls.numbers import parse_destination
-    from store import agents
-
-    if [url, audio, number].count(None) != 2:
-        raise ValueError("create-agent: give one of --url, --audio and --number")
-    if url is None and protocol is not None:
-        raise ValueError("create-agent: --protocol belongs to --url")
-    if number is not None:
-        number = parse_destination(number).e164
-    with changing() as change:
-        agent = agents.create(
-            change.database,
-            tenant_id=tenant(change.database, tenant_name).id,
-            name=name,
-            kind="websocket" if url is not None else "announcement" if audio is not None else "sip",
-            url=url,
-            audio=audio,
-            number=number,
-            protocol=protocol or "trunkline",
-        )
-        told = {"url": url, "audio": audio, "number": number, "protocol": agent.protocol}
-        change.note("agent.created", f"agent:{tenant_name}/{name}", told)
-    click.echo(agent_ref(agent.id))
 
 
 @click.command("create-carrier")
@@ -161,4 +124,4 @@ def create_route(name: str, prefixes: tuple[str, ...], names: tuple[str, ...]) -
     click.echo(f"route {name}: {', '.join(prefix or 'every number' for prefix in prefixes)} -> {', '.join(names)}")
 
 
-COMMANDS = (create_tenant, create_key, revoke_key, create_agent, create_carrier, create_endpoint, create_route)
+COMMANDS = (create_tenant, create_key, revoke_key, create_carrier, create_endpoint, create_route)

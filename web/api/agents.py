@@ -8,7 +8,7 @@ from typing import Any
 from flask import Response, g, url_for
 
 from calls.ids import agent_ref
-from store import agents, numbers
+from store import agents
 from store.agent_callers import CallersBringNone
 from store.agents import Agent
 from store.pool import Database
@@ -16,6 +16,7 @@ from store.snapshot import stamp
 from store.tenants import NameTaken
 from web.api import idempotency
 from web.api.agent_answers import AgentAnswer, AgentPage, AgentSecretAnswer
+from web.api.agent_making import check_numbers, check_voice, made, name_taken, unknown_trunk
 from web.api.agent_requests import (
     AgentChangeRequest,
     AgentsQuery,
@@ -35,7 +36,6 @@ from web.api.parser import Blueprint
 from web.api.respond import answer, page, path_id, refuses
 from web.api.runtime_fields import runtime_fault
 from web.api.script_fields import show_menu
-from web.api.voices import voice_faults
 from web.auth import tenant
 from web.problems import FieldError, Problem, invalid, not_found
 from web.runtime import runtime
@@ -55,38 +55,7 @@ def create_agent(args: dict[str, Any]) -> Response:
 
 
 def _created(database: Database, args: dict[str, Any]) -> Response:
-    _check_voice(args)
-    _check_numbers(database, args, args)
-    try:
-        agent = agents.create(
-            database,
-            tenant_id=tenant().id,
-            name=args["name"],
-            kind=args["kind"],
-            url=args.get("url"),
-            audio=args.get("audio"),
-            script=args.get("script"),
-            menu=args.get("menu"),
-            voice=args.get("voice"),
-            number=args.get("number"),
-            transfer_to=args.get("transfer_to", ()),
-            protocol=args.get("protocol", "trunkline"),
-            fallback=args.get("fallback"),
-            runtime=args.get("runtime"),
-            pool=args.get("pool"),
-            seat_policy=args.get("seat_policy"),
-            greeting=args.get("greeting"),
-            sample_rate=args.get("sample_rate", 8000),
-            trunk=args.get("trunk"),
-            trunk_user=args.get("user"),
-        )
-    except NameTaken:
-        raise _name_taken() from None
-    except agents.UnknownPool:
-        detail = "there is no such pool that your agents may have; ask your operator for its name"
-        raise invalid(FieldError("/pool", "unknown_pool", detail)) from None
-    except agents.UnknownTrunk:
-        raise _unknown_trunk() from None
+    agent = made(database, runtime().settings, tenant().id, args)
     return answer(_show(agent), 201, {"Location": url_for("agents.get_agent", agent_id=agent_ref(agent.id))})
 
 
@@ -132,8 +101,8 @@ def change_agent(args: dict[str, Any], agent_id: str) -> Response:
     if known is None:
         raise not_found("agent")
     _judge_change(known, args)
-    _check_voice(args)
-    _check_numbers(ours.database, args, {"number": known.number, "trunk": known.trunk, **args})
+    check_voice(args, ours.settings)
+    check_numbers(ours.database, tenant().id, args, {"number": known.number, "trunk": known.trunk, **args})
     try:
         with told_truly("Send it again: a change made twice is the same."):
             # Judged again as it is by then: another change may have come between.
@@ -141,9 +110,9 @@ def change_agent(args: dict[str, Any], agent_id: str) -> Response:
                 ours.database, tenant().id, wanted, judge=lambda now: _judge_change(now, args), **_changes(args)
             )
     except NameTaken:
-        raise _name_taken() from None
+        raise name_taken() from None
     except agents.UnknownTrunk:
-        raise _unknown_trunk() from None
+        raise unknown_trunk() from None
     except CallersBringNone as error:
         why = f"wants a variable, and {error}; take it out of the text, or let the number lead to another agent"
         raise invalid(*(FieldError(at, "not_possible", why) for at in wanting(args))) from None
@@ -223,33 +192,6 @@ def _changes(args: dict[str, Any]) -> dict[str, Any]:
     if "trunk" in cleared:
         cleared.add("trunk_user")
     return {name: value for name, value in named.items() if value is not None} | {"cleared": sorted(cleared)}
-
-
-def _unknown_trunk() -> Problem:
-    detail = "there is no such trunk that your agents may have; ask your operator for its name"
-    return invalid(FieldError("/trunk", "unknown_trunk", detail))
-
-
-def _check_voice(args: dict[str, Any]) -> None:
-    if faults := list(voice_faults(args, runtime().settings)):
-        raise invalid(*faults)
-
-
-def _check_numbers(database: Database, args: dict[str, Any], after: dict[str, Any]) -> None:
-    """That its calls are not put through to where the account's own come in. ``after``: the agent as it would be."""
-    rung = {"/fallback/to": (args.get("fallback") or {}).get("to")}
-    if after.get("trunk") is None and ("number" in args or "trunk" in args):
-        rung["/number"] = after.get("number")
-    asked = {number for number in rung.values() if number is not None}
-    taken = numbers.called_here(database, asked, tenant().id) if asked else ()
-    if taken:
-        detail = "is a number of yours, answered by an agent: the call would come back; give one that is answered elsewhere"
-        raise invalid(*(FieldError(field, "inbound_number", detail) for field, number in rung.items() if number in taken))
-
-
-def _name_taken() -> Problem:
-    detail = "you have an agent of this name already; choose another name"
-    return Problem(409, "name_taken", "name: " + detail, [FieldError("/name", "name_taken", detail)])
 
 
 def _show(agent: Agent) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from marshmallow import Schema, ValidationError, fields
 
 from calls import ids, numbers
-from web.runtime import runtime
+from web.runtime import bounds
 
 #: Never inside a short text: control characters, and what the switch's command grammar gives a meaning to.
 FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029{}|,]")
@@ -179,7 +179,7 @@ class Object(Coded, fields.Dict):
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> dict[str, Any]:
         if not isinstance(value, dict):
             raise self.make_error("type")
-        most = int(getattr(runtime().settings, self._limit))
+        most = int(getattr(bounds(), self._limit))
         size = len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
         if size > most:
             raise fault("too_large", f"must have at most {most} bytes as compact JSON, not {size}")

@@ -11,7 +11,7 @@ from typing import Any
 from marshmallow import fields
 
 from web.api.fields import Coded, fault
-from web.runtime import runtime
+from web.runtime import bounds
 
 
 class Prose(Coded, fields.String):
@@ -39,7 +39,7 @@ class AnyJson(Coded, fields.Raw):
         self._limit = limit
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> Any:
-        most = int(getattr(runtime().settings, self._limit))
+        most = int(getattr(bounds(), self._limit))
         size = len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
         if size > most:
             raise fault("too_large", f"must have at most {most} bytes as compact JSON, not {size}")

@@ -88,6 +88,15 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
         def doc(self, **members: Any) -> Callable[[View], View]: ...
 
 
+def judged(schema: type[Schema], body: object) -> dict[str, Any]:
+    """The body as a view has it that takes ``schema``. Raises :class:`web.problems.Problem`."""
+    try:
+        loaded: dict[str, Any] = _schema(schema).load(body, unknown=RAISE)  # type: ignore[arg-type]
+    except ValidationError as error:
+        raise invalid(*faults_of(error.messages)) from None
+    return loaded
+
+
 def _field_errors(by_location: Mapping[str, Any]) -> Iterator[FieldError]:
     for location, messages in by_location.items():
         place = _PLACES[location]

@@ -10,7 +10,7 @@ from marshmallow import ValidationError, validates_schema
 
 from web.api.fields import Fault, Object, Request
 from web.api.loose_fields import Listed, Prose
-from web.runtime import runtime
+from web.runtime import bounds
 
 #: Kinds whose agents ask for it; another kind's would be kept and read by nobody.
 KINDS = ("websocket", "fleet")
@@ -33,7 +33,7 @@ class RuntimeRequest(Request):
 
     @validates_schema(skip_on_field_errors=True)
     def _fits(self, data: dict[str, Any], **_: Any) -> None:
-        most = runtime().settings.max_runtime_bytes
+        most = bounds().max_runtime_bytes
         size = len(json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode())
         if size > most:
             raise ValidationError([Fault("too_large", f"must have at most {most} bytes as compact JSON, not {size}")])

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from calls.addresses import WEBHOOK_PORTS, is_number_in_disguise, is_public
 from web.api.fields import Text, fault, require_clean
-from web.runtime import runtime
+from web.runtime import bounds
 
 URL_MAX = 2048
 #: What webhooks are delivered to: the setting webhook_allow_private adds the second.
@@ -34,7 +34,7 @@ class Url(Text):
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
         text = super()._deserialize(value)
-        check_url(text, self._schemes, private=bool(getattr(runtime().settings, self._private)))
+        check_url(text, self._schemes, private=bool(getattr(bounds(), self._private)))
         return text
 
 

@@ -20,7 +20,7 @@ from web.api.headers import REPLAYED_HEADER
 from web.api.respond import answer, refuses
 from web.operator.blueprint import NEEDS, blueprint, changing, missing, named, once
 from web.operator.fields import Amount
-from web.problems import FieldError, Problem, invalid
+from web.operator.lent import lending
 from web.runtime import runtime
 
 #: Of a renewal that may have been made.
@@ -85,15 +85,10 @@ def change_pool(args: dict[str, Any], pool: str) -> Response:
     Only what is named; a pool that is not there is made. It acts within a second. It is not given to
     one tenant while agents of others have it.
     """
-    try:
-        with changing() as change:
-            done = agent_pools.update(change.database, named("pool", pool), **args)
-            noted = args | ({"tenant_id": str(args["tenant_id"])} if args.get("tenant_id") is not None else {})
-            change.note("pool.changed", f"pool:{done.name}", noted)
-    except agent_pools.PoolInUse as error:
-        raise Problem(409, "pool_in_use", f"{error}.") from None
-    except agent_pools.NoTenant:
-        raise invalid(FieldError("/tenant_id", "unknown_tenant", "there is no such tenant")) from None
+    with lending("pool_in_use"), changing() as change:
+        done = agent_pools.update(change.database, named("pool", pool), **args)
+        noted = args | ({"tenant_id": str(args["tenant_id"])} if args.get("tenant_id") is not None else {})
+        change.note("pool.changed", f"pool:{done.name}", noted)
     return answer(_show([done])[0])
 
 
@@ -128,13 +123,10 @@ def remove_pool(pool: str) -> Response:
 
     Answers with those that are left. Refused while an agent has it.
     """
-    try:
-        with changing() as change:
-            if not agent_pools.remove(change.database, named("pool", pool)):
-                raise missing("pool", pool)
-            change.note("pool.removed", f"pool:{pool}", {})
-    except agent_pools.PoolInUse as error:
-        raise Problem(409, "pool_in_use", f"{error}.") from None
+    with lending("pool_in_use"), changing() as change:
+        if not agent_pools.remove(change.database, named("pool", pool)):
+            raise missing("pool", pool)
+        change.note("pool.removed", f"pool:{pool}", {})
     return answer({"data": _show(agent_pools.list_pools(runtime().database))})
 
 

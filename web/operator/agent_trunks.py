@@ -7,14 +7,15 @@ from typing import Any
 from flask import Response
 
 from calls.ids import tenant_ref
-from store import agent_trunks, carriers, tenants
+from store import agent_trunks, carriers
 from store.agent_trunks import AgentTrunk
 from web.api.answer_fields import Answer, several, text, texts
 from web.api.fields import Reference, Request
 from web.api.respond import answer, refuses
 from web.operator.blueprint import NEEDS, blueprint, changing, missing, named
 from web.operator.fields import name as a_name
-from web.problems import FieldError, Problem, invalid
+from web.operator.lent import lending
+from web.problems import FieldError, invalid
 from web.runtime import runtime
 
 
@@ -64,19 +65,14 @@ def put_trunk(args: dict[str, Any], trunk: str) -> Response:
     Its tenant chooses what is dialed there, in place of a number. It is not given to one tenant while agents of others
     have it.
     """
-    database, whose = runtime().database, args["tenant_id"]
-    carrier = next((one for one in carriers.list_limits(database) if one.name == args["carrier"]), None)
+    whose = args["tenant_id"]
+    carrier = next((one for one in carriers.list_limits(runtime().database) if one.name == args["carrier"]), None)
     if carrier is None:
         raise invalid(FieldError("/carrier", "unknown_carrier", "there is no such carrier; create it first"))
-    if whose is not None and tenants.get(database, whose) is None:
-        raise invalid(FieldError("/tenant_id", "unknown_tenant", "there is no such tenant"))
-    try:
-        with changing() as change:
-            done = agent_trunks.put(change.database, named("trunk", trunk), carrier_id=carrier.id, tenant_id=whose)
-            noted = {"carrier": carrier.name, "tenant_id": None if whose is None else str(whose)}
-            change.note("trunk.changed", f"trunk:{done.name}", noted)
-    except agent_trunks.TrunkInUse as error:
-        raise Problem(409, "trunk_in_use", f"{error}.") from None
+    with lending("trunk_in_use"), changing() as change:
+        done = agent_trunks.put(change.database, named("trunk", trunk), carrier_id=carrier.id, tenant_id=whose)
+        noted = {"carrier": carrier.name, "tenant_id": None if whose is None else str(whose)}
+        change.note("trunk.changed", f"trunk:{done.name}", noted)
     return answer(_show(done))
 
 
@@ -89,13 +85,10 @@ def remove_trunk(trunk: str) -> Response:
 
     Answers with those that are left. Refused while an agent has it.
     """
-    try:
-        with changing() as change:
-            if not agent_trunks.remove(change.database, named("trunk", trunk)):
-                raise missing("trunk", trunk)
-            change.note("trunk.removed", f"trunk:{trunk}", {})
-    except agent_trunks.TrunkInUse as error:
-        raise Problem(409, "trunk_in_use", f"{error}.") from None
+    with lending("trunk_in_use"), changing() as change:
+        if not agent_trunks.remove(change.database, named("trunk", trunk)):
+            raise missing("trunk", trunk)
+        change.note("trunk.removed", f"trunk:{trunk}", {})
     return _listed()
 
 
