@@ -11,6 +11,8 @@ from store.gateways import Version
 
 _GATEWAY = re.compile(r"<gateway>(.*?)</gateway>", re.DOTALL)
 _FIELD = re.compile(r"<([a-z-]+)>([^<]*)</\1>")
+#: Of the switch's own address there, which is a literal one of its profile's family.
+_CONTACT = re.compile(r"@(\[[0-9A-Fa-f:.]+\]|[0-9.]+)(?=[:;>])")
 _TRANSPORT = re.compile(r";transport=([a-z]+)")
 
 
@@ -60,11 +62,23 @@ def differences(version: Version, seen: Mapping[str, str]) -> str:
     """What the loaded gateway has else than it should; empty: nothing that can be seen."""
     transport = _TRANSPORT.search(seen.get("contact", ""))
     has = {**seen, "transport": transport[1] if transport else ""}
-    return ", ".join(
+    unlike = [
         f"{name} is {has.get(name, '')!r} and should be {value!r}"
         for name, value in expected(version).items()
         if has.get(name, "") != value
-    )
+    ]
+    if (ours := _CONTACT.search(seen.get("contact", ""))) is not None:
+        spoken, wanted = (_family(host) for host in (ours[1], version.params["proxy"]))
+        if spoken != wanted:
+            unlike.append(
+                f"the endpoint's address is {wanted}, and the switch's profile speaks {spoken} alone: nothing would be sent;"
+                f" give the endpoint an address of {spoken}, or dial it from a switch whose FREESWITCH_SIP_IP is of {wanted}"
+            )
+    return ", ".join(unlike)
+
+
+def _family(host: str) -> str:
+    return "IPv6" if host.startswith("[") else "IPv4"
 
 
 def compare(wanted: Sequence[Version], seen: Mapping[str, Mapping[str, str]], by_hand: Iterable[str]) -> list[Finding]:

@@ -36,6 +36,11 @@ class GatewayConfig:
     from_domain: str = ""
     caller_id_in_from: bool = True
 
+    @property
+    def foreign(self) -> bool:
+        """It is IPv6, and our profile speaks IPv4: as on a real switch it is loaded, and nothing is ever sent there."""
+        return self.host.startswith("[")
+
 
 @dataclass(slots=True)
 class SwitchConfig:

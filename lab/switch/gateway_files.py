@@ -41,7 +41,7 @@ def _gateway(name: str, params: dict[str, str]) -> GatewayConfig | None:
         return None
     try:
         host, port = parse_address(params["proxy"])
-        ipaddress.IPv4Address(host)
+        ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
         ping = float(params.get("ping", "0"))
     except (KeyError, ValueError) as error:
         log.error("gateway %s is passed over: %s", name, error)

@@ -65,7 +65,8 @@ class Gateway:
         ]
         self._asked = time.monotonic()
         self.profile.pings[self._branch] = self
-        self.profile.endpoint.send(sip.build(f"OPTIONS sip:{host}:{port} SIP/2.0", headers), (host, port))
+        if not self.config.foreign:
+            self.profile.endpoint.send(sip.build(f"OPTIONS sip:{host}:{port} SIP/2.0", headers), (host, port))
         patience = min(self.profile.config.t1x64_s, self.config.ping_s)
         self._timer = self.profile.loop.call_later(patience, self._ping_lost, max(0.0, self.config.ping_s - patience))
 

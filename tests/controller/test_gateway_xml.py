@@ -134,6 +134,20 @@ def test_each_difference_that_a_switch_shows_is_seen(field: str, value: str) -> 
     assert differences(wanted, other)
 
 
+@pytest.mark.parametrize("address", ["192.0.2.1:5060", "[2001:db8::1]:5060"])
+@pytest.mark.parametrize(("ours", "family"), [("192.0.2.9", "IPv4"), ("[::1]", "IPv6")])
+def test_an_address_of_the_other_family_than_the_profiles_is_told_as_such(address: str, ours: str, family: str) -> None:
+    wanted = version(address=address)
+    contact = f"&lt;sip:gw+acme-e1-v3@{ours}:5060;transport=udp;gw=acme-e1-v3&gt;"
+    told = differences(wanted, read_gateways(listed({**as_loaded(wanted), "contact": contact}))["acme-e1-v3"])
+    assert f'value="{address}"' in gateway_file(wanted, {}).text
+    if address.startswith("[") == ours.startswith("["):
+        assert told == ""
+    else:
+        assert f"speaks {family} alone" in told
+        assert "FREESWITCH_SIP_IP" in told
+
+
 def test_what_is_missing_and_what_nobody_knows() -> None:
     findings = compare([version()], read_gateways(listed({"name": "foreign"}, {"name": "hand"})), ["hand"])
     assert [(f.gateway, f.what) for f in findings] == [("acme-e1-v3", "missing"), ("foreign", "unknown")]

@@ -159,6 +159,22 @@ def test_without_its_password_a_gateway_is_not_loaded_and_that_is_said(
     assert load.state == "failed"
 
 
+def test_a_carrier_of_another_family_than_the_switchs_is_not_dialed_and_that_is_said(
+    world: World, board: Board, keeper: Keeper
+) -> None:
+    gateway = put(world, "[::1]:5998") + "1"
+    assert apply(world, keeper, board) == [f"{gateway}: differs"]
+    assert seen(board)[gateway]["proxy"] == "sip:[::1]:5998", "it is loaded as it should be"
+    (load,) = [one for one in gateways.loads(world.db, board.settings.switch) if one.gateway == gateway]
+    assert (load.state, "IPv6" in load.why, "FREESWITCH_SIP_IP" in load.why) == ("failed", True, True)
+    refused = world.claim(world.accept().attempt_id, switch=board.settings.switch)
+    assert refused == attempts.Refused("no_endpoint")
+    second = put(world, "127.0.0.1:5998") + "2"
+    apply(world, keeper, board)
+    states = {one.gateway: one.state for one in gateways.loads(world.db, board.settings.switch)}
+    assert states == {gateway: "failed", second: "loaded"}
+
+
 def test_an_edit_leaves_live_calls_alone_and_the_old_gateway_goes_when_they_are_over(
     world: World, board: Board, keeper: Keeper, directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -34,6 +34,10 @@ async def originate(switch: Switch, arguments: str) -> str:
             gateway.failed_out += 1
         _stillborn(switch, channel_uuid)
         return f"-ERR {'INVALID_GATEWAY' if gateway is None else 'GATEWAY_DOWN'}\n"
+    if gateway.config.foreign:
+        gateway.failed_out += 1
+        _stillborn(switch, channel_uuid)
+        return "-ERR NORMAL_TEMPORARY_FAILURE\n"
     channel = outbound.place(switch, dial, channel_uuid)
     assert channel.originated is not None
     return await channel.originated
