@@ -73,4 +73,6 @@ WHERE id = (SELECT m.attempt_id FROM call_commands m WHERE m.id = %(id)s AND m.v
 SELECT pg_notify('call_commands', %(payload)s);
 
 -- name: finish
-UPDATE call_commands SET done_at = %(now)s, result = %(result)s WHERE id = %(id)s AND done_at IS NULL;
+-- The end of a call that is hung up may be written before the switch's word that it was: then it was no end before that.
+UPDATE call_commands SET done_at = coalesce(done_at, %(now)s), result = %(result)s
+WHERE id = %(id)s AND (done_at IS NULL OR (verb = 'hangup' AND result = 'ended' AND %(result)s::text = 'killed'));

@@ -7,6 +7,7 @@ from functools import partial
 
 import psycopg
 
+from calls.evidence import State
 from store import calls, commands
 from store.attempts import Claimed, Refused
 from store.calls import Hangup
@@ -47,6 +48,26 @@ def test_hangup_after_the_claim_becomes_a_command(world: World) -> None:
     assert [item.kind for item in found] == ["requested"]
     (command,) = commands.open_for_attempt(world.db, accepted.attempt_id)
     assert (command.id, command.switch, command.verb) == (found[0].command_id, "fs1", "hangup")
+
+
+def test_a_hangup_whose_end_is_heard_before_the_switchs_word_was_one(world: World) -> None:
+    accepted = world.dialing()
+    world.apply(world.seen(accepted.attempt_id, State.IN_PROGRESS, 5))
+    asked = [
+        calls.request_hangup(world.db, world.tenant.id, accepted.call.id, "customer", at(6), action=name) for name in "ab"
+    ]
+    world.apply(world.answered_end(accepted.attempt_id, 7, 5))
+
+    def results() -> list[str | None]:
+        return [one.result for one in commands.list_actions(world.db, world.tenant.id, accepted.call.id)]
+
+    assert results() == ["ended", "ended"]
+    first, _ = (one.command_id for one in asked)
+    assert first is not None
+    assert commands.finish(world.db, first, "killed", at(8))
+    assert results() == ["killed", "ended"]
+    assert not commands.finish(world.db, first, "ended", at(9)), "and nothing else comes after that"
+    assert results() == ["killed", "ended"]
 
 
 def test_hangup_racing_a_claim_is_never_lost(world: World) -> None:
