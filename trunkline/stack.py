@@ -232,7 +232,7 @@ class Stack(People):
         self.environment = environ
         self.settings = settings_from(environ)
         self.agent_url = f"ws://127.0.0.1:{self.agent_port}/"
-        self.db: Database = open_database(self.settings, "stack", cooperative=False, wait_s=10.0)
+        self.db: Database = open_database(self.settings, "stack", cooperative=False, wait_s=READY_S)
         self._closing.append(self.db.close)
         given = {} if self.switch is None else {name: gateway for name, (gateway, _) in self.switch.gateways.items()}
         put_carriers(self.db, self.lab_carriers, self.routes, self.carrier_addresses, given)

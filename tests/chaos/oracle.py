@@ -31,8 +31,8 @@ Body = Mapping[str, Any]
 READERS = 4
 #: s; events of the last moments before a kill may not have been in Postgres yet, and those after it find nobody for a while.
 MARGIN_S = 1.0
-#: s; leases may go on counting for so long after the last call has ended.
-HELD_S = 10.0
+#: s; leases may go on counting for so long after the last call has ended, on a machine that is short of CPU.
+HELD_S = 30.0
 AWAY_S = 30.0
 
 

@@ -17,7 +17,7 @@ from store import outbox
 from tests.chaos.faults import Fault, Upheaval, plan
 from tests.chaos.house import AREAS, Form, build
 from tests.chaos.load import Load
-from tests.chaos.oracle import Verdict, read_calls, verdict, wait_nothing_held
+from tests.chaos.oracle import HELD_S, Verdict, read_calls, verdict, wait_nothing_held
 from tests.chaos.webhooks import Told
 from tests.web.receiver import Got, Receiver
 from trunkline.stack import Stack
@@ -96,7 +96,7 @@ def run(form: Form, seed: int, say: Callable[[str], None] = lambda _: None, keep
         if stuck:
             found.wrong.insert(0, stuck)
         if held_s is None:
-            found.wrong.append("leases are still held 10 s after the last end")
+            found.wrong.append(f"leases are still held {HELD_S:g} s after the last end")
         restarts = {
             name: stack.supervisor.restarts(name) for name in stack.supervisor.names if stack.supervisor.restarts(name)
         }

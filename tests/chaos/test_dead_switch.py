@@ -47,7 +47,9 @@ def house() -> Iterator[House]:
 
 def test_its_calls_end_and_its_channels_go_on_counting(house: House) -> None:
     stack = house.stack
-    ids = [house.post(TALKS if n % 4 == 0 else RINGS, max_attempts=3, ring_timeout_s=60) for n in range(LIVE)]
+    ids = house.post_together(
+        house.order(TALKS if n % 4 == 0 else RINGS, max_attempts=3, ring_timeout_s=60)[0] for n in range(LIVE)
+    )
     wait_until("all of them to be live", lambda: sum(live(house).values()) == LIVE, timeout_s=TIMER_S)
     up = live(house)
     assert up["rings"] > LIVE // 2 < up.total(), up

@@ -68,7 +68,8 @@ class Watched:
 
 def test_every_attempt_leaves_its_state_by_its_deadline_by_one_decision(house: House) -> None:
     stack = house.stack
-    ids = {call: state for state, ending in STUCK.items() for call in (post(house, ending) for _ in range(EACH))}
+    states = [state for state in STUCK for _ in range(EACH)]
+    ids = dict(zip(house.post_together(order(house, STUCK[state]) for state in states), states, strict=True))
     # All together and by their rows: the first of their deadlines is near.
     wait_until("each in its state", lambda: counted(stack) == Counter(ids.values()), timeout_s=PATIENCE_S, every_s=0.02)
     ask(stack, "lab fault drop_events 1")
@@ -96,8 +97,9 @@ def test_every_attempt_leaves_its_state_by_its_deadline_by_one_decision(house: H
     assert [decisions(house, call).total() for call in seen] == [1] * len(seen), "decided again when the switch came to"
 
 
-def post(house: House, ending: str) -> str:
-    return house.post(ending, ring_timeout_s=5, max_duration_s=10, max_attempts=2 if ending == STUCK["dialing"] else 1)
+def order(house: House, ending: str) -> dict[str, object]:
+    attempts = 2 if ending == STUCK["dialing"] else 1
+    return house.order(ending, ring_timeout_s=5, max_duration_s=10, max_attempts=attempts)[0]
 
 
 def counted(stack: Stack) -> Counter[str]:

@@ -66,6 +66,6 @@ def call(redis: Redis, settings: Callable[..., Settings], key: str) -> Callable[
 def key(database_url: str) -> str:
     """Of the pool desk, which an operator has made: the relay signs by it."""
     settings = Settings.model_validate({"database_url": database_url})
-    with open_database(settings, "test", cooperative=False, wait_s=20) as database:
+    with open_database(settings, "test", cooperative=False, wait_s=60) as database:
         agent_pools.update(database, "desk")
         return agent_pools.keys(database, ["desk"])["desk"]

@@ -29,7 +29,7 @@ from tests.relay.test_failures import closed_port
 
 @pytest.fixture
 def db(settings: Callable[..., Settings]) -> Iterator[Database]:
-    with open_database(settings(), "test", cooperative=False, wait_s=10) as database:
+    with open_database(settings(), "test", cooperative=False, wait_s=60) as database:
         yield database
 
 

@@ -146,7 +146,7 @@ def settings_for(url: str, **changes: Any) -> Settings:
 
 @pytest.fixture
 def db(postgres_url: str) -> Iterator[Database]:
-    database = open_database(settings_for(postgres_url, db_pool_size=16), "test", cooperative=False, wait_s=10)
+    database = open_database(settings_for(postgres_url, db_pool_size=16), "test", cooperative=False, wait_s=60)
     yield database
     database.close()
 

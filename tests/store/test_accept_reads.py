@@ -38,7 +38,7 @@ def _read(conn: Conn) -> int:
 def test_attempts_that_enter_the_queue_are_counted_without_a_walk_through_all_calls(world: World) -> None:
     settings = settings_for(world.url, db_pool_size=2)
     with (
-        open_tenant_database(settings, cooperative=False, wait_s=20) as bound,
+        open_tenant_database(settings, cooperative=False, wait_s=60) as bound,
         bound.of_tenant(world.tenant.id).connection() as conn,
     ):
         batch = uuid4()
@@ -55,7 +55,7 @@ def test_a_hangup_walks_through_all_calls_once_at_most(world: World) -> None:
     """
     waiting = [world.accept().call.id for _ in range(HANGUPS + 1)]
     tenant = world.tenant.id
-    with open_tenant_database(settings_for(world.url, db_pool_size=1), cooperative=False, wait_s=20) as bound:
+    with open_tenant_database(settings_for(world.url, db_pool_size=1), cooperative=False, wait_s=60) as bound:
         ours = bound.of_tenant(tenant)
         for call_id in waiting[:HANGUPS]:
             assert calls.request_hangup(ours, tenant, call_id, "customer", T0).kind == "canceled"

@@ -27,7 +27,7 @@ def bound(world: World) -> Iterator[Database]:
         conn.commit()
 
     with open_database(
-        settings_for(world.url, db_pool_size=2), "test", cooperative=False, wait_s=10, warm=enter
+        settings_for(world.url, db_pool_size=2), "test", cooperative=False, wait_s=60, warm=enter
     ) as database:
         yield database
 

@@ -56,7 +56,7 @@ def test_the_hub_runs_while_postgres_works(postgres_url: str) -> None:
         from store.pool import open_database
         settings = Settings.model_validate({{"database_url": {postgres_url!r}, "db_pool_size": 5}})
         waiting = 0
-        with open_database(settings, "test", cooperative=True, wait_s=10) as db, db.connection() as holder:
+        with open_database(settings, "test", cooperative=True, wait_s=60) as db, db.connection() as holder:
             holder.execute("SELECT pg_advisory_xact_lock(11)")
             def work():
                 global waiting
@@ -113,7 +113,7 @@ def test_the_pool_survives_a_restart_of_postgres(private: servers.PostgresServer
     # The test server does not wait for its log; what a killed server must not lose, this one writes before it says so.
     url = f"{private.url}&options=-c%20synchronous_commit%3Don"
     settings = settings_for(url, db_pool_size=4, db_pool_timeout_s=1.0)
-    with open_database(settings, "test", cooperative=False, wait_s=10) as db:
+    with open_database(settings, "test", cooperative=False, wait_s=60) as db:
         with db.connection() as conn:
             conn.execute("CREATE TABLE counted (n integer)")
         done: list[int] = []
@@ -150,7 +150,7 @@ def test_the_pool_survives_a_restart_of_postgres(private: servers.PostgresServer
 
 def test_no_connection_in_time_says_so(postgres_url: str) -> None:
     settings = settings_for(postgres_url, db_pool_size=1, db_pool_timeout_s=0.2)
-    with open_database(settings, "test", cooperative=False, wait_s=10) as db, db.connection():
+    with open_database(settings, "test", cooperative=False, wait_s=60) as db, db.connection():
         with pytest.raises(PoolTimeout):
             results(together(lambda: db.ping()))
 
@@ -163,7 +163,7 @@ def test_a_slow_statement_is_ended_and_not_repeated(postgres_url: str) -> None:
         tries.append(1)
         conn.execute("SELECT pg_sleep(30)")
 
-    with open_database(settings, "test", cooperative=False, wait_s=10) as db:
+    with open_database(settings, "test", cooperative=False, wait_s=60) as db:
         with pytest.raises(psycopg.errors.QueryCanceled):
             db.run(slow)
     assert tries == [1]
@@ -274,7 +274,7 @@ def test_a_network_fault_passes_and_a_fault_of_ours_does_not() -> None:
 
 def test_a_commit_whose_answer_was_lost_is_not_told_as_nothing(private: servers.PostgresServer) -> None:
     settings = settings_for(private.url, db_pool_size=2, db_pool_timeout_s=0.5)
-    with open_database(settings, "test", cooperative=False, wait_s=10) as db:
+    with open_database(settings, "test", cooperative=False, wait_s=60) as db:
         tries: list[int] = []
 
         def unit(conn: Conn) -> None:
@@ -326,7 +326,7 @@ def test_what_is_ready_is_taken_without_asking_the_hub(postgres_url: str) -> Non
         from store.pool import open_database
         settings = Settings.model_validate({{"database_url": {postgres_url!r}}})
         with (
-            open_database(settings, "test", cooperative=True, wait_s=10) as db,
+            open_database(settings, "test", cooperative=True, wait_s=60) as db,
             psycopg.connect({postgres_url!r}, autocommit=True) as other,
         ):
             for _ in range(3):

@@ -75,7 +75,7 @@ def test_phases_are_not_skipped(empty: str) -> None:
 
 
 def test_a_process_tells_which_migrations_it_knows(postgres_url: str) -> None:
-    database = open_database(settings_for(postgres_url, db_pool_size=1), "web", cooperative=False, wait_s=10)
+    database = open_database(settings_for(postgres_url, db_pool_size=1), "web", cooperative=False, wait_s=60)
     try:
         with database.connection() as conn:
             row = conn.execute("SELECT current_setting('application_name')").fetchone()

@@ -33,14 +33,14 @@ PLATFORM = {
 
 @pytest.fixture(scope="module")
 def database(postgres_url: str) -> Iterator[Database]:
-    with open_database(_settings(postgres_url), "test", cooperative=False, wait_s=20) as opened:
+    with open_database(_settings(postgres_url), "test", cooperative=False, wait_s=60) as opened:
         yield opened
 
 
 @pytest.fixture(scope="module")
 def bound(postgres_url: str) -> Iterator[Database]:
     """The pool of tenants' requests, nobody's yet."""
-    with open_tenant_database(_settings(postgres_url), cooperative=False, wait_s=20) as opened:
+    with open_tenant_database(_settings(postgres_url), cooperative=False, wait_s=60) as opened:
         yield opened
 
 
@@ -263,7 +263,7 @@ def test_an_owner_who_is_no_superuser_is_told_what_to_do_and_then_all_works(plai
     with psycopg.connect(postgres.url, autocommit=True) as conn:
         conn.execute(sql.SQL("GRANT trunkline_web TO {}").format(sql.Identifier(str(name))))
     migrate(plain_owner)
-    with open_database(_settings(plain_owner), "test", cooperative=False, wait_s=20) as system:
+    with open_database(_settings(plain_owner), "test", cooperative=False, wait_s=60) as system:
         with system.connection() as conn:
             seen = tenancy.look(conn)
             assert tenancy.weaknesses(seen, None) == []
@@ -272,7 +272,7 @@ def test_an_owner_who_is_no_superuser_is_told_what_to_do_and_then_all_works(plai
         ours, theirs = _house(system, "ours"), _house(system, "theirs")
         # The owner, whom FORCE binds too, goes by the system's policy.
         assert len(_rows(system, "SELECT id FROM calls")) == 4
-        with open_tenant_database(_settings(plain_owner), cooperative=False, wait_s=20) as bound:
+        with open_tenant_database(_settings(plain_owner), cooperative=False, wait_s=60) as bound:
             assert len(_rows(bound.of_tenant(theirs.tenant_id), "SELECT id FROM calls")) == 2
             _accept(bound.of_tenant(ours.tenant_id), ours.tenant_id, ours.agent_id)
             assert len(_rows(bound.of_tenant(ours.tenant_id), "SELECT id FROM calls")) == 3
@@ -292,7 +292,7 @@ def test_a_login_of_its_own_needs_the_role_and_no_more(
                 open_tenant_database(_settings(postgres_url, web_database_url=own), cooperative=False, wait_s=3)
             assert f"GRANT trunkline_web TO {name}" in caplog.text
             conn.execute(sql.SQL("GRANT trunkline_web TO {}").format(role))
-            with open_tenant_database(_settings(postgres_url, web_database_url=own), cooperative=False, wait_s=20) as bound:
+            with open_tenant_database(_settings(postgres_url, web_database_url=own), cooperative=False, wait_s=60) as bound:
                 assert _rows(bound.of_tenant(houses[0].tenant_id), "SELECT id FROM tenants") == [(houses[0].tenant_id,)]
                 assert _rows(bound, "SELECT id FROM tenants") == []
             # One that may more is none of ours: web does not start with it, and none of its connections serves anybody.

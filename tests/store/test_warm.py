@@ -36,7 +36,7 @@ def everything(conn: Conn) -> dict[str, list[str]]:
 @pytest.mark.parametrize("warmed", [True, False])
 def test_every_connection_is_warm_before_anybody_has_it(postgres_url: str, warmed: bool) -> None:
     settings = Settings.model_validate({"database_url": postgres_url, "db_pool_size": 3})
-    with open_database(settings, "test", cooperative=False, wait_s=10, warm=warm if warmed else None) as db:
+    with open_database(settings, "test", cooperative=False, wait_s=60, warm=warm if warmed else None) as db:
         db.fill()
         with ExitStack() as taken:
             for _ in range(3):

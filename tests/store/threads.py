@@ -11,7 +11,7 @@ from typing import TypeVar
 import psycopg
 
 T = TypeVar("T")
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 
 
 def together(*works: Callable[[], T]) -> list[T | Exception]:

@@ -45,7 +45,8 @@ CHANNELS = 6
 @pytest.fixture(scope="module")
 def house() -> Iterator[House]:
     environ = {
-        "TRUNKLINE_AGENT_CONNECT_TIMEOUT_S": "2",
+        # For the agents that are there; each test of one that is not waits as long.
+        "TRUNKLINE_AGENT_CONNECT_TIMEOUT_S": "5",
         "TRUNKLINE_RECONCILE_INTERVAL_S": "1",
         # What is dialed here besides only has to get through, however busy the machine is.
         "TRUNKLINE_SLOT_GRACE_MS": "200",

@@ -29,7 +29,7 @@ def trunkline(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ru
 
 @pytest.fixture
 def database(postgres_url: str) -> Iterator[Database]:
-    with open_database(Settings.model_validate({"database_url": postgres_url}), "test", cooperative=False, wait_s=20) as db:
+    with open_database(Settings.model_validate({"database_url": postgres_url}), "test", cooperative=False, wait_s=60) as db:
         yield db
 
 

@@ -222,7 +222,7 @@ def database_secret(database: Database, caller: Caller) -> bytes:
 @pytest.fixture
 def database(stack: Stack) -> Iterator[Database]:
     settings = Settings.model_validate({"database_url": stack.database_url})
-    with open_database(settings, "test", cooperative=False, wait_s=10) as opened:
+    with open_database(settings, "test", cooperative=False, wait_s=60) as opened:
         yield opened
 
 

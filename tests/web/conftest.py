@@ -116,7 +116,7 @@ def named(response: TestResponse) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def database(postgres_url: str) -> Iterator[Database]:
     settings = Settings.model_validate({"database_url": postgres_url, "db_pool_size": 20, "db_pool_timeout_s": 20})
-    with open_database(settings, "test", cooperative=False, wait_s=20) as opened:
+    with open_database(settings, "test", cooperative=False, wait_s=60) as opened:
         yield opened
 
 
