@@ -14,6 +14,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -48,6 +49,8 @@ _BYTES = re.compile(r"\\+x[0-9a-fA-F]{32,}")
 _SECRET_SETTING = re.compile(r"password|secret|_key$")
 _ENVIRONMENT = "TRUNKLINE_SECRET_"
 _SHORTEST = 6
+#: Characters of a text whose masked form is kept: no key and no token is so short.
+_SHORT = 32
 #: These write as they please until they are told otherwise.
 _WITH_OWN_WAYS = ("gunicorn.error", "gunicorn.access")
 #: What a LogRecord has anyway; anything else came in by ``extra=`` and is written out.
@@ -65,10 +68,15 @@ def know_secrets(settings: BaseModel, environ: Mapping[str, str] = os.environ) -
     values |= {name: value for name, value in environ.items() if name.startswith(_ENVIRONMENT)}
     found = {value for value in values.values() if isinstance(value, str) and len(value) >= _SHORTEST}
     _known[:] = sorted({*_known, *found}, key=len, reverse=True)
+    _again.cache_clear()
 
 
 def mask(text: str) -> str:
     """``text`` with phone numbers, API keys, call tokens, webhook secrets and passwords made unreadable."""
+    return _again(text) if len(text) <= _SHORT else _mask(text)
+
+
+def _mask(text: str) -> str:
     for secret in _known:
         text = text.replace(secret, "***")
     if text.isalpha():
@@ -86,6 +94,10 @@ def mask(text: str) -> str:
     text = _ADDRESS_PASSWORD.sub(r"\1:***@", text)
     text = _QUOTED.sub(r"\1\2***\3", text)
     return _NAMED.sub(r"\1***", text)
+
+
+#: Names of fields, methods, paths: the same words line for line.
+_again = lru_cache(maxsize=1024)(_mask)
 
 
 def _grouped(match: re.Match[str]) -> str:
@@ -111,11 +123,13 @@ def _masked(value: Any) -> Any:
     """``value`` as JSON may have it, every text in it masked, names included."""
     if isinstance(value, str):
         return mask(value)
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
     if isinstance(value, Mapping):
         return {mask(str(name)): _masked(item) for name, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
         return [_masked(item) for item in value]
-    return value if value is None or isinstance(value, (bool, int, float)) else mask(str(value))
+    return mask(str(value))
 
 
 class JsonFormatter(logging.Formatter):
@@ -142,6 +156,9 @@ def log_to_stderr(level: int = logging.INFO) -> None:
         know_secrets(get_settings())
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
+    # Of each record it would be looked up where it was made and by which thread, which no line of ours says.
+    logging._srcfile = None  # type: ignore[attr-defined]
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)

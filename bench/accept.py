@@ -1,29 +1,31 @@
 """Accepting calls: POST /v1/calls beside bare Flask and one INSERT, a batch beside single calls, and single calls meanwhile.
 
 One whole house on private servers; its carrier is slow, so what is accepted waits, and is dialed while single calls are
-timed. Bare: the same gunicorn with one gevent worker, the same pool on the same Postgres, a handler that keeps the body in
-one INSERT. A single call is one POST over a connection that is kept, the next one when it is answered. ``bulk_store``
-leaves HTTP out: ``store.accept_call`` again and again, one transaction each, beside one ``store.accept_batch`` of many rows.
+timed. The rate is measured twice: while the house dials, on the same cores, and with its carrier paused. Bare: the same
+gunicorn with one gevent worker, the same pool on the same Postgres, a handler that keeps the body in one INSERT. A single
+call is one POST over a connection that is kept, the next one when it is answered. ``bulk_store`` leaves HTTP out:
+``store.accept_call`` again and again, one transaction each, beside one ``store.accept_batch`` of many rows.
 """
 
 from __future__ import annotations
 
 import http.client
 import json
+import os
 import pathlib
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from statistics import median, quantiles
-from typing import Any
+from typing import Any, NamedTuple
 
 from bench import Ratio, Report, alternate
 from bench._campaign import ENVIRON, numbers
 from bench.dial import _cpu_ms as cpu_ms
 from calls.ids import agent_ref
-from store import batches, calls
+from store import batches, calls, carriers
 from store.batches import NewBatch
 from store.calls import NewCall
 from store.request_keys import Remembered
@@ -33,9 +35,13 @@ from trunkline.stack import Account, LabCarrier, Route, Stack
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 CARRIER = LabCarrier("slow", channels=40, cps=20, mix="busy=1", ring="0.05")
-BATCH, BARE_AT_ONCE, ROUNDS = 10_000, 16, 3
-#: Requests of one round; single ones that are timed idle, and while a batch is drained.
-OURS, BARE, SINGLES = 300, 600, 200
+BATCH, AT_ONCE = 10_000, 16
+ROUNDS = int(os.environ.get("TRUNKLINE_BENCH_ROUNDS", "3"))
+#: Requests of one round; before the first one; single ones that are timed idle, and while a batch is drained.
+OURS, BARE, WARM, SINGLES = 300, 600, 300, 200
+_DIALING = """
+SELECT count(*) FROM attempts WHERE state NOT IN ('queued', 'ended') OR claimed_at > clock_timestamp() - interval '1 second'
+"""
 #: s between two timed ones.
 PACE_S = 0.03
 STORE_SINGLES, STORE_BATCH = 300, 5_000
@@ -44,13 +50,11 @@ STORE_SINGLES, STORE_BATCH = 300, 5_000
 def run() -> Report:
     with Stack(ROOT, [CARRIER], [Route("all", ("",), ("slow",))], environ=ENVIRON, private=True) as stack:
         house = _House(stack)
-        house.rate(house.ours, 50)
-        house.rate(house.bare, 50)
-        before = house.cpu_ms()
-        ours, bare = alternate(
-            ROUNDS, lambda: house.rate(house.ours, OURS, BARE_AT_ONCE), lambda: house.rate(house.bare, BARE, BARE_AT_ONCE)
-        )
-        used = [after - earlier for after, earlier in zip(house.cpu_ms(), before, strict=True)]
+        for port in (house.ours, house.bare):
+            house.rate(port, WARM, AT_ONCE)
+        dialing = house.compare()
+        with house.paused():
+            paused = house.compare()
         one_by_one = median(house.rate(house.ours, OURS) for _ in range(ROUNDS))
         house.rested()
         idle = [house.timed() for _ in range(SINGLES)]
@@ -64,7 +68,14 @@ def run() -> Report:
     idle_p99 = quantiles(idle, n=100)[-1]
     return Report(
         [
-            Ratio("rate", ours, bare, "accepted calls per second, 16 at once", "bare Flask and one INSERT"),
+            Ratio(
+                "rate",
+                dialing.ours,
+                dialing.bare,
+                "accepted calls per second, 16 at once, while the house dials",
+                "bare Flask and one INSERT",
+            ),
+            Ratio("rate_paused", paused.ours, paused.bare, "the same, the carrier paused", "bare Flask and one INSERT"),
             Ratio("bulk", bulk, one_by_one, "calls per second, a batch of 10,000", "single POSTs, one by one"),
             Ratio("bulk_store", store_bulk, store_single, "calls per second, no HTTP", "one transaction each"),
             Ratio(
@@ -77,8 +88,10 @@ def run() -> Report:
             Ratio("p99_drain", quantiles(drained, n=100)[-1], idle_p99, "ms of a single POST, p99, while it drains", "idle"),
         ],
         {
-            "web_cpu_ms_a_call": round(used[0] / (ROUNDS * OURS), 2),
-            "bare_cpu_ms_a_call": round(used[1] / (ROUNDS * BARE), 2),
+            "web_cpu_ms_a_call": round(dialing.ours_ms, 2),
+            "bare_cpu_ms_a_call": round(dialing.bare_ms, 2),
+            "web_cpu_ms_a_call_paused": round(paused.ours_ms, 2),
+            "bare_cpu_ms_a_call_paused": round(paused.bare_ms, 2),
             "batch_s": round(BATCH / bulk, 2),
             "queued_when_drained": waits,
             "idle_p50_ms": round(median(idle), 1),
@@ -86,6 +99,15 @@ def run() -> Report:
             "drain_p50_ms": round(median(drained), 1),
         },
     )
+
+
+class _Rates(NamedTuple):
+    """Requests per second, the best round of each; ms of CPU of its web process a request, of all rounds."""
+
+    ours: float
+    bare: float
+    ours_ms: float
+    bare_ms: float
 
 
 class _House:
@@ -154,6 +176,34 @@ class _House:
         if failed:
             raise failed[0]
         return count / (time.monotonic() - began)
+
+    def compare(self) -> _Rates:
+        """Ours and the bare one in turns."""
+        before = self.cpu_ms()
+        ours, bare = alternate(
+            ROUNDS, lambda: self.rate(self.ours, OURS, AT_ONCE), lambda: self.rate(self.bare, BARE, AT_ONCE)
+        )
+        used = [after - earlier for after, earlier in zip(self.cpu_ms(), before, strict=True)]
+        return _Rates(ours, bare, used[0] / (ROUNDS * OURS), used[1] / (ROUNDS * BARE))
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Nothing is dialed inside the block, and what was dialed before it is over."""
+        db = self._stack.db
+        (carrier,) = carriers.list_limits(db)
+        carriers.set_paused(db, carrier.id, True)
+        try:
+            wait_until("the house to be still", lambda: self._dialing() == 0, timeout_s=60)
+            yield
+        finally:
+            carriers.set_paused(db, carrier.id, False)
+
+    def _dialing(self) -> int:
+        """Attempts that were begun within the last second or are not over."""
+        with self._stack.db.connection() as conn:
+            row = conn.execute(_DIALING).fetchone()
+        assert row is not None
+        return int(row[0])
 
     def rested(self) -> None:
         """The line of the timed calls is made anew: the server closes one that nothing was asked on for long."""

@@ -118,22 +118,40 @@ def parse_suppressed(text: str) -> str:
 _KEPT = 16_384
 
 
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What the plan says of a number: of which region it is (None: of none), and libphonenumber's type."""
+
+    number: PhoneNumber
+    region: str | None
+    type: int
+
+
+@lru_cache(_KEPT)
+def planned(e164: str) -> Planned:
+    """Asked once of a number: each of the two questions goes through all plans of its country code, and twice through the
+    number's own. Raises ``phonenumbers.NumberParseException``.
+    """
+    number = phonenumbers.parse(e164, None)
+    return Planned(number, phonenumbers.region_code_for_number(number), phonenumbers.number_type(number))
+
+
 @lru_cache(_KEPT)
 def _parse(text: str, allowed: frozenset[NumberKind]) -> Number:
     _check_form(text)
     try:
-        number = phonenumbers.parse(text, None)
+        plan = planned(text)
     except phonenumbers.NumberParseException as error:
         _refuse_short(text, None)
         if error.error_type == phonenumbers.NumberParseException.INVALID_COUNTRY_CODE:
             raise NumberError("unknown_country", f"No country has this country code. {_REMEDY}") from None
         raise NumberError("too_short", f"The number is too short to be a telephone number. {_REMEDY}") from None
-    region = phonenumbers.region_code_for_number(number)  # what is_valid_number would look for, and we need besides
-    if region is None or not phonenumbers.is_valid_number_for_region(number, region):
+    number, region = plan.number, plan.region
+    if region is None or plan.type == PhoneNumberType.UNKNOWN:  # what is_valid_number would look for
         _refuse_short(text, number)
         _refuse_length(number)
         raise NumberError("invalid_number", f"The country's numbering plan has no such number. {_REMEDY}")
-    return _judge(text, number, region, allowed)
+    return _judge(text, number, region, plan.type, allowed)
 
 
 def load_plans() -> None:
@@ -196,9 +214,8 @@ def _refuse_length(number: PhoneNumber) -> None:
         raise NumberError("too_long", f"The number is too long for its country. {_REMEDY}")
 
 
-def _judge(text: str, number: PhoneNumber, region: str, allowed: frozenset[NumberKind]) -> Number:
+def _judge(text: str, number: PhoneNumber, region: str, number_type: int, allowed: frozenset[NumberKind]) -> Number:
     """A number the plan knows: is it one we use?"""
-    number_type = phonenumbers.number_type(number)
     kind = _KINDS.get(number_type)
     if kind not in allowed and number_type in _REFUSED_KINDS:
         code, detail = _REFUSED_KINDS[number_type]

@@ -16,7 +16,9 @@ from typing import Any, Literal
 
 import phonenumbers
 from phonenumbers import timezone
+from phonenumbers.phonenumberutil import is_number_type_geographical
 
+from calls.numbers import Planned, planned
 from calls.place_zones import place_zone
 from calls.windows import WindowError
 
@@ -108,12 +110,18 @@ def place_of(e164: str, recipient: Recipient, default_zone: str | None = None) -
 def numbered(e164: str) -> Numbered:
     """What the numbering plan says of where the number is."""
     try:
-        number = phonenumbers.parse(e164, None)
+        plan = planned(e164)
     except phonenumbers.NumberParseException:
         return Numbered("", ())
-    zones = tuple(timezone.time_zones_for_number(number))
-    country = phonenumbers.region_code_for_number(number) or ""
-    return Numbered(country, zones if all(map(_known, zones)) else ())
+    zones = _zones(plan)
+    return Numbered(plan.region or "", zones if all(map(_known, zones)) else ())
+
+
+def _zones(plan: Planned) -> tuple[str, ...]:
+    """All that the number may be in; libphonenumber would find out its type once more."""
+    if is_number_type_geographical(plan.type, plan.number.country_code or 0):
+        return tuple(timezone.time_zones_for_geographical_number(plan.number))
+    return tuple(timezone.time_zones_for_number(plan.number))
 
 
 def _known(name: str) -> bool:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Protocol, Self
 
 from calls.windows import zone
@@ -83,10 +84,10 @@ class RetryRules:
             raise ValueError("crash_linger_s: must be at least 0")
         zone(self.time_zone)
 
-    @classmethod
-    def of(cls, platform: Platform) -> Self:
+    @staticmethod
+    def of(platform: Platform) -> RetryRules:
         """A platform's rules, the bounds as they are. Everybody who decides reads them here."""
-        return cls(
+        return _platforms(
             busy_gaps_s=(platform.retry_busy_s,),
             no_answer_gaps_s=(platform.retry_no_answer_s,),
             carrier_gaps_s=(platform.retry_carrier_s,),
@@ -106,12 +107,18 @@ class RetryRules:
             for name, value in changes.items()
             if name in self.__dataclass_fields__
         }
-        return replace(self, **known)
+        return replace(self, **known) if known else self
 
     def as_dict(self) -> dict[str, Any]:
         """All of it as JSON types."""
         values = {name: getattr(self, name) for name in self.__dataclass_fields__}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+
+@lru_cache(maxsize=8, typed=True)
+def _platforms(**values: Any) -> RetryRules:
+    """Checked once: they are the same for every call."""
+    return RetryRules(**values)
 
 
 def _whole(name: str, value: object, least: int) -> None:

@@ -133,15 +133,6 @@ def placed(
     if due_at <= now:
         # Due at once, by the clock that the claim will go by: one of ours that is ahead must not delay it.
         due_at = min(due_at, clock)
-    return replace(call, sequence=1 if url else 0, created_at=created_at, due_at=due_at), url
-
-
-def columns(call: Call, new: NewCall) -> dict[str, object]:
-    """What is written of the call and of its first attempt, by name."""
-    return {
-        **{name: getattr(call, name) for name in Call.__dataclass_fields__},
-        "decision": new.decision,
-        "webhook": new.webhook,
-        "attempt_id": new.attempt_id,
-        "dial_until": new.dial_until,
-    }
+    if url or created_at != call.created_at or due_at != call.due_at:
+        call = replace(call, sequence=1 if url else 0, created_at=created_at, due_at=due_at)
+    return call, url

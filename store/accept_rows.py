@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import datetime
+from operator import attrgetter
 from typing import NamedTuple
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
-from store.accept import NewCall, columns, placed, queued_call
+from store.accept import NewCall, placed, queued_call
 from store.outbox import outbox_row
 from store.queries import load
 from store.records import recordset
@@ -27,7 +28,10 @@ def _written(table: str, statement: bytes) -> tuple[str, ...]:
     return tuple(name.strip().decode() for name in listed[1].split(b","))
 
 
-_CALL, _ATTEMPT = _written("calls", _SQL["insert_calls"]), _written("attempts", _SQL["insert_attempts"])
+#: The columns of a call that are written and are its own; its ``webhook`` comes with what was asked.
+_OF_CALL = tuple(name for name in _written("calls", _SQL["insert_calls"]) if name != "webhook")
+_of_call = attrgetter(*_OF_CALL)
+_ATTEMPT = _written("attempts", _SQL["insert_attempts"])
 
 
 class Context(NamedTuple):
@@ -59,9 +63,17 @@ class Rows:
 
     def add(self, call: Call, url: str | None, new: NewCall, now: datetime) -> None:
         """One more, as :func:`queued` has it."""
-        row = columns(call, new)
-        self._calls.append({name: row[name] for name in _CALL})
-        first = {**row, "id": new.attempt_id, "call_id": call.id, "number": 1}
+        self._calls.append({**dict(zip(_OF_CALL, _of_call(call), strict=True)), "webhook": new.webhook})
+        first = {
+            "id": new.attempt_id,
+            "call_id": call.id,
+            "number": 1,
+            "lane": call.lane,
+            "due_at": call.due_at,
+            "created_at": call.created_at,
+            "dial_until": new.dial_until,
+            "decision": new.decision,
+        }
         self._attempts.append({name: first[name] for name in _ATTEMPT})
         if url is not None:
             attempt = queued_attempt(new.attempt_id, call, number=1, due_at=call.due_at, now=now, dial_until=new.dial_until)

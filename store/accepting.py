@@ -165,6 +165,8 @@ def _planned(one: Asked, known: Known, agent_paused: bool | None) -> NewCall:
     new = one.plan(known)
     if agent_paused is None:
         raise UnknownAgent("agent_id: no such agent: create it first or use the id of one of yours")
+    if (new.id, new.attempt_id) == (one.id, one.attempt_id):
+        return new
     return replace(new, id=one.id, attempt_id=one.attempt_id)
 
 

@@ -29,14 +29,17 @@ class BrokenOff(RuntimeError):
 
 
 class _Place(Generic[T, R]):
-    """One item's. ``called``: its result or error is there, or it is to do the next stroke, for ``batch``."""
+    """One item's. ``called`` is let go once: its result or error is there, or it is to do the next stroke, for ``batch``. A
+    plain lock: an event takes three of them, and each request waits here several times.
+    """
 
     __slots__ = ("batch", "called", "error", "item", "result")
 
     def __init__(self, item: T) -> None:
         self.item = item
         self.batch: list[_Place[T, R]] | None = None
-        self.called = threading.Event()
+        self.called = threading.Lock()
+        self.called.acquire()
         self.result: R | None = None
         self.error: BaseException | None = None
 
@@ -85,10 +88,10 @@ class Together(Generic[T, R]):
 
     def _wait(self, place: _Place[T, R]) -> None:
         try:
-            if not place.called.wait(self._patience_s):
+            if not place.called.acquire(timeout=self._patience_s):
                 if self._withdrawn(place):
                     raise NotBegun(f"no turn within {self._patience_s:g} s")
-                if not place.called.wait(self._patience_s):
+                if not place.called.acquire(timeout=self._patience_s):
                     raise BrokenOff(f"a common stroke does not end within {self._patience_s:g} s")
         except BaseException:  # ended while waiting: somebody else takes its turn
             with self._lock:
@@ -129,7 +132,7 @@ class Together(Generic[T, R]):
                 self._pass_on()
             for place in batch[1:]:
                 place.batch = None
-                place.called.set()
+                place.called.release()
 
     def _pass_on(self) -> None:
         """The stroke's room goes to the next who waits, with as many as may go along."""
@@ -138,4 +141,4 @@ class Together(Generic[T, R]):
             return
         batch = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
         batch[0].batch = batch
-        batch[0].called.set()
+        batch[0].called.release()

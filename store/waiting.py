@@ -37,25 +37,36 @@ class EagerConnection(psycopg.Connection[TupleRow]):
     """psycopg's, but what is ready is taken at once."""
 
     def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
-        return super().wait(_eager(gen, self.pgconn.socket), interval, timeout)
+        fileno = self.pgconn.socket
+        try:
+            wanted = next(gen)  # of a statement in a pipeline mostly the end: it was sent, and nothing is waited for
+            poll = _plain_poll()()
+            while ready := _ready(poll, fileno, wanted):
+                wanted = gen.send(ready)
+        except StopIteration as end:
+            value: RV = end.value
+            return value
+        return super().wait(_eager(gen, poll, fileno, wanted), interval, timeout)
 
 
-def _eager(gen: PQGen[RV], fileno: int) -> PQGen[RV]:
-    """``gen``, asked to wait only where the socket is not ready."""
-    poll = _plain_poll()()
+def _eager(gen: PQGen[RV], poll: Any, fileno: int, wanted: Wait) -> PQGen[RV]:
+    """The rest of ``gen``, which is to wait for ``wanted``; and again only where the socket is not ready."""
     try:
-        wanted = next(gen)
         while True:
-            poll.register(fileno, _EVENTS[wanted])
-            found = poll.poll(0)
-            # Anything but ready, an end or an error, is whoever waits' to tell.
-            ready: Ready | int = _READY.get(found[0][1], Ready.NONE) if found else Ready.NONE
-            if not ready:
+            ready = yield wanted
+            while not ready:  # nothing yet: whoever waits goes on to wait for the same
+                gen.send(ready)
                 ready = yield wanted
-                while not ready:  # nothing yet: whoever waits goes on to wait for the same
-                    gen.send(ready)
-                    ready = yield wanted
             wanted = gen.send(ready)
+            while ready := _ready(poll, fileno, wanted):
+                wanted = gen.send(ready)
     except StopIteration as end:
         value: RV = end.value
         return value
+
+
+def _ready(poll: Any, fileno: int, wanted: Wait) -> Ready:
+    """What of ``wanted`` the socket is ready for. Anything but that, an end or an error, is whoever waits' to tell."""
+    poll.register(fileno, _EVENTS[wanted])
+    found = poll.poll(0)
+    return _READY.get(found[0][1], Ready.NONE) if found else Ready.NONE

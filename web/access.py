@@ -109,9 +109,15 @@ def require_place(allowed: list[Network] | None) -> None:
 
 def client_address() -> Address | None:
     """Who asks, as far as it can be trusted: see the setting trusted_proxies."""
-    forwarded = ",".join(request.headers.getlist("X-Forwarded-For")).split(",")
-    given = [one for one in forwarded if one.strip()]
-    return client(request.remote_addr, given, _trusted(runtime().settings.trusted_proxies))
+    environ = request.environ
+    # Of several headers of the name WSGI makes one, with commas.
+    forwarded = environ.get("HTTP_X_FORWARDED_FOR", "")
+    return _client(environ.get("REMOTE_ADDR"), forwarded, runtime().settings.trusted_proxies)
+
+
+@lru_cache(maxsize=1024)
+def _client(peer: str | None, forwarded: str, trusted: str) -> Address | None:
+    return client(peer, [one for one in forwarded.split(",") if one.strip()], _trusted(trusted))
 
 
 @lru_cache(maxsize=4)

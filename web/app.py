@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 
 import psycopg
 from flask import Flask
@@ -42,6 +43,16 @@ from web.runtime import Runtime, install, utc_now
 from web.testmode import register as register_test_mode
 
 
+class _Web(Flask):
+    """Flask without what a request of ours never needs: none of our functions is a coroutine, which it would ask of each
+    hook and view of each request, by looking into it.
+    """
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """The function itself."""
+        return func
+
+
 class _NoSession(SessionInterface):
     """Nobody has one: each request brings its key."""
 
@@ -68,7 +79,7 @@ def create_app(
     ``tenants``: the pool for tenants' requests (store/tenancy.py); None: ``database`` is it, whose transactions for a tenant
     take on the same role.
     """
-    app = Flask("web", static_folder=None)
+    app = _Web("web", static_folder=None)
     app.session_interface = _NoSession()
     # One more than is taken, so that web.jsonbody can tell a body that was cut off from one that fits.
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes + 1

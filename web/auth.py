@@ -7,7 +7,7 @@ web/access.py.
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import cast
 
 from flask import Flask, g, request
@@ -19,13 +19,14 @@ from store.operator_keys import OperatorKey
 from store.tenants import Tenant
 from web.access import OPERATORS, REALM, client_address, is_guarded, require_place
 from web.problems import Problem
+from web.requestrate import Rate, requests_per_s
 from web.runtime import runtime
 from web.sharing import Sharing
 
 _BEARER = re.compile(r"(?i:bearer) +([!-~]{1,200})")
 _SCHEME = re.compile(r"(?i:bearer) ")
-#: Many requests at once with one key, from one address, are one question.
-_asking: Sharing[Hashable, tuple[Tenant, KeyInUse] | None] = Sharing()
+#: Many requests at once with one key, from one address, are one question, and are counted together.
+_asking: Sharing[Hashable, tuple[Tenant, KeyInUse, Rate | None] | None] = Sharing()
 
 
 def register(app: Flask) -> None:
@@ -39,7 +40,7 @@ def register(app: Flask) -> None:
         if operators:
             g.operator = _operator(given)
         else:
-            g.tenant, g.key = _tenant(given)
+            g.tenant, g.key, g.rate = _tenant(given)
 
     app.before_request(check)
 
@@ -77,18 +78,24 @@ def _given(header: str | None, *, operators: bool) -> Given | None:
     return given
 
 
-def _tenant(given: Given | None) -> tuple[Tenant, KeyInUse]:
+def _tenant(given: Given | None) -> tuple[Tenant, KeyInUse, Rate | None]:
     found = None if given is None else _find(given)
     if found is None:
         raise _bad_key()
     return found
 
 
-def _find(given: Given) -> tuple[Tenant, KeyInUse] | None:
+def _find(given: Given) -> tuple[Tenant, KeyInUse, Rate | None] | None:
     ours = runtime()
+
+    def look(came: int) -> Sequence[tuple[Tenant, KeyInUse, Rate | None] | None]:
+        found = keys.authenticate(ours.database, given, ours.now(), require_place)
+        if found is None:
+            return [None] * came
+        return [(*found, rate) for rate in ours.rates.ahead(found[0].id, requests_per_s(found[0]), came)]
+
     # The address belongs to the question: where the key may be used from is judged by it.
-    question = (ours.database, given, client_address())
-    return _asking.ask(question, lambda: keys.authenticate(ours.database, given, ours.now(), require_place))
+    return _asking.ask((ours.database, given, client_address()), look)
 
 
 def _operator(given: Given | None) -> OperatorKey:

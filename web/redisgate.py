@@ -28,6 +28,11 @@ class RedisGate:
         self._shut_until: float | None = None
         self._places = BoundedSemaphore(AT_ONCE)
 
+    @property
+    def open(self) -> bool:
+        """Whether Redis answered when it was asked last."""
+        return self._shut_until is None
+
     def ask(self, question: Callable[[], T], otherwise: Callable[[], T]) -> T:
         """What Redis answers to ``question``; what ``otherwise`` says while it is away. Raises no ``RedisError``."""
         if not self._may_pass():

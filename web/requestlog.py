@@ -24,20 +24,22 @@ def register(app: Flask) -> None:
         g.started = time.monotonic()
 
     def end(response: Response) -> Response:
-        response.headers["X-Request-Id"] = g.request_id
-        response.headers.setdefault("Cache-Control", "no-store")
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        level = logging.DEBUG if request.path in _QUIET else logging.INFO
-        tenant, key, operator = g.get("tenant"), g.get("key"), g.get("operator")
+        known = vars(g)
+        headers, path = response.headers, request.path
+        headers["X-Request-Id"] = known["request_id"]
+        headers.setdefault("Cache-Control", "no-store")
+        headers["X-Content-Type-Options"] = "nosniff"
+        level = logging.DEBUG if path in _QUIET else logging.INFO
+        tenant, key, operator = known.get("tenant"), known.get("key"), known.get("operator")
         log.log(
             level,
             "request",
             extra={
-                "request_id": g.request_id,
+                "request_id": known["request_id"],
                 "method": request.method,
-                "path": request.path[:200],
+                "path": path[:200],
                 "status": response.status_code,
-                "ms": round((time.monotonic() - g.started) * 1000, 1),
+                "ms": round((time.monotonic() - known["started"]) * 1000, 1),
                 "tenant": tenant.name if tenant is not None else None,
                 "key": key.prefix if key is not None else None,
                 "operator": operator.name if operator is not None else None,

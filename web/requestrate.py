@@ -68,6 +68,20 @@ class RequestRates:
         self._gate = gate
         self._desks: WeakValueDictionary[UUID, Together[float, Rate]] = WeakValueDictionary()
 
+    def ahead(self, asker: UUID, requests_per_s: float, came: int) -> Sequence[Rate | None]:
+        """Count so many at once, each unless it is one too many, where Redis answers. None: it does not, and :meth:`hit` is
+        what counts the request; only there one waits for a Redis that may be away, and the others do not.
+        """
+        item = window(requests_per_s)
+        nobody: list[Rate | None] = [None] * came
+        if not self._gate.open:
+            return nobody
+        return self._gate.ask(lambda: [*self._shared(item, asker, came)], lambda: nobody)
+
+    def _shared(self, item: RateLimitItemPerSecond, asker: UUID, came: int) -> list[Rate]:
+        counted = count(self._redis, asker.hex, item.amount, item.get_expiry(), came)
+        return [_rate(item, *one, shared=True) for one in counted]
+
     def hit(self, asker: UUID, requests_per_s: float) -> Rate:
         """Count one request of the tenant (or operator's key), unless it is one too many; raises nothing."""
         desk = self._desks.get(asker)
@@ -82,12 +96,9 @@ class RequestRates:
 
     def _count(self, asker: UUID, rates: Sequence[float]) -> list[Rate]:
         # They came within a millisecond: where the asker's rate was changed just then, the latest is it.
-        item, came = window(rates[-1]), len(rates)
+        item = window(rates[-1])
         return self._gate.ask(
-            lambda: [
-                _rate(item, *one, shared=True) for one in count(self._redis, asker.hex, item.amount, item.get_expiry(), came)
-            ],
-            lambda: [self._hit(item, asker.hex) for _ in rates],
+            lambda: self._shared(item, asker, len(rates)), lambda: [self._hit(item, asker.hex) for _ in rates]
         )
 
     def _hit(self, item: RateLimitItemPerSecond, key: str) -> Rate:
@@ -112,13 +123,17 @@ def register(app: Flask) -> None:
     """Count every request whose key is known, before anything else is done for it."""
 
     def check() -> None:
-        tenant: Tenant | None = g.get("tenant")
-        operator: OperatorKey | None = g.get("operator")
+        known = vars(g)
+        tenant: Tenant | None = known.get("tenant")
+        operator: OperatorKey | None = known.get("operator")
         asker = tenant or operator
         if asker is None:
             return
-        most = runtime().settings.operator_requests_per_s if tenant is None else requests_per_s(tenant)
-        g.rate = rate = runtime().rates.hit(asker.id, most)
+        rate: Rate | None = known.get("rate")  # of a tenant's, if it was counted with others when its key was looked up
+        if rate is None:
+            ours = runtime()
+            most = ours.settings.operator_requests_per_s if tenant is None else requests_per_s(tenant)
+            g.rate = rate = ours.rates.hit(asker.id, most)
         if not rate.allowed:
             whose = "this operator's key" if tenant is None else "your account"
             raise too_many(
@@ -133,9 +148,10 @@ def register(app: Flask) -> None:
     def tell(response: Response) -> Response:
         rate: Rate | None = g.get("rate")
         if rate is not None:
-            response.headers["RateLimit-Limit"] = str(rate.limit)
-            response.headers["RateLimit-Remaining"] = str(rate.remaining)
-            response.headers["RateLimit-Reset"] = str(rate.reset_s)
+            headers = response.headers
+            headers["RateLimit-Limit"] = str(rate.limit)
+            headers["RateLimit-Remaining"] = str(rate.remaining)
+            headers["RateLimit-Reset"] = str(rate.reset_s)
         return response
 
     app.before_request(check)

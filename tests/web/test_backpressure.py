@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from redis import Redis
@@ -17,7 +18,8 @@ from settings import Settings
 from store import tenants
 from tests.web.conftest import Api, World
 from web.app import create_app
-from web.requestrate import window
+from web.redisgate import RedisGate
+from web.requestrate import RequestRates, window
 
 Order = Callable[..., dict[str, Any]]
 Limited = Callable[..., Api]
@@ -189,6 +191,18 @@ def test_a_redis_that_hangs_is_waited_for_once(
     api.app.extensions["trunkline"].gate._clock = lambda: 0.0
     assert [api.post("/v1/calls", order()).status_code for _ in range(10)] == [202] * 10
     assert connections(stopped) == 1
+
+
+def test_what_is_counted_together_is_counted_each(redis: Redis, dead_redis: Redis) -> None:
+    who, gate = uuid4(), RedisGate()
+    told = RequestRates(redis, gate).ahead(who, 3, 5)
+    assert [one and one.allowed for one in told] == [True, True, True, False, False]
+    assert [one and one.remaining for one in told] == [2, 1, 0, 0, 0]
+    left_alone = RequestRates(dead_redis, gate)
+    assert left_alone.ahead(who, 3, 2) == [None, None], "it turns out to be away"
+    assert not gate.open
+    assert RequestRates(redis, gate).ahead(who, 3, 1) == [None], "and is left alone: who counts it tries whether it is back"
+    assert [left_alone.hit(who, 3).shared, left_alone.hit(who, 3).remaining] == [False, 1]
 
 
 def connections(server: socket.socket) -> int:

@@ -85,9 +85,11 @@ def test_a_secret_of_the_settings_is_known_by_its_value(monkeypatch: pytest.Monk
     monkeypatch.setattr("logs._known", [])
     settings = Settings.model_validate({"esl_password": "Kn0wn-by-value", "cdr_password": "short"})
     assert "Kn0wn-by-value" not in repr(settings)
+    assert mask("Kn0wn-by-value") == "Kn0wn-by-value", "nobody has said that it is one"
     know_secrets(settings, {"TRUNKLINE_SECRET_ACME": "digest-pw", "HOME": "/home/somebody"})
     told = "said Kn0wn-by-value and digest-pw in /home/somebody, in short"
     assert mask(told) == "said *** and *** in /home/somebody, in short"
+    assert mask("Kn0wn-by-value") == "***", "though it was seen before"
 
 
 def test_a_record_is_one_line_with_its_extras_and_its_error() -> None:

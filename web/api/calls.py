@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from flask import Response, g, url_for
+from flask import Response, g, request, url_for
 
-from calls.ids import call_ref
+from calls.ids import call_ref, new_uuid7
 from crashpoint import crash_point
 from store import call_list, calls, permission, tenants
 from store.call_list import Filters
@@ -77,7 +77,8 @@ def place_call(args: dict[str, Any], query: dict[str, Any]) -> Response:
 
 def _placed(args: dict[str, Any], key: calls.IdempotencyKey | None, now: datetime, *, with_place: bool) -> Response:
     ours, test = runtime(), testing()
-    weighed = weighing(args, tenant(), ours.settings, Lookups(ours.database, tenant().id, test=test), now)
+    account, ids = tenant(), (new_uuid7(), new_uuid7())
+    weighed = weighing(args, account, ours.settings, Lookups(ours.database, account.id, test=test), now, ids)
 
     def plan(known: Known) -> NewCall:
         # What speaks against a call speaks only against a new one: a repetition is answered before this is reached,
@@ -87,8 +88,9 @@ def _placed(args: dict[str, Any], key: calls.IdempotencyKey | None, now: datetim
             raise invalid(*planned.faults)
         return planned.new
 
-    accepted = _accept(Asked(args["agent_id"], args["to"], args["from_"], plan, now, test=test, idempotency=key))
-    headers = {"Location": url_for("calls.get_call", call_id=call_ref(accepted.call.id))}
+    asked = Asked(args["agent_id"], args["to"], args["from_"], plan, now, test, key, id=ids[0], attempt_id=ids[1])
+    accepted = _accept(asked)
+    headers = {"Location": f"{request.script_root}{request.path}/{call_ref(accepted.call.id)}"}
     told = accepted.replay
     if told is None:
         told = snapshot(accepted.call)

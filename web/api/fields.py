@@ -6,9 +6,10 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, ClassVar
 
-from marshmallow import Schema, ValidationError, fields
+from marshmallow import RAISE, Schema, ValidationError, fields, missing
 
 from calls import ids, numbers
 from web.runtime import bounds
@@ -231,6 +232,28 @@ def _folded(name: str) -> str:
     return name.replace("_", "").replace("-", "").lower()
 
 
+class _Alone:
+    """Fields that decide alone on what is sent, each on its own."""
+
+    def __init__(self, known: Mapping[str, fields.Field[Any]]) -> None:
+        self._known = {field.data_key or name: (name, field) for name, field in known.items()}
+        self._defaults = {name: field.load_default for name, field in known.items() if field.load_default is not missing}
+        self._required = {name for name, field in known.items() if field.required}
+
+    def load(self, data: Any) -> dict[str, Any] | None:
+        """What is loaded; None: something is wrong with it."""
+        if type(data) is not dict or not data.keys() <= self._known.keys():
+            return None
+        loaded = dict(self._defaults)
+        try:
+            for key, value in data.items():
+                name, field = self._known[key]
+                loaded[name] = field.deserialize(value, key, data)
+        except ValidationError:
+            return None
+        return loaded if self._required <= loaded.keys() else None
+
+
 class Request(Schema):
     """A schema whose unknown fields are refused by name, with the list of those that exist.
 
@@ -249,6 +272,22 @@ class Request(Schema):
             "unknown": Fault("unknown_field", f"is not known here; known are: {known}"),
             "type": Fault("wrong_type", "must be an object"),
         }
+
+    def load(self, data: Any, *, many: bool | None = None, partial: Any = None, unknown: Any = None) -> Any:
+        """As marshmallow's, which asks every field that there is what it says to what was not sent. Where fields alone
+        decide, those are asked that were sent; whatever is refused, marshmallow is asked to say why.
+        """
+        alone = self._alone if not (many or partial) and unknown in (None, RAISE) else None
+        if alone is not None and (loaded := alone.load(data)) is not None:
+            return loaded
+        return super().load(data, many=many, partial=partial, unknown=unknown)
+
+    @cached_property
+    def _alone(self) -> _Alone | None:
+        """The fields, if nothing but they has a say."""
+        usual = self.unknown == RAISE and not (self.many or self.partial or any(self._hooks.values()))
+        simple = all(field.attribute is None and not callable(field.load_default) for field in self.load_fields.values())
+        return _Alone(self.load_fields) if usual and simple else None
 
     def handle_error(self, error: ValidationError, *_: Any, **__: Any) -> None:
         """marshmallow asks before it raises: fields that are refused get their own words."""

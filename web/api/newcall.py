@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeAlias
+from uuid import UUID
 
 from calls import script
+from calls.ids import new_uuid7
 from calls.lanes import Priority
 from calls.outbound_rules import LOOK_AHEAD
 from calls.permission import Facts, Verdict, facts_of, first, judge
@@ -34,6 +36,8 @@ NO_LAB = FieldError(
     "this system has no laboratory for calls of test keys; whoever operates it can set one up (trunkline lab setup)",
 )
 NO_RECORDING = FieldError("/recording", "not_with_a_test_key", "the laboratory records nothing; leave it out")
+#: Of a call and of its first attempt.
+Ids: TypeAlias = tuple[UUID, UUID]
 #: Stands in for the route of a number that has none; such a call is never committed.
 NO_ROUTE = "none"
 
@@ -57,14 +61,16 @@ def weigh(args: Mapping[str, Any], tenant: Tenant, settings: Settings, lookups: 
 
 
 def weighing(
-    args: Mapping[str, Any], tenant: Tenant, settings: Settings, lookups: Lookups, now: datetime
+    args: Mapping[str, Any], tenant: Tenant, settings: Settings, lookups: Lookups, now: datetime, ids: Ids | None = None
 ) -> Callable[[Known], Plan]:
-    """:func:`weigh` in two steps: what is seldom asked is asked here; the result, given what is known, asks nobody."""
+    """:func:`weigh` in two steps: what is seldom asked is asked here; the result, given what is known, asks nobody.
+    ``ids``: of the call and its first attempt; None: fresh ones.
+    """
     recording, against = _unrecorded(args) if lookups.test else recording_for(args, tenant, settings, lookups)
     against = [*against, *webhook_faults(args, lookups)]
 
     def weighed(known: Known) -> Plan:
-        planned = prepare(args, tenant, settings, now, known, recording)
+        planned = prepare(args, tenant, settings, now, known, recording, ids)
         planned.faults.extend(against)
         return planned
 
@@ -83,6 +89,7 @@ def prepare(
     now: datetime,
     known: Known,
     recording: dict[str, Any] | None,
+    ids: Ids | None = None,
 ) -> Plan:
     """The same of what is known already: asks nobody, so that many can be prepared after one question."""
     due_at = max(now, args.get("not_before", now))
@@ -106,6 +113,7 @@ def prepare(
     if known.route is None:
         faults.append(NO_LAB if known.standing.test else NOWHERE_TO)
     priority: Priority = args.get("priority", "normal")
+    call_id, attempt_id = ids or (new_uuid7(), new_uuid7())
     new = NewCall(
         tenant_id=tenant.id,
         agent_id=args["agent_id"],
@@ -132,6 +140,8 @@ def prepare(
         decision=verdict.as_dict(),
         test=known.standing.test,
         seats=known.seats,
+        id=call_id,
+        attempt_id=attempt_id,
     )
     return Plan(new, faults, known, verdict, opening)
 

@@ -76,6 +76,14 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
         decorate: Callable[[View], View] = super().response(status, schema, headers=headers, **options)
         return decorate
 
+    def alt_response(self, status: int, **options: Any) -> Callable[[View], View]:
+        """As flask-smorest's, without its function around the view."""
+        return _described(super().alt_response(status, **options))
+
+    def doc(self, **members: Any) -> Callable[[View], View]:
+        """As flask-smorest's, without its function around the view."""
+        return _described(super().doc(**members))
+
     if TYPE_CHECKING:  # flask-smorest has no annotations; its decorators keep what they are put on
 
         def get(self, rule: str, *, scope: Needed, **options: Any) -> Callable[[View], View]: ...
@@ -84,8 +92,18 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
         def patch(self, rule: str, *, scope: Needed, **options: Any) -> Callable[[View], View]: ...
         def delete(self, rule: str, *, scope: Needed, **options: Any) -> Callable[[View], View]: ...
         def arguments(self, schema: type[Schema], **options: Any) -> Callable[[View], View]: ...
-        def alt_response(self, status: int, **options: Any) -> Callable[[View], View]: ...
-        def doc(self, **members: Any) -> Callable[[View], View]: ...
+
+
+def _described(decorate: Callable[[View], View]) -> Callable[[View], View]:
+    """What flask-smorest's decorator writes down of a view, written on the view itself. The function that it puts around it
+    only calls it, and a dozen of them stand around each.
+    """
+
+    def on(view: View) -> View:
+        view._apidoc = decorate(view)._apidoc  # type: ignore[attr-defined]
+        return view
+
+    return on
 
 
 def judged(schema: type[Schema], body: object) -> dict[str, Any]:

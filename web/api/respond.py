@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from flask import Response, current_app
+from werkzeug.datastructures import Headers
 
 from calls.ids import RefKind, parse_ref
 from web.api.parser import Blueprint, View
@@ -19,12 +20,19 @@ Item = TypeVar("Item")
 WRITE = "WRITE"
 
 
+class Answer(Response):
+    """A body that is there, headers that are complete and of ASCII: werkzeug would copy them all to see to that."""
+
+    def get_wsgi_headers(self, environ: Any) -> Headers:  # noqa: ARG002 werkzeug's
+        """As they are."""
+        return self.headers
+
+
 def answer(body: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """``body`` as JSON with names sorted, so that equal answers are equal bytes."""
-    response = current_app.response_class(
-        current_app.json.dumps(body, sort_keys=True), status=status, mimetype="application/json"
-    )
-    response.headers.update(headers or {})
+    response = Answer(current_app.json.dumps(body, sort_keys=True), status=status, content_type="application/json")
+    if headers:
+        response.headers.update(headers)
     return response
 
 

@@ -9,8 +9,10 @@ import phonenumbers
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from phonenumbers import timezone
 
-from calls.numbers import Number, NumberError, NumberKind, parse_caller_id, parse_destination
+from calls.numbers import Number, NumberError, NumberKind, parse_caller_id, parse_destination, planned
+from calls.places import Numbered, numbered
 
 DIALABLE = [
     ("+14155550101", "US", NumberKind.FIXED_LINE_OR_MOBILE),
@@ -168,3 +170,31 @@ def test_one_strange_character_anywhere_is_refused(number: tuple[str, str, Numbe
     if char not in "0123456789":
         with pytest.raises(NumberError):
             parse_destination(text)
+
+
+def test_a_number_is_looked_at_once_and_found_to_be_what_it_is() -> None:
+    """Region, validity and zones as libphonenumber finds them, each asked by itself; of each kind in each country, and with
+    its last digit changed or missing.
+    """
+    tried = set()
+    for region in phonenumbers.SUPPORTED_REGIONS:
+        for kind in phonenumbers.PhoneNumberType.values():
+            example = phonenumbers.example_number_for_type(region, kind)
+            if example is None:
+                continue
+            whole = phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.E164)
+            tried |= {whole, whole[:-1], f"{whole[:-1]}{(int(whole[-1]) + 5) % 10}"}
+    assert len(tried) > 2000
+    for text in tried:
+        try:
+            number = phonenumbers.parse(text, None)
+        except phonenumbers.NumberParseException:
+            assert numbered(text) == Numbered("", ())
+            continue
+        plan = planned(text)
+        assert plan.region == phonenumbers.region_code_for_number(number), text
+        valid = plan.region is not None and plan.type != phonenumbers.PhoneNumberType.UNKNOWN
+        assert valid == phonenumbers.is_valid_number(number), text
+        found = numbered(text)
+        assert found.country == (plan.region or ""), text
+        assert found.zones in ((), tuple(timezone.time_zones_for_number(number))), text
