@@ -251,11 +251,12 @@ class Settings(BaseSettings):
         "127.0.0.1", pattern=r"^127\.0\.0\.1$", description="address mod_audio_fork connects to; loopback on purpose"
     )
     relay_port: int = Field(8090, ge=0, le=65535, description="port mod_audio_fork connects to")
-    relay_audio_dir: str = Field("/dev/shm/trunkline", description="directory for playback files; tmpfs")
+    relay_audio_dir: str = Field("/dev/shm/trunkline", description="directory for the agents' voices and spoken texts; tmpfs")
     relay_prebuffer_frames: int = Field(100, ge=1, description="20 ms frames kept while the agent is not ready")
-    relay_chunk_ms: int = Field(400, ge=40, le=2000, description="ms of agent audio in one playback file")
-    relay_long_chunk_ms: int = Field(1600, ge=0, le=5000, description="the same of what the agent sent well ahead")
-    relay_first_chunk_ms: int = Field(100, ge=20, le=1000, description="ms of agent audio in a turn's first file")
+    relay_first_ms: int = Field(60, ge=20, le=1000, description="ms of agent audio gathered before a turn begins to be heard")
+    relay_ahead_ms: int = Field(
+        200, ge=60, le=1000, description="ms of agent audio the switch has ahead; so long the relay may stand still unheard"
+    )
     agent_connect_timeout_s: float = Field(5.0, gt=0, description="s; TCP, TLS and WebSocket upgrade to the agent")
     agent_ready_timeout_s: float = Field(5.0, gt=0, description="s; from connected to the agent's ready")
     agent_reconnects: int = Field(2, ge=0, description="times that a websocket agent's lost socket is made anew in one call")

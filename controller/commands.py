@@ -149,10 +149,7 @@ def playback(attempt_id: UUID, path: str, tag: str, *, under: Sequence[str]) -> 
     ``tag`` returns in its events as Application-UUID. By ``sendmsg`` with event-lock, never uuid_broadcast, which
     starts every file 180 ms late.
     """
-    roots = [posixpath.normpath(_file("under", directory)) for directory in under]
-    plain = posixpath.normpath(_file("path", path)) == path and not path.startswith("//")
-    if not plain or not any(path.startswith(root + "/") for root in roots):
-        raise CommandError(f"path: give the plain path of a file under {' or '.join(roots) or 'some directory'}")
+    _check_path(path, under)
     return command(
         "playback",
         f"sendmsg {uuid('attempt_id', attempt_id)}",
@@ -163,6 +160,24 @@ def playback(attempt_id: UUID, path: str, tag: str, *, under: Sequence[str]) -> 
         "async: true",
         f"Event-UUID: {_tag('tag', tag)}",
     )
+
+
+def uuid_displace(attempt_id: UUID, path: str, *, under: Sequence[str]) -> Command:
+    """Mix what a pipe (``.raw``: L16, 8,000 a second) holds into whatever the channel sends, 20 ms a frame, until the pipe
+    is empty and nobody has it open for writing. ``m``: mix, else the callee is silenced; ``f``: before a recording, which
+    would not have it.
+
+    There must be somebody who has it open for writing until the reply has come: the switch waits for one.
+    """
+    _check_path(path, under)
+    return command("uuid_displace", f"api uuid_displace {uuid('attempt_id', attempt_id)} start {path} 0 mf")
+
+
+def _check_path(path: str, under: Sequence[str]) -> None:
+    roots = [posixpath.normpath(_file("under", directory)) for directory in under]
+    plain = posixpath.normpath(_file("path", path)) == path and not path.startswith("//")
+    if not plain or not any(path.startswith(root + "/") for root in roots):
+        raise CommandError(f"path: give the plain path of a file under {' or '.join(roots) or 'some directory'}")
 
 
 def hangup(attempt_id: UUID, cause: str = "NORMAL_CLEARING") -> Command:

@@ -17,8 +17,8 @@ _VERBS = frozenset({b"api", b"auth", b"bgapi", b"event", b"filter", b"sendmsg", 
 _APIS = frozenset(
     (
         b"acl global_getvar hash module_exists originate reloadacl sched_hangup show sofia status strepoch uuid_answer"
-        b" uuid_audio_fork uuid_break uuid_bridge uuid_dump uuid_exists uuid_getvar uuid_kill uuid_record uuid_send_dtmf"
-        b" uuid_setvar version"
+        b" uuid_audio_fork uuid_break uuid_bridge uuid_displace uuid_dump uuid_exists uuid_getvar uuid_kill uuid_record"
+        b" uuid_send_dtmf uuid_setvar version"
     ).split()
 )
 _BUILDER = object()  # known to this module alone: a Command comes from command() or not at all

@@ -1,4 +1,4 @@
-"""PCM and the playback files the switch reads.
+"""PCM, and the files and pipes that the switch reads.
 
 Audio is L16: signed 16-bit little-endian samples, 8,000 a second, one channel; 16 bytes are one millisecond.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import struct
 import time
 import wave
@@ -23,7 +24,7 @@ MARK_S = 10.0
 #: Bytes a second of the tightest encoding a switch reads, GSM; s of a file that only the switch can see.
 _TIGHTEST, _UNSEEN_S = 1625, 600.0
 
-_NAME = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}-[0-9]{1,9}[.]wav")
+_NAME = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}-[0-9]{1,9}[.](?:wav|raw)")
 
 
 def wav(pcm: bytes) -> bytes:
@@ -48,13 +49,8 @@ def longest_s(path: Path) -> float:
         return size / _TIGHTEST
 
 
-def _write_all(file: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(file, data) :]
-
-
 class AudioFiles:
-    """Playback files of one relay: ``<root>/<switch>/<attempt>-<number>.wav``.
+    """Files and pipes of one relay: ``<root>/<switch>/<attempt>-<number>.wav`` and ``.raw``.
 
     The directory can be entered but not listed by others, and names hold the attempt's UUID: the switch may run as
     another user and must read the file, nobody else can find it. Raises ``OSError`` when the directory is unusable.
@@ -63,6 +59,7 @@ class AudioFiles:
     def __init__(self, root: str | Path, switch: str) -> None:
         self.directory = Path(root) / switch
         self._held: dict[UUID, set[Path]] = {}
+        self._pipes = 0
         mask = os.umask(0)
         os.umask(mask)
         self._masked = mask & 0o044 != 0  # the switch, another user, could not read what is made here
@@ -78,6 +75,9 @@ class AudioFiles:
         removed = 0
         for entry in os.scandir(self.directory):
             if _NAME.fullmatch(entry.name):
+                if stat.S_ISFIFO(entry.stat(follow_symlinks=False).st_mode):
+                    # Should the switch wait for somebody to write into it, it waits no more.
+                    os.close(os.open(entry.path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC))
                 os.unlink(entry.path)
                 removed += 1
         return removed
@@ -99,17 +99,18 @@ class AudioFiles:
         except FileNotFoundError:
             return False
 
-    def write(self, attempt: UUID, number: int, pcm: bytes) -> Path:
-        """Write one chunk and return its path. 6 kB on tmpfs: short enough for the event loop."""
-        path = self.directory / f"{attempt}-{number}.wav"
-        # Three calls of the kernel. What a file object and a Path do besides is more than that.
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
-        try:
-            if self._masked:
-                os.fchmod(file, 0o644)
-            _write_all(file, wav(pcm))
-        finally:
-            os.close(file)
+    def pipe(self, attempt: UUID) -> Path:
+        """A new pipe of the attempt's, removed with its files."""
+        while True:
+            self._pipes += 1
+            path = self.directory / f"{attempt}-{self._pipes}.raw"
+            try:
+                os.mkfifo(path, 0o644)
+                break
+            except FileExistsError:  # another relay's, which is letting go of the call
+                continue
+        if self._masked:
+            path.chmod(0o644)
         self._held.setdefault(attempt, set()).add(path)
         return path
 
@@ -119,8 +120,15 @@ class AudioFiles:
         self._held.setdefault(attempt, set()).add(path)
         return path
 
+    def write(self, attempt: UUID, number: int, pcm: bytes) -> Path:
+        """Write a file of the attempt's, removed with its others."""
+        path = self.place(attempt, number)
+        path.write_bytes(wav(pcm))
+        path.chmod(0o644)
+        return path
+
     def remove(self, attempt: UUID, path: Path) -> None:
-        """Remove one file; a file already gone is fine."""
+        """Remove one; what is gone already is fine."""
         path.unlink(missing_ok=True)
         held = self._held.get(attempt)
         if held is not None:

@@ -47,7 +47,7 @@ class Conversation:
         self._leg = leg
         self._recorder = recorder
         self._uplink = Uplink(settings.relay_prebuffer_frames)
-        self._downlink = Downlink(leg.attempt, leg.parts.switch, leg.parts.files, settings, self._on_mark, leg.heard)
+        self._downlink = Downlink(leg.attempt, leg.parts, self._on_mark, leg.heard)
         self._downlink.on_doubt = recorder.on_doubt
         self._downlink.on_lead = leg.greeted
         self._greeting = Greeting(leg, call, waiting=waiting)
@@ -211,11 +211,11 @@ class Conversation:
     def on_playback(self, playback: str, at: float) -> None:
         if self._downlink.leads(playback):
             self._downlink.started(playback, at)
-        elif self._announcements is not None and Path(playback).parent == self._announcements:
-            if not self.hold.on_playback(Path(playback), at):
-                self._downlink.hold(at)  # but for the notice, which is before the agent may be heard
-        else:
-            self._downlink.started(playback, at)
+        elif self._others(Path(playback)) and not self.hold.on_playback(Path(playback), at):
+            self._downlink.hold(at)  # but for the notice, which is before the agent may be heard
+
+    def _others(self, path: Path) -> bool:
+        return self._announcements is not None and path.parent == self._announcements
 
     def on_others_played(self, at: float) -> bool:
         whole = not self._downlink.cut_off
@@ -228,5 +228,5 @@ class Conversation:
         if response != PLAYED:
             if self._downlink.leads(playback):
                 self._greeting.refused(response)
-            log.warning("attempt %s: the switch says %s of a chunk", self._leg.attempt, response)
+            log.warning("attempt %s: the switch says %s of a file", self._leg.attempt, response)
         self._downlink.finished(playback, at)

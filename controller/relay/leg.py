@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
 from controller.relay.audio import AudioFiles
+from controller.relay.beat import Beat
 from controller.relay.book import Book
 from controller.relay.earpiece import MediaConnection
 from controller.relay.spoken import Spoken
@@ -44,6 +45,8 @@ class Parts:
     switch: Switch
     files: AudioFiles
     book: Book
+    #: By which agents' voices go to the switch.
+    beat: Beat = field(default_factory=Beat)
     #: Of the fleet; None: this relay has no way to them.
     seats: Seats | None = None
     #: Set: nothing new comes to this relay's port any more.

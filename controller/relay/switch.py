@@ -41,6 +41,10 @@ class Switch:
         """Queue a file behind what plays; gapless. Its events carry ``playback``. Written before this returns."""
         self._tell(attempt, commands.playback(attempt, str(path), playback, under=self._roots))
 
+    def voice(self, attempt: UUID, pipe: Path) -> asyncio.Future[str]:
+        """Let the callee hear what comes through a pipe; the future brings the reply. Written before this returns."""
+        return self._link.write(commands.uuid_displace(attempt, str(pipe), under=self._roots))
+
     def break_all(self, attempt: UUID) -> None:
         """Silence at once, and nothing queued any more. Written before this returns; no link: nothing plays on long."""
         try:

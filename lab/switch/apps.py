@@ -75,6 +75,13 @@ class Apps:
     def busy(self) -> bool:
         return bool(self._queue or self._stack)
 
+    @property
+    def sends(self) -> bool:
+        """Whether the callee gets frames: of what plays, or, parked, of silence (send_silence_when_idle)."""
+        return bool(self._stack) or (
+            self._park is not None and self._channel.switch.globals["send_silence_when_idle"] != "0"
+        )
+
     def start(self, name: str, argument: str) -> None:
         """The application of the originate; park afterwards is what keeps a leg alive."""
         if name == "park":

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lab.audio import pcm
 from lab.sip.sdp import MediaLine
 from lab.switch import bridge, causes, cdr, headers, variables
 from lab.switch.apps import Apps
@@ -17,6 +18,7 @@ from lab.switch.events import Pairs
 if TYPE_CHECKING:
     from lab.switch.audio_fork import AudioFork
     from lab.switch.core import Switch
+    from lab.switch.displace import Displace
     from lab.switch.inbound import InboundLeg
     from lab.switch.leg import InviteLeg
     from lab.switch.recording import Recording
@@ -85,6 +87,7 @@ class Channel:
         self.apps = Apps(self)
         self.forks: dict[str, AudioFork] = {}
         self.recordings: dict[str, Recording] = {}
+        self.displaced: dict[str, Displace] = {}
         self.originated: asyncio.Future[str] | None = None
         self.other: Channel | None = None  # bridged to it
         self._timers: list[asyncio.TimerHandle] = []
@@ -190,11 +193,16 @@ class Channel:
         self.switch.loop.call_soon(self._wind_down)
 
     def _wind_down(self) -> None:
+        if any(bug.stuck for bug in self.displaced.values()):  # its thread waits in a read
+            self.switch.loop.call_later(pcm.FRAME_S, self._wind_down)
+            return
         if self.remote_end == "bye":
             self.vars["sip_hangup_disposition"] = "recv_bye"
         self.apps.abort()
         self.run_state("CS_HANGUP")
         self.times.hangup = self.switch.wall_us()
+        for bug in list(self.displaced.values()):
+            bug.stop()
         for fork in list(self.forks.values()):
             fork.close()
         for recording in list(self.recordings.values()):
@@ -252,6 +260,8 @@ class Channel:
         self._cancel_timers()
         self.callee.stop()
         self.hungup = True
+        for bug in list(self.displaced.values()):
+            bug.stop()
         for fork in list(self.forks.values()):
             fork.drop()
 

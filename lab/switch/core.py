@@ -44,6 +44,7 @@ class Switch:
             "local_ip_v4": config.sip_host,
             "core_uuid": self.core_uuid,
             "switchname": config.hostname,
+            "send_silence_when_idle": "-1",
         }
         self.connections: set[EslConnection] = set()
         self.loop: asyncio.AbstractEventLoop

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from lab.audio import pcm
+from lab.switch.callee import SILENT
 
 if TYPE_CHECKING:
     from lab.switch.channel import Channel
@@ -53,14 +54,23 @@ class MediaTicker:
 
 def beat(channel: Channel) -> bool:
     """One frame each way. False when nothing is left to do."""
-    callee = channel.callee
+    callee, sends = channel.callee, channel.other is not None or channel.apps.sends
+    if sends and any(bug.stuck for bug in channel.displaced.values()):
+        return True
     callee.advance()
     heard = channel.apps.tick()
     if heard is None and channel.other is not None:
         heard = channel.other.callee.frame(8000)
+    if heard is None and sends:
+        heard = SILENT
+    if heard is not None:
+        for bug in list(channel.displaced.values()):
+            heard = bug.mixed(heard)
     callee.hear(heard)
     for fork in list(channel.forks.values()):
         fork.send_frame()
     for recording in channel.recordings.values():
         recording.add()
-    return bool(channel.forks or channel.recordings or channel.apps.busy or channel.other or callee.live)
+    return bool(
+        channel.forks or channel.recordings or channel.displaced or channel.apps.busy or channel.other or callee.live
+    )

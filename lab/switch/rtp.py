@@ -20,7 +20,7 @@ _WAITING = 25
 
 
 class RtpCallee(Callee):
-    """One frame is taken each beat, and one sent where something plays: as FreeSWITCH, it sends nothing in a silence."""
+    """One frame is taken each beat, and one sent where the channel sends one."""
 
     def __init__(self, channel: Channel) -> None:
         super().__init__(channel)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.relay.dialect import PIECE_BYTES
-from controller.relay.pacing import Player
+from controller.relay.pacing import Stream
 from controller.relay.resample import Doubler, Halver
 from lab.audio.pcm import goertzel, tone, unpack
 from tests.relay.house import ScriptedAgent, house, run, until, without_pauses
@@ -75,7 +75,7 @@ def test_an_agent_hears_and_speaks_at_its_own_rate(tmp_path: Path) -> None:
             assert goertzel(b"".join(call.audio[5:25]), 440, 16_000) > 0.9
             heard = without_pauses(h.heard(attempt))
             assert abs(len(heard) / 16 - 600) <= 20, "600 ms of it, and no more"
-            assert goertzel(heard[1600:-1600], 1000) > 0.99, "and no seam between its chunks"
+            assert goertzel(heard[1600:-1600], 1000) > 0.99, "and no seam in it"
             h.phones[attempt].hangup("NORMAL_CLEARING")
             await h.gone(attempt)
 
@@ -106,13 +106,13 @@ def test_a_long_message_is_taken_in_pieces_and_others_have_their_turn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     turns, taken = 0, []  # of the event loop; the turn and the bytes
-    feed = Player.feed
+    feed = Stream.feed
 
-    def noted(self: Player, pcm: bytes, now: float) -> bool:
+    def noted(self: Stream, pcm: bytes, now: float) -> None:
         taken.append((turns, len(pcm)))
-        return feed(self, pcm, now)
+        feed(self, pcm, now)
 
-    monkeypatch.setattr(Player, "feed", noted)
+    monkeypatch.setattr(Stream, "feed", noted)
 
     async def count() -> None:
         nonlocal turns

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from lab.switch.commands import calls, fork, gateways, laboratory, setup, system
+from lab.switch.commands import calls, displace, fork, gateways, laboratory, setup, system
 
 if TYPE_CHECKING:
     from lab.switch.core import Switch
@@ -14,6 +14,7 @@ Handler = Callable[["Switch", str], str | Awaitable[str]]
 
 REGISTRY: dict[str, Handler] = {
     **calls.HANDLERS,
+    **displace.HANDLERS,
     **fork.HANDLERS,
     **gateways.HANDLERS,
     **system.HANDLERS,
