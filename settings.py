@@ -251,9 +251,13 @@ class Settings(BaseSettings):
         "127.0.0.1", pattern=r"^127\.0\.0\.1$", description="address mod_audio_fork connects to; loopback on purpose"
     )
     relay_port: int = Field(8090, ge=0, le=65535, description="port mod_audio_fork connects to")
-    relay_audio_dir: str = Field("/dev/shm/trunkline", description="directory for the agents' voices and spoken texts; tmpfs")
+    relay_audio_dir: str = Field(
+        "/dev/shm/trunkline", description="directory for the agents' voices and spoken texts; tmpfs"
+    )
     relay_prebuffer_frames: int = Field(100, ge=1, description="20 ms frames kept while the agent is not ready")
-    relay_first_ms: int = Field(60, ge=20, le=1000, description="ms of agent audio gathered before a turn begins to be heard")
+    relay_first_ms: int = Field(
+        60, ge=20, le=1000, description="ms of agent audio gathered before a turn begins to be heard"
+    )
     relay_ahead_ms: int = Field(
         200, ge=60, le=1000, description="ms of agent audio the switch has ahead; so long the relay may stand still unheard"
     )

@@ -25,6 +25,7 @@ import trustme
 from bench import Ratio, Report
 from bench._campaign import ENVIRON, PATIENCE_S
 from calls.ids import agent_ref
+from lab.audio import pcm
 from lab.carrier.media import PACKET
 from lab.judge import read_log
 from store import agents
@@ -227,7 +228,9 @@ class House:
 
     def _packets(self, attempt: str) -> tuple[int, float]:
         """(frames of the agent's that did not come, or not within 40 ms of the one before; the longest such time, ms)."""
-        packets = list(PACKET.iter_unpack((self._stack.recordings / f"{attempt}.packets").read_bytes()))
+        stamps = PACKET.iter_unpack((self._stack.recordings / f"{attempt}.packets").read_bytes())
+        sounds = pcm.frames((self._stack.recordings / f"{attempt}.s16").read_bytes())
+        packets = [stamp for stamp, sound in zip(stamps, sounds, strict=True) if any(sound)]  # a silence is packets too
         apart = [(at - before) / 1e6 for (before, _, _), (at, _, _) in pairwise(packets)]
         late = sum(round(ms / 20) - 1 for ms in apart if ms > 40)
         return max(0, TALK_MS // 20 - len(packets)) + late, max(apart)

@@ -59,7 +59,7 @@ READABLE_VARIABLES = names(
     " sip_call_id sip_gateway_name sip_hangup_disposition sip_term_status trunkline_attempt trunkline_call"
     " trunkline_hangup_by trunkline_end_reason"
 )
-GLOBALS = names("core_uuid hostname switchname")
+GLOBALS = names("core_uuid hostname send_silence_when_idle switchname")
 
 
 # --- tombstones ------------------------------------------------------------------------------------------------------

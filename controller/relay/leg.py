@@ -45,14 +45,14 @@ class Parts:
     switch: Switch
     files: AudioFiles
     book: Book
-    #: By which agents' voices go to the switch.
-    beat: Beat = field(default_factory=Beat)
     #: Of the fleet; None: this relay has no way to them.
     seats: Seats | None = None
     #: Set: nothing new comes to this relay's port any more.
     draining: asyncio.Event = field(default_factory=asyncio.Event)
     #: Words that are made into sound.
     spoken: Spoken = field(default_factory=Spoken)
+    #: By which agents' voices go to the switch.
+    beat: Beat = field(default_factory=Beat)
 
 
 class Failed(Exception):

@@ -65,7 +65,7 @@ async def running(settings: Settings, book: Book, seats: Seats | None = None) ->
     deeds = Link(settings, "relay commands")
     roots = [str(files.directory), *([settings.announcement_dir] if settings.announcement_dir else [])]
     recording = Link(settings, "relay recording") if settings.records else None
-    desk = Desk(Parts(settings, Switch(deeds, fork_port=port, roots=roots, recording=recording), files, book, seats=seats))
+    desk = Desk(Parts(settings, Switch(deeds, fork_port=port, roots=roots, recording=recording), files, book, seats))
     look = asyncio.Event()
     news = Link(
         settings,

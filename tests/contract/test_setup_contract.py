@@ -34,6 +34,8 @@ def test_it_says_how_it_is_set_up(run: Callable[..., None]) -> None:
         assert [one.level for one in trunks.judge_profile("switch", profile, ["8.8.8.8"])] == [Level.FAIL, Level.FAIL]
 
         assert [one.level for one in switch.judge_limits("switch", await ask(commands.status()), 100, 50)] == [Level.OK]
+        idle = await ask(commands.global_getvar("send_silence_when_idle"))
+        assert [one.level for one in switch.judge_idle("switch", idle)] == [Level.OK]
         assert len(switch.judge_limits("switch", await ask(commands.status()), 1_000_000, 1_000_000)) == 2
 
     run(body)

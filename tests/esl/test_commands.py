@@ -102,6 +102,10 @@ def test_originate_to_somebody_behind_a_trunk() -> None:
                 "execute-app-arg: /dev/shm/trunkline/a-1.r8\nevent-lock: true\nasync: true\nEvent-UUID: p.1"
             ),
         ),
+        (
+            commands.uuid_displace(A, "/dev/shm/trunkline/a-1.raw", under=["/dev/shm/trunkline/"]),
+            f"api uuid_displace {A} start /dev/shm/trunkline/a-1.raw 0 mf",
+        ),
         (commands.hangup(A), f"sendmsg {A}\ncall-command: hangup\nhangup-cause: NORMAL_CLEARING"),
         (commands_link.auth(user="", password="s3cret"), "auth s3cret"),
         (commands_link.auth(user="trunkline@default", password="s3cret"), "userauth trunkline@default:s3cret"),

@@ -153,6 +153,13 @@ def test_the_fuse_is_above_the_budget() -> None:
     assert len(bad(switch.judge_limits("switch", said, 99, 29))) == 1
 
 
+@pytest.mark.parametrize(
+    ("said", "heard"), [("-1", True), ("400\n", True), ("0", False), ("", False), ("-ERR no reply\n", False)]
+)
+def test_a_switch_that_is_silent_when_idle_lets_no_agent_be_heard(said: str, heard: bool) -> None:
+    assert bool(bad(switch.judge_idle("switch", said))) is not heard
+
+
 def test_passwords() -> None:
     assert bad(switch.judge_password("switch", "x" * 16, public_accepted=False)) == []
     assert bad(switch.judge_password("switch", "x" * 15, public_accepted=False))[0][0] == "warn"

@@ -86,6 +86,14 @@ def judge_limits(about: str, status: str, channels: int, cps: float) -> list[Fin
     return found or [ok(about, f"a fuse of {sessions[1]} sessions, {rate[1]} a second, above {channels} and {cps:g}")]
 
 
+def judge_idle(about: str, said: str) -> list[Finding]:
+    """``said``: what the switch sends while nothing plays; an agent's voice is mixed into that."""
+    if said.strip().lstrip("-").isdecimal() and int(said) != 0:
+        return [ok(about, "sends audio all the time")]
+    what = "sends nothing while nothing plays: no callee hears an agent"
+    return [fail(about, what, "FREESWITCH_IDLE_NOISE: -1, or 400 for noise; not 0. A restart of the switch")]
+
+
 def judge_password(about: str, password: str, *, public_accepted: bool) -> list[Finding]:
     """``public_accepted``: whether a login by the password that everybody knows was let in."""
     remedy = "FREESWITCH_ESL_PASSWORD and TRUNKLINE_ESL_PASSWORD: 16 characters or more, by chance (openssl rand -hex 16)"

@@ -124,6 +124,7 @@ def _ask(about: str, line: SwitchLine, endpoints: Sequence[Endpoint] | None, cha
     modules = [*switch.NEEDED, *switch.UNWANTED]
     loaded = {one: line.ask(doctor_commands.module_exists(one)).strip() == "true" for one in modules}
     yield from switch.judge_modules(about, loaded)
+    yield from switch.judge_idle(about, line.ask(commands.global_getvar("send_silence_when_idle")))
     yield from switch.judge_limits(about, line.ask(commands.status()), channels, cps)
     addresses = sorted({trunks.host(one.address) for one in endpoints or ()})
     yield from trunks.judge_profile(about, line.ask(doctor_commands.profile_status(PROFILE)), addresses)
