@@ -40,6 +40,7 @@ EVERY: Mapping[str, Command] = {
     "uuid_dump": commands.uuid_dump(NOBODY),
     "uuid_break": commands.uuid_break(NOBODY),
     "uuid_bridge": commands.uuid_bridge(NOBODY, UUID(int=1)),
+    "uuid_displace": commands.uuid_displace(NOBODY, "/dev/shm/trunkline/a.raw", under=["/dev/shm/trunkline"]),
     "uuid_send_dtmf": commands.uuid_send_dtmf(NOBODY, "1"),
     "playback": commands.playback(NOBODY, "/dev/shm/trunkline/a.wav", "a", under=["/dev/shm/trunkline"]),
     "hangup": commands.hangup(NOBODY),
