@@ -76,9 +76,12 @@ def test_the_callee_is_left_and_the_agent_right(run: Callable[..., None]) -> Non
 
 def test_a_masked_stretch_is_silent_on_both_sides(run: Callable[..., None]) -> None:
     async def body(world: World) -> None:
+        agent = world.tone(
+            AGENT_HZ, 20_000
+        )  # before there is a callee: making it stops the carrier, who is silent meanwhile
         channel, path = await answered(world, "0121")
         await say(world, "start", path)
-        await world.esl.execute(channel, "playback", world.tone(AGENT_HZ, 20_000), "agent")
+        await world.esl.execute(channel, "playback", agent, "agent")
         await world.esl.event("PLAYBACK_START", channel)
         await asyncio.sleep(0.6)
         assert await say(world, "mask", path) == "+OK Success\n"
