@@ -259,7 +259,7 @@ class Settings(BaseSettings):
         60, ge=20, le=1000, description="ms of agent audio gathered before a turn begins to be heard"
     )
     relay_ahead_ms: int = Field(
-        200, ge=60, le=1000, description="ms of agent audio the switch has ahead; so long the relay may stand still unheard"
+        200, ge=60, le=400, description="ms of agent audio the switch has ahead; so long the relay may stand still unheard"
     )
     agent_connect_timeout_s: float = Field(5.0, gt=0, description="s; TCP, TLS and WebSocket upgrade to the agent")
     agent_ready_timeout_s: float = Field(5.0, gt=0, description="s; from connected to the agent's ready")
