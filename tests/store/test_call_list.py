@@ -115,6 +115,7 @@ def test_a_call_is_shown_with_the_dial_that_it_follows(world: World) -> None:
 )
 def test_each_list_walks_its_own_index(world: World, statement: str, index: str) -> None:
     """With so many calls that any other way would be the longer one."""
+    world.accept()
     with psycopg.connect(world.url) as conn:
         conn.execute("SET plan_cache_mode = force_generic_plan")
         conn.execute(
