@@ -2,8 +2,9 @@
 
 The switch takes a frame each 20 ms out of a pipe, and what it has not taken can be counted: so it is known to the frame
 what the callee has heard. It is given some ahead, by which it plays on while this process stands still; for a barge-in that
-is taken back, so it costs nothing. When nothing is left the switch stops reading, and a turn begins anew; so in
-short pauses silence is put in, which is taken back when there is audio again.
+is taken back, so it costs nothing. When nothing is left the switch stops reading, and a turn begins anew, for which the
+switch keeps memory until the hangup (docs/operations.md); so in pauses silence is put in, which is taken back when there is
+audio again.
 All times are seconds of any one monotonic clock.
 """
 
@@ -15,10 +16,10 @@ from controller.relay.audio import BYTES_PER_MS, FRAME_BYTES
 
 #: s; nothing was fed for so long: what is there is all of a word.
 LULL_S = 0.06
-#: s; a pause that is not longer costs the switch no new beginning.
-PAUSE_S = 0.5
-#: Bytes; with less ahead silence is put in, up to so much.
+#: Bytes; with no more ahead silence is put in, up to what is ahead of audio, or at least to so much.
 _LOW, _FILL = 2 * FRAME_BYTES, 4 * FRAME_BYTES
+#: s; after such a pause the silence comes in long pieces: with no more than the first, up to the second.
+PAUSE_S, _LONG_LOW, _LONG_FILL = 0.5, 25 * FRAME_BYTES, 100 * FRAME_BYTES
 #: s; to be topped up when so much of what is ahead is played.
 _STEP_S = 0.06
 _BYTES_PER_S = BYTES_PER_MS * 1000
@@ -83,31 +84,47 @@ class Stream:
         """Whether a turn may begin: enough is there that a late message makes no gap, or a word shorter than that."""
         return bool(self._buffer) and (len(self._buffer) >= self._first or now - self._last_feed >= LULL_S)
 
-    def look(self, unread: int, now: float) -> None:
-        """So much is in the pipe."""
+    def look(self, unread: int, now: float) -> bool:
+        """So much is in the pipe. True: less than before."""
+        moved = unread < self._unread
         self._unread, self._looked = unread, now
         self._silence = min(self._silence, unread)
         self._heard = self._given - (unread - self._silence)
+        return moved
 
-    @property
-    def mends(self) -> bool:
-        """Silence lies where audio could be: everything is to be taken back first (:meth:`back`)."""
-        return self._silence > 0
+    def mends(self, now: float) -> bool:
+        """Silence lies where audio is to be: everything is to be taken back first (:meth:`back`).
+
+        At once while audio lies before the silence, so that no gap comes about; a gap that is there lasts until enough is
+        gathered that no other follows.
+        """
+        before = now < self._looked + (self._unread - self._silence) / _BYTES_PER_S
+        return self._silence > 0 and (self.ready(now) or (before and len(self._buffer) >= FRAME_BYTES))
 
     def take(self, now: float) -> bytes:
         """What to put into the pipe now, whole frames, behind what was seen there; perhaps nothing.
 
-        No audio is put behind silence (:attr:`mends`).
+        No audio is put behind silence (:meth:`mends`).
         """
         pcm = b"" if self._silence else self._audio(now)
-        if pcm:
-            self._spoken_at = now + (self._unread + len(pcm)) / _BYTES_PER_S
-        if self._unread + len(pcm) < _LOW and now - self._spoken_at < PAUSE_S:
-            quiet = _FILL - self._unread - len(pcm)
-            self._silence += quiet
-            pcm += bytes(quiet)
         self._unread += len(pcm)
-        return pcm
+        if pcm:
+            self._spoken_at = now + self._unread / _BYTES_PER_S
+        return pcm + self.quiet(now)
+
+    def quiet(self, now: float) -> bytes:
+        """The same where nothing may be heard: silence, perhaps none."""
+        low, fill = self._measure(now)
+        size = fill - self._unread if self._unread <= low else 0
+        self._silence += size
+        self._unread += size
+        return bytes(size)
+
+    def _measure(self, now: float) -> tuple[int, int]:
+        """Bytes of which there are to be more, and else up to how many silence is put in."""
+        if now - self._spoken_at >= PAUSE_S:
+            return _LONG_LOW, _LONG_FILL
+        return _LOW, max(_FILL, self._ahead - self._ahead % FRAME_BYTES)
 
     def _audio(self, now: float) -> bytes:
         size = max(0, min(len(self._buffer), self._ahead - self._unread))
@@ -122,12 +139,19 @@ class Stream:
 
     def back(self, pipe: bytes) -> None:
         """All that the pipe held was taken back: its audio is what is given next."""
+        self._unread = len(pipe)
         self._silence = min(self._silence, len(pipe))
-        audio = pipe[: len(pipe) - self._silence]
+        self.left(pipe)
+        self._heard = self._given
+
+    def left(self, pcm: bytes) -> None:
+        """The end of what was taken, for which the pipe had no room."""
+        silence = min(self._silence, len(pcm))
+        audio = pcm[: len(pcm) - silence]
         self._buffer[:0] = audio
         self._given -= len(audio)
-        self._heard = self._given
-        self._silence = self._unread = 0
+        self._silence -= silence
+        self._unread -= len(pcm)
 
     def clear(self) -> list[str | None]:
         """Throw away everything that was not heard; returns the marks that are not reached any more."""
@@ -138,12 +162,14 @@ class Stream:
         self._silence = self._unread = 0
         return marks
 
-    def next_look(self, now: float) -> float:
-        """When to look again, at the latest: something may be reached, or is to be given, then."""
+    def next_look(self, now: float, *, free: bool = True) -> float:
+        """When to look again, at the latest: something may be reached, or is to be given, then. ``free``: also audio."""
         dry = self.dry_at
-        times = [dry - _LOW / _BYTES_PER_S]
+        times = [dry - self._measure(now)[0] / _BYTES_PER_S]
+        if not free:
+            return max(now, times[0])
         if self._buffer and self._silence:
-            times.append(now if self.ready(now) else self._last_feed + LULL_S)
+            times.append(now if self.mends(now) else self._last_feed + LULL_S)
         elif self._buffer:
             times.append(dry - self._ahead / _BYTES_PER_S + _STEP_S)
         if self._marks:

@@ -22,7 +22,7 @@ _COUNT = struct.Struct("i")
 
 
 class Pipe:
-    """One pipe. Raises ``OSError`` when it is not there."""
+    """One pipe. Where somebody has removed it, nobody is taken to read it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -49,7 +49,7 @@ class Pipe:
         try:
             return os.open(self.path, os.O_WRONLY | _FLAGS)
         except OSError as error:
-            if error.errno == errno.ENXIO:
+            if error.errno in (errno.ENXIO, errno.ENOENT):
                 return None
             raise
 
@@ -63,9 +63,20 @@ class Pipe:
         count: int = _COUNT.unpack(fcntl.ioctl(end, termios.FIONREAD, bytes(_COUNT.size)))[0]
         return count
 
+    @staticmethod
+    def write(end: int, pcm: bytes) -> int:
+        """How many bytes there was room for: of a user who has very many pipes the kernel lets each hold 8,192."""
+        try:
+            return os.write(end, pcm) if pcm else 0
+        except BlockingIOError:
+            return 0
+
     def take_back(self) -> bytes:
         """Everything that the switch has not taken."""
-        end = os.open(self.path, os.O_RDWR | _FLAGS) if self._kept is None else self._kept
+        try:
+            end = os.open(self.path, os.O_RDWR | _FLAGS) if self._kept is None else self._kept
+        except FileNotFoundError:
+            return b""
         try:
             return os.read(end, _ALL)
         except BlockingIOError:

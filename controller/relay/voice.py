@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Callable
 from uuid import UUID
 
@@ -12,12 +11,11 @@ from controller.esl_errors import refusal
 from controller.relay.audio import BYTES_PER_MS
 from controller.relay.leg import Parts
 from controller.relay.pacing import Stream
+from controller.relay.patience import AGAIN_S, Patience
 from controller.relay.pipe import Pipe
 
 log = logging.getLogger(__name__)
 
-#: s; between two tries to begin while the switch is not there, or refuses; and then at most.
-_AGAIN_S, _LATER_S = 0.1, 2.0
 #: s; a hangup closes the pipe a moment before its event comes: what the switch left in it is not called heard sooner.
 _HANGUP_S = 0.25
 #: s; the switch takes something every 20 ms, where it sends at all.
@@ -52,7 +50,7 @@ class Voice:
         self._over = False
         self._pipe: Pipe | None = None  # the switch has it, or is asked to take it
         self._asked = False  # it has not answered yet
-        self._refused = 0  # times in a row
+        self._patience = Patience()
         self._moved_at = 0.0  # the switch took something then, last
         self._look_at = 0.0
         self._clock = asyncio.get_running_loop().time
@@ -66,7 +64,7 @@ class Voice:
             self._over = True
             self._beat.leave(self)
             if self._pipe is not None:
-                self._pipe.take_back()
+                self._pipe.take_back()  # and nothing is put in: for the switch it is over
 
     # --- what is to be heard -------------------------------------------------------------------------------------
 
@@ -101,18 +99,30 @@ class Voice:
     def bind(self) -> None:
         """It may not; what the switch has not played waits with the rest."""
         self._free = False
-        self._withdraw()
+        self._hush(self._stream.back)
 
     def clear(self) -> list[str | None]:
         """Throw away what was not heard; returns the marks that are not reached any more."""
         marks = self._stream.clear()
-        if self._pipe is not None:
-            self._pipe.take_back()
+        self._hush(lambda _: None)
         return marks
 
-    def _withdraw(self) -> None:
-        if self._pipe is not None:
-            self._stream.back(self._pipe.take_back())
+    def _hush(self, back: Callable[[bytes], None]) -> None:
+        """Give ``back`` what the switch has not taken, and put silence in its place. The pipe is open all the while: for the
+        switch it goes on, and no turn has to begin anew.
+        """
+        pipe = self._pipe
+        if pipe is None or (end := pipe.open()) is None:
+            return
+        now = self._clock()
+        try:
+            taken = pipe.take_back()
+            back(taken)
+            if (taken or self._asked) and not self._over:
+                self._put(pipe, end, self._stream.quiet(now))
+                self._look_at = self._stream.next_look(now, free=self._free)
+        finally:
+            pipe.close(end)
 
     # --- 50 times a second, while there is something to do -------------------------------------------------------
 
@@ -121,10 +131,13 @@ class Voice:
         if self._over or not self._free:
             return
         self._beat.join(self)
+        now = self._clock()
         if self._pipe is None:
-            self.on_beat(self._clock())  # a turn begins at once
-        else:
-            self._look_at = min(self._look_at, self._stream.next_look(self._clock()))
+            self.on_beat(now)  # a turn begins at once
+            return
+        self._look_at = min(self._look_at, self._stream.next_look(now))
+        if self._stream.mends(now):
+            self.on_beat(now)  # by the next beat the silence may be heard
 
     def on_beat(self, now: float) -> None:
         if now < self._look_at or self._over:
@@ -154,28 +167,35 @@ class Voice:
 
     def _begin(self, now: float) -> None:
         """A turn: the switch is given a pipe with the first of it."""
-        if not self._switch.up:
-            self._look_at = now + _AGAIN_S
+        if not self._switch.up or not self._patience.allows(now):
+            self._look_at = now + AGAIN_S
             return
         self._pipe = pipe = Pipe(self._files.pipe(self._attempt))
         self._asked, self._moved_at = True, now
         pipe.keep()
-        self._flow(pipe, now)
-        self._switch.voice(self._attempt, pipe.path).add_done_callback(lambda done: self._answered(pipe, done))
+        try:
+            self._flow(pipe, now)
+            reply = self._switch.voice(self._attempt, pipe.path)
+        except BaseException:
+            pipe.let_go()  # nobody was asked to open it
+            raise
+        reply.add_done_callback(lambda done: self._answered(pipe, done))
 
     def _answered(self, pipe: Pipe, done: asyncio.Future[str]) -> None:
         """The switch has the pipe, or will not have it. Sooner it is not let go of: the switch would wait for ever."""
-        self._asked = False
+        self._asked, now = False, self._clock()
         why = _refusal(done)
-        if why is not None:
+        if why is None:
+            self._patience.taken()
+            self._look_at = now
+        else:
             # Most often the channel is gone and its event on the way.
-            log.log(logging.INFO if self._refused else logging.WARNING, "attempt %s: no voice: %s", self._attempt, why)
-            self._withdraw()
+            log.info("attempt %s: no voice: %s", self._attempt, why)
+            self._stream.back(pipe.take_back())
             self._pipe = None
             self._files.remove(self._attempt, pipe.path)
+            self._look_at = now + self._patience.refused(now)
         pipe.let_go()
-        self._refused = 0 if why is None else self._refused + 1
-        self._look_at = self._clock() + min(_AGAIN_S * self._refused, _LATER_S)
 
     def _flow(self, pipe: Pipe, now: float) -> None:
         end = pipe.open()
@@ -194,24 +214,24 @@ class Voice:
 
     def _fill(self, pipe: Pipe, end: int, now: float) -> None:
         stream = self._stream
-        if self._free:
-            if stream.mends and stream.ready(now):
-                stream.back(pipe.take_back())
-            pcm = stream.take(now)
-            if pcm:
-                os.write(end, pcm)
-        self._look_at = stream.next_look(now)
+        if self._free and stream.mends(now):
+            stream.back(pipe.take_back())
+        self._put(pipe, end, stream.take(now) if self._free else stream.quiet(now))
+        self._look_at = stream.next_look(now, free=self._free)
+
+    def _put(self, pipe: Pipe, end: int, pcm: bytes) -> None:
+        if (size := pipe.write(end, pcm)) < len(pcm):
+            self._stream.left(pcm[size:])
 
     def _heard(self, unread: int, now: float) -> None:
         """The switch has left so much."""
         stream, before = self._stream, self._stream.heard
-        stream.look(unread, now)
-        if stream.heard > before:
+        if stream.look(unread, now):
             self._moved_at = now
-            if self._on_sound is not None:
-                hear, self._on_sound = self._on_sound, None
-                hear(now - (stream.heard - before) / (BYTES_PER_MS * 1000))
-        elif unread and now > self._moved_at + _STILL_S:
+        if stream.heard > before and self._on_sound is not None:
+            hear, self._on_sound = self._on_sound, None
+            hear(now - (stream.heard - before) / (BYTES_PER_MS * 1000))
+        if unread and now > self._moved_at + _STILL_S:
             self._moved_at = now
             log.warning(
                 "attempt %s: the switch takes nothing of the agent's voice: the callee holds the call, or"
@@ -225,7 +245,7 @@ class Voice:
         self._pipe = None
         self._files.remove(self._attempt, pipe.path)
         self._look_at = now
-        if self._stream.unheard and self._stream.dry_at > now + _AGAIN_S:
+        if self._stream.unheard and self._stream.dry_at > now + AGAIN_S:
             self._look_at = now + _HANGUP_S
         else:
             self._heard(0, now)

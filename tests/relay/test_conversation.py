@@ -39,7 +39,7 @@ def test_the_callee_hears_the_agents_tone_whole_and_at_once(tmp_path: Path) -> N
             answered_at = h.book.times["relay.first_audio"]
             assert h.book.types()[:2] == ["relay.agent_connected", "relay.agent_ready"], "before the answer"
             assert answered_at is not None
-            await until(lambda: h.relay.files.count == 0, "files are removed once played")
+            assert h.relay.files.count == 1, "one pipe, as long as the callee is there"
             h.phones[attempt].hangup("NORMAL_CLEARING")
             await h.gone(attempt)
 
@@ -189,7 +189,6 @@ def test_barge_in_silences_the_line_and_what_is_said_next_is_heard(tmp_path: Pat
             assert mark == {"event": "mark", "name": "end of it", "played": False}
             await until(lambda: not any(h.heard(attempt)[-3200:]), "silence")
             assert not any(h.heard(attempt)[broken_at + 640 :]), "at once: at most 40 ms were still heard"
-            await until(lambda: h.relay.files.count == 0, "the pipe is gone")
             before = len(h.heard(attempt))
             assert before < len(long) // 2
             await call.say(tone(900, 400))
