@@ -192,8 +192,13 @@ class Channel:
         self._cancel_timers()
         self.switch.loop.call_soon(self._wind_down)
 
+    @property
+    def stuck(self) -> bool:
+        """Its own thread waits in a read of a pipe, with the lock of its bugs."""
+        return any(bug.stuck for bug in self.displaced.values())
+
     def _wind_down(self) -> None:
-        if any(bug.stuck for bug in self.displaced.values()):  # its thread waits in a read
+        if self.stuck:
             self.switch.loop.call_later(pcm.FRAME_S, self._wind_down)
             return
         if self.remote_end == "bye":

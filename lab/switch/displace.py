@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import select
 from typing import TYPE_CHECKING
 
 from lab.audio import pcm
@@ -12,6 +14,8 @@ if TYPE_CHECKING:
     from lab.switch.channel import Channel
 
 _FRAME_BYTES = int(pcm.FRAME_S * 8000) * 2
+#: s; between two looks of what would wait in the kernel there.
+_LOOK_S = 0.005
 
 
 class Displace:
@@ -21,22 +25,35 @@ class Displace:
     there is sound, or an end, nothing goes either way and a hangup is not carried out (`stuck`).
     """
 
-    def __init__(self, channel: Channel, path: str, fd: int) -> None:
+    def __init__(self, channel: Channel, path: str, fd: int, first: bytes) -> None:
         self._channel = channel
         self._path = path
         self._fd = fd
-        self._next: bytes | None = None
+        self._first = first  # was read to see whether there is somebody
 
     @classmethod
-    def start(cls, channel: Channel, path: str) -> bool:
-        """False where FreeSWITCH refuses: no media yet, no such file, or this one plays already."""
+    async def start(cls, channel: Channel, path: str) -> bool:
+        """False where FreeSWITCH refuses: no media yet, no such file, or this one plays already. A pipe is waited for until
+        somebody opens it for writing.
+        """
         if not channel.has_media or path in channel.displaced or not path.endswith(".raw"):
             return False
         try:
             fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError:
             return False
-        channel.displaced[path] = bug = cls(channel, path, fd)
+        try:
+            while (first := _first(fd)) is None:
+                await asyncio.sleep(_LOOK_S)
+            while channel.stuck:  # its thread has the lock of its bugs
+                await asyncio.sleep(_LOOK_S)
+        except BaseException:
+            os.close(fd)
+            raise
+        if channel.hungup or path in channel.displaced:
+            os.close(fd)
+            return False
+        channel.displaced[path] = bug = cls(channel, path, fd, first)
         channel.fire("MEDIA_BUG_START", bug._bug())
         channel.switch.media.watch(channel)
         return True
@@ -46,17 +63,12 @@ class Displace:
 
     @property
     def stuck(self) -> bool:
-        """Whether the channel waits for sound. The next frame is read ahead to know."""
-        if self._next is None:
-            try:
-                self._next = os.read(self._fd, _FRAME_BYTES)
-            except BlockingIOError:
-                return True
-        return False
+        """Whether the channel waits for sound."""
+        return not self._first and not _events(self._fd)
 
     def mixed(self, frame: bytes) -> bytes:
         """What is sent instead of ``frame``."""
-        read, self._next = self._next or b"", None
+        read, self._first = self._first + os.read(self._fd, _FRAME_BYTES - len(self._first)), b""
         if not read:
             self.stop()
             return frame
@@ -67,3 +79,20 @@ class Displace:
         if self._channel.displaced.pop(self._path, None) is not None:
             os.close(self._fd)
             self._channel.fire("MEDIA_BUG_STOP", self._bug())
+
+
+def _events(fd: int) -> int:
+    """Not 0: there is something to read, or whoever wrote has closed it."""
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return next((events for _, events in poll.poll(0)), 0)
+
+
+def _first(fd: int) -> bytes | None:
+    """None: nobody has opened that pipe for writing since we opened it. Else what had to be read to know, mostly nothing."""
+    if _events(fd):
+        return b""
+    try:
+        return os.read(fd, 1) or None
+    except BlockingIOError:
+        return b""  # somebody has, and has written nothing yet

@@ -55,7 +55,7 @@ class MediaTicker:
 def beat(channel: Channel) -> bool:
     """One frame each way. False when nothing is left to do."""
     callee, sends = channel.callee, channel.other is not None or channel.apps.sends
-    if sends and any(bug.stuck for bug in channel.displaced.values()):
+    if sends and channel.stuck:
         return True
     callee.advance()
     heard = channel.apps.tick()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
@@ -187,7 +188,7 @@ def uuid_recv_dtmf(switch: Switch, arguments: str) -> str:
     return f"+OK {words[0]} received DTMF {words[1]}.\n"
 
 
-def uuid_record(switch: Switch, arguments: str) -> str:
+async def uuid_record(switch: Switch, arguments: str) -> str:
     words = dialstring.separate(arguments, " ", 5)
     if len(words) < 3:
         return "-USAGE: <uuid> [start|stop|mask|unmask|pause|resume] <path> [<limit>] [<recording_vars>]\n"
@@ -195,6 +196,8 @@ def uuid_record(switch: Switch, arguments: str) -> str:
     if channel is None:
         return _NO_SESSION
     path = words[2]
+    while channel.stuck:
+        await asyncio.sleep(0.005)
     if words[1] == "start":
         variables = words[4] if len(words) == 5 else ""
         return "+OK Success\n" if Recording.start(channel, path, variables) else "-ERR Cannot record session!\n"
