@@ -77,7 +77,7 @@ NOTES: dict[str, str] = {
     ),
     "no_seat": "agent_unavailable",
     **dict.fromkeys(_names("agent_lost agent_protocol"), "agent_lost"),
-    **dict.fromkeys(_names("announcement_failed media_lost relay_fault switch_link_lost"), "media_lost"),
+    **dict.fromkeys(_names("announcement_failed media_lost relay_fault switch_link_lost voice_refused"), "media_lost"),
 }
 
 _CUSTOMERS = _names("customer agent operator")

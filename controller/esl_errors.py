@@ -23,6 +23,15 @@ class LinkDown(EslError):
         self.maybe_sent = maybe_sent
 
 
+class NoReply(LinkDown):
+    """The switch did not answer this command in time, and the link was closed for it. What waited behind it is
+    :class:`LinkDown` alone.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason, maybe_sent=True)
+
+
 class AuthRejected(LinkDown):
     """The switch refused us: wrong password, or its access list. Needs an operator; retrying alone does not help."""
 

@@ -15,7 +15,8 @@ from controller.relay.recorder import Recorder
 from controller.relay.script import Script
 from store.relay import RelayCall
 
-#: The agent's failures; those of the platform itself are no better for another voice.
+#: The agent's failures; those of the platform itself are no better for another voice, but for a switch that refuses the
+#: agent's: it plays files all the same.
 _AGENTS = frozenset(
     {
         "agent_address_refused",
@@ -26,6 +27,7 @@ _AGENTS = frozenset(
         "agent_unknown",
         "agent_unreachable",
         "no_seat",
+        "voice_refused",
     }
 )
 #: Of the transfer; an agent's own name for one holds no space.

@@ -1,6 +1,7 @@
 """An event socket connection for asyncio: connects, authenticates, subscribes, and does so again after every loss.
 
-Two of them serve the relay: one for events, one for commands, so that a flood of events delays no command.
+Several serve the relay: one for events, one for commands, so that a flood of events delays no command, and one each for
+what may keep the switch waiting.
 Replies come in the order of the commands; so a reply that is late spoils the connection, and it is closed.
 """
 
@@ -13,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from controller import commands, commands_link
-from controller.esl_errors import AuthRejected, LinkDown
+from controller.esl_errors import AuthRejected, LinkDown, NoReply
 from controller.frames import Event, Frame, FrameError, FrameParser
 from settings import Settings
 
@@ -84,7 +85,13 @@ class Link:
         return reply
 
     async def run(self) -> None:
-        """Keep the link up until cancelled."""
+        """Keep the link up until cancelled; then nobody waits for a reply any more."""
+        try:
+            await self._keep_up()
+        finally:
+            self._fall()
+
+    async def _keep_up(self) -> None:
         settings = self._settings
         delay = settings.esl_backoff_min_s
         while True:
@@ -191,6 +198,8 @@ class Link:
                 # It may be we who stood still: what lies in the socket gets its turn before the switch is blamed.
                 await asyncio.sleep(_READ_S)
                 if self._pending and self._pending[0] is first:
+                    if not first[1].done():
+                        first[1].set_exception(NoReply(f"{self._name}: no reply in time, the connection was closed"))
                     raise LinkDown("the switch did not answer in time", maybe_sent=True)
             elif self.up:
                 self._write(commands.ping())

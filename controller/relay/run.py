@@ -1,4 +1,4 @@
-"""The relay's process: two links to the switch, one server for its media sockets, and the desk between them."""
+"""The relay's process: its links to the switch, one server for its media sockets, and the desk between them."""
 
 from __future__ import annotations
 
@@ -64,8 +64,10 @@ async def running(settings: Settings, book: Book, seats: Seats | None = None) ->
     port = next(iter(server.sockets)).getsockname()[1]
     deeds = Link(settings, "relay commands")
     roots = [str(files.directory), *([settings.announcement_dir] if settings.announcement_dir else [])]
+    voices = Link(settings, "relay voices", on_up=lambda: switch.ask_for_voices())
     recording = Link(settings, "relay recording") if settings.records else None
-    desk = Desk(Parts(settings, Switch(deeds, fork_port=port, roots=roots, recording=recording), files, book, seats))
+    switch = Switch(deeds, voices=voices, fork_port=port, roots=roots, recording=recording)
+    desk = Desk(Parts(settings, switch, files, book, seats))
     look = asyncio.Event()
     news = Link(
         settings,
@@ -76,6 +78,7 @@ async def running(settings: Settings, book: Book, seats: Seats | None = None) ->
     )
     works = [
         deeds.run(),
+        voices.run(),
         news.run(),
         desk.watch(look),
         transfers.watch(desk, book),

@@ -14,6 +14,7 @@ from controller.esl_errors import LinkDown, refusal
 from controller.esl_replies import dump, exists
 from controller.frames import Event, text_of
 from controller.relay.link import Link
+from controller.relay.permission import denied, question
 
 log = logging.getLogger(__name__)
 
@@ -21,10 +22,16 @@ SwitchDown = LinkDown
 
 
 class Switch:
-    """The command link of one switch. Every method raises :class:`SwitchDown` when there is no connection."""
+    """The links of one switch for commands. Every method raises :class:`SwitchDown` when there is no connection.
 
-    def __init__(self, link: Link, *, fork_port: int, roots: Sequence[str], recording: Link | None = None) -> None:
+    ``voices`` is its own: a channel that stands still keeps the connection waiting that begins with a voice there.
+    """
+
+    def __init__(
+        self, link: Link, *, voices: Link, fork_port: int, roots: Sequence[str], recording: Link | None = None
+    ) -> None:
         self._link = link
+        self._voices = voices
         self._recording = recording or link  # the switch takes 10 ms to begin a recording: nobody's audio waits for that
         self._fork_port = fork_port
         self._roots = roots  # directories files may be played from
@@ -32,6 +39,11 @@ class Switch:
     @property
     def up(self) -> bool:
         return self._link.up
+
+    @property
+    def voices_up(self) -> bool:
+        """Whether :meth:`voice` can be asked for."""
+        return self._voices.up
 
     async def wait_up(self, timeout_s: float) -> None:
         """As :meth:`Link.wait_up`."""
@@ -43,7 +55,11 @@ class Switch:
 
     def voice(self, attempt: UUID, pipe: Path) -> asyncio.Future[str]:
         """Let the callee hear what comes through a pipe; the future brings the reply. Written before this returns."""
-        return self._link.write(commands.uuid_displace(attempt, str(pipe), under=self._roots))
+        return self._voices.write(commands.uuid_displace(attempt, str(pipe), under=self._roots))
+
+    def ask_for_voices(self) -> None:
+        """Say it in the log where the switch would refuse every voice. Written before this returns."""
+        self._voices.write(question(self._roots[0])).add_done_callback(_judge_voices)
 
     def break_all(self, attempt: UUID) -> None:
         """Silence at once, and nothing queued any more. Written before this returns; no link: nothing plays on long."""
@@ -121,6 +137,11 @@ def answered_at(channel: Event) -> datetime | None:
     micros = text_of(channel, "Caller-Channel-Answered-Time")
     known = micros is not None and micros.isdecimal() and micros != "0"
     return datetime.fromtimestamp(int(micros) / 1e6, UTC) if known and micros else datetime.now(UTC)
+
+
+def _judge_voices(done: asyncio.Future[str]) -> None:
+    if not done.cancelled() and done.exception() is None and (why := denied(done.result())) is not None:
+        log.error("the switch lets no agent be heard: %s; its configuration is older than this relay", why)
 
 
 def _complain(attempt: UUID, done: asyncio.Future[str]) -> None:

@@ -7,12 +7,14 @@ import logging
 from collections.abc import Callable
 from uuid import UUID
 
-from controller.esl_errors import refusal
+from controller.esl_errors import NoReply, refusal
+from controller.frames import text_of
 from controller.relay.audio import BYTES_PER_MS
-from controller.relay.leg import Parts
+from controller.relay.leg import Failed, Parts
 from controller.relay.pacing import Stream
 from controller.relay.patience import AGAIN_S, Patience
 from controller.relay.pipe import Pipe
+from controller.relay.switch import SwitchDown
 
 log = logging.getLogger(__name__)
 
@@ -20,6 +22,8 @@ log = logging.getLogger(__name__)
 _HANGUP_S = 0.25
 #: s; the switch takes something every 20 ms, where it sends at all.
 _STILL_S = 5.0
+#: s; it closes a pipe at whose end it is. Who still has it open then is somebody else.
+_END_S = 0.5
 
 
 class Voice:
@@ -52,17 +56,23 @@ class Voice:
         self._asked = False  # it has not answered yet
         self._patience = Patience()
         self._moved_at = 0.0  # the switch took something then, last
+        self._empty_at: float | None = None  # all was taken then
+        self._judging: asyncio.Task[None] | None = None
         self._look_at = 0.0
         self._clock = asyncio.get_running_loop().time
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def run(self) -> None:
-        """Until cancelled; then nothing more is heard. Raises what stands in the way, such as ``OSError``."""
+        """Until cancelled; then nothing more is heard. Raises what stands in the way, such as ``OSError``, or
+        :class:`controller.relay.leg.Failed` where the switch will not let the agent be heard in a call that goes on.
+        """
         try:
             await self._failure
         finally:
             self._over = True
             self._beat.leave(self)
+            if self._judging is not None:
+                self._judging.cancel()
             if self._pipe is not None:
                 self._pipe.take_back()  # and nothing is put in: for the switch it is over
 
@@ -150,9 +160,12 @@ class Voice:
             else:
                 self._beat.leave(self)
         except Exception as error:  # noqa: BLE001 - of one call, not of all; run() raises it
-            self._beat.leave(self)
-            if not self._failure.done():
-                self._failure.set_exception(error)
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        self._beat.leave(self)
+        if not self._failure.done():
+            self._failure.set_exception(error)
 
     def _rest(self, now: float) -> None:
         if self._stream.unheard:  # nobody hung up: something else has ended it
@@ -167,11 +180,11 @@ class Voice:
 
     def _begin(self, now: float) -> None:
         """A turn: the switch is given a pipe with the first of it."""
-        if not self._switch.up or not self._patience.allows(now):
+        if not self._switch.voices_up or not self._patience.allows(now):
             self._look_at = now + AGAIN_S
             return
         self._pipe = pipe = Pipe(self._files.pipe(self._attempt))
-        self._asked, self._moved_at = True, now
+        self._asked, self._moved_at, self._empty_at = True, now, None
         pipe.keep()
         try:
             self._flow(pipe, now)
@@ -195,7 +208,25 @@ class Voice:
             self._pipe = None
             self._files.remove(self._attempt, pipe.path)
             self._look_at = now + self._patience.refused(now)
+            if not done.cancelled() and isinstance(done.exception(), NoReply):
+                # The channel stands still: each further try would keep the voices of all calls waiting.
+                self._fail(Failed("voice_refused", why))
+            elif self._patience.over(now):
+                self._judge(why, lambda: self._patience.over(now))
         pipe.let_go()
+
+    def _judge(self, why: str, still: Callable[[], bool]) -> None:
+        """If the channel is there and not held by its callee, and it is ``still`` so, nobody will hear this agent."""
+        if not self._over and (self._judging is None or self._judging.done()):
+            self._judging = asyncio.create_task(self._ask(why, still), name=f"voice {self._attempt}")
+
+    async def _ask(self, why: str, still: Callable[[], bool]) -> None:
+        try:
+            channel = await self._switch.look(self._attempt)
+        except SwitchDown:
+            return  # it is tried and asked again
+        if channel is not None and text_of(channel, "Channel-Call-State") != "HELD" and still():
+            self._fail(Failed("voice_refused", why))
 
     def _flow(self, pipe: Pipe, now: float) -> None:
         end = pipe.open()
@@ -207,8 +238,12 @@ class Voice:
             self._heard(unread, now)
             if unread or self._asked:
                 self._fill(pipe, end, now)
+            elif self._empty_at is not None and now > self._empty_at + _END_S:
+                log.warning("attempt %s: the switch is through, and somebody else reads its pipe", self._attempt)
+                self._ended(pipe, now)
             else:  # the switch is at its end, or about to be: what is put in now it would perhaps not see
                 self._look_at = now
+            self._empty_at = None if unread else self._empty_at or now
         finally:
             pipe.close(end)
 
@@ -233,11 +268,8 @@ class Voice:
             hear(now - (stream.heard - before) / (BYTES_PER_MS * 1000))
         if unread and now > self._moved_at + _STILL_S:
             self._moved_at = now
-            log.warning(
-                "attempt %s: the switch takes nothing of the agent's voice: the callee holds the call, or"
-                " send_silence_when_idle is 0 there",
-                self._attempt,
-            )
+            why = "the switch takes nothing of the agent's voice: send_silence_when_idle is 0 there?"
+            self._judge(why, lambda: self._moved_at == now)
         self.reach()
 
     def _ended(self, pipe: Pipe, now: float) -> None:

@@ -12,7 +12,7 @@ from uuid import uuid4
 import pytest
 
 from controller import commands, commands_link
-from controller.esl_errors import LinkDown
+from controller.esl_errors import LinkDown, NoReply
 from controller.frames import Event
 from controller.relay.link import Link
 from settings import Settings
@@ -283,5 +283,36 @@ def test_an_idle_link_is_pinged_and_a_frozen_switch_is_noticed() -> None:
         switch = Switch(frozen, good)
         async with linked(switch) as link:
             await until(lambda: switch.connections == 2 and link.up, "a new connection")
+
+    run(scenario())
+
+
+def test_a_command_that_gets_no_reply_is_told_from_those_behind_it() -> None:
+    async def script(socket: Socket) -> None:
+        await socket.log_in()
+        await socket.rest()
+
+    async def scenario() -> None:
+        async with linked(Switch(script)) as link:
+            await link.wait_up(DEADLINE_S)
+            asked = [link.write(commands.uuid_exists(uuid4())) for _ in range(2)]
+            first, second = await asyncio.gather(*asked, return_exceptions=True)
+            assert type(first) is NoReply
+            assert type(second) is LinkDown
+
+    run(scenario())
+
+
+def test_a_link_that_ends_lets_nobody_wait_for_its_replies() -> None:
+    async def script(socket: Socket) -> None:
+        await socket.log_in()
+        await socket.rest()
+
+    async def scenario() -> None:
+        async with linked(Switch(script)) as link:
+            await link.wait_up(DEADLINE_S)
+            asked = link.write(commands.uuid_exists(uuid4()))
+        with pytest.raises(LinkDown):
+            await asked
 
     run(scenario())

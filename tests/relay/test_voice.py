@@ -10,9 +10,13 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import pytest
+
 from agents.reference.sound import tone
+from controller.commands import uuid_displace
 from controller.relay.audio import AudioFiles
 from controller.relay.patience import AGAIN_S, BURST, RATE, REFUSED_S, Patience
+from controller.relay.permission import denied, question
 from controller.relay.pipe import Pipe
 from tests.relay.house import House, ScriptedAgent, house, run, until, without_pauses
 
@@ -128,7 +132,7 @@ def test_nobody_holds_the_pipe_and_a_relay_that_stands_still_costs_the_callee_no
 
 def displaces(h: House) -> int:
     """How often the switch was asked to begin with a voice."""
-    return sum("uuid_displace" in asked for asked in h.asked)
+    return sum("uuid_displace" in asked and "nobody.raw" not in asked for asked in h.asked)
 
 
 def test_words_clears_and_pauses_are_all_one_turn(tmp_path: Path) -> None:
@@ -192,3 +196,128 @@ def test_a_switch_that_refuses_is_asked_again(tmp_path: Path) -> None:
             await h.gone(attempt)
 
     run(scenario())
+
+
+@pytest.mark.parametrize("why", ["refused", "unread"])
+def test_an_agent_that_the_switch_will_not_let_be_heard_has_failed_its_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    monkeypatch.setattr("controller.relay.patience.REFUSED_S", 0.4)
+    monkeypatch.setattr("controller.relay.voice._STILL_S", 0.4)
+
+    async def scenario() -> None:
+        async with house(tmp_path) as h, ScriptedAgent().listening() as agent:
+            sorry = Path(h.settings.announcement_dir) / "sorry.r8"
+            sorry.write_bytes(tone(900, 400))
+            attempt = await h.dial(
+                "0122", agent.url, agent={"agent_fallback": {"action": "announcement", "audio": "sorry.r8"}}
+            )
+            call = await agent.call()
+            await call.send("ready")
+            await call.expect("answered")
+            phone = h.phones[attempt]
+            if why == "refused":
+                phone.has_media = False
+            else:
+                h.switch.globals["send_silence_when_idle"] = "0"
+            await call.say(tone(700, 400))
+            assert (await call.expect("stop"))["reason"] == "voice_refused"
+            await until(lambda: tone(900, 400) in h.heard(attempt), "the fallback")
+            await h.gone(attempt)
+            assert h.book.reason() == "voice_refused"
+            assert "relay.fallback" in h.book.types()
+
+    run(scenario())
+
+
+def test_a_callee_who_holds_the_call_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("controller.relay.voice._STILL_S", 0.1)
+
+    async def scenario() -> None:
+        async with house(tmp_path) as h, ScriptedAgent().listening() as agent:
+            attempt = await h.dial("0122", agent.url)
+            call = await agent.call()
+            await call.send("ready")
+            await call.expect("answered")
+            phone = h.phones[attempt]
+            phone.callstate = "HELD"
+            h.switch.globals["send_silence_when_idle"] = "0"
+            await call.say(tone(700, 400))
+            await until(lambda: sum(f"uuid_dump {attempt}" in asked for asked in h.asked) >= 3, "it is looked")
+            assert h.book.reason() is None
+            h.switch.globals["send_silence_when_idle"] = "-1"
+            h.switch.media.watch(phone)
+            await until(lambda: without_pauses(h.heard(attempt)) == tone(700, 400), "the word")
+            phone.hangup("NORMAL_CLEARING")
+            await h.gone(attempt)
+
+    run(scenario())
+
+
+def test_a_channel_that_stands_still_keeps_no_other_call_waiting(tmp_path: Path) -> None:
+    """As when a relay that writes stands still, and its successor begins with a voice there."""
+
+    async def scenario() -> None:
+        async with house(tmp_path, esl_command_timeout_s=0.5) as h, ScriptedAgent().listening() as agent:
+            attempt = await h.dial("0122", agent.url)
+            call = await agent.call()
+            await call.send("ready")
+            await call.expect("answered")
+            path = h.relay.files.pipe(attempt)
+            end = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+            assert (await h.dialer.ask(uuid_displace(attempt, str(path), under=[str(path.parent)]))).startswith("+OK")
+            await call.say(tone(700, 400))
+            assert (await call.expect("stop"))["reason"] == "voice_refused"
+            assert displaces(h) == 2, "and is not begun with again"
+            os.close(end)
+            assert h.relay.deeds.up
+            other = await h.dial("0122", agent.url)
+            second = await agent.call()
+            await second.send("ready")
+            await second.expect("answered")
+            await second.say(tone(700, 400))
+            await until(lambda: without_pauses(h.heard(other)) == tone(700, 400), "the other call")
+            for phone in h.phones.values():
+                phone.hangup("NORMAL_CLEARING")
+            await h.gone(attempt)
+
+    run(scenario())
+
+
+def test_a_pipe_that_a_stranger_reads_is_left_to_him(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with house(tmp_path) as h, ScriptedAgent().listening() as agent:
+            attempt = await h.dial("0122", agent.url)
+            call = await agent.call()
+            await call.send("ready")
+            await call.expect("answered")
+            await call.say(tone(700, 200))
+            (pipe,) = await until(lambda: list(h.relay.files.directory.glob("*.raw")), "the pipe")
+            stranger = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+            await until(lambda: tone(700, 200) in h.heard(attempt), "a word")
+            for voice in list(h.phones[attempt].displaced.values()):
+                voice.stop()
+            while os.read(stranger, 1 << 16):
+                pass
+            await until(lambda: not pipe.exists(), "another turn will have its own pipe")
+            await call.say(tone(900, 200))
+            await until(lambda: tone(900, 200) in h.heard(attempt), "the next word")
+            os.close(stranger)
+            h.phones[attempt].hangup("NORMAL_CLEARING")
+            await h.gone(attempt)
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ("-ERR Cannot locate session!\n", None),
+        ("-ERR permission denied", "-ERR permission denied"),
+        ("-ERR uuid_displace Command not found!\n", "-ERR uuid_displace Command not found!"),
+        ("", "no reply"),
+    ],
+)
+def test_a_switch_is_asked_at_once_whether_agents_may_be_heard(said: str, why: str | None) -> None:
+    assert denied(said) == why
+    assert b"uuid_displace 00000000-" in question("/dev/shm/trunkline/fs1/").wire
