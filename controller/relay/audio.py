@@ -16,6 +16,8 @@ from uuid import UUID
 
 SAMPLE_RATE = 8000
 BYTES_PER_MS = SAMPLE_RATE * 2 // 1000
+#: What the switch takes at a time where the codec has 8,000 samples a second and 20 ms a packet, as PCMU and PCMA.
+#: With another (16 kHz, 30 ms) it takes more at once, and what was heard is known to that alone.
 FRAME_MS = 20
 FRAME_BYTES = FRAME_MS * BYTES_PER_MS
 #: s; a draining relay that has not said so for so long is dead.
@@ -70,11 +72,18 @@ class AudioFiles:
             if not directory.exists():
                 directory.mkdir(parents=True)
                 directory.chmod(0o711)  # whatever the umask: the switch must get in
+        return self.sweep() or 0
+
+    def sweep(self) -> int | None:
+        """Remove what is not ours; returns how many files that was. None: an earlier relay is still at work, and clears up
+        itself, unless it dies.
+        """
         if self._draining():
-            return 0  # the earlier one is still at work, and clears up itself
+            return None
+        ours = {path.name for paths in self._held.values() for path in paths}
         removed = 0
         for entry in os.scandir(self.directory):
-            if _NAME.fullmatch(entry.name):
+            if _NAME.fullmatch(entry.name) and entry.name not in ours:
                 if stat.S_ISFIFO(entry.stat(follow_symlinks=False).st_mode):
                     # Should the switch wait for somebody to write into it, it waits no more.
                     os.close(os.open(entry.path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC))

@@ -14,7 +14,7 @@ from websockets.asyncio.server import Server
 
 from controller import commands_link
 from controller.relay import fork, holds, transfers
-from controller.relay.audio import AudioFiles
+from controller.relay.audio import MARK_S, AudioFiles
 from controller.relay.book import Book
 from controller.relay.desk import EVENTS, SUBCLASSES, Desk
 from controller.relay.earpiece import MediaConnection
@@ -52,9 +52,7 @@ async def running(settings: Settings, book: Book, seats: Seats | None = None) ->
         _check_directory(name, getattr(settings, name))
     agent_tls(settings)  # now, not when a phone rings
     files = AudioFiles(settings.relay_audio_dir, settings.switch)
-    left = files.open()
-    if left:
-        log.warning("removed %d audio files of an earlier relay", left)
+    _tell(files.open())
 
     async def on_fork(attempt: UUID, socket: MediaConnection) -> None:
         await desk.serve_fork(attempt, socket)
@@ -83,6 +81,7 @@ async def running(settings: Settings, book: Book, seats: Seats | None = None) ->
         desk.watch(look),
         transfers.watch(desk, book),
         holds.watch(desk, book),
+        _clear_up(files),
         *([recording.run()] if recording is not None else []),
     ]
     tasks = tuple(asyncio.create_task(work) for work in works)
@@ -96,6 +95,21 @@ async def running(settings: Settings, book: Book, seats: Seats | None = None) ->
         await asyncio.wait(tasks)
         server.close()
         await server.wait_closed()
+
+
+async def _clear_up(files: AudioFiles) -> None:
+    """What an earlier relay leaves that was at work when this one began, and died at it. The switch may wait for somebody
+    who opens a pipe of its.
+    """
+    while (removed := files.sweep()) is None:
+        await asyncio.sleep(MARK_S / 2)
+    _tell(removed)
+    await asyncio.get_running_loop().create_future()  # a task of a relay's does not end
+
+
+def _tell(removed: int) -> None:
+    if removed:
+        log.warning("removed %d audio files of an earlier relay", removed)
 
 
 def _check_directory(name: str, directory: str) -> None:

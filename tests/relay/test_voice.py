@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
-import stat
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
 from agents.reference.sound import tone
 from controller.commands import uuid_displace
-from controller.relay.audio import AudioFiles
-from controller.relay.patience import AGAIN_S, BURST, RATE, REFUSED_S, Patience
-from controller.relay.permission import denied, question
-from controller.relay.pipe import Pipe
 from tests.relay.house import House, ScriptedAgent, house, run, until, without_pauses
 
 
@@ -32,73 +25,6 @@ def writers(directory: Path) -> int:
         except FileNotFoundError:
             continue
     return count
-
-
-def test_a_pipe_is_for_the_switch_to_read_and_goes_with_the_files(tmp_path: Path) -> None:
-    files, attempt = AudioFiles(tmp_path / "audio", "fs1"), uuid4()
-    files.open()
-    path = files.pipe(attempt)
-    assert path.parent == tmp_path / "audio" / "fs1"
-    mode = path.stat().st_mode
-    assert stat.S_ISFIFO(mode)
-    assert stat.S_IMODE(mode) == 0o644
-    assert files.pipe(attempt) != path
-    files.remove_all(attempt)
-    assert list(files.directory.iterdir()) == []
-
-
-def test_a_switch_that_waits_for_a_relay_that_died_waits_no_more_when_there_is_another(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        files = AudioFiles(tmp_path, "fs1")
-        files.open()
-        path, same = files.pipe(uuid4()), tmp_path / "same"
-        os.link(path, same)
-        waiting = asyncio.create_task(asyncio.to_thread(os.open, same, os.O_RDONLY))  # as a thread of the switch
-        while not waiting.done():  # it may be slow to come to its wait
-            assert AudioFiles(tmp_path, "fs1").open() == 1
-            os.link(same, path)
-            await asyncio.sleep(0.01)
-        os.close(await waiting)
-
-    run(scenario())
-
-
-def test_what_is_in_a_pipe_can_be_counted_and_taken_back(tmp_path: Path) -> None:
-    path = tmp_path / "a.raw"
-    os.mkfifo(path)
-    pipe = Pipe(path)
-    assert pipe.open() is None, "nobody reads it"
-    pipe.keep()
-    switch = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    pipe.let_go()
-    end = pipe.open()
-    assert end is not None
-    os.write(end, b"a" * 640)
-    assert os.read(switch, 320) == b"a" * 320
-    assert pipe.unread(end) == 320
-    pipe.close(end)
-    assert pipe.take_back() == b"a" * 320
-    assert pipe.take_back() == b""
-    assert os.read(switch, 320) == b"", "to the switch it is at its end"
-    os.close(switch)
-    assert pipe.open() is None
-    path.unlink()
-    assert pipe.open() is None, "whoever has removed it"
-    assert pipe.take_back() == b""
-
-
-def test_a_pipe_that_is_full_takes_no_more(tmp_path: Path) -> None:
-    path = tmp_path / "a.raw"
-    os.mkfifo(path)
-    pipe = Pipe(path)
-    pipe.keep()
-    end = pipe.open()
-    assert end is not None
-    fcntl.fcntl(end, fcntl.F_SETPIPE_SZ, 8192)  # as the kernel gives users of very many
-    assert pipe.write(end, b"a" * 16_000) == 8192
-    assert pipe.write(end, b"a" * 320) == 0
-    assert pipe.unread(end) == 8192
-    pipe.let_go()
 
 
 def test_nobody_holds_the_pipe_and_a_relay_that_stands_still_costs_the_callee_nothing(tmp_path: Path) -> None:
@@ -159,19 +85,6 @@ def test_words_clears_and_pauses_are_all_one_turn(tmp_path: Path) -> None:
             await h.gone(attempt)
 
     run(scenario())
-
-
-def test_turns_are_few_whatever_happens_and_a_refusal_has_its_end() -> None:
-    patience = Patience()
-    asked = sum(patience.allows(now / 10) for now in range(36_000))
-    assert asked <= BURST + 3600 * RATE
-    assert not patience.over(3600.0)
-    assert patience.refused(3600.0) == AGAIN_S
-    assert not patience.over(3600.0 + REFUSED_S / 2)
-    assert patience.refused(3600.0 + REFUSED_S) > AGAIN_S
-    assert patience.over(3600.0 + REFUSED_S)
-    patience.taken()
-    assert not patience.over(3610.0)
 
 
 def test_a_switch_that_refuses_is_asked_again(tmp_path: Path) -> None:
@@ -307,17 +220,3 @@ def test_a_pipe_that_a_stranger_reads_is_left_to_him(tmp_path: Path) -> None:
             await h.gone(attempt)
 
     run(scenario())
-
-
-@pytest.mark.parametrize(
-    ("said", "why"),
-    [
-        ("-ERR Cannot locate session!\n", None),
-        ("-ERR permission denied", "-ERR permission denied"),
-        ("-ERR uuid_displace Command not found!\n", "-ERR uuid_displace Command not found!"),
-        ("", "no reply"),
-    ],
-)
-def test_a_switch_is_asked_at_once_whether_agents_may_be_heard(said: str, why: str | None) -> None:
-    assert denied(said) == why
-    assert b"uuid_displace 00000000-" in question("/dev/shm/trunkline/fs1/").wire
