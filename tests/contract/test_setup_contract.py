@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from controller import commands, doctor_commands
 from controller.esl_wire import Command
+from controller.relay.permission import question
 from trunkline.doctor import switch, trunks
 from trunkline.doctor.finding import Level
 
@@ -36,6 +37,8 @@ def test_it_says_how_it_is_set_up(run: Callable[..., None]) -> None:
         assert [one.level for one in switch.judge_limits("switch", await ask(commands.status()), 100, 50)] == [Level.OK]
         idle = await ask(commands.global_getvar("send_silence_when_idle"))
         assert [one.level for one in switch.judge_idle("switch", idle)] == [Level.OK]
+        voice = await ask(question("/dev/shm/trunkline"))
+        assert [one.level for one in switch.judge_voice("switch", voice)] == [Level.OK]
         assert len(switch.judge_limits("switch", await ask(commands.status()), 1_000_000, 1_000_000)) == 2
 
     run(body)

@@ -160,6 +160,14 @@ def test_a_switch_that_is_silent_when_idle_lets_no_agent_be_heard(said: str, hea
     assert bool(bad(switch.judge_idle("switch", said))) is not heard
 
 
+@pytest.mark.parametrize(
+    ("said", "heard"),
+    [("-ERR Cannot locate session!\n", True), ("-ERR permission denied", False), ("-ERR no Command not found!\n", False)],
+)
+def test_a_switch_that_lets_the_relay_begin_with_no_voice_is_found(said: str, heard: bool) -> None:
+    assert bool(bad(switch.judge_voice("switch", said))) is not heard
+
+
 def test_passwords() -> None:
     assert bad(switch.judge_password("switch", "x" * 16, public_accepted=False)) == []
     assert bad(switch.judge_password("switch", "x" * 15, public_accepted=False))[0][0] == "warn"

@@ -6,6 +6,7 @@ import ipaddress
 import re
 from collections.abc import Iterable, Mapping
 
+from controller.relay.permission import denied
 from trunkline.doctor.finding import Finding, fail, ok, warn
 
 OLDEST, ADVISED = (1, 10), (1, 11, 2)
@@ -92,6 +93,16 @@ def judge_idle(about: str, said: str) -> list[Finding]:
         return [ok(about, "sends audio all the time")]
     what = "sends nothing while nothing plays: no callee hears an agent"
     return [fail(about, what, "FREESWITCH_IDLE_NOISE: -1, or 400 for noise; not 0. A restart of the switch")]
+
+
+def judge_voice(about: str, said: str) -> list[Finding]:
+    """``said``: the reply to :func:`controller.relay.permission.question`, asked as the relay's user."""
+    if (why := denied(said)) is None:
+        return [ok(about, "lets the relay begin with an agent's voice")]
+    remedy = (
+        "uuid_displace in esl-allowed-api of the relay's user and in switch.conf.xml's interface-allowlist (freeswitch/conf)"
+    )
+    return [fail(about, f"lets no agent be heard: {why}", f"{remedy}. A restart of the switch")]
 
 
 def judge_password(about: str, password: str, *, public_accepted: bool) -> list[Finding]:

@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 
 from budget import checkup as budget_checkup
 from controller import commands, doctor_commands
+from controller.relay.permission import question
 from settings import Settings
 from store import backlog, carriers, checkup, outbound, test_lab
 from store.carriers import Endpoint
@@ -107,6 +108,8 @@ def _switch(settings: Settings, endpoints: Sequence[Endpoint] | None, channels: 
     try:
         with SwitchLine(at, user=settings.esl_user, password=settings.esl_password) as line:
             found += _ask(about, line, endpoints, channels, cps)
+        with SwitchLine(at, user=settings.relay_esl_user or settings.esl_user, password=settings.esl_password) as line:
+            found += switch.judge_voice(about, line.ask(question(settings.relay_audio_dir)))
         found += switch.judge_password(about, settings.esl_password, public_accepted=_lets_in(at))
     except PasswordRefused as error:
         found.append(fail(about, str(error), "TRUNKLINE_ESL_PASSWORD (and _USER) must be the switch's own"))
