@@ -2,8 +2,8 @@
 
 Nobody here has it open for longer than a moment, but for the first one, until the switch has said that it has opened it. A
 thread of the switch that finds an empty pipe which somebody could still write into waits, and with it the whole channel, its
-hangup too; one that finds an empty pipe of nobody's has come to its end, and goes on without it. So it is whatever
-becomes of this process, also while it stands still.
+hangup too; one that finds an empty pipe of nobody's has come to its end, and goes on without it. So it does when this
+process dies, and mostly when it stands still: unless it is stopped in one of those moments (docs/architecture.md).
 """
 
 from __future__ import annotations

@@ -212,6 +212,75 @@ def test_a_pipe_that_is_held_open_and_empty_stops_the_channel_until_it_is_closed
     run(body)
 
 
+def test_what_is_put_in_its_place_at_once_is_no_new_beginning(run: Callable[..., None]) -> None:
+    """As at each clear, and where a word follows a pause."""
+
+    async def body(world: World) -> None:
+        channel, pipe = await parked(world), Pipe(world)
+        async with pipe.both() as end:
+            os.write(end, VOICE)
+            await displace(world, channel, pipe.path)
+        for word in range(20):
+            left = pipe.left()
+            assert left, f"over before word {word}"
+            end = os.open(pipe.path, os.O_WRONLY | os.O_NONBLOCK)
+            try:
+                pipe.take_back()
+                os.write(end, VOICE[: FRAME * 40] if word % 2 else bytes(FRAME * 40))
+            finally:
+                os.close(end)
+            await pipe.until(FRAME * 36)
+        await pipe.until(None)
+        assert 40 <= len(loud(world.heard(channel))) <= 110
+
+    run(body)
+
+
+def test_a_channel_that_stands_still_keeps_waiting_whoever_wants_another_bug_there(run: Callable[..., None]) -> None:
+    """Which is why voices, and recordings, are begun over links of their own."""
+
+    async def body(world: World) -> None:
+        other = await world.second_client()
+        channel, pipe, two = await parked(world), Pipe(world, "one"), Pipe(world, "two")
+        async with pipe.both() as end:
+            os.write(end, VOICE[: FRAME * 3])
+            await displace(world, channel, pipe.path)
+            while unread(end):
+                await asyncio.sleep(0.005)
+            await asyncio.sleep(0.1)
+            async with two.both() as held:
+                os.write(held, VOICE)
+                voice = asyncio.create_task(displace(world, channel, two.path))
+                record = asyncio.create_task(other.api(f"uuid_record {channel} start {world.directory}/still.wav"))
+                await asyncio.sleep(0.5)
+                assert not voice.done()
+                assert not record.done()
+        async with asyncio.timeout(WAIT_S):
+            assert await voice == "+OK Success\n"
+            assert await record == "+OK Success\n"
+        await other.close()
+
+    run(body)
+
+
+def test_it_waits_for_somebody_who_opens_the_pipe(run: Callable[..., None]) -> None:
+    """Which a relay does that finds pipes of one that died (AudioFiles.open)."""
+
+    async def body(world: World) -> None:
+        channel, pipe = await parked(world), Pipe(world)
+        asked = asyncio.create_task(displace(world, channel, pipe.path))
+        await asyncio.sleep(0.3)
+        assert not asked.done()
+        async with asyncio.timeout(WAIT_S):
+            while not asked.done():
+                async with pipe.both():
+                    await asyncio.sleep(0.01)
+        assert await asked == "+OK Success\n"
+        await pipe.until(None)
+
+    run(body)
+
+
 def test_a_hangup_is_carried_out_while_it_plays_and_a_channel_that_is_not_there_is_refused(run: Callable[..., None]) -> None:
     async def body(world: World) -> None:
         channel, pipe = await parked(world), Pipe(world)
