@@ -17,12 +17,21 @@ class Patience:
 
     def __init__(self) -> None:
         self._pace = Pace(RATE, BURST)
+        self._tired = False
+        self._told = False
         self._times = 0  # it refused, in a row
         self._since = 0.0
 
     def allows(self, now: float) -> bool:
         """Whether the switch may be asked now; it counts as asked."""
-        return self._pace.allows(now)
+        allowed = self._pace.allows(now)
+        self._tired = self._tired or not allowed
+        return allowed
+
+    def tires(self) -> bool:
+        """It was not, for the first time."""
+        first, self._told = self._tired and not self._told, self._tired
+        return first
 
     def taken(self) -> None:
         """It has the voice."""

@@ -1,8 +1,8 @@
 """Between 8,000 and 16,000 samples a second, one stream at a time: the telephone's rate, and what an agent may ask for.
 
-A half-band filter of 39 taps: whole up to 3.4 kHz, at least 48 dB down from 4.6 kHz on, 1.25 ms late. Why it is ours: what
-goes to the switch through a pipe has 8,000 a second; soxr, which knows streams, gives its sound 12 to 41 ms late and in
-pieces of 60 to 110 ms.
+A half-band filter of 39 taps: whole up to 3.4 kHz, at least 48 dB down from 4.6 kHz on, 1.25 ms late. Why it is ours: the
+switch reads a pipe at the telephone's rate alone; soxr, which knows streams, gives its sound 12 to 41 ms late and in pieces
+of 60 to 110 ms.
 """
 
 from __future__ import annotations

@@ -181,6 +181,8 @@ class Voice:
     def _begin(self, now: float) -> None:
         """A turn: the switch is given a pipe with the first of it."""
         if not self._switch.voices_up or not self._patience.allows(now):
+            if self._patience.tires():
+                log.warning("attempt %s: its voice has to begin anew too often, and waits", self._attempt)
             self._look_at = now + AGAIN_S
             return
         self._pipe = pipe = Pipe(self._files.pipe(self._attempt))

@@ -122,6 +122,7 @@ def test_turns_are_few_whatever_happens_and_a_refusal_has_its_end() -> None:
     patience = Patience()
     asked = sum(patience.allows(now / 10) for now in range(36_000))
     assert asked <= BURST + 3600 * RATE
+    assert (patience.tires(), patience.tires()) == (True, False), "said once"
     assert not patience.over(3600.0)
     assert patience.refused(3600.0) == AGAIN_S
     assert not patience.over(3600.0 + REFUSED_S / 2)
