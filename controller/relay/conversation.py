@@ -33,6 +33,8 @@ _NOTICE = ""
 _GREETING = "greeting".ljust(protocol.MAX_MARK_CHARS + 1)
 #: Of messages that the switch has to act upon: a second in the long run, and at once.
 _DEEDS_RATE, _DEEDS_BURST = 20.0, 40
+#: s; for a link to ask by what is played in a call that was taken up on its way.
+_LINK_S = 5.0
 #: Marks of an agent that wait for their place.
 _MARKS = 1000
 
@@ -84,6 +86,8 @@ class Conversation:
             self._downlink.lead(path, longest_s(path), _GREETING)
         elif self._greeting.failed is not None:
             self._greeted(played=True)
+        if self._leg.resumed and not self.turn.waited:
+            await self._leg.playing.look(self._leg.attempt, self._leg.parts.switch, _LINK_S)
         self.hold.open()
 
     def _facts(self) -> Facts:
@@ -223,6 +227,7 @@ class Conversation:
         return whole
 
     def on_played(self, playback: str, response: str, at: float) -> None:
+        self._downlink.release(at)  # whoever asked for it, before this relay perhaps: nothing plays now
         if self.hold.on_played(playback, response) or self._recorder.on_played(playback, response):
             return
         if response != PLAYED:

@@ -83,6 +83,8 @@ class Desk:
         except ValueError:
             return
         session = self._sessions.get(attempt)
+        if session is not None:
+            session.leg.playing.on_event(event, self._clock() - _age(event))
         match text_of(event, "Event-Name"):
             # A caller's comes when the controller has taken the call: its row is there.
             case "CHANNEL_PROGRESS" | "CHANNEL_PROGRESS_MEDIA" if session is None:

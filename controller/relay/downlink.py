@@ -64,9 +64,11 @@ class Downlink:
 
     # --- the agent -----------------------------------------------------------------------------------------------
 
-    def open(self) -> None:
-        """The callee answered: play."""
+    def open(self, others: float | None = None) -> None:
+        """The callee answered: play. ``others``: behind what the switch plays since then."""
         self._open = True
+        if others is not None:
+            self.hold(others)
         self._next()
 
     def room(self, size: int) -> bool:
@@ -133,7 +135,9 @@ class Downlink:
         self._break()
 
     def hold(self, at: float) -> None:
-        """The switch plays a file that others asked for; the agent's audio waits behind it."""
+        """The switch plays a file that others asked for; the agent's audio waits behind it. Before :meth:`open` that is
+        remembered elsewhere.
+        """
         self._others_from = at
         if self._open:
             self._held_until = self._clock() + HOLD_MAX_S

@@ -14,6 +14,7 @@ from controller.relay.audio import AudioFiles
 from controller.relay.beat import Beat
 from controller.relay.book import Book
 from controller.relay.earpiece import MediaConnection
+from controller.relay.playing import Playing
 from controller.relay.spoken import Spoken
 from controller.relay.switch import Switch
 from settings import Settings
@@ -73,6 +74,7 @@ class Leg:
         self.answered = asyncio.Event()
         self.answered_at: datetime | None = None
         self.parked = asyncio.Event()  # what is played before this, the switch cuts off (PLAYBACK ERROR)
+        self.playing = Playing()
         self.gone = asyncio.Event()
         self.transferring = False  # somebody is rung, or may be, to whom its party is put through
         self.over: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()

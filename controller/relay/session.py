@@ -156,6 +156,7 @@ class CallSession:
         going = self._converse(following.call, following.talk, self._recorder, following.work)
         self._serving = asyncio.create_task(self._guarded(going), name=f"call {leg.attempt}")
         leg.parts.switch.break_all(leg.attempt)
+        leg.playing.ended()
         leg.parts.files.remove_all(leg.attempt)
         following.take_over()
         leg.note("relay.handed_on", {"agent_id": agent_ref(following.call.agent_id)})

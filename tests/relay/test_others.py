@@ -10,9 +10,12 @@ import pytest
 
 from agents.reference.sound import tone
 from controller import commands
+from controller.relay.switch import Switch
 from lab.audio import pcm
 from store.call_actions import TAG
-from tests.relay.house import AgentCall, House, ScriptedAgent, house, run, until
+from tests.relay.house import AgentCall, House, ScriptedAgent, a_relay, house, run, until
+from tests.relay.test_failures import closed_port
+from tests.relay.test_script import voice
 
 AGENT, NEWS = 700, 440
 
@@ -167,5 +170,102 @@ def test_what_was_not_heard_is_not_said_to_be(tmp_path: Path, what: str, result:
             assert h.book.results[action] == result
             h.phones[attempt].hangup("NORMAL_CLEARING")
             await h.gone(attempt)
+
+    run(scenario())
+
+
+async def the_file_goes_on(h: House, attempt: UUID, call: AgentCall, path: Path) -> None:
+    """The agent speaks, and is heard when the file is broken off, not sooner."""
+    file, said = path.read_bytes(), tone(AGENT, 400)
+    await call.say(said)
+    await call.send("mark", name="end")
+    before = len(h.heard(attempt))
+    await until(lambda: len(h.heard(attempt)) > before + 8000, "the file goes on for half a second")
+    assert call.seen("mark") == []
+    await h.dialer.ask(commands.uuid_break(attempt))
+    assert (await call.expect("mark"))["played"] is True
+    sound = aloud(h.heard(attempt))
+    assert sound.endswith(said)
+    assert file.startswith(sound.removesuffix(said)), "nothing of the agent is heard with it"
+    h.phones[attempt].hangup("NORMAL_CLEARING")
+    await h.gone(attempt)
+
+
+def test_one_that_begins_before_the_agent_may_be_heard_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("controller.relay.conversation.LATEST_S", 60.0)
+
+    async def scenario() -> None:
+        slow = voice(tmp_path, slow=True)
+        async with (
+            house(tmp_path, tts_program=slow, tts_timeout_s=60.0, tts_call_timeout_s=60.0) as h,
+            ScriptedAgent().listening() as agent,
+        ):
+            greeting = {"agent_greeting": {"text": "Hi"}, "agent_voice": "de"}
+            attempt = await h.dial("0122", agent.url, agent=greeting)
+            call = await agent.call()
+            await call.send("ready")
+            await call.expect("answered")
+            await until(lambda: h.phones[attempt].apps.current == "park", "the switch is ready to play")
+            path = news(h, 20_000)
+            await play(h, attempt, path)
+            await until(lambda: path.read_bytes()[:1600] in h.heard(attempt), "the file begins")
+            await call.send("clear")  # the greeting, for which the agent is still held back
+            await call.expect("greeting")
+            await the_file_goes_on(h, attempt, call, path)
+
+    run(scenario())
+
+
+def test_one_that_an_earlier_relay_saw_begin_is_waited_for(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with house(tmp_path, own_relay=False) as h, ScriptedAgent().listening() as agent:
+            port = closed_port()
+            async with a_relay(h, relay_port=port) as h.relay:
+                attempt, first = await talking(h, agent)
+                path = news(h, 20_000)
+                await play(h, attempt, path)
+                await until(lambda: path.read_bytes()[:1600] in h.heard(attempt), "the file begins")
+            await first.closed.wait()
+            async with a_relay(h, relay_port=port) as h.relay:
+                call = await agent.call()
+                await call.send("ready")
+                await call.expect("answered")
+                await the_file_goes_on(h, attempt, call, path)
+
+    run(scenario())
+
+
+def test_one_that_ends_while_the_switch_is_asked_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it answers is of before the end that was told already."""
+    real = Switch.look
+
+    async def scenario() -> None:
+        async with house(tmp_path, own_relay=False) as h, ScriptedAgent().listening() as agent:
+            port = closed_port()
+            async with a_relay(h, relay_port=port) as h.relay:
+                attempt, first = await talking(h, agent)
+                path = news(h, 20_000)
+                action = await play(h, attempt, path)
+                await until(lambda: path.read_bytes()[:1600] in h.heard(attempt), "the file begins")
+            await first.closed.wait()
+
+            async def slow(switch: Switch, attempt: UUID) -> Any:
+                channel = await real(switch, attempt)
+                if h.relay.desk.count:  # not the look by which the call is found
+                    await h.dialer.ask(commands.uuid_break(attempt))
+                    await until(lambda: action in h.book.results, "the end is told")
+                return channel
+
+            monkeypatch.setattr(Switch, "look", slow)
+            async with a_relay(h, relay_port=port) as h.relay:
+                call = await agent.call()
+                await call.send("ready")
+                await call.say(tone(AGENT, 400))
+                await until(lambda: aloud(h.heard(attempt)).endswith(tone(AGENT, 400)), "the agent is heard")
+                assert action in h.book.results
+                h.phones[attempt].hangup("NORMAL_CLEARING")
+                await h.gone(attempt)
 
     run(scenario())
