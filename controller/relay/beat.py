@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Protocol
+
+log = logging.getLogger(__name__)
 
 #: s
 BEAT_S = 0.02
 
 
 class Member(Protocol):
-    """Never raises, never waits."""
+    """Never waits. One that raises takes part no more."""
 
     def on_beat(self, now: float) -> None: ...
 
@@ -41,11 +44,15 @@ class Beat:
         self._members.pop(member, None)
 
     def _strike(self) -> None:
-        self._timer = None
         loop = asyncio.get_running_loop()
         now = loop.time()
         for member in list(self._members):
-            member.on_beat(now)
+            try:
+                member.on_beat(now)
+            except Exception:  # of one call, not of all
+                log.exception("%r: no beat any more", member)
+                self.leave(member)
+        self._timer = None  # not before: who joins in its beat would set another
         if self._members:
             self._next = max(self._next + BEAT_S, now)  # one that comes late is not made up for
             self._timer = loop.call_at(self._next, self._strike)

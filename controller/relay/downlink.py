@@ -47,7 +47,7 @@ class Downlink:
         #: Called once when the callee begins to hear the file that leads.
         self.on_lead: Callable[[float], None] | None = None
         self._lead: Lead | None = None
-        self._open = False
+        self._open = self._over = False
         self._held_until: float | None = None  # what others play is heard
         self._quiet_until = 0.0
         self._look_at = 0.0
@@ -60,6 +60,7 @@ class Downlink:
         try:
             await self._voice.run()
         finally:
+            self._over = True
             self._beat.leave(self)
 
     # --- the agent -----------------------------------------------------------------------------------------------
@@ -139,7 +140,7 @@ class Downlink:
         remembered elsewhere.
         """
         self._others_from = at
-        if self._open:
+        if self._open and not self._over:
             self._held_until = self._clock() + HOLD_MAX_S
             self._voice.bind()
             self._beat.join(self)
@@ -177,7 +178,9 @@ class Downlink:
 
     def started(self, playback: str, at: float) -> None:
         """The switch began to play ``playback`` (its Event-UUID or path) at ``at``."""
-        if self._lead is not None and self._lead.is_it(playback) and self._lead.started():
+        if self._lead is None or not self._lead.is_it(playback):
+            return
+        if self._lead.started():
             hear, self.on_lead = self.on_lead, None
             if hear is not None:
                 hear(at)
@@ -212,8 +215,15 @@ class Downlink:
 
     def on_beat(self, now: float) -> None:
         """While something is waited for: what others play, its settling, or the file that leads."""
-        if now < self._look_at:
+        if now < self._look_at or self._over:
             return
+        try:
+            self._wait(now)
+        except Exception as error:  # noqa: BLE001 - of one call, not of all; run() raises it
+            self._beat.leave(self)
+            self._voice.fail(error)
+
+    def _wait(self, now: float) -> None:
         self._beat.join(self)
         self._look_at = now + _LOOK_S
         if not self._open:

@@ -160,9 +160,10 @@ class Voice:
             else:
                 self._beat.leave(self)
         except Exception as error:  # noqa: BLE001 - of one call, not of all; run() raises it
-            self._fail(error)
+            self.fail(error)
 
-    def _fail(self, error: Exception) -> None:
+    def fail(self, error: Exception) -> None:
+        """Let :meth:`run` raise it."""
         self._beat.leave(self)
         if not self._failure.done():
             self._failure.set_exception(error)
@@ -212,7 +213,7 @@ class Voice:
             self._look_at = now + self._patience.refused(now)
             if not done.cancelled() and isinstance(done.exception(), NoReply):
                 # The channel stands still: each further try would keep the voices of all calls waiting.
-                self._fail(Failed("voice_refused", why))
+                self.fail(Failed("voice_refused", why))
             elif self._patience.over(now):
                 self._judge(why, lambda: self._patience.over(now))
         pipe.let_go()
@@ -228,7 +229,7 @@ class Voice:
         except SwitchDown:
             return  # it is tried and asked again
         if channel is not None and text_of(channel, "Channel-Call-State") != "HELD" and still():
-            self._fail(Failed("voice_refused", why))
+            self.fail(Failed("voice_refused", why))
 
     def _flow(self, pipe: Pipe, now: float) -> None:
         end = pipe.open()
