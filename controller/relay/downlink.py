@@ -51,6 +51,7 @@ class Downlink:
         self._held_until: float | None = None  # what others play is heard
         self._quiet_until = 0.0
         self._look_at = 0.0
+        self._break_after = False  # the file that led lies on the switch behind what others play, and is not wanted any more
         self._broke_at: float | None = None
         self._others_from: float | None = None  # when the switch began what others play
         self._clock = asyncio.get_running_loop().time
@@ -108,6 +109,8 @@ class Downlink:
         if self._lead is not None and not self._lead.over:
             if self._lead.out and self._held_until is None:
                 self._break()
+            elif self._lead.out:
+                self._break_after = True
             self._lead.drop()
             self._on_mark(self._lead.name, False)
             self._next()
@@ -116,7 +119,7 @@ class Downlink:
 
     def silence(self) -> None:
         """Nothing is heard any more, of others neither, until :meth:`open`; what was not heard is thrown away."""
-        if self._held_until is not None:
+        if self._held_until is not None or self._break_after:
             self._held_until = None
             if self._lead is None or not self._lead.out:  # else the clear breaks
                 self._break()
@@ -159,6 +162,7 @@ class Downlink:
         return self._broke_at is not None and self._others_from is not None and self._others_from <= self._broke_at
 
     def _break(self) -> None:
+        self._break_after = False
         self._switch.break_all(self._attempt)
         self._broke_at = self._clock()
 
@@ -184,6 +188,8 @@ class Downlink:
             hear, self.on_lead = self.on_lead, None
             if hear is not None:
                 hear(at)
+        elif self._break_after:
+            self._break()
 
     def finished(self, playback: str, at: float) -> None:
         """The switch is through with ``playback``; one that was cleared is not known any more."""
@@ -234,6 +240,9 @@ class Downlink:
                 self.release(now)
         elif now < self._quiet_until:
             self._look_at = self._quiet_until
+        elif self._break_after:  # its beginning was not heard of
+            self._break()
+            self._look_at = now
         elif self._lead is not None and not self._lead.over:
             self._play(self._lead, now)
         else:

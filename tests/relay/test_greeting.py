@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from agents.reference.sound import tone
 from controller.frames import Event, text_of
 from lab.audio.pcm import goertzel, write_wav
 from tests.relay.house import House, ScriptedAgent, a_relay, house, run, until, without_pauses
+from tests.relay.test_others import news, play
 from tests.relay.test_script import voice
 
 HELLO = tone(1100, 900)
@@ -101,6 +103,53 @@ def test_a_greeting_that_is_cut_off_before_its_beginning_is_heard_of_holds_nobod
                 told(event)
             await call.say(tone(700, 300))
             await until(lambda: tone(700, 300) in without_pauses(h.heard(attempt)), "the agent")
+            h.phones[attempt].hangup("NORMAL_CLEARING")
+            await h.gone(attempt)
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_greeting_that_is_cut_off_behind_what_others_play_is_not_heard_over_the_agent(tmp_path: Path, told: bool) -> None:
+    """``told``: the switch's word of its beginning comes."""
+
+    async def scenario() -> None:
+        async with house(tmp_path) as h, ScriptedAgent().listening() as agent:
+            hello(h, tone(1100, 20_000))
+            write_wav(str(Path(h.settings.announcement_dir) / "notice.wav"), tone(300, 400))
+            hear, behind = h.relay.desk.on_event, True
+            late: list[Event] = []
+
+            def slow(event: Event) -> None:
+                path = text_of(event, "Playback-File-Path") or ""
+                if behind and (late or path.endswith("news.r8")):
+                    late.append(event)
+                elif told or not path.endswith("hello.wav"):
+                    hear(event)
+
+            h.relay.news._on_event = slow
+            recording = {"start": "after_notice", "notice": "notice.wav"}
+            attempt = await h.dial("0122", agent.url, agent=AUDIO, recording=recording)
+            call = await agent.call()
+            await call.send("ready")
+            await until(lambda: goertzel(h.heard(attempt)[-1600:], 300) > 0.8, "the notice")
+            file = news(h, 1000)
+            action = await play(h, attempt, file)
+            talk: Any = h.relay.desk._sessions[attempt].talk
+            await until(lambda: talk._downlink._leading and talk._downlink._lead.out, "the greeting waits behind it")
+            await until(lambda: late, "which has begun")
+            behind = False
+            for event in late:
+                slow(event)
+            await call.send("clear")
+            assert (await call.expect("greeting"))["reason"] == "cleared"
+            await call.say(tone(700, 400))
+            await call.send("mark", name="end")
+            assert (await call.expect("mark"))["played"] is True
+            heard = without_pauses(h.heard(attempt))
+            assert file.read_bytes() in heard
+            assert h.book.results == {action: "played"}
+            assert heard.endswith(tone(700, 400)), "of the greeting nothing any more"
             h.phones[attempt].hangup("NORMAL_CLEARING")
             await h.gone(attempt)
 
