@@ -40,7 +40,7 @@ class Downlink:
         self._attempt = attempt
         self._switch = parts.switch
         self._beat = parts.beat
-        self._voice = Voice(attempt, parts, self._reached, on_sound, lambda: self.on_doubt())
+        self._voice = Voice(attempt, parts, self._reached, self._lost, on_sound, lambda: self.on_doubt())
         self._on_mark = on_mark
         #: Called when something that was sent is not known to have been heard, before the marks behind it are reported.
         self.on_doubt: Callable[[], None] = lambda: None
@@ -130,6 +130,10 @@ class Downlink:
     def _reached(self, names: list[str | None]) -> None:
         for name in names:
             self._on_mark(name, True)
+
+    def _lost(self, names: list[str | None]) -> None:
+        for name in names:
+            self._on_mark(name, name is None)  # who wants the call to end behind it wants so all the same
 
     # --- what others play ----------------------------------------------------------------------------------------
 

@@ -182,3 +182,12 @@ class Stream:
         while self._marks and self._marks[0][0] <= self._heard:
             names.append(self._marks.popleft()[1])
         return names
+
+    def lost(self) -> list[str | None]:
+        """What was given and not heard is not heard any more; returns the marks in it and at its end."""
+        names: list[str | None] = []
+        while self._marks and self._marks[0][0] <= self._given:
+            names.append(self._marks.popleft()[1])
+        self._heard = self._given
+        self._silence = self._unread = 0
+        return names

@@ -27,8 +27,9 @@ _END_S = 0.5
 
 
 class Voice:
-    """Times are of the event loop's clock. ``on_reached(names)`` hears of marks, ``on_sound(at)`` once of the first sound,
-    ``on_doubt()`` when something is not known to have been heard.
+    """Times are of the event loop's clock. ``on_reached(names)`` hears of marks, ``on_lost(names)`` of those before which
+    something was not heard, ``on_sound(at)`` once of the first sound, ``on_doubt()`` when something is not known to have
+    been heard.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class Voice:
         attempt: UUID,
         parts: Parts,
         on_reached: Callable[[list[str | None]], None],
+        on_lost: Callable[[list[str | None]], None],
         on_sound: Callable[[float], None],
         on_doubt: Callable[[], None],
     ) -> None:
@@ -48,6 +50,7 @@ class Voice:
             max_buffer_ms=int(settings.relay_max_buffer_s * 1000),
         )
         self._on_reached = on_reached
+        self._on_lost = on_lost
         self._on_sound: Callable[[float], None] | None = on_sound
         self._on_doubt = on_doubt
         self._free = False  # it may be heard
@@ -108,11 +111,13 @@ class Voice:
 
     def bind(self) -> None:
         """It may not; what the switch has not played waits with the rest."""
+        self._catch_up()
         self._free = False
         self._hush(self._stream.back)
 
     def clear(self) -> list[str | None]:
         """Throw away what was not heard; returns the marks that are not reached any more."""
+        self._catch_up()
         marks = self._stream.clear()
         self._hush(lambda _: None)
         return marks
@@ -133,6 +138,15 @@ class Voice:
                 self._look_at = self._stream.next_look(now, free=self._free)
         finally:
             pipe.close(end)
+
+    def _catch_up(self) -> None:
+        """What was heard since the last look is heard."""
+        pipe = self._pipe
+        if pipe is not None and (end := pipe.open()) is not None:
+            try:
+                self._heard(pipe.unread(end), self._clock())
+            finally:
+                pipe.close(end)
 
     # --- 50 times a second, while there is something to do -------------------------------------------------------
 
@@ -172,7 +186,8 @@ class Voice:
         if self._stream.unheard:  # nobody hung up: something else has ended it
             log.warning("attempt %s: the switch did not play all of it", self._attempt)
             self._on_doubt()
-            self._stream.look(0, now)
+            self.reach()
+            self._on_lost(self._stream.lost())
         self.reach()
         if self._stream.ready(now):
             self._begin(now)
