@@ -38,7 +38,7 @@ class Downlink:
         on_sound: Callable[[float], None],
     ) -> None:
         self._attempt = attempt
-        self._switch = parts.switch
+        self._switch, self._talking = parts.switch, parts.talking
         self._beat = parts.beat
         self._voice = Voice(attempt, parts, self._reached, self._lost, on_sound, lambda: self.on_doubt())
         self._on_mark = on_mark
@@ -47,7 +47,7 @@ class Downlink:
         #: Called once when the callee begins to hear the file that leads.
         self.on_lead: Callable[[float], None] | None = None
         self._lead: Lead | None = None
-        self._open = self._over = False
+        self._open = self._over = self._paused = False
         self._held_until: float | None = None  # what others play is heard
         self._quiet_until = 0.0
         self._look_at = 0.0
@@ -63,12 +63,16 @@ class Downlink:
         finally:
             self._over = True
             self._beat.leave(self)
+            if self._talking.get(self._attempt) is self:
+                del self._talking[self._attempt]
 
     # --- the agent -----------------------------------------------------------------------------------------------
 
     def open(self, others: float | None = None) -> None:
         """The callee answered: play. ``others``: behind what the switch plays since then."""
         self._open = True
+        if not self._over:
+            self._talking[self._attempt] = self
         if others is not None:
             self.hold(others)
         self._next()
@@ -126,6 +130,16 @@ class Downlink:
         self.clear()
         self._open = False
         self._voice.bind()
+
+    def pause(self) -> None:
+        """Somebody else is about to talk to the callee; what was not heard is kept, until :meth:`go_on`."""
+        self._paused = True
+        self._voice.bind()
+
+    def go_on(self) -> None:
+        """It came to nothing."""
+        self._paused = False
+        self._next()
 
     def _reached(self, names: list[str | None]) -> None:
         for name in names:
@@ -236,7 +250,7 @@ class Downlink:
     def _wait(self, now: float) -> None:
         self._beat.join(self)
         self._look_at = now + _LOOK_S
-        if not self._open:
+        if not self._open or self._paused:
             self._beat.leave(self)
         elif self._held_until is not None:
             if now >= self._held_until:

@@ -20,6 +20,7 @@ from controller.relay.switch import Switch
 from settings import Settings
 
 if TYPE_CHECKING:
+    from controller.relay.downlink import Downlink
     from controller.relay.seat import Seats
 
 log = logging.getLogger(__name__)
@@ -54,6 +55,8 @@ class Parts:
     spoken: Spoken = field(default_factory=Spoken)
     #: By which agents' voices go to the switch.
     beat: Beat = field(default_factory=Beat)
+    #: By attempt: of the agents that may be heard.
+    talking: dict[UUID, Downlink] = field(default_factory=dict)
 
 
 class Failed(Exception):

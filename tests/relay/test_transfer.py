@@ -13,9 +13,10 @@ import pytest
 from agents.reference.sound import tone
 from calls.verdict import Finding
 from controller.frames import text_of
+from controller.relay.switch import Switch
 from lab.audio import pcm
 from store.transfers import Asked, Open
-from tests.relay.house import AgentCall, House, ScriptedAgent, a_relay, house, run, until
+from tests.relay.house import AgentCall, House, ScriptedAgent, a_relay, house, run, until, without_pauses
 from tests.relay.test_drain import draining
 from tests.relay.test_failures import closed_port
 
@@ -136,6 +137,53 @@ def test_a_bridge_that_was_not_heard_of_is_seen(tmp_path: Path) -> None:
             for one in (first, second):
                 await h.gone(one)
             assert h.book.reason() is None
+
+    run(scenario())
+
+
+def test_an_agent_that_does_not_know_yet_is_not_heard_by_who_is_put_through(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with house(tmp_path) as h, ScriptedAgent().listening() as agent:
+            first, call = await talking(h, agent, SILENT)
+            hear = h.relay.desk.on_event
+            h.relay.news._on_event = lambda event: None if text_of(event, "Event-Name") == "CHANNEL_BRIDGE" else hear(event)
+            await call.say(tone(700, 20_000))
+            await until(lambda: hears(h, first, 700), "the agent speaks")
+            second = await h.dial(SPEAKS, first=first)
+            await until(lambda: h.book.through == [second], "they are put through")
+            at = len(h.heard(first))
+            await until(lambda: len(h.heard(first)) > at + 8000, "for half a second")
+            assert call.seen("stop") == []
+            await until(lambda: hears(h, first), "the two talk")
+            assert pcm.goertzel(h.heard(first)[at:], 700) < 0.1
+            h.phones[first].hangup("NORMAL_CLEARING")
+            for leg in (first, second):
+                await h.gone(leg)
+
+    run(scenario())
+
+
+def test_an_agent_whose_callee_is_not_put_through_after_all_talks_on(tmp_path: Path, monkeypatch: Any) -> None:
+    async def scenario() -> None:
+        async with house(tmp_path) as h, ScriptedAgent().listening() as agent:
+            first, call = await talking(h, agent, SILENT)
+
+            async def refuses(switch: Switch, attempt: UUID, other: UUID) -> str | None:
+                await until(lambda: not any(h.heard(first)[-1600:]), "the agent waits")
+                return "-ERR no"
+
+            monkeypatch.setattr(Switch, "bridge", refuses)
+            said = tone(700, 1500)
+            await call.say(said)
+            await call.send("mark", name="end")
+            await until(lambda: hears(h, first, 700), "the agent speaks")
+            second = await h.dial(SILENT, first=first)
+            await until(lambda: str(second) not in h.switch.channels, "the other leg is not wanted")
+            assert (await call.expect("mark"))["played"] is True
+            assert without_pauses(h.heard(first)) == said
+            h.phones[first].hangup("NORMAL_CLEARING")
+            for leg in (first, second):
+                await h.gone(leg)
 
     run(scenario())
 
