@@ -216,7 +216,7 @@ class Conversation:
         if self._downlink.leads(playback):
             self._downlink.started(playback, at)
         elif self._others(Path(playback)) and not self.hold.on_playback(Path(playback), at):
-            self._downlink.hold(at)  # but for the notice, which is before the agent may be heard
+            self._downlink.hold(at, longest_s(Path(playback)))  # but for the notice, which is before the agent may be heard
 
     def _others(self, path: Path) -> bool:
         return self._announcements is not None and path.parent == self._announcements

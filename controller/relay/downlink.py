@@ -8,8 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from uuid import UUID
 
-from controller.relay.lead import Lead
+from controller.relay.audio import longest_s
+from controller.relay.lead import OVERDUE_S, Lead
 from controller.relay.leg import Parts
+from controller.relay.playing import Playing
 from controller.relay.switch import SwitchDown
 from controller.relay.voice import Voice
 
@@ -17,8 +19,6 @@ log = logging.getLogger(__name__)
 
 #: s; when what others play is over another of their files may follow at once: by then we have heard of it.
 SETTLE_S = 0.06
-#: s; nothing that others play holds the agent up for longer, should its end not be heard of.
-HOLD_MAX_S = 120.0
 #: s; between two looks whether the file that leads is over, or can be played.
 _LOOK_S = 0.1
 
@@ -68,13 +68,13 @@ class Downlink:
 
     # --- the agent -----------------------------------------------------------------------------------------------
 
-    def open(self, others: float | None = None) -> None:
-        """The callee answered: play. ``others``: behind what the switch plays since then."""
+    def open(self, others: Playing | None = None) -> None:
+        """The callee answered: play, behind what the switch plays already."""
         self._open = True
         if not self._over:
             self._talking[self._attempt] = self
-        if others is not None:
-            self.hold(others)
+        if others is not None and others.since is not None:
+            self.hold(others.since, longest_s(others.path))
         self._next()
 
     def room(self, size: int) -> bool:
@@ -156,13 +156,13 @@ class Downlink:
         self._others_from = at
         self._break()
 
-    def hold(self, at: float) -> None:
-        """The switch plays a file that others asked for; the agent's audio waits behind it. Before :meth:`open` that is
-        remembered elsewhere.
+    def hold(self, at: float, seconds: float) -> None:
+        """The switch plays a file that others asked for, at most so long; the agent's audio waits behind it. Before
+        :meth:`open` that is remembered elsewhere.
         """
         self._others_from = at
         if self._open and not self._over:
-            self._held_until = self._clock() + HOLD_MAX_S
+            self._held_until = at + seconds + OVERDUE_S
             self._voice.bind()
             self._beat.join(self)
 

@@ -88,7 +88,7 @@ class Hold:
         """The callee can hear, and the agent may be heard, where the call is not held."""
         self._open = True
         if self.on is None:
-            self._downlink.open(self._leg.playing.since)
+            self._downlink.open(self._leg.playing)
         else:
             self._play(self.on)
 

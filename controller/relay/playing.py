@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from pathlib import Path
 from uuid import UUID
 
 from controller.frames import Event, text_of
@@ -13,17 +14,18 @@ log = logging.getLogger(__name__)
 
 
 class Playing:
-    """``since``: when it began, or was found under way (event loop's clock); None: none plays."""
+    """``since``: when ``path`` began, or was found under way (event loop's clock); None: none plays."""
 
     def __init__(self) -> None:
         self.since: float | None = None
+        self.path = Path()
         self._ended = 0
 
     def on_event(self, event: Event, at: float) -> None:
         """The switch tells of the leg; of the beginning or the end of a file, perhaps."""
         name = text_of(event, "Event-Name")
         if name == "PLAYBACK_START":
-            self.since = at
+            self.since, self.path = at, Path(text_of(event, "Playback-File-Path") or "")
         elif name == "CHANNEL_EXECUTE_COMPLETE" and text_of(event, "Application") == "playback":
             self.ended()
 
@@ -46,3 +48,4 @@ class Playing:
         plays = text_of(channel, "variable_current_application") == "playback"
         if plays and text_of(channel, "variable_current_application_response") is None and self.since is None:
             self.since = asyncio.get_running_loop().time()
+            self.path = Path(text_of(channel, "variable_current_application_data") or "")

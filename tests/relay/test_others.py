@@ -10,6 +10,7 @@ import pytest
 
 from agents.reference.sound import tone
 from controller import commands
+from controller.frames import text_of
 from controller.relay.switch import Switch
 from lab.audio import pcm
 from store.call_actions import TAG
@@ -168,6 +169,28 @@ def test_what_was_not_heard_is_not_said_to_be(tmp_path: Path, what: str, result:
                 h.phones[attempt].hangup("NORMAL_CLEARING")
             await until(lambda: action in h.book.results, "the relay says what came of it")
             assert h.book.results[action] == result
+            h.phones[attempt].hangup("NORMAL_CLEARING")
+            await h.gone(attempt)
+
+    run(scenario())
+
+
+def test_one_whose_end_is_not_heard_of_holds_the_agent_up_for_its_length(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with house(tmp_path) as h, ScriptedAgent().listening() as agent:
+            attempt, call = await talking(h, agent)
+            hear = h.relay.desk.on_event
+            h.relay.news._on_event = lambda event: (
+                None if text_of(event, "Event-Name") == "CHANNEL_EXECUTE_COMPLETE" else hear(event)
+            )
+            path = Path(h.settings.announcement_dir) / "news.wav"
+            pcm.write_wav(str(path), tone(NEWS, 600))
+            await play(h, attempt, path)
+            leg = h.relay.desk._sessions[attempt].leg
+            await until(lambda: leg.playing.since, "the file begins")
+            await call.say(tone(AGENT, 400))
+            both = tone(NEWS, 600) + tone(AGENT, 400)
+            await until(lambda: aloud(h.heard(attempt)) == both, "the agent is heard behind it")
             h.phones[attempt].hangup("NORMAL_CLEARING")
             await h.gone(attempt)
 
