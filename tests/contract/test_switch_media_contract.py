@@ -9,6 +9,8 @@ from collections.abc import Callable
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.typing import Subprotocol
 
+from controller.esl_replies import dump
+from controller.frames import text_of
 from lab.audio import pcm
 
 from .world import NUMBER, World
@@ -111,6 +113,31 @@ def test_break_all_stops_the_sound_and_flushes_the_queue(run: Callable[..., None
         assert not [e for e in world.esl.events if e.get("Application-UUID") == "never"]
 
     run(body)
+
+
+def test_a_channel_says_of_itself_whether_a_file_plays(run: Callable[..., None]) -> None:
+    async def body(world: World) -> None:
+        channel = await world.esl.originate(f"{NUMBER}0122")
+        await world.esl.event("CHANNEL_PARK", channel)
+        assert await _playing(world, channel) is None
+        path = world.tone(600, 600)
+        await world.esl.execute(channel, "playback", path, "file")
+        await world.esl.event("PLAYBACK_START", channel)
+        assert await _playing(world, channel) == path
+        await world.esl.wait(
+            lambda e: e["Event-Name"] == "CHANNEL_EXECUTE_COMPLETE" and e.get("Application-UUID") == "file", "its end"
+        )
+        assert await _playing(world, channel) is None
+
+    run(body)
+
+
+async def _playing(world: World, channel: str) -> str | None:
+    """As :class:`controller.relay.playing.Playing` reads it."""
+    told = dump(await world.esl.api(f"uuid_dump {channel}"))
+    if told.get("variable_current_application") != "playback" or "variable_current_application_response" in told:
+        return None
+    return text_of(told, "variable_current_application_data")
 
 
 def test_the_fork_opens_with_the_answer_and_carries_the_callees_voice(run: Callable[..., None]) -> None:

@@ -46,7 +46,7 @@ def test_one_that_raises_takes_part_no_more_and_the_others_go_on() -> None:
 def test_who_joins_in_its_own_beat_has_no_more_of_them() -> None:
     async def scenario() -> None:
         beat = Beat()
-        member = Member(lambda: beat.join(member))
+        member: Member = Member(lambda: beat.join(member))
         began = asyncio.get_running_loop().time()
         beat.join(member)
         await until(lambda: len(member.times) >= 10, "ten beats")
