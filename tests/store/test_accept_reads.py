@@ -77,7 +77,7 @@ def test_an_accept_reads_no_more_when_there_are_many_calls(world: World) -> None
 
 def _analyze_empty(world: World) -> None:
     """From now on it has as few pages as it has, for whoever plans a statement, and not the ten of a new table."""
-    world.execute("TRUNCATE calls CASCADE")
+    world.execute("TRUNCATE calls, queue_counts, queue_deltas CASCADE")
     world.execute("ANALYZE calls")
 
 
