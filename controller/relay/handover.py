@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from controller.frames import Event, text_of
 from controller.relay.earpiece import MediaConnection
 from controller.relay.leg import Ending, Failed, Leg
@@ -30,10 +32,18 @@ class Handover:
             await leg.parts.switch.wait_up(settings.esl_backoff_max_s + settings.esl_connect_timeout_s)
         except TimeoutError:
             raise Failed("switch_link_lost", "no link to the switch to put them through by") from None
-        leg.parts.switch.break_all(self._first)  # what waits to be played would be heard in the middle of their talk
-        if refused := await leg.parts.switch.bridge(self._first, leg.attempt):
+        leg.parts.joining.add(self._first)
+        try:
+            await self._join(self._first)
+        finally:
+            leg.parts.joining.discard(self._first)
+
+    async def _join(self, first: UUID) -> None:
+        leg = self._leg
+        leg.parts.switch.break_all(first)  # what waits to be played would be heard in the middle of their talk
+        if refused := await leg.parts.switch.bridge(first, leg.attempt):
             raise Failed("transfer_over", f"the switch does not put them through: {refused}")
-        leg.note("relay.put_through", {"first_attempt": str(self._first)})
+        leg.note("relay.put_through", {"first_attempt": str(first)})
         leg.parts.book.put_through(leg.attempt)
         await leg.ended()
 

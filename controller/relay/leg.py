@@ -48,6 +48,8 @@ class Parts:
     seats: Seats | None = None
     #: Set: nothing new comes to this relay's port any more.
     draining: asyncio.Event = field(default_factory=asyncio.Event)
+    #: First legs that are put through, or about to be: nothing more begins to ring there.
+    joining: set[UUID] = field(default_factory=set)
     #: Words that are made into sound.
     spoken: Spoken = field(default_factory=Spoken)
 

@@ -90,6 +90,9 @@ class Person:
             await self._silent.wait()
             self._silent.clear()
             await asyncio.sleep(_PAUSE_S)
+            if self._leg.attempt in self._leg.parts.joining:  # the switch may be late to tell that they talk
+                self._silent.set()
+                continue
             try:
                 self._ring()
             except SwitchDown:
