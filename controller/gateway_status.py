@@ -18,7 +18,9 @@ _TRANSPORT = re.compile(r";transport=([a-z]+)")
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One difference. ``what``: missing, differs, unknown, acl or failed; ``detail``: with the remedy, if not apply."""
+    """One difference. ``what``: missing, differs, family, unknown, acl or failed; ``detail``: with the remedy, if that is
+    not apply.
+    """
 
     gateway: str
     what: str
@@ -67,14 +69,20 @@ def differences(version: Version, seen: Mapping[str, str]) -> str:
         for name, value in expected(version).items()
         if has.get(name, "") != value
     ]
-    if (ours := _CONTACT.search(seen.get("contact", ""))) is not None:
-        spoken, wanted = (_family(host) for host in (ours[1], version.params["proxy"]))
-        if spoken != wanted:
-            unlike.append(
-                f"the endpoint's address is {wanted}, and the switch's profile speaks {spoken} alone: nothing would be sent;"
-                f" give the endpoint an address of {spoken}, or dial it from a switch whose FREESWITCH_SIP_IP is of {wanted}"
-            )
     return ", ".join(unlike)
+
+
+def other_family(version: Version, seen: Mapping[str, str]) -> str:
+    """Why the switch sends nothing to where the loaded gateway leads, however often it is loaded; empty: it can."""
+    if (ours := _CONTACT.search(seen.get("contact", ""))) is None:
+        return ""
+    spoken, wanted = (_family(host) for host in (ours[1], version.params["proxy"]))
+    if spoken == wanted:
+        return ""
+    return (
+        f"the endpoint's address is {wanted}, and the switch's profile speaks {spoken} alone: nothing would be sent;"
+        f" give the endpoint an address of {spoken}, or dial it from a switch whose FREESWITCH_SIP_IP is of {wanted}"
+    )
 
 
 def _family(host: str) -> str:
@@ -82,7 +90,7 @@ def _family(host: str) -> str:
 
 
 def compare(wanted: Sequence[Version], seen: Mapping[str, Mapping[str, str]], by_hand: Iterable[str]) -> list[Finding]:
-    """Missing, different and unknown gateways, by name. ``by_hand``: those that are known and not ours to render."""
+    """Missing, different, unreachable and unknown gateways, by name. ``by_hand``: known ones that are not ours to render."""
     findings = []
     known = {version.gateway for version in wanted} | set(by_hand)
     for version in wanted:
@@ -92,6 +100,8 @@ def compare(wanted: Sequence[Version], seen: Mapping[str, Mapping[str, str]], by
                 findings.append(Finding(version.gateway, "missing", "the switch has no such gateway"))
         elif different := differences(version, seen[version.gateway]):
             findings.append(Finding(version.gateway, "differs", different))
+        elif unspoken := other_family(version, seen[version.gateway]):
+            findings.append(Finding(version.gateway, "family", unspoken))
     for name in sorted(set(seen) - known):
         remedy = f"sofia profile carriers killgw {name}, and remove its file"
         findings.append(Finding(name, "unknown", f"nothing here knows it; if nobody needs it: {remedy}"))

@@ -77,7 +77,7 @@ class Keeper(Rounds):
         self._kill_unused()
 
     def _look(self, order: Order | None) -> bool:
-        """Whether every gateway is there as it should be."""
+        """Whether every gateway is there as it should be, also one that the switch cannot send to: no load changes that."""
         name, db = self._board.settings.switch, self._board.db
         wanted = gateways.wanted(db, name, lab=self._lab)
         by_hand = [e.gateway for e in carriers.list_endpoints(db)]
@@ -87,10 +87,11 @@ class Keeper(Rounds):
         seen = self._seen()
         findings = compare(wanted, seen, by_hand)
         wrong = {finding.gateway: finding.detail for finding in findings if finding.what in ("missing", "differs")}
+        refused = wrong | {finding.gateway: finding.detail for finding in findings if finding.what == "family"}
         states: dict[str, tuple[State, str]] = {}
         for version in wanted:
-            if version.gateway in wrong:
-                states[version.gateway] = ("failed", failed.get(version.gateway, wrong[version.gateway]))
+            if version.gateway in refused:
+                states[version.gateway] = ("failed", failed.get(version.gateway, refused[version.gateway]))
             else:
                 states[version.gateway] = ("loaded" if version.gateway in seen else "gone", "")
         findings = [

@@ -48,6 +48,8 @@ class Lent:
         except OUT_OF_RANGE as error:
             raise refused(f"{self.word} {name}", self.table, self.ranges, error) from error
         except errors.ForeignKeyViolation as error:
+            if error.diag.constraint_name != f"{self.table}_tenant_id_fkey":
+                raise
             raise NoTenant(f"{self.word} {name}: there is no such tenant") from error
 
     def require_nobody_else(self, conn: Conn, name: str, tenant_id: UUID | None) -> None:
@@ -62,6 +64,7 @@ class Lent:
         """False: there was none. Errors: :class:`InUse`."""
         try:
             with db.connection() as conn:
+                conn.execute(self.queries["giving"], {"name": name})  # whoever chooses it meanwhile sees it gone
                 return conn.execute(self.queries["remove"], {"name": name}).rowcount == 1
         except errors.ForeignKeyViolation as error:
             raise InUse(f"{self.word} {name}: agents have it, or had it when they were archived: it stays") from error

@@ -38,7 +38,7 @@ class Downlink:
         on_sound: Callable[[float], None],
     ) -> None:
         self._attempt = attempt
-        self._switch, self._talking = parts.switch, parts.talking
+        self._switch, self._sounding = parts.switch, parts.sounding
         self._beat = parts.beat
         self._voice = Voice(attempt, parts, self._reached, self._lost, on_sound, lambda: self.on_doubt())
         self._on_mark = on_mark
@@ -63,8 +63,8 @@ class Downlink:
         finally:
             self._over = True
             self._beat.leave(self)
-            if self._talking.get(self._attempt) is self:
-                del self._talking[self._attempt]
+            if self._sounding.get(self._attempt) is self:
+                del self._sounding[self._attempt]
 
     # --- the agent -----------------------------------------------------------------------------------------------
 
@@ -72,7 +72,7 @@ class Downlink:
         """The callee answered: play, behind what the switch plays already."""
         self._open = True
         if not self._over:
-            self._talking[self._attempt] = self
+            self._sounding[self._attempt] = self
         if others is not None and others.since is not None:
             self.hold(others.since, longest_s(others.path))
         self._next()

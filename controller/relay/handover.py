@@ -30,16 +30,16 @@ class Handover:
             await leg.parts.switch.wait_up(settings.esl_backoff_max_s + settings.esl_connect_timeout_s)
         except TimeoutError:
             raise Failed("switch_link_lost", "no link to the switch to put them through by") from None
-        agent, through = leg.parts.talking.get(self._first), False
-        if agent is not None:
-            agent.pause()  # until it is told that it is over, it would be heard in the middle of their talk
+        sounding, through = leg.parts.sounding.get(self._first), False
+        if sounding is not None:
+            sounding.pause()  # until it is told that it is over, it would be heard in the middle of their talk
         leg.parts.switch.break_all(self._first)  # and so would what waits to be played
         try:
             refused = await leg.parts.switch.bridge(self._first, leg.attempt)
             through = refused is None
         finally:
-            if agent is not None and not through:
-                agent.go_on()
+            if sounding is not None and not through:
+                sounding.go_on()
         if refused is not None:
             raise Failed("transfer_over", f"the switch does not put them through: {refused}")
         leg.note("relay.put_through", {"first_attempt": str(self._first)})

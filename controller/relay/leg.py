@@ -20,7 +20,6 @@ from controller.relay.switch import Switch
 from settings import Settings
 
 if TYPE_CHECKING:
-    from controller.relay.downlink import Downlink
     from controller.relay.seat import Seats
 
 log = logging.getLogger(__name__)
@@ -39,6 +38,16 @@ class Ending:
     cause: str | None = None  # the switch's hangup cause, once there is one
 
 
+class Sounding(Protocol):
+    """What a callee hears of ours."""
+
+    def pause(self) -> None:
+        """Somebody else is about to talk to the callee: nothing more begins, until :meth:`go_on`."""
+
+    def go_on(self) -> None:
+        """It came to nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What every call of a relay shares."""
@@ -55,8 +64,8 @@ class Parts:
     spoken: Spoken = field(default_factory=Spoken)
     #: By which agents' voices go to the switch.
     beat: Beat = field(default_factory=Beat)
-    #: By attempt: of the agents that may be heard.
-    talking: dict[UUID, Downlink] = field(default_factory=dict)
+    #: By attempt: whom, or what, the callee may hear.
+    sounding: dict[UUID, Sounding] = field(default_factory=dict)
 
 
 class Failed(Exception):

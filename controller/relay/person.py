@@ -39,6 +39,7 @@ class Person:
         self._recorder = recorder
         self._playback = ""
         self._silent = asyncio.Event()
+        self._paused = False
 
     async def run(self) -> None:
         leg = self._leg
@@ -49,11 +50,23 @@ class Person:
         await self._recorder.answered()
         self._ring()
         leg.transferring = True
-        while (refused := await self._ask(self._call.agent_number)) == "pending":
-            await asyncio.sleep(_PENDING_AGAIN_S)  # somebody else is rung, whom the agent asked for before it failed
-        if refused is not None:
-            raise Failed("agent_refused", f"it cannot be rung: {refused}")
-        await self._ring_on()
+        leg.parts.sounding[leg.attempt] = self
+        try:
+            while (refused := await self._ask(self._call.agent_number)) == "pending":
+                await asyncio.sleep(_PENDING_AGAIN_S)  # somebody else is rung, whom the agent asked for before it failed
+            if refused is not None:
+                raise Failed("agent_refused", f"it cannot be rung: {refused}")
+            await self._ring_on()
+        finally:
+            del leg.parts.sounding[leg.attempt]
+
+    def pause(self) -> None:
+        """It does not begin to ring again, whenever the switch says that they talk."""
+        self._paused = True
+
+    def go_on(self) -> None:
+        """It rings on."""
+        self._paused = False
 
     async def _ask(self, number: str) -> str | None:
         """None: it is rung, or is going to be; else why not. Raises :class:`Failed` where it was rung in vain before."""
@@ -90,6 +103,9 @@ class Person:
             await self._silent.wait()
             self._silent.clear()
             await asyncio.sleep(_PAUSE_S)
+            if self._paused:
+                self._silent.set()
+                continue
             try:
                 self._ring()
             except SwitchDown:

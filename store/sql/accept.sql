@@ -40,8 +40,13 @@ SELECT id, tenant_id, agent_id, to_number, from_number, priority, route, lane, s
 FROM jsonb_populate_recordset(NULL::calls, %(rows)s);
 
 -- name: insert_attempts
+-- What looks up each row's call (foreign keys, is_foreign_call, count_queued_together) is planned after this, when the rows are in,
+-- and those without parameters of their own are planned once per connection: while `calls` is known to be small, as a walk through
+-- all of it, which each row would then make. From the first row on, until the transaction ends, no walk is planned; nor compiled,
+-- where there is nothing else.
 WITH rows AS MATERIALIZED (
     SELECT id, call_id, number, lane, due_at, created_at, dial_until, decision FROM jsonb_populate_recordset(NULL::attempts, %(rows)s)
+    WHERE set_config('enable_seqscan', 'off', true) = 'off' AND set_config('jit', 'off', true) = 'off'
 ), made AS (
     INSERT INTO attempts (id, call_id, number, lane, due_at, created_at, dial_until, decision) SELECT * FROM rows
 )

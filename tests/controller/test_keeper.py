@@ -160,10 +160,23 @@ def test_without_its_password_a_gateway_is_not_loaded_and_that_is_said(
 
 
 def test_a_carrier_of_another_family_than_the_switchs_is_not_dialed_and_that_is_said(
-    world: World, board: Board, keeper: Keeper
+    world: World, board: Board, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    asked: list[str] = []
+    call = board.link.call
+    monkeypatch.setattr(board.link, "call", lambda command: (asked.append(str(command)), call(command))[1])
+    monkeypatch.setattr("controller.keeper.TURN_S", 0.0)
+    patient = replace(board, settings=board.settings.model_copy(update={"gateway_look_s": 3600}))
+    keeper = Keeper(patient, lambda: None, {})
     gateway = put(world, "[::1]:5998") + "1"
-    assert apply(world, keeper, board) == [f"{gateway}: differs"]
+    assert apply(world, keeper, board) == [f"{gateway}: family"]
+    asked.clear()
+    assert apply(world, keeper, board) == [f"{gateway}: family"]
+    assert str(commands.gateway_kill(gateway)) not in asked, "loaded anew it would be as it is"
+    assert str(commands.gateway_rescan()) not in asked
+    asked.clear()
+    keeper.turn()
+    assert str(commands.gateway_list()) not in asked, "nothing mends it by itself: it is looked at as seldom as any other"
     assert seen(board)[gateway]["proxy"] == "sip:[::1]:5998", "it is loaded as it should be"
     (load,) = [one for one in gateways.loads(world.db, board.settings.switch) if one.gateway == gateway]
     assert (load.state, "IPv6" in load.why, "FREESWITCH_SIP_IP" in load.why) == ("failed", True, True)

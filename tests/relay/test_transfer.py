@@ -13,6 +13,8 @@ import pytest
 from agents.reference.sound import tone
 from calls.verdict import Finding
 from controller.frames import text_of
+from controller.relay.person import Person
+from controller.relay.session import CallSession
 from controller.relay.switch import Switch
 from lab.audio import pcm
 from store.transfers import Asked, Open
@@ -265,6 +267,53 @@ def test_an_agent_that_is_a_person_is_rung_on_the_answer_and_put_through(tmp_pat
             for leg in (first, second):
                 await h.gone(leg)
             assert h.book.reason() is None
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("joined", [True, False])
+def test_it_does_not_ring_in_the_middle_of_a_talk_and_rings_on_if_there_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, joined: bool
+) -> None:
+    """``joined``: the switch takes its time to join the two, and is late to say so; else it refuses to."""
+    monkeypatch.setattr("controller.relay.person._PAUSE_S", 0.01)
+    monkeypatch.setattr(CallSession, "put_through", lambda _: None)
+    rung: list[str] = []
+    silent: list[str] = []
+    before: list[int] = []  # how often it had rung by the time that they are joined
+    play, on_played, bridge = Switch.play, Person.on_played, Switch.bridge
+
+    def playing(switch: Switch, attempt: UUID, path: Path, playback: str) -> None:
+        rung.append(playback)
+        play(switch, attempt, path, playback)
+
+    def played(person: Person, playback: str, response: str, at: float) -> None:
+        on_played(person, playback, response, at)
+        silent.append(playback)
+
+    async def slow(switch: Switch, attempt: UUID, other: UUID) -> str | None:
+        await until(lambda: rung[0] in silent, "it rings no more")
+        await asyncio.sleep(0.2)  # some twenty pauses
+        before.append(len(rung))
+        return await bridge(switch, attempt, other) if joined else "-ERR no"
+
+    monkeypatch.setattr(Switch, "play", playing)
+    monkeypatch.setattr(Person, "on_played", played)
+    monkeypatch.setattr(Switch, "bridge", slow)
+
+    async def scenario() -> None:
+        async with house(tmp_path) as h:
+            first = await h.dial(SPEAKS, agent_kind="sip", agent_number=TO)
+            await until(lambda: hears(h, first, 425), "the callee hears it ring")
+            await h.dial(SILENT, first=first)
+            if joined:
+                await until(lambda: h.book.through, "they talk")
+                await asyncio.sleep(0.2)
+                assert (before, len(rung)) == ([1], 1)
+            else:
+                assert await until(h.book.reason, "the second leg ends") == "transfer_over"
+                await until(lambda: len(rung) > 1, "it rings on")
+                assert before == [1]
 
     run(scenario())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from uuid import uuid4
 
+import pytest
 from psycopg import sql
 
 from store import calls
@@ -15,8 +16,8 @@ from tests.store.conftest import T0, World, settings_for
 
 #: Calls that are there, and calls that come; what each of these may read of `calls`, foreign keys included.
 THERE, MORE, EACH = 600, 50, 8
-#: Hangups until every plan is kept (psycopg prepares at the sixth, Postgres keeps one after five more); calls that are there
-#: afterwards; and what one may read of `calls` and `attempts`.
+#: Hangups, or accepts, until every plan is kept (psycopg prepares at the sixth, Postgres keeps one after five more); calls
+#: that are there afterwards; and what one may read of `calls` and `attempts`.
 HANGUPS, GROWN = 14, 3000
 READ = 3 * GROWN
 _READ = sql.SQL(
@@ -35,7 +36,11 @@ def _read(conn: Conn) -> int:
     return 0 if row is None else int(row[0])
 
 
-def test_attempts_that_enter_the_queue_are_counted_without_a_walk_through_all_calls(world: World) -> None:
+@pytest.mark.parametrize("analyzed", [False, True])
+def test_attempts_that_enter_the_queue_are_counted_without_a_walk_through_all_calls(world: World, *, analyzed: bool) -> None:
+    """``analyzed``: the table is known to be empty, and has a page or three when the statements are planned."""
+    if analyzed:
+        _analyze_empty(world)
     settings = settings_for(world.url, db_pool_size=2)
     with (
         open_tenant_database(settings, cooperative=False, wait_s=60) as bound,
@@ -47,6 +52,33 @@ def test_attempts_that_enter_the_queue_are_counted_without_a_walk_through_all_ca
         before = _read(conn)
         write(conn, Context(None, T0, None), [world.new() for _ in range(MORE)], batch, T0)
         assert _read(conn) - before <= MORE * EACH
+
+
+def test_an_accept_reads_no_more_when_there_are_many_calls(world: World) -> None:
+    """Of a process whose plans were made while there were none, and the table was known to be empty."""
+    _analyze_empty(world)
+    tenant = world.tenant.id
+    with open_tenant_database(settings_for(world.url, db_pool_size=1), cooperative=False, wait_s=60) as bound:
+        ours = bound.of_tenant(tenant)
+
+        def accept() -> None:
+            calls.accept_call(ours, world.new(), idempotency=None, now=T0)
+
+        for _ in range(HANGUPS):
+            accept()
+        with ours.connection() as conn:
+            batch = uuid4()
+            conn.execute(_BATCH, (batch, tenant, T0))
+            write(conn, Context(None, T0, None), [world.new() for _ in range(THERE)], batch, T0)
+        before = _told(world, ours)
+        accept()
+        assert _told(world, ours) - before <= THERE // 10
+
+
+def _analyze_empty(world: World) -> None:
+    """From now on it has as few pages as it has, for whoever plans a statement, and not the ten of a new table."""
+    world.execute("TRUNCATE calls, queue_counts, queue_deltas CASCADE")
+    world.execute("ANALYZE calls")
 
 
 def test_a_hangup_walks_through_all_calls_once_at_most(world: World) -> None:

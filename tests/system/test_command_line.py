@@ -362,6 +362,13 @@ def test_an_agent_has_all_at_the_terminal_that_the_api_gives_it(
         assert (said.returncode, said.stderr.count("\n"), complaint in said.stderr) == (1, 1, True), said
     body.write_text('{"url": 1, "url": 2}')
     assert "appears twice" in trunkline("create-agent", "whole", "refused", "--body", str(body)).stderr
+    for data, complaint in (
+        (b'{"url": "wss://a.example.com/"}'.ljust(get_settings().max_body_bytes + 1), "max_body_bytes"),
+        (b'{"url": "wss://\xff"}', "not UTF-8 at byte 15"),
+    ):
+        body.write_bytes(data)
+        said = trunkline("create-agent", "whole", "refused", "--body", str(body))
+        assert (said.returncode, said.stderr.count("\n"), complaint in said.stderr) == (1, 1, True), said
 
 
 def test_migrations_in_two_steps(trunkline: Run) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from redis import Redis
@@ -40,6 +41,14 @@ def test_an_accepted_call_is_a_row_and_a_job(api: Api, world: World, redis: Redi
     assert redis.lrange(f"rq:queue:{lane}", 0, -1) == [attempt["id"].encode()]
     (event,) = api.get(f"/v1/calls/{call['id']}/events").get_json()["data"]
     assert (event["type"], event["attempt_id"], event["source"]) == ("call.queued", attempt["id"], "api")
+
+
+@pytest.mark.parametrize("mount", ["/voix/été", "/100%", "/a b"])
+def test_where_a_call_is_is_a_url_wherever_the_api_is_mounted(api: Api, order: Order, mount: str) -> None:
+    mounted = {"SCRIPT_NAME": mount.encode().decode("latin-1")}
+    response = api.post("/v1/calls", order(), environ_overrides=mounted)
+    assert response.status_code == 202
+    assert response.headers["Location"] == f"{quote(mount)}/v1/calls/{response.get_json()['id']}"
 
 
 def test_every_field_reaches_the_row(api: Api, world: World, order: Order) -> None:

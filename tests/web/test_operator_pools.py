@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 from uuid import uuid4
+
+import pytest
 
 from calls.ids import tenant_ref
 from store import agent_pools, agents
+from store.changes import Change
 from tests.web.conftest import Api, World, named
 from tests.web.operators import Noted, fresh, noted, operator
+from web.operator.blueprint import changing
 
 __all__ = ["noted", "operator"]  # fixtures
 
@@ -43,6 +50,23 @@ def test_a_pools_key_is_renewed_once_under_a_key_and_told_to_nobody(operator: Ap
     assert [(line[1], line[2]) for line in noted()] == [("pool.key_renewed", f"pool:{pool}")]
     assert operator.post(at).status_code == 202
     assert agent_pools.keys(world.database, [pool])[pool] != after
+
+
+def test_a_pool_that_is_removed_a_moment_later_had_its_key_renewed(
+    operator: Api, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = fresh("pool")
+    agent_pools.update(world.database, pool)
+
+    @contextmanager
+    def removed_after(*given: Any) -> Iterator[Change]:
+        with changing(*given) as change:
+            yield change
+        assert agent_pools.remove(world.database, pool)
+
+    monkeypatch.setattr("web.operator.agent_pools.changing", removed_after)
+    done = operator.post(f"/v1/operator/pools/{pool}/actions/renew_key")
+    assert (done.status_code, done.get_json()["name"]) == (202, pool)
 
 
 def test_a_pool_is_not_given_to_a_tenant_that_is_not_there(operator: Api, world: World) -> None:

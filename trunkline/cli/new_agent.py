@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TextIO
+from typing import Any, BinaryIO
 
 import click
 
@@ -24,10 +24,10 @@ KINDS = {"url": "websocket", "audio": "announcement", "script": "announcement", 
 @click.option("--pool", help="or: name of a pool of workers (trunkline pools)")
 @click.option(
     "--body",
-    type=click.File("r", encoding="utf-8"),
+    type=click.File("rb"),
     help="file with JSON as POST /v1/agents takes it, for all else; -: stdin",
 )
-def create_agent(tenant_name: str, name: str, body: TextIO | None, **options: str | None) -> None:
+def create_agent(tenant_name: str, name: str, body: BinaryIO | None, **options: str | None) -> None:
     """Create an agent of TENANT: who talks to the callee. Prints its id as calls name it.
 
     Greeting, fallback, script and menu, trunk and user, sample_rate, runtime and whatever else an agent has are members of
@@ -37,13 +37,12 @@ def create_agent(tenant_name: str, name: str, body: TextIO | None, **options: st
     from web.api.agent_making import made
     from web.api.agent_requests import NewAgentRequest
     from web.api.parser import judged
-    from web.jsonbody import read_given
     from web.problems import Problem
     from web.runtime import bounded_by
 
     settings = get_settings()
     try:
-        given = {} if body is None else read_given(body.read())
+        given = {} if body is None else _read(body, settings.max_body_bytes)
         with bounded_by(settings):
             args = judged(NewAgentRequest, _whole(given, {"name": name, **options}))
         with changing() as change:
@@ -53,6 +52,19 @@ def create_agent(tenant_name: str, name: str, body: TextIO | None, **options: st
     except Problem as problem:
         raise ValueError(f"create-agent: {_words(problem)}") from None
     click.echo(agent_ref(agent.id))
+
+
+def _read(body: BinaryIO, most: int) -> Any:
+    """As the API reads one, which takes up to ``most`` bytes. ``ValueError``: it has more; :class:`web.problems.Problem`."""
+    from web.jsonbody import read_given
+
+    data = body.read(most + 1)
+    if len(data) > most:
+        raise ValueError(f"create-agent: the body has more than {most} bytes, which is as many as max_body_bytes allows")
+    try:
+        return read_given(data.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"create-agent: the body is not UTF-8 at byte {error.start}") from None
 
 
 def _whole(given: Any, options: Mapping[str, str | None]) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID
 
 from flask import Response, g, request, url_for
@@ -90,7 +91,7 @@ def _placed(args: dict[str, Any], key: calls.IdempotencyKey | None, now: datetim
 
     asked = Asked(args["agent_id"], args["to"], args["from_"], plan, now, test, key, id=ids[0], attempt_id=ids[1])
     accepted = _accept(asked)
-    headers = {"Location": f"{request.script_root}{request.path}/{call_ref(accepted.call.id)}"}
+    headers = {"Location": f"{quote(request.script_root)}{request.path}/{call_ref(accepted.call.id)}"}
     told = accepted.replay
     if told is None:
         told = snapshot(accepted.call)

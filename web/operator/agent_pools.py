@@ -108,8 +108,10 @@ def renew_pool_key(pool: str) -> Response:
         with changing(AGAIN, database) as change:
             if not agent_pools.renew_key(change.database, named("pool", pool)):
                 raise missing("pool", pool)
+            done = agent_pools.get(change.database, pool)
+            assert done is not None
             change.note("pool.key_renewed", f"pool:{pool}", {})
-        return answer(_show([one for one in agent_pools.list_pools(database) if one.name == pool])[0], 202)
+        return answer(_show([done])[0], 202)
 
     return once(renewed, AGAIN)
 
