@@ -220,3 +220,44 @@ def test_a_pipe_that_a_stranger_reads_is_left_to_him(tmp_path: Path) -> None:
             await h.gone(attempt)
 
     run(scenario())
+
+
+def test_a_turn_that_cannot_begin_leaves_no_pipe_open(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with house(tmp_path) as h, ScriptedAgent().listening() as agent:
+            attempt = await h.dial("0122", agent.url)
+            call = await agent.call()
+            await call.send("ready")
+            await call.expect("answered")
+
+            def voice(_attempt: object, path: Path) -> None:
+                assert writers(path.parent) == 1
+                raise OSError("as with no descriptor left")
+
+            h.relay.desk.switch.voice = voice  # type: ignore[method-assign, assignment]
+            await call.say(tone(700, 400))
+            await h.gone(attempt)
+            assert h.book.reason() == "relay_fault"
+            assert writers(h.relay.files.directory) == 0
+
+    run(scenario())
+
+
+def test_a_call_goes_on_whose_pipe_somebody_has_removed(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with house(tmp_path) as h, ScriptedAgent().listening() as agent:
+            attempt = await h.dial("0122", agent.url)
+            call = await agent.call()
+            await call.send("ready")
+            await call.expect("answered")
+            await call.say(tone(700, 200))
+            await until(lambda: tone(700, 200) in h.heard(attempt), "a word")
+            for pipe in h.relay.files.directory.glob("*.raw"):
+                pipe.unlink()
+            await call.say(tone(900, 200))
+            await until(lambda: tone(900, 200) in h.heard(attempt), "the next word")
+            assert h.book.reason() is None
+            h.phones[attempt].hangup("NORMAL_CLEARING")
+            await h.gone(attempt)
+
+    run(scenario())
