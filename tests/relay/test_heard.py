@@ -51,7 +51,11 @@ def test_marks_in_what_the_switch_threw_away_are_not_said_to_be_played(tmp_path:
             played = [mark["played"] for mark in marks]
             assert [mark["name"] for mark in marks] == [str(number) for number in range(50)]
             heard = h.heard(attempt)
-            assert all(piece in heard for piece, said in zip(pieces, played, strict=True) if said)
+            frames = [heard[at : at + 320] for at in range(0, len(heard), 320)]
+            whole = [frames.count(piece[:320]) for piece in pieces]
+            # Of one, the first frames may be among what was thrown away, and the rest not; of one, the last is perhaps lost.
+            assert all(count for count, said in zip(whole, played, strict=True) if said)
+            assert sum(count < 3 for count, said in zip(whole, played, strict=True) if said) <= 2
             assert 5 <= played.count(False) < 25
             talk: Any = h.relay.desk._sessions[attempt].talk
             talk._downlink._lost([None])  # of hangup after_playback
