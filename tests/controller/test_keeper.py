@@ -164,7 +164,12 @@ def test_a_carrier_of_another_family_than_the_switchs_is_not_dialed_and_that_is_
 ) -> None:
     asked: list[str] = []
     call = board.link.call
-    monkeypatch.setattr(board.link, "call", lambda command: (asked.append(str(command)), call(command))[1])
+
+    def noted(command: commands.Command) -> str:
+        asked.append(str(command))
+        return call(command)
+
+    monkeypatch.setattr(board.link, "call", noted)
     monkeypatch.setattr("controller.keeper.TURN_S", 0.0)
     patient = replace(board, settings=board.settings.model_copy(update={"gateway_look_s": 3600}))
     keeper = Keeper(patient, lambda: None, {})
