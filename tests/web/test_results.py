@@ -268,7 +268,9 @@ def assert_nothing_is_left(database: Database, call: Placed) -> None:
             assert not any("Tuesday" in row[0] or "4711" in row[0] for row in rows), table
 
 
-def test_its_time_is_that_of_a_recording_of_the_call(api: Api, world: World, order: Order, clock: Clock) -> None:
+def test_its_time_is_that_of_a_recording_of_the_call(
+    api: Api, world: World, order: Order, clock: Clock, heard: None
+) -> None:
     clock.fixed = now = datetime.now(UTC)
 
     def kept(call: Placed) -> timedelta:
