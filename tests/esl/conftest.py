@@ -46,8 +46,11 @@ def link(switch: MakeSwitch) -> Iterator[MakeLink]:
 def leftovers(item: EslLink) -> list[gevent.Greenlet[..., object]]:
     """Greenlets that still run a method of this link or of its parts."""
     parts = (item, item.dispatcher, item._hooks)
+    # By its type: to ask what others left may raise (a weak reference to what is gone).
     return [
         g
         for g in gc.get_objects()
-        if isinstance(g, gevent.Greenlet) and not g.dead and getattr(getattr(g, "_run", None), "__self__", None) in parts
+        if issubclass(type(g), gevent.Greenlet)
+        and not g.dead
+        and getattr(getattr(g, "_run", None), "__self__", None) in parts
     ]
