@@ -71,7 +71,7 @@ GOOD: dict[str, object] = {
     "password": "secret", "events": ["CHANNEL_ANSWER"], "subclasses": ["mod_audio_fork::connect"], "after_s": 60,
     "address": "192.0.2.1", "module": "mod_sofia", "profile": "carriers",
     "originate.user": None,
-    "playback.under": [DIRECTORY], "record.under": DIRECTORY,
+    "playback.under": [DIRECTORY], "uuid_displace.under": [DIRECTORY], "record.under": DIRECTORY,
     "uuid_setvar.name": "trunkline_end_reason", "uuid_setvar.value": "agent_lost", "uuid_getvar.name": "read_codec",
     "global_getvar.name": "core_uuid", "filter_event.name": "CHANNEL_ANSWER",
     "filter_subclass.name": "mod_audio_fork::connect", "acl.name": "carriers",
