@@ -331,6 +331,17 @@ class House:
         assert list(self.relay.files.directory.iterdir()) == []
 
 
+async def talking(h: House, agent: ScriptedAgent, last: str = "0122") -> tuple[UUID, AgentCall]:
+    """A ready agent that was told of the answer and may be heard; ``last``: the last digits of the number."""
+    attempt = await h.dial(last, agent.url)
+    call = await agent.call()
+    await call.send("ready")
+    await h.answered(attempt)
+    await call.expect("answered")
+    await until(lambda: h.phones[attempt].apps.current == "park", "the switch is ready to play")
+    return attempt, call
+
+
 def settings_for(switch: Switch, tmp_path: Path, **changes: object) -> Settings:
     host, port = switch.esl_address
     given: dict[str, object] = {

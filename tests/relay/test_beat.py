@@ -10,9 +10,9 @@ from agents.reference.sound import tone
 from controller.commands import CommandError
 from controller.relay.beat import BEAT_S, Beat
 from controller.relay.switch import Switch, SwitchDown
-from tests.relay.house import ScriptedAgent, house, run, until, without_pauses
+from tests.relay.house import ScriptedAgent, house, run, talking, until, without_pauses
 from tests.relay.test_greeting import AUDIO, hello
-from tests.relay.test_others import news, play, talking
+from tests.relay.test_others import news, play
 
 
 class Member:

@@ -14,7 +14,7 @@ from agents.reference.__main__ import listening
 from agents.reference.sound import tone
 from calls.call_token import check
 from lab.audio.pcm import goertzel
-from tests.relay.house import TOKEN_KEY, House, ScriptedAgent, house, run, until
+from tests.relay.house import TOKEN_KEY, House, ScriptedAgent, house, run, talking, until
 
 SILENCE = bytes(320)
 
@@ -175,10 +175,7 @@ def test_a_phone_nobody_picks_up_lets_the_agent_go(tmp_path: Path) -> None:
 def test_barge_in_silences_the_line_and_what_is_said_next_is_heard(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with house(tmp_path) as h, ScriptedAgent().listening() as agent:
-            attempt = await h.dial("0122", agent.url)
-            call = await agent.call()
-            await call.send("ready")
-            await call.expect("answered")
+            attempt, call = await talking(h, agent)
             long = tone(500, 10_000)
             await call.say(long)
             await call.send("mark", name="end of it")
@@ -260,10 +257,7 @@ def test_keys_go_both_ways(tmp_path: Path) -> None:
 def test_the_agent_hangs_up(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with house(tmp_path) as h, ScriptedAgent().listening() as agent:
-            attempt = await h.dial("0122", agent.url)
-            call = await agent.call()
-            await call.send("ready")
-            await call.expect("answered")
+            attempt, call = await talking(h, agent)
             await call.send("hangup")
             stop = await call.expect("stop")
             assert (stop["reason"], stop["by"]) == ("agent_hangup", "agent")
@@ -278,10 +272,7 @@ def test_the_agent_hangs_up(tmp_path: Path) -> None:
 def test_the_agent_says_goodbye_before_it_hangs_up(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with house(tmp_path) as h, ScriptedAgent().listening() as agent:
-            attempt = await h.dial("0122", agent.url)
-            call = await agent.call()
-            await call.send("ready")
-            await call.expect("answered")
+            attempt, call = await talking(h, agent)
             goodbye = tone(800, 1300)
             await call.say(goodbye)
             await call.send("hangup", after_playback=True)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agents.reference.sound import tone
-from tests.relay.house import ScriptedAgent, house, run, until
+from tests.relay.house import ScriptedAgent, house, run, talking, until
 
 
 def test_what_was_heard_just_before_a_barge_in_was_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -17,10 +17,7 @@ def test_what_was_heard_just_before_a_barge_in_was_heard(tmp_path: Path, monkeyp
 
     async def scenario() -> None:
         async with house(tmp_path) as h, ScriptedAgent().listening() as agent:
-            attempt = await h.dial("0122", agent.url)
-            call = await agent.call()
-            await call.send("ready")
-            await call.expect("answered")
+            attempt, call = await talking(h, agent)
             said = tone(700, 6400 // 16)
             await call.say(said)
             await until(lambda: said[:960] in h.heard(attempt), "the agent is heard")
@@ -36,10 +33,7 @@ def test_what_was_heard_just_before_a_barge_in_was_heard(tmp_path: Path, monkeyp
 def test_marks_in_what_the_switch_threw_away_are_not_said_to_be_played(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with house(tmp_path, relay_ahead_ms=400) as h, ScriptedAgent().listening() as agent:
-            attempt = await h.dial("0122", agent.url)
-            call = await agent.call()
-            await call.send("ready")
-            await call.expect("answered")
+            attempt, call = await talking(h, agent)
             pieces = [number.to_bytes(2, "little") * 480 for number in range(1, 51)]  # of 60 ms
             for number, piece in enumerate(pieces):
                 await call.say(piece)

@@ -14,11 +14,11 @@ from controller.relay import hold as module
 from controller.relay import protocol
 from lab.audio.pcm import goertzel, write_wav
 from store.holds import Wish
-from tests.relay.house import AgentCall, House, ScriptedAgent, a_relay, house, run, until
+from tests.relay.house import AgentCall, House, ScriptedAgent, a_relay, house, run, talking, until
 from tests.relay.test_failures import closed_port
 from tests.relay.test_lost import FALLBACK, SORRY
 from tests.relay.test_others import news, play
-from tests.relay.test_transfer import SILENT, talking
+from tests.relay.test_transfer import SILENT, SPEAKS
 
 AGENT, MUSIC, AFTER = 700, 1000, 1700
 
@@ -58,7 +58,7 @@ def test_an_agent_holds_the_call_and_talks_on(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with house(tmp_path) as h, ScriptedAgent().listening() as agent:
             music(tmp_path)
-            attempt, call = await talking(h, agent)
+            attempt, call = await talking(h, agent, SPEAKS)
             await until(lambda: any(map(any, call.audio)), "the agent hears the callee")
             await call.say(tone(AGENT, 5000))
             await call.send("mark", name="said")
@@ -106,7 +106,7 @@ def test_an_agent_holds_the_call_and_talks_on(tmp_path: Path) -> None:
 def test_the_api_holds_it_in_silence_and_cuts_off_what_plays(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with house(tmp_path) as h, ScriptedAgent().listening() as agent:
-            attempt, call = await talking(h, agent)
+            attempt, call = await talking(h, agent, SPEAKS)
             path = news(h, 20_000)
             action = await play(h, attempt, path)
             await until(lambda: path.read_bytes()[:3200] in h.heard(attempt), "a file plays")
@@ -133,7 +133,7 @@ def test_the_api_holds_it_in_silence_and_cuts_off_what_plays(tmp_path: Path) -> 
 def test_a_file_that_is_none_leaves_it_in_silence(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with house(tmp_path) as h, ScriptedAgent().listening() as agent:
-            attempt, call = await talking(h, agent)
+            attempt, call = await talking(h, agent, SPEAKS)
             await call.send("hold", id="one", audio="gone.wav")
             await until(lambda: "relay.hold_failed" in h.book.types(), "it is on record")
             assert [one.begun for one in h.book.standing] == [True]
@@ -148,7 +148,7 @@ def test_the_next_relay_holds_it_on(tmp_path: Path) -> None:
             music(tmp_path)
             port = closed_port()
             async with a_relay(h, relay_port=port) as h.relay:
-                attempt, call = await talking(h, agent)
+                attempt, call = await talking(h, agent, SPEAKS)
                 await call.send("hold", id="one", audio="music.wav")
                 await until(lambda: plays(h, attempt), "on hold")
             await call.closed.wait()

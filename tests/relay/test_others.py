@@ -14,7 +14,7 @@ from controller.frames import text_of
 from controller.relay.switch import Switch
 from lab.audio import pcm
 from store.call_actions import TAG
-from tests.relay.house import AgentCall, House, ScriptedAgent, a_relay, house, run, until
+from tests.relay.house import AgentCall, House, ScriptedAgent, a_relay, house, run, talking, until
 from tests.relay.test_failures import closed_port
 from tests.relay.test_script import voice
 
@@ -52,16 +52,6 @@ def beside(heard: bytes, file: bytes) -> tuple[bytes, bytes]:
 def aloud(sound: bytes) -> bytes:
     """Without the frames of silence."""
     return b"".join(frame for at in range(0, len(sound), 320) if any(frame := sound[at : at + 320]))
-
-
-async def talking(h: House, agent: ScriptedAgent) -> tuple[UUID, AgentCall]:
-    attempt = await h.dial("0122", agent.url)
-    call = await agent.call()
-    await call.send("ready")
-    await h.answered(attempt)
-    await call.expect("answered")
-    await until(lambda: h.phones[attempt].apps.current == "park", "the switch is ready to play")
-    return attempt, call
 
 
 def test_the_agent_waits_behind_it_and_nothing_is_lost(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from controller.relay.session import CallSession
 from controller.relay.switch import Switch
 from lab.audio import pcm
 from store.transfers import Asked, Open
-from tests.relay.house import AgentCall, House, ScriptedAgent, a_relay, house, run, until, without_pauses
+from tests.relay.house import AgentCall, House, ScriptedAgent, a_relay, house, run, talking, until, without_pauses
 from tests.relay.test_drain import draining
 from tests.relay.test_failures import closed_port
 
@@ -27,22 +27,12 @@ SPEAKS, SILENT = "0121", "0122"
 TO = "+442079460123"
 
 
-async def talking(h: House, agent: ScriptedAgent, last: str = SPEAKS) -> tuple[UUID, AgentCall]:
-    attempt = await h.dial(last, agent.url)
-    call = await agent.call()
-    await call.send("ready")
-    await h.answered(attempt)
-    await call.expect("answered")
-    await until(lambda: h.phones[attempt].apps.current == "park", "the switch is ready to play")
-    return attempt, call
-
-
 def hears(h: House, attempt: UUID, hz: int = 440) -> bool:
     return pcm.goertzel(h.heard(attempt)[-3200:], hz) > 0.8
 
 
 async def through(h: House, agent: ScriptedAgent) -> tuple[UUID, UUID, AgentCall]:
-    first, call = await talking(h, agent)
+    first, call = await talking(h, agent, SPEAKS)
     await call.say(tone(700, 20_000))
     await until(lambda: hears(h, first, 700), "the agent speaks")
     second = await h.dial(SILENT, first=first)
@@ -75,7 +65,7 @@ def test_who_answers_is_put_through_and_the_agent_takes_its_leave(tmp_path: Path
 def test_a_second_leg_that_comes_to_nothing_leaves_the_agent_where_it_is(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with house(tmp_path) as h, ScriptedAgent().listening() as agent:
-            first, call = await talking(h, agent)
+            first, call = await talking(h, agent, SPEAKS)
             await call.send("transfer", id="sales", to=TO)
             assert await call.expect("transfer") == {"event": "transfer", "id": "sales", "status": "requested"}
             assert h.book.asked_transfers == [(TO, "agent:sales", "agent")]
@@ -100,7 +90,7 @@ def test_what_came_of_it_is_told_by_the_relay_that_carries_the_call(tmp_path: Pa
             port = closed_port()
             async with a_relay(h, relay_port=port) as old:
                 h.relay = old
-                first, call = await talking(h, agent)
+                first, call = await talking(h, agent, SPEAKS)
                 await until(lambda: call.audio, "a conversation")
                 async with draining(old), a_relay(h, relay_port=port) as h.relay:
                     old.desk.not_transferred, told = (lambda *_: False), old.desk.not_transferred  # type: ignore[method-assign]
@@ -123,7 +113,7 @@ def test_what_came_of_it_is_told_by_the_relay_that_carries_the_call(tmp_path: Pa
 def test_a_bridge_that_was_not_heard_of_is_seen(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with house(tmp_path) as h, ScriptedAgent().listening() as agent:
-            first, call = await talking(h, agent)
+            first, call = await talking(h, agent, SPEAKS)
             h.book.under_way.append(Open(uuid4(), first, None, uuid4(), "ringing", False, None))
             leg = h.relay.desk._sessions[first].leg
             await until(lambda: leg.transferring, "the relay knows of the transfer")
@@ -200,7 +190,7 @@ def test_what_was_tried_in_vain_before_is_told_to_whoever_asks_again(tmp_path: P
                 await h.gone(first)
                 assert h.book.reason() == "agent_unreachable"
                 return
-            first, call = await talking(h, agent)
+            first, call = await talking(h, agent, SPEAKS)
             await call.send("transfer", id="sales", to=TO)
             told = await call.expect("transfer")
             assert told == {"event": "transfer", "id": "sales", "status": "failed", "reason": "busy"}
@@ -213,7 +203,7 @@ def test_what_was_tried_in_vain_before_is_told_to_whoever_asks_again(tmp_path: P
 def test_what_is_refused_is_told_with_its_reason_and_costs_nothing(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with house(tmp_path) as h, ScriptedAgent().listening() as agent:
-            first, call = await talking(h, agent)
+            first, call = await talking(h, agent, SPEAKS)
             rule = Finding("destination", "destination_not_allowed", "/to", "no", "ask")
             answers = [Asked("not_allowed"), Asked("forbidden", findings=[rule])]
             for n, answer in enumerate(answers):
@@ -236,7 +226,7 @@ def test_what_is_refused_is_told_with_its_reason_and_costs_nothing(tmp_path: Pat
 def test_a_callee_who_does_not_wait_calls_the_second_leg_off(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with house(tmp_path) as h, ScriptedAgent().listening() as agent:
-            first, _ = await talking(h, agent)
+            first, _ = await talking(h, agent, SPEAKS)
             leg = h.relay.desk._sessions[first].leg
             h.book.under_way.append(Open(uuid4(), first, None, uuid4(), "ringing", False, None))
             await until(lambda: leg.transferring, "the relay knows of the transfer")
@@ -345,7 +335,7 @@ def succession(h: House, first: UUID, url: str, **agent: Any) -> Open:
 def test_another_agent_takes_over_once_it_is_ready(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with house(tmp_path) as h, ScriptedAgent().listening() as agent, ScriptedAgent().listening() as expert:
-            first, call = await talking(h, agent)
+            first, call = await talking(h, agent, SPEAKS)
             await call.say(tone(700, 20_000))
             await until(lambda: hears(h, first, 700), "the first agent speaks")
             wanted = succession(h, first, expert.url, agent_sample_rate=16_000)
@@ -376,7 +366,7 @@ def test_another_agent_takes_over_once_it_is_ready(tmp_path: Path) -> None:
 def test_an_agent_that_cannot_take_over_leaves_the_call_to_the_first(tmp_path: Path, how: str) -> None:
     async def scenario() -> None:
         async with house(tmp_path) as h, ScriptedAgent().listening() as agent, ScriptedAgent().listening() as expert:
-            first, call = await talking(h, agent)
+            first, call = await talking(h, agent, SPEAKS)
             wanted = succession(h, first, expert.url if how != "is not there" else "ws://127.0.0.1:1/")
             if how != "is not there":
                 following = await expert.call()
@@ -400,7 +390,7 @@ def test_an_agent_that_cannot_take_over_leaves_the_call_to_the_first(tmp_path: P
 def test_a_callee_who_hangs_up_meanwhile_leaves_no_agent_behind(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with house(tmp_path) as h, ScriptedAgent().listening() as agent, ScriptedAgent().listening() as expert:
-            first, _ = await talking(h, agent)
+            first, _ = await talking(h, agent, SPEAKS)
             succession(h, first, expert.url)
             following = await expert.call()
             await following.expect("start")
@@ -416,7 +406,7 @@ def test_a_callee_who_hangs_up_as_the_next_one_is_about_to_begin_leaves_no_agent
 
     async def scenario() -> None:
         async with house(tmp_path) as h, ScriptedAgent().listening() as agent, ScriptedAgent().listening() as expert:
-            first, _ = await talking(h, agent)
+            first, _ = await talking(h, agent, SPEAKS)
             session = h.relay.desk._sessions[first]
             real = session._serving
             assert real is not None

@@ -11,7 +11,7 @@ import pytest
 
 from agents.reference.sound import tone
 from controller.commands import uuid_displace
-from tests.relay.house import House, ScriptedAgent, house, run, until, without_pauses
+from tests.relay.house import House, ScriptedAgent, house, run, talking, until, without_pauses
 
 
 def writers(directory: Path) -> int:
@@ -66,10 +66,7 @@ def test_words_clears_and_pauses_are_all_one_turn(tmp_path: Path) -> None:
 
     async def scenario() -> None:
         async with house(tmp_path) as h, ScriptedAgent().listening() as agent:
-            attempt = await h.dial("0122", agent.url)
-            call = await agent.call()
-            await call.send("ready")
-            await call.expect("answered")
+            attempt, call = await talking(h, agent)
             for word in range(10):
                 said = tone(700 + 40 * word, 2000)
                 await call.say(said)
@@ -90,10 +87,7 @@ def test_words_clears_and_pauses_are_all_one_turn(tmp_path: Path) -> None:
 def test_a_switch_that_refuses_is_asked_again(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with house(tmp_path) as h, ScriptedAgent().listening() as agent:
-            attempt = await h.dial("0122", agent.url)
-            call = await agent.call()
-            await call.send("ready")
-            await call.expect("answered")
+            attempt, call = await talking(h, agent)
             phone = h.phones[attempt]
             phone.has_media = False
             said = tone(700, 400)
@@ -148,10 +142,7 @@ def test_a_callee_who_holds_the_call_is_waited_for(tmp_path: Path, monkeypatch: 
 
     async def scenario() -> None:
         async with house(tmp_path) as h, ScriptedAgent().listening() as agent:
-            attempt = await h.dial("0122", agent.url)
-            call = await agent.call()
-            await call.send("ready")
-            await call.expect("answered")
+            attempt, call = await talking(h, agent)
             phone = h.phones[attempt]
             phone.callstate = "HELD"
             h.switch.globals["send_silence_when_idle"] = "0"
@@ -172,10 +163,7 @@ def test_a_channel_that_stands_still_keeps_no_other_call_waiting(tmp_path: Path)
 
     async def scenario() -> None:
         async with house(tmp_path, esl_command_timeout_s=0.5) as h, ScriptedAgent().listening() as agent:
-            attempt = await h.dial("0122", agent.url)
-            call = await agent.call()
-            await call.send("ready")
-            await call.expect("answered")
+            attempt, call = await talking(h, agent)
             path = h.relay.files.pipe(attempt)
             end = os.open(path, os.O_RDWR | os.O_NONBLOCK)
             assert (await h.dialer.ask(uuid_displace(attempt, str(path), under=[str(path.parent)]))).startswith("+OK")
@@ -200,10 +188,7 @@ def test_a_channel_that_stands_still_keeps_no_other_call_waiting(tmp_path: Path)
 def test_a_pipe_that_a_stranger_reads_is_left_to_him(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with house(tmp_path) as h, ScriptedAgent().listening() as agent:
-            attempt = await h.dial("0122", agent.url)
-            call = await agent.call()
-            await call.send("ready")
-            await call.expect("answered")
+            attempt, call = await talking(h, agent)
             await call.say(tone(700, 200))
             (pipe,) = await until(lambda: list(h.relay.files.directory.glob("*.raw")), "the pipe")
             stranger = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
@@ -225,10 +210,7 @@ def test_a_pipe_that_a_stranger_reads_is_left_to_him(tmp_path: Path) -> None:
 def test_a_turn_that_cannot_begin_leaves_no_pipe_open(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with house(tmp_path) as h, ScriptedAgent().listening() as agent:
-            attempt = await h.dial("0122", agent.url)
-            call = await agent.call()
-            await call.send("ready")
-            await call.expect("answered")
+            attempt, call = await talking(h, agent)
 
             def voice(_attempt: object, path: Path) -> None:
                 assert writers(path.parent) == 1
@@ -246,10 +228,7 @@ def test_a_turn_that_cannot_begin_leaves_no_pipe_open(tmp_path: Path) -> None:
 def test_a_call_goes_on_whose_pipe_somebody_has_removed(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with house(tmp_path) as h, ScriptedAgent().listening() as agent:
-            attempt = await h.dial("0122", agent.url)
-            call = await agent.call()
-            await call.send("ready")
-            await call.expect("answered")
+            attempt, call = await talking(h, agent)
             await call.say(tone(700, 200))
             await until(lambda: tone(700, 200) in h.heard(attempt), "a word")
             for pipe in h.relay.files.directory.glob("*.raw"):
